@@ -1,0 +1,225 @@
+//! What a loop owns, and how its handles find it: while a loop runs, its [`Core`] stands in a
+//! thread-local, and every future, handle and waker of this crate reaches it through here.
+//!
+//! The borrow rule of the whole crate: take out, drop the borrow, call, put back. No user code (a
+//! future's poll or drop, a callback, a foreign waker, a logger) runs inside the closures given to
+//! the functions below. So user code may do anything, from anywhere.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::mem::{self, ManuallyDrop};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::reactor::{self, Reactor};
+use crate::remote::{self, Release, Shared};
+use crate::slots::{Key, Slot};
+use crate::task::{self, Tasks};
+use crate::time::Timers;
+use crate::time::clock::LoopClock;
+
+/// How many operations that complete at once a task may do in one poll, before it has to let the
+/// others have their turn. The figure is tokio's: large enough to cost nothing, small enough that 128 reads of a
+/// full socket stay well under a millisecond.
+const BUDGET: u32 = 128;
+
+pub(crate) struct Core {
+    pub(crate) id: u64,
+    pub(crate) tasks: Tasks,
+    pub(crate) reactor: Reactor,
+    pub(crate) timers: Timers,
+    pub(crate) clock: LoopClock,
+    pub(crate) shared: Arc<Shared>,
+    /// What is left of [`BUDGET`] to the user code that runs now.
+    pub(crate) budget: u32,
+    /// The loop is being dropped: what is spawned now is dropped at once.
+    pub(crate) closing: bool,
+    /// A log line is being written: what the logger causes is not reported, or it would not end.
+    pub(crate) reporting: bool,
+}
+
+thread_local! {
+    /// The core of the loop that runs on this thread. It is taken out for each access and put back after
+    /// it, which costs two stores. `ManuallyDrop` spares each access the question whether the thread-local
+    /// was dropped; [`Entered`] takes the core out in any case.
+    static RUNNING: Cell<ManuallyDrop<Option<Box<Core>>>> = const { Cell::new(ManuallyDrop::new(None)) };
+}
+
+/// A core that was taken out, until this is dropped.
+struct Taken(ManuallyDrop<Option<Box<Core>>>);
+
+impl Taken {
+    #[inline(always)]
+    fn new() -> Self {
+        Taken(RUNNING.with(Cell::take))
+    }
+}
+
+impl Drop for Taken {
+    #[inline(always)]
+    fn drop(&mut self) {
+        let core = mem::take(&mut self.0);
+        RUNNING.with(|running| running.set(core));
+    }
+}
+
+impl Core {
+    pub(crate) fn new(clock: LoopClock, shared: Arc<Shared>) -> Self {
+        Core {
+            id: shared.id,
+            tasks: Tasks::new(),
+            reactor: Reactor::new(),
+            timers: Timers::new(),
+            clock,
+            shared,
+            budget: BUDGET,
+            closing: false,
+            reporting: false,
+        }
+    }
+
+    /// Whether a loop runs on this thread.
+    pub(crate) fn is_running() -> bool {
+        Core::with(|_| ()).is_some()
+    }
+
+    /// The loop that runs on this thread, if one does.
+    #[inline(always)]
+    pub(crate) fn with<R>(work: impl FnOnce(&mut Core) -> R) -> Option<R> {
+        Taken::new().0.as_deref_mut().map(work)
+    }
+
+    /// The loop that runs on this thread.
+    #[inline(always)]
+    #[track_caller]
+    pub(crate) fn expect<R>(what: &str, work: impl FnOnce(&mut Core) -> R) -> R {
+        match Core::with(work) {
+            Some(result) => result,
+            None => outside_any_loop(what),
+        }
+    }
+
+    /// The loop that `key` belongs to, which must be the one that runs here.
+    #[inline(always)]
+    #[track_caller]
+    pub(crate) fn at_home<R>(key: Key, what: &str, work: impl FnOnce(&mut Core) -> R) -> R {
+        match Core::if_at_home(key, work) {
+            Some(result) => result,
+            None => away_from_home(what),
+        }
+    }
+
+    /// For what must not panic: the loop that `key` belongs to, if it is the one that runs here.
+    #[inline(always)]
+    pub(crate) fn if_at_home<R>(key: Key, work: impl FnOnce(&mut Core) -> R) -> Option<R> {
+        match Taken::new().0.as_deref_mut() {
+            Some(core) if core.id == key.home => Some(work(core)),
+            _ => None,
+        }
+    }
+
+    /// Lets the loop run on this thread until the guard is dropped, which puts the core back.
+    pub(crate) fn enter(home: &mut Option<Box<Core>>) -> Entered<'_> {
+        let before = RUNNING.replace(ManuallyDrop::new(home.take()));
+        Entered { home, before: ManuallyDrop::into_inner(before) }
+    }
+
+    pub(crate) fn key(&self, slot: Slot) -> Key {
+        Key { home: self.id, slot }
+    }
+
+    /// Done before user code is let run.
+    #[inline]
+    pub(crate) fn refill_budget(&mut self) {
+        self.budget = BUDGET;
+    }
+}
+
+#[cold]
+#[track_caller]
+fn outside_any_loop(what: &str) -> ! {
+    panic!(
+        "headwaiter: {what} was used outside any event loop: use it in a future given to `headwaiter::block_on`, in a task spawned there, or inside `EventLoop::enter`"
+    );
+}
+
+#[cold]
+#[track_caller]
+fn away_from_home(what: &str) -> ! {
+    if Core::is_running() {
+        panic!(
+            "headwaiter: {what} was used in another event loop than the one that made it: handles stay with their loop. Send the data instead, or run the code at home with `Handle::spawn`"
+        );
+    }
+    panic!(
+        "headwaiter: {what} was used outside any event loop: use it inside `block_on`, a task or `EventLoop::enter` of the loop that made it"
+    );
+}
+
+/// While this lives, a loop runs on this thread.
+pub(crate) struct Entered<'a> {
+    home: &'a mut Option<Box<Core>>,
+    /// There is an earlier one only where a loop is dropped inside another.
+    before: Option<Box<Core>>,
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        let core = RUNNING.replace(ManuallyDrop::new(self.before.take()));
+        *self.home = ManuallyDrop::into_inner(core);
+    }
+}
+
+/// A handle that is dropped gives its slot back: here, if its loop runs on this thread, else by message.
+pub(crate) fn release(key: Key, what: Release) {
+    if Core::if_at_home(key, |_| ()).is_some() {
+        release_here(what);
+    } else {
+        remote::release(key.home, what);
+    }
+}
+
+/// As [`release`], for what belongs to the loop that runs here.
+pub(crate) fn release_here(what: Release) {
+    match what {
+        Release::Source(slot) => reactor::remove(slot),
+        // These two are dropped outside the borrow: they may be foreign wakers.
+        Release::Waiter(slot, direction, ticket) => {
+            drop(Core::with(|core| core.reactor.forget(slot, direction, ticket)));
+        }
+        Release::Timer(slot) => drop(Core::with(|core| core.timers.cancel(slot))),
+        Release::Join(slot) => task::detach(slot),
+    }
+}
+
+/// Runs user code that must not take the loop down: a panic is caught and logged.
+pub(crate) fn contain<R>(what: &str, run: impl FnOnce() -> R) -> Option<R> {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(value) => Some(value),
+        Err(payload) => {
+            log::error!(target: "headwaiter::loop", "{what} panicked: {}", panic_message(&*payload));
+            discard(payload);
+            None
+        }
+    }
+}
+
+/// Drops what users made. A panic in there is logged.
+pub(crate) fn discard<T>(value: T) {
+    // One level is enough: a panic payload whose own drop panics is leaked.
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        log::error!(target: "headwaiter::loop", "a drop panicked: {}", panic_message(&*payload));
+        mem::forget(payload);
+    }
+}
+
+/// What a panic said, as far as it was text.
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
+    if let Some(text) = payload.downcast_ref::<&str>() {
+        text
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text
+    } else {
+        "(a value that is not text)"
+    }
+}

@@ -1,0 +1,502 @@
+//! The event loop: [`EventLoop`], how it is built, and [`turn`](EventLoop::turn), which is the whole of it.
+//! `block_on` turns it until its future is ready; an embedder turns it by hand. It owns the poller and
+//! calls the other parts; none of them calls it.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::panic::Location;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use mio::Events;
+use pin_project_lite::pin_project;
+
+use crate::core::{Core, Entered, contain, discard, release_here};
+use crate::observe::{self, Step, WaitFor};
+use crate::reactor::{self, INBOX};
+use crate::remote::{self, Handle, Message, Shared};
+use crate::slots::Slot;
+use crate::task::{self, Main};
+use crate::time;
+use crate::time::clock::{Clock, LoopClock, nanos};
+
+/// How many events a turn takes from the kernel at most. The rest comes in the next turn.
+const EVENTS: usize = 1024;
+
+/// With tasks ready, the kernel is asked at the first turn boundary after so many polls of tasks.
+const POLLS_BETWEEN_WAITS: u32 = 64;
+
+/// The longest single wait. A later timer costs one idle turn a day.
+const LONGEST_WAIT: u64 = 24 * 3600 * 1_000_000_000;
+
+/// A single-threaded event loop: a reactor, the tasks, their timers, and the turn that drives them.
+///
+/// Its tasks and sockets live on between calls of [`block_on`](Self::block_on), [`turn`](Self::turn) and
+/// [`enter`](Self::enter), and end with it: dropping the loop drops all its tasks, here, on its thread.
+///
+/// ```
+/// let mut event_loop = headwaiter::EventLoop::new()?;
+/// let answer = event_loop.block_on(async { headwaiter::spawn(async { 42 }).await });
+/// assert_eq!(answer.unwrap(), 42);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct EventLoop {
+    /// In the thread-local of [`crate::core`] while the loop runs.
+    core: Option<Box<Core>>,
+    driver: Driver,
+    shared: Arc<Shared>,
+}
+
+/// What turns: the poller, and what only the turn itself needs.
+struct Driver {
+    poll: mio::Poll,
+    /// What the kernel reported in this turn.
+    events: Events,
+    io_grace: Duration,
+    turns: u64,
+    /// Polls of tasks since the kernel was asked.
+    polls_since_wait: u32,
+}
+
+/// What happened in one [`EventLoop::turn`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Turn {
+    /// Events that the kernel reported.
+    pub events: usize,
+    /// Tasks that were polled, and the main future of a `block_on`.
+    pub polls: usize,
+    /// Timers that fired.
+    pub timers: usize,
+    /// The kernel filled the whole event buffer: it may have more, which the next turn takes.
+    pub full: bool,
+}
+
+impl EventLoop {
+    /// A loop with default settings.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel gives no poller (too many open files), or if 4,096 loops are alive in this process (on a
+    /// 32-bit machine: 16).
+    pub fn new() -> io::Result<Self> {
+        Builder::default().build()
+    }
+
+    /// Settings for a loop.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Runs the loop until `future` is ready, and returns its output. The future need not be `'static`.
+    ///
+    /// Tasks that are not done by then stay in the loop, and run on in the next `block_on` or `turn`.
+    ///
+    /// # Panics
+    ///
+    /// Inside a running loop: `.await` the future there, or `spawn` it. If `future` panics, its panic
+    /// goes on here. If the kernel refuses to wait (epoll_wait(2) fails), which no program can mend.
+    #[track_caller]
+    pub fn block_on<F: Future>(&mut self, future: F) -> F::Output {
+        let _entered = enter(&mut self.core, "`block_on`");
+        let main = Seat::new(Location::caller());
+        let mut output = None;
+        {
+            let future = pin!(Store { future, output: &mut output, done: &main.done });
+            let mut main_task: Main<'_> = (main.slot, future);
+            // This is the event loop.
+            while !main.done.get() {
+                if let Err(error) = self.driver.turn(None, Some(&mut main_task)) {
+                    panic!("headwaiter: the kernel refuses to wait for events: {error}");
+                }
+            }
+        }
+        output.expect("`done` is set with the output")
+    }
+
+    /// Drives the loop by hand: one turn, which waits for at most `max_wait` (`None`: for as long as it takes)
+    /// and not at all if something is ready.
+    ///
+    /// In a turn, in this order:
+    ///
+    /// 1. the kernel is asked for events; with tasks ready only if 64 were polled since the last time;
+    /// 2. its events are dispatched: wakers are woken, callbacks called;
+    /// 3. what other threads sent is taken in;
+    /// 4. the timers that are due fire;
+    /// 5. the tasks that are ready now are polled. A task that is woken meanwhile, also by itself, runs
+    ///    in the next turn.
+    ///
+    /// Under a [virtual clock](Clock::Virtual), `max_wait` also limits how far the clock jumps.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let mut event_loop = headwaiter::EventLoop::new()?;
+    /// let task = event_loop.enter(|| headwaiter::spawn(async { "done" }));
+    /// let turn = event_loop.turn(Some(Duration::ZERO))?;
+    /// assert_eq!(turn.polls, 1);
+    /// assert!(event_loop.enter(|| task.is_finished()));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses to wait.
+    ///
+    /// # Panics
+    ///
+    /// Inside a running loop.
+    #[track_caller]
+    pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<Turn> {
+        let _entered = enter(&mut self.core, "`EventLoop::turn`");
+        self.driver.turn(max_wait, None)
+    }
+
+    /// When the next [`turn`](Self::turn) has something to do, as far as this loop can know: an instant in
+    /// the past while anything is ready, else exactly when the next timer is due, or `None` without one.
+    /// (Under a [virtual clock](Clock::Virtual): an instant of that clock.)
+    ///
+    /// An embedder waits until then, or until the loop's file descriptor becomes readable: that is when
+    /// a source is ready, or another thread has sent something.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let core = self.core.as_deref()?;
+        if core.tasks.ready() > 0 || core.shared.has_mail() {
+            return Some(core.clock.now());
+        }
+        core.timers.earliest().map(|earliest| core.clock.instant(earliest))
+    }
+
+    /// Runs `work` with this loop as the thread's current one, so that it can spawn tasks, open sockets and
+    /// use handles between turns. Nothing else of the loop runs meanwhile.
+    ///
+    /// # Panics
+    ///
+    /// Inside a running loop.
+    #[track_caller]
+    pub fn enter<R>(&mut self, work: impl FnOnce() -> R) -> R {
+        let _entered = enter(&mut self.core, "`EventLoop::enter`");
+        Core::with(Core::refill_budget);
+        work()
+    }
+
+    /// Reaches this loop from other threads.
+    pub fn handle(&self) -> Handle {
+        Handle::new(Arc::clone(&self.shared))
+    }
+}
+
+impl Driver {
+    fn turn(&mut self, max_wait: Option<Duration>, main: Option<&mut Main<'_>>) -> io::Result<Turn> {
+        let mut turn = Turn::default();
+        self.turns += 1;
+
+        // 1. Ask the kernel.
+        let wait = self.wait_for(max_wait);
+        observe::report(|| Step::Turn { number: self.turns, wait });
+        self.events.clear();
+        if let Some(timeout) = wait.timeout() {
+            self.polls_since_wait = 0;
+            match self.poll.poll(&mut self.events, timeout) {
+                // A signal handler ran: a turn without events, and the wait is computed anew.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => result?,
+            }
+        }
+
+        // 2. Dispatch its events.
+        if !self.events.is_empty() {
+            observe::report(|| Step::Events { count: self.events.iter().count() });
+            turn.events = reactor::dispatch(&self.events);
+        }
+        turn.full = turn.events == EVENTS;
+
+        // 3. Take what other threads sent.
+        let mail = take_mail();
+
+        // 4. Fire the timers that are due.
+        if matches!(wait, WaitFor::Grace(_)) && turn.events == 0 && !mail {
+            jump(max_wait);
+        }
+        turn.timers = time::fire();
+
+        // 5. Run the tasks that are ready now.
+        turn.polls = task::run_batch(main);
+        self.polls_since_wait = self.polls_since_wait.saturating_add(turn.polls as u32);
+        Ok(turn)
+    }
+
+    /// How long this turn may wait, and why.
+    fn wait_for(&self, max_wait: Option<Duration>) -> WaitFor {
+        let wait = Core::with(|core| {
+            let ready = core.tasks.ready();
+            if ready > 0 {
+                return match self.polls_since_wait {
+                    0..POLLS_BETWEEN_WAITS => WaitFor::Skip { ready },
+                    _ => WaitFor::Tasks { ready },
+                };
+            }
+            let Some(earliest) = core.timers.earliest_at_best() else {
+                return max_wait.map_or(WaitFor::Ever, WaitFor::Caller);
+            };
+            if core.clock.is_virtual() {
+                let grace = if core.reactor.is_awaited() { self.io_grace } else { Duration::ZERO };
+                return WaitFor::Grace(max_wait.map_or(grace, |max| max.min(grace)));
+            }
+            let left = earliest.saturating_sub(core.clock.now_nanos()).min(LONGEST_WAIT);
+            let left = Duration::from_nanos(left);
+            match max_wait {
+                Some(max) if max < left => WaitFor::Caller(max),
+                _ => WaitFor::Timer(left),
+            }
+        });
+        wait.expect(RUNNING)
+    }
+}
+
+const RUNNING: &str = "a turn is made by the loop that runs here";
+
+/// Returns whether there was any.
+#[inline]
+fn take_mail() -> bool {
+    let has_mail = Core::with(|core| core.shared.has_mail()) == Some(true);
+    if has_mail {
+        sort_mail();
+    }
+    has_mail
+}
+
+fn sort_mail() {
+    let Some(mail) = Core::with(|core| core.shared.take()) else { return };
+    observe::report(|| Step::Mail { wakes: mail.wakes.len(), messages: mail.messages.len() });
+    for task in mail.wakes {
+        if let Some(task) = Core::with(|core| core.tasks.wake(task)).flatten() {
+            observe::report(|| Step::Wake { task });
+        }
+    }
+    for message in mail.messages {
+        match message {
+            Message::Wake(_) => unreachable!("wakes are kept apart"),
+            Message::Release(what) => release_here(what),
+            Message::Abort(task) => task::abort(task),
+            Message::Run(job) => {
+                Core::with(Core::refill_budget);
+                contain("a job from another thread", job);
+            }
+        }
+    }
+}
+
+/// Moves a virtual clock to its next timer, if the loop is idle: the kernel and the other threads had
+/// nothing, and no task is ready.
+fn jump(max_wait: Option<Duration>) {
+    let by = Core::with(|core| {
+        if core.tasks.ready() > 0 || core.shared.has_mail() {
+            return 0;
+        }
+        let Some(next) = core.timers.earliest() else { return 0 };
+        let left = next.saturating_sub(core.clock.now_nanos());
+        let by = max_wait.map_or(left, |max| left.min(nanos(max)));
+        core.clock.move_by(by);
+        by
+    });
+    if let Some(by @ 1..) = by {
+        observe::report(|| Step::Jump { by: Duration::from_nanos(by) });
+    }
+}
+
+impl WaitFor {
+    /// `None`: do not ask the kernel. `Some(None)`: wait for as long as it takes.
+    fn timeout(self) -> Option<Option<Duration>> {
+        match self {
+            WaitFor::Skip { .. } => None,
+            WaitFor::Tasks { .. } => Some(Some(Duration::ZERO)),
+            WaitFor::Ever => Some(None),
+            WaitFor::Timer(left) | WaitFor::Caller(left) | WaitFor::Grace(left) => Some(Some(left)),
+        }
+    }
+}
+
+#[track_caller]
+fn enter<'a>(core: &'a mut Option<Box<Core>>, what: &str) -> Entered<'a> {
+    assert_not_running(what);
+    Core::enter(core)
+}
+
+#[track_caller]
+fn assert_not_running(what: &str) {
+    assert!(
+        !Core::is_running(),
+        "headwaiter: {what} was called inside a running event loop, which would block it: `.await` the future there, or `spawn` it"
+    );
+}
+
+/// The main future's place among the tasks, given back also when the future panics.
+struct Seat {
+    slot: Slot,
+    done: Cell<bool>,
+}
+
+impl Seat {
+    fn new(place: &'static Location<'static>) -> Self {
+        let slot = Core::with(|core| core.tasks.seat_main(place)).flatten();
+        let slot = slot
+            .expect("headwaiter: this loop has so many tasks that there is no number left for `block_on`");
+        Seat { slot, done: Cell::new(false) }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        Core::with(|core| core.tasks.unseat_main(self.slot));
+    }
+}
+
+pin_project! {
+    /// The main future, made into one without output, so that the turn need not know its type.
+    struct Store<'a, F: Future> {
+        #[pin]
+        future: F,
+        output: &'a mut Option<F::Output>,
+        done: &'a Cell<bool>,
+    }
+}
+
+impl<F: Future> Future for Store<'_, F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        if this.done.get() {
+            return Poll::Ready(());
+        }
+        match this.future.poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(output) => {
+                **this.output = Some(output);
+                this.done.set(true);
+                Poll::Ready(())
+            }
+        }
+    }
+}
+
+impl Drop for EventLoop {
+    /// Drops all tasks, then all callbacks, timers' wakers and unread messages. Whatever their drops do:
+    /// what they spawn is dropped at once, and a panic is logged.
+    fn drop(&mut self) {
+        // Also inside another loop, for instance when one of its tasks owns this loop.
+        let _entered = Core::enter(&mut self.core);
+        Core::with(|core| core.closing = true);
+        task::drop_all();
+        reactor::drop_all();
+        time::drop_all();
+        for message in remote::close(&self.shared).messages {
+            discard(message);
+        }
+    }
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsFd for EventLoop {
+    /// The poller's descriptor: readable when a turn would find events. For another loop to watch.
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.driver.poll.registry().as_fd()
+    }
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsRawFd for EventLoop {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.driver.poll.as_raw_fd()
+    }
+}
+
+impl fmt::Debug for EventLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLoop")
+            .field("id", &self.shared.id)
+            .field("turns", &self.driver.turns)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Settings of an [`EventLoop`].
+///
+/// ```
+/// use headwaiter::{Clock, EventLoop};
+///
+/// let mut event_loop = EventLoop::builder().clock(Clock::Virtual).build()?;
+/// # event_loop.block_on(async {});
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder builds nothing until `build` is called"]
+pub struct Builder {
+    clock: Clock,
+    io_grace: Duration,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Builder { clock: Clock::Real, io_grace: Duration::from_millis(1) }
+    }
+}
+
+impl Builder {
+    /// Which clock its timers keep. Default: [`Clock::Real`].
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// How much real time the kernel gets, while a source is waited for, before a
+    /// [virtual clock](Clock::Virtual) jumps. Default: 1 ms. It has no meaning for a real clock.
+    pub fn io_grace(mut self, grace: Duration) -> Self {
+        self.io_grace = grace;
+        self
+    }
+
+    /// Makes the loop.
+    ///
+    /// # Errors
+    ///
+    /// As [`EventLoop::new`].
+    pub fn build(self) -> io::Result<EventLoop> {
+        let poll = mio::Poll::new()?;
+        let waker = mio::Waker::new(poll.registry(), INBOX)?;
+        let shared = remote::open(waker, poll.registry().try_clone()?)?;
+        let core = Core::new(LoopClock::new(self.clock), Arc::clone(&shared));
+        let driver = Driver {
+            poll,
+            events: Events::with_capacity(EVENTS),
+            io_grace: self.io_grace,
+            turns: 0,
+            polls_since_wait: 0,
+        };
+        Ok(EventLoop { core: Some(Box::new(core)), driver, shared })
+    }
+}
+
+/// Runs `future` on a new [`EventLoop`] with default settings, on this thread, until it is ready.
+///
+/// ```
+/// assert_eq!(headwaiter::block_on(async { 6 * 7 }), 42);
+/// ```
+///
+/// # Panics
+///
+/// Inside a running loop; if the future panics; and if the kernel gives no poller (then use
+/// [`EventLoop::new`], which returns the error).
+#[track_caller]
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    // Asked first, so that the message is about the nesting.
+    assert_not_running("`block_on`");
+    match EventLoop::new() {
+        Ok(mut event_loop) => event_loop.block_on(future),
+        Err(error) => panic!("headwaiter: cannot make an event loop: {error}"),
+    }
+}

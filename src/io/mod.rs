@@ -1,0 +1,195 @@
+//! The futures of byte streams, written once for every kind of stream: [`Read`], [`ReadExact`], [`Write`],
+//! [`WriteAll`], [`Readiness`]. Each holds its stream, its buffer and its place among the waiters,
+//! and tries the system call when it is polled. Made by the streams' methods.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::reactor::{Direction, Wait};
+
+/// A stream, as the futures see it. Its methods are compiled once, with the stream, not with each user of
+/// the futures.
+pub(crate) trait ByteStream {
+    fn poll_read(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
+    fn poll_write(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>>;
+    fn poll_ready(&self, wait: &mut Wait, cx: &mut Context<'_>, direction: Direction)
+    -> Poll<io::Result<()>>;
+}
+
+/// A short read or write of a stream means that the next would block. One of zero bytes says nothing: it
+/// is the end, or the buffer was empty.
+pub(crate) fn is_short(done: usize, asked: usize) -> bool {
+    done > 0 && done < asked
+}
+
+/// The future of `read`.
+#[must_use = "futures do nothing unless awaited"]
+pub struct Read<'a, S> {
+    stream: &'a S,
+    buf: &'a mut [u8],
+    wait: Wait,
+}
+
+/// The future of `read_exact`.
+#[must_use = "futures do nothing unless awaited"]
+pub struct ReadExact<'a, S> {
+    stream: &'a S,
+    buf: &'a mut [u8],
+    filled: usize,
+    wait: Wait,
+}
+
+/// The future of `write`.
+#[must_use = "futures do nothing unless awaited"]
+pub struct Write<'a, S> {
+    stream: &'a S,
+    buf: &'a [u8],
+    wait: Wait,
+}
+
+/// The future of `write_all`.
+#[must_use = "futures do nothing unless awaited"]
+pub struct WriteAll<'a, S> {
+    stream: &'a S,
+    buf: &'a [u8],
+    wait: Wait,
+}
+
+/// The future of `readable` and `writable`.
+#[must_use = "futures do nothing unless awaited"]
+pub struct Readiness<'a, S> {
+    stream: &'a S,
+    direction: Direction,
+    wait: Wait,
+}
+
+impl<'a, S> Read<'a, S> {
+    #[track_caller]
+    pub(crate) fn new(stream: &'a S, buf: &'a mut [u8]) -> Self {
+        Read { stream, buf, wait: Wait::at(Location::caller()) }
+    }
+}
+
+impl<'a, S> ReadExact<'a, S> {
+    #[track_caller]
+    pub(crate) fn new(stream: &'a S, buf: &'a mut [u8]) -> Self {
+        ReadExact { stream, buf, filled: 0, wait: Wait::at(Location::caller()) }
+    }
+}
+
+impl<'a, S> Write<'a, S> {
+    #[track_caller]
+    pub(crate) fn new(stream: &'a S, buf: &'a [u8]) -> Self {
+        Write { stream, buf, wait: Wait::at(Location::caller()) }
+    }
+}
+
+impl<'a, S> WriteAll<'a, S> {
+    #[track_caller]
+    pub(crate) fn new(stream: &'a S, buf: &'a [u8]) -> Self {
+        WriteAll { stream, buf, wait: Wait::at(Location::caller()) }
+    }
+}
+
+impl<'a, S> Readiness<'a, S> {
+    #[track_caller]
+    pub(crate) fn new(stream: &'a S, direction: Direction) -> Self {
+        Readiness { stream, direction, wait: Wait::at(Location::caller()) }
+    }
+}
+
+impl<S: ByteStream> Future for Read<'_, S> {
+    type Output = io::Result<usize>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        this.stream.poll_read(&mut this.wait, cx, this.buf)
+    }
+}
+
+impl<S: ByteStream> Future for ReadExact<'_, S> {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        while this.filled < this.buf.len() {
+            match this.stream.poll_read(&mut this.wait, cx, &mut this.buf[this.filled..]) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(0)) => {
+                    let (filled, wanted) = (this.filled, this.buf.len());
+                    return Poll::Ready(Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        format!("the stream ended after {filled} of {wanted} bytes"),
+                    )));
+                }
+                Poll::Ready(Ok(n)) => this.filled += n,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: ByteStream> Future for Write<'_, S> {
+    type Output = io::Result<usize>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        this.stream.poll_write(&mut this.wait, cx, this.buf)
+    }
+}
+
+impl<S: ByteStream> Future for WriteAll<'_, S> {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        while !this.buf.is_empty() {
+            match this.stream.poll_write(&mut this.wait, cx, this.buf) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(n)) => this.buf = &this.buf[n..],
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: ByteStream> Future for Readiness<'_, S> {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        this.stream.poll_ready(&mut this.wait, cx, this.direction)
+    }
+}
+
+/// `Debug` of a future: its stream and how much of its buffer is left.
+macro_rules! debug {
+    ($($name:ident: $left:expr;)*) => {$(
+        impl<S: fmt::Debug> fmt::Debug for $name<'_, S> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let left: fn(&Self) -> usize = $left;
+                f.debug_struct(stringify!($name)).field("stream", self.stream).field("bytes_left", &left(self)).finish()
+            }
+        }
+    )*};
+}
+
+debug! {
+    Read: |this| this.buf.len();
+    ReadExact: |this| this.buf.len() - this.filled;
+    Write: |this| this.buf.len();
+    WriteAll: |this| this.buf.len();
+}
+
+impl<S: fmt::Debug> fmt::Debug for Readiness<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readiness").field("stream", self.stream).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,51 @@
+//! The system calls of stream sockets that must not raise SIGPIPE. On Linux they are made with
+//! MSG_NOSIGNAL; elsewhere they are std's, beneath mio's, which set SO_NOSIGPIPE where there is one.
+
+use std::io::{self, IoSlice};
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use super::*;
+    use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+    use std::os::fd::AsFd;
+
+    /// More slices in one call are EMSGSIZE: sendmsg(2).
+    const IOV_MAX: usize = 1024;
+
+    #[inline]
+    pub(crate) fn recv(socket: impl AsFd, buf: &mut [u8]) -> io::Result<usize> {
+        Ok(rustix::net::recv(socket, buf, RecvFlags::empty())?.0)
+    }
+
+    #[inline]
+    pub(crate) fn send(socket: impl AsFd, buf: &[u8]) -> io::Result<usize> {
+        Ok(rustix::net::send(socket, buf, SendFlags::NOSIGNAL)?)
+    }
+
+    pub(crate) fn send_vectored(socket: impl AsFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let bufs = &bufs[..bufs.len().min(IOV_MAX)];
+        let mut no_ancillary = SendAncillaryBuffer::default();
+        Ok(rustix::net::sendmsg(socket, bufs, &mut no_ancillary, SendFlags::NOSIGNAL)?)
+    }
+}
+#[cfg(target_os = "linux")]
+pub(crate) use linux::{recv, send, send_vectored};
+
+#[cfg(not(target_os = "linux"))]
+mod other {
+    use super::*;
+
+    pub(crate) fn recv(mut socket: impl io::Read, buf: &mut [u8]) -> io::Result<usize> {
+        socket.read(buf)
+    }
+
+    pub(crate) fn send(mut socket: impl io::Write, buf: &[u8]) -> io::Result<usize> {
+        socket.write(buf)
+    }
+
+    pub(crate) fn send_vectored(mut socket: impl io::Write, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        socket.write_vectored(bufs)
+    }
+}
+#[cfg(not(target_os = "linux"))]
+pub(crate) use other::{recv, send, send_vectored};

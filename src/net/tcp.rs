@@ -1,0 +1,527 @@
+//! TCP streams: [`TcpStream`] and its futures [`Connect`] and [`Peek`]; reading and writing are the
+//! futures of [`crate::io`].
+
+use std::fmt;
+use std::future::Future;
+use std::io::{self, IoSlice, IoSliceMut, Read as _};
+use std::net::{Shutdown, SocketAddr};
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::vec;
+
+use futures_io::{AsyncRead, AsyncWrite};
+
+use super::resolve::{Candidates, ToSocketAddrs, about, candidates, no_address};
+use super::socket::{recv, send, send_vectored};
+use super::split::{OwnedReadHalf, OwnedWriteHalf};
+use crate::io::{ByteStream, Read, ReadExact, Readiness, Write, WriteAll, is_short};
+use crate::reactor::{Direction, Ready, Registered, Wait};
+
+pub(super) const KIND: &str = "TCP stream";
+
+/// A TCP connection.
+///
+/// Dropping it closes the connection, on any thread. Reading and writing at the same time: both traits of
+/// futures-io are also implemented for `&TcpStream`, and [`into_split`](Self::into_split) gives owned
+/// halves.
+///
+/// ```
+/// use headwaiter::net::{TcpListener, TcpStream};
+///
+/// headwaiter::block_on(async {
+///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+///     let mut client = TcpStream::connect(listener.local_addr()?).await?;
+///     let (mut server, _) = listener.accept().await?;
+///
+///     client.write_all(b"soup").await?;
+///     let mut order = [0; 4];
+///     server.read_exact(&mut order).await?;
+///     assert_eq!(&order, b"soup");
+///     Ok::<(), std::io::Error>(())
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct TcpStream {
+    registered: Registered<mio::net::TcpStream>,
+}
+
+impl ByteStream for TcpStream {
+    fn poll_read(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let asked = buf.len();
+        self.registered.poll_io(wait, cx, Direction::Read, |io| recv(io, buf), |n| is_short(*n, asked))
+    }
+
+    fn poll_write(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.registered.poll_io(wait, cx, Direction::Write, |io| send(io, buf), |n| is_short(*n, buf.len()))
+    }
+
+    fn poll_ready(
+        &self,
+        wait: &mut Wait,
+        cx: &mut Context<'_>,
+        direction: Direction,
+    ) -> Poll<io::Result<()>> {
+        self.registered.poll_ready(wait, cx, direction)
+    }
+}
+
+impl TcpStream {
+    #[track_caller]
+    pub(super) fn new(io: mio::net::TcpStream, ready: Ready) -> io::Result<Self> {
+        Ok(TcpStream { registered: Registered::new(io, KIND, ready)? })
+    }
+
+    /// Connects to an address; to the first that answers, if there are several.
+    ///
+    /// Cancel-safe: dropping it gives the attempt up.
+    ///
+    /// # Errors
+    ///
+    /// What the last attempt came to, with its address: for instance `ConnectionRefused`. `InvalidInput` for
+    /// a host name: see [`ToSocketAddrs`].
+    ///
+    /// # Panics
+    ///
+    /// Polling it outside any event loop.
+    #[track_caller]
+    pub fn connect(address: impl ToSocketAddrs) -> Connect {
+        Connect {
+            candidates: Some(candidates(address)),
+            attempt: None,
+            last: None,
+            place: Location::caller(),
+        }
+    }
+
+    /// Takes over a connected stream of std, and sets it to non-blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel cannot set the mode or watch the socket.
+    ///
+    /// # Panics
+    ///
+    /// Outside any event loop.
+    #[track_caller]
+    pub fn from_std(stream: std::net::TcpStream) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        TcpStream::new(mio::net::TcpStream::from_std(stream), Ready::BOTH)
+    }
+
+    /// Gives the socket back to std, still in non-blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel cannot stop watching it.
+    pub fn into_std(self) -> io::Result<std::net::TcpStream> {
+        self.registered.into_inner().map(Into::into)
+    }
+
+    /// Reads some bytes, at least one; 0 is the end of the stream (or `buf` is empty).
+    ///
+    /// Cancel-safe: if it is dropped before it was ready, nothing was read.
+    ///
+    /// # Errors
+    ///
+    /// What read(2) says, for instance `ConnectionReset`.
+    ///
+    /// # Panics
+    ///
+    /// Polling it outside the loop that the stream belongs to. So do all operations below.
+    #[track_caller]
+    pub fn read<'a>(&'a mut self, buf: &'a mut [u8]) -> Read<'a, TcpStream> {
+        Read::new(self, buf)
+    }
+
+    /// Reads until `buf` is full.
+    ///
+    /// Not cancel-safe: if it is dropped before it was ready, what it had read is in `buf`, but nobody knows
+    /// how much.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` if the stream ends before; else as [`read`](Self::read).
+    #[track_caller]
+    pub fn read_exact<'a>(&'a mut self, buf: &'a mut [u8]) -> ReadExact<'a, TcpStream> {
+        ReadExact::new(self, buf)
+    }
+
+    /// Looks at the next bytes without taking them.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    #[track_caller]
+    pub fn peek<'a>(&'a self, buf: &'a mut [u8]) -> Peek<'a> {
+        Peek { stream: self, buf, wait: Wait::at(Location::caller()) }
+    }
+
+    /// Writes some of `buf`, at least one byte (unless it is empty), and returns how many.
+    ///
+    /// Cancel-safe: if it is dropped before it was ready, nothing was written.
+    ///
+    /// # Errors
+    ///
+    /// What send(2) says, for instance `BrokenPipe`. There is no SIGPIPE.
+    #[track_caller]
+    pub fn write<'a>(&'a mut self, buf: &'a [u8]) -> Write<'a, TcpStream> {
+        Write::new(self, buf)
+    }
+
+    /// Writes all of `buf`.
+    ///
+    /// Not cancel-safe: if it is dropped before it was ready, some of it was written, and nobody knows how much.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    #[track_caller]
+    pub fn write_all<'a>(&'a mut self, buf: &'a [u8]) -> WriteAll<'a, TcpStream> {
+        WriteAll::new(self, buf)
+    }
+
+    /// Waits until there may be something to read: data, the end, or an error. It may be wrong: only
+    /// [`try_read`](Self::try_read) tells, and makes the next `readable` wait if there was nothing.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// None at present.
+    #[track_caller]
+    pub fn readable(&self) -> Readiness<'_, TcpStream> {
+        Readiness::new(self, Direction::Read)
+    }
+
+    /// Waits until there may be room to write. It may be wrong: only [`try_write`](Self::try_write) tells.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// None at present.
+    #[track_caller]
+    pub fn writable(&self) -> Readiness<'_, TcpStream> {
+        Readiness::new(self, Direction::Write)
+    }
+
+    /// Reads without waiting.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if there is nothing to read; else as [`read`](Self::read).
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop that the stream belongs to.
+    #[track_caller]
+    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.registered.try_io(Direction::Read, |io| recv(io, buf))
+    }
+
+    /// Writes without waiting.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if there is no room; else as [`write`](Self::write).
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop that the stream belongs to.
+    #[track_caller]
+    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        self.registered.try_io(Direction::Write, |io| send(io, buf))
+    }
+
+    /// Closes one direction, or both. After `Shutdown::Write` the peer reads the end.
+    ///
+    /// # Errors
+    ///
+    /// What shutdown(2) says: `NotConnected` if the peer has reset the connection.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.registered.io().shutdown(how)
+    }
+
+    /// Whether small writes are sent at once (TCP_NODELAY) instead of being gathered for some milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// What setsockopt(2) says.
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.registered.io().set_nodelay(nodelay)
+    }
+
+    /// See [`set_nodelay`](Self::set_nodelay).
+    ///
+    /// # Errors
+    ///
+    /// What getsockopt(2) says.
+    pub fn nodelay(&self) -> io::Result<bool> {
+        self.registered.io().nodelay()
+    }
+
+    /// The other end.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected` if the connection is over.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.registered.io().peer_addr()
+    }
+
+    /// This end.
+    ///
+    /// # Errors
+    ///
+    /// What getsockname(2) says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.registered.io().local_addr()
+    }
+
+    /// Two halves that can be moved to different tasks. Dropping the write half ends the stream for
+    /// the peer; the connection is closed when both are dropped.
+    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        let stream = Arc::new(self);
+        (OwnedReadHalf::new(Arc::clone(&stream)), OwnedWriteHalf::new(stream))
+    }
+}
+
+impl AsyncRead for &TcpStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let asked = buf.len();
+        self.registered.poll_io(
+            &mut Wait::unticketed(),
+            cx,
+            Direction::Read,
+            |io| recv(io, buf),
+            |n| is_short(*n, asked),
+        )
+    }
+
+    fn poll_read_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let asked = bufs.iter().map(|buf| buf.len()).sum();
+        self.registered.poll_io(
+            &mut Wait::unticketed(),
+            cx,
+            Direction::Read,
+            |mut io| io.read_vectored(bufs),
+            |n| is_short(*n, asked),
+        )
+    }
+}
+
+impl AsyncWrite for &TcpStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        ByteStream::poll_write(*self, &mut Wait::unticketed(), cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let asked = bufs.iter().map(|buf| buf.len()).sum();
+        self.registered.poll_io(
+            &mut Wait::unticketed(),
+            cx,
+            Direction::Write,
+            |io| send_vectored(io, bufs),
+            |n| is_short(*n, asked),
+        )
+    }
+
+    /// Nothing is buffered on this side of the kernel.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Shuts the write direction down.
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(match self.shutdown(Shutdown::Write) {
+            // The peer was faster: closed is what was asked for.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            result => result,
+        })
+    }
+}
+
+impl AsyncRead for TcpStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut &*self).poll_read(cx, buf)
+    }
+
+    fn poll_read_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut &*self).poll_read_vectored(cx, bufs)
+    }
+}
+
+impl AsyncWrite for TcpStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut &*self).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut &*self).poll_write_vectored(cx, bufs)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut &*self).poll_flush(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut &*self).poll_close(cx)
+    }
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsFd for TcpStream {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.registered.io().as_fd()
+    }
+}
+
+impl fmt::Debug for TcpStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.registered.fmt(f)
+    }
+}
+
+/// The future of [`TcpStream::peek`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct Peek<'a> {
+    stream: &'a TcpStream,
+    buf: &'a mut [u8],
+    wait: Wait,
+}
+
+impl Future for Peek<'_> {
+    type Output = io::Result<usize>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        // A short peek proves nothing: the bytes stay.
+        this.stream.registered.poll_io(&mut this.wait, cx, Direction::Read, |io| io.peek(this.buf), |_| false)
+    }
+}
+
+/// The future of [`TcpStream::connect`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct Connect {
+    /// What is left to try. `None` once it is over.
+    candidates: Option<Candidates>,
+    attempt: Option<Attempt>,
+    /// What the last attempt came to.
+    last: Option<io::Error>,
+    place: &'static Location<'static>,
+}
+
+#[derive(Debug)]
+struct Attempt {
+    wait: Wait,
+    stream: TcpStream,
+    address: SocketAddr,
+}
+
+impl Attempt {
+    /// The kernel connects in the background, and reports the socket writable at the end.
+    fn start(address: SocketAddr, place: &'static Location<'static>) -> io::Result<Self> {
+        let io = mio::net::TcpStream::connect(address)?;
+        let stream = TcpStream::new(io, Ready::NONE)?;
+        Ok(Attempt { wait: Wait::at(place), stream, address })
+    }
+
+    /// Whether it is connected, in the order that mio's documentation of `connect` gives.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.registered.poll_io(
+            &mut self.wait,
+            cx,
+            Direction::Write,
+            |io| {
+                if let Some(error) = io.take_error()? {
+                    return Err(error);
+                }
+                match io.peer_addr() {
+                    Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                        Err(io::ErrorKind::WouldBlock.into())
+                    }
+                    result => result.map(|_| ()),
+                }
+            },
+            |()| false,
+        )
+    }
+}
+
+impl Connect {
+    fn next_candidate(
+        candidates: &mut vec::IntoIter<SocketAddr>,
+        last: &mut Option<io::Error>,
+    ) -> io::Result<SocketAddr> {
+        match candidates.next() {
+            Some(address) => Ok(address),
+            None => Err(last.take().unwrap_or_else(|| no_address("connect"))),
+        }
+    }
+}
+
+impl Future for Connect {
+    type Output = io::Result<TcpStream>;
+
+    /// # Panics
+    ///
+    /// Outside any event loop, and if it is polled again after it was ready.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        loop {
+            if let Some(attempt) = &mut this.attempt {
+                let address = attempt.address;
+                match attempt.poll(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(())) => {
+                        this.candidates = None;
+                        return Poll::Ready(Ok(this.attempt.take().expect("it was polled just now").stream));
+                    }
+                    Poll::Ready(Err(error)) => {
+                        this.attempt = None;
+                        this.last = Some(about("connect to", address, error));
+                    }
+                }
+            }
+            let Some(candidates) = &mut this.candidates else {
+                panic!("headwaiter: a `Connect` was polled again after it was ready");
+            };
+            let next = match candidates {
+                Ok(candidates) => Connect::next_candidate(candidates, &mut this.last),
+                Err(error) => Err(std::mem::replace(error, io::ErrorKind::Other.into())),
+            };
+            match next {
+                Ok(address) => match Attempt::start(address, this.place) {
+                    Ok(attempt) => this.attempt = Some(attempt),
+                    Err(error) => this.last = Some(about("connect to", address, error)),
+                },
+                Err(error) => {
+                    this.candidates = None;
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The log lines: one for each step. `trace` tells every move of the loop, `debug` the life of tasks and
+//! sources. The targets are `headwaiter::loop`, `::task`, `::source` and `::timer`.
+
+use super::{Outcome, Step, TaskLabel, WaitFor};
+use crate::core::Core;
+use crate::slots::Slot;
+use crate::task::waker::Wake;
+
+use log::{Level, log};
+
+const LOOP: &str = "headwaiter::loop";
+const TASK: &str = "headwaiter::task";
+const SOURCE: &str = "headwaiter::source";
+const TIMER: &str = "headwaiter::timer";
+
+pub(super) fn write(step: &Step<'_>) {
+    match step {
+        Step::Turn { number, wait } => {
+            log!(target: LOOP, Level::Trace, "turn {number}: {}", wait_line(*wait));
+        }
+        Step::Events { count } => {
+            log!(target: LOOP, Level::Trace, "the kernel reports {count} event{}", plural(*count));
+        }
+        Step::Jump { by } => {
+            log!(target: LOOP, Level::Trace, "nothing to do: the virtual clock jumps by {by:?}, to the next timer");
+        }
+        Step::Ready { source, kind, ready, woken, callback } => {
+            let whom = if *callback {
+                "calls its callback".to_owned()
+            } else if woken.is_empty() {
+                "nobody waits, so it is remembered".to_owned()
+            } else {
+                let names: Vec<_> = woken.iter().map(|wake| label_of(wake)).collect();
+                format!("wakes {}", names.join(", "))
+            };
+            log!(target: SOURCE, Level::Trace, "{kind} {} is {ready} → {whom}", source.generation);
+        }
+        Step::Stale => {
+            log!(target: SOURCE, Level::Trace, "an event for a source that is gone: ignored");
+        }
+        Step::Mail { wakes, messages } => {
+            log!(
+                target: LOOP,
+                Level::Trace,
+                "other threads sent {wakes} wake{} and {messages} message{}",
+                plural(*wakes),
+                plural(*messages)
+            );
+        }
+        Step::Fire { timer, late, woken } => {
+            let whom = woken.map_or("nobody".to_owned(), |wake| label_of(wake));
+            log!(target: TIMER, Level::Trace, "timer {} fires, {late:?} late → wakes {whom}", timer.generation);
+        }
+        Step::Wake { task } => {
+            log!(target: TASK, Level::Trace, "{} is ready to run", label(*task));
+        }
+        Step::Poll { task, outcome } => {
+            let foreign = Core::with(|core| core.tasks.is_foreign(*task)) == Some(true);
+            let outcome = match outcome {
+                Outcome::Pending if foreign => "pending (code outside this crate can wake it)",
+                Outcome::Pending => "pending",
+                Outcome::Finished => "finished",
+                Outcome::Panicked => "panicked",
+            };
+            log!(target: TASK, Level::Trace, "{} polled → {outcome}", label(*task));
+        }
+        Step::AwaitSource { source, kind, direction, place } => {
+            let place = place.map_or(String::new(), |place| format!(", at {place}"));
+            let what = direction.verb();
+            log!(target: SOURCE, Level::Trace, "waits until {kind} {} can {what}{place}", source.generation);
+        }
+        Step::AwaitTimer { timer, left, place } => {
+            log!(target: TIMER, Level::Trace, "arms timer {}, due in {left:?}, at {place}", timer.generation);
+        }
+        Step::Spawn { task, place } => {
+            log!(target: TASK, Level::Debug, "{} spawned at {place}", label(*task));
+        }
+        Step::Abort { task } => {
+            log!(target: TASK, Level::Debug, "{} aborted", label(*task));
+        }
+        Step::Register { source, kind } => {
+            log!(target: SOURCE, Level::Debug, "{kind} {} registered", source.generation);
+        }
+        Step::Deregister { source, kind } => {
+            log!(target: SOURCE, Level::Debug, "{kind} {} deregistered", source.generation);
+        }
+    }
+    if let Step::Poll { task, outcome: Outcome::Finished | Outcome::Panicked } = step {
+        log!(target: TASK, Level::Debug, "{} ended", label(*task));
+    }
+}
+
+fn wait_line(wait: WaitFor) -> String {
+    match wait {
+        WaitFor::Skip { ready } => format!("{ready} ready task{}, kernel not asked", plural(ready)),
+        WaitFor::Tasks { ready } => {
+            format!("asks the kernel without waiting: {ready} ready task{}", plural(ready))
+        }
+        WaitFor::Timer(left) => format!("asks the kernel, for at most {left:?}: then a timer is due"),
+        WaitFor::Caller(max) => {
+            format!("asks the kernel, for at most {max:?}: as the caller of `turn` wants")
+        }
+        WaitFor::Ever => "asks the kernel, for as long as it takes: no timer is armed".to_owned(),
+        WaitFor::Grace(grace) => {
+            format!("asks the kernel, for {grace:?} of real time before the virtual clock jumps")
+        }
+    }
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+fn label(slot: Slot) -> String {
+    let label = Core::with(|core| TaskLabel { slot, name: core.tasks.name(slot) }.to_string());
+    label.unwrap_or_default()
+}
+
+fn label_of(wake: &Wake) -> String {
+    let Wake::Task(number) = wake else { return "a waker from outside this crate".to_owned() };
+    let label = Core::with(|core| {
+        let (slot, name) = core.tasks.find(number.packed())?;
+        Some(TaskLabel { slot, name }.to_string())
+    });
+    label.flatten().unwrap_or_else(|| "a task that is gone".to_owned())
+}

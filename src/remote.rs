@@ -1,0 +1,413 @@
+//! From other threads to a loop: the table of living loops, each loop's inbox, and the public
+//! [`Handle`]. Called by wakers, by handles that are used or dropped away from home, and by users.
+//! Nothing here touches what belongs to the loop's own thread: it only leaves messages for it.
+
+mod inbox;
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use pin_project_lite::pin_project;
+use slab::Slab;
+
+use self::inbox::Inbox;
+use crate::core::{Core, contain};
+use crate::reactor::Direction;
+use crate::slots::{Layout, Slot};
+use crate::task::{self, JoinError, Origin};
+
+/// The part of a loop that other threads may use.
+pub(crate) struct Shared {
+    pub(crate) id: u64,
+    inbox: Inbox,
+    waker: mio::Waker,
+    /// Deregisters the fd of a handle that is dropped on a foreign thread, before the fd is closed.
+    pub(crate) registry: mio::Registry,
+}
+
+/// What one thread may ask of another's loop.
+pub(crate) enum Message {
+    /// Wake the task that these bits of a waker mean.
+    Wake(Slot),
+    /// A handle was dropped away from home.
+    Release(Release),
+    /// Abort this task.
+    Abort(Slot),
+    /// Run this on the loop's thread.
+    Run(Box<dyn FnOnce() + Send>),
+}
+
+/// What a dropped handle gives back to its loop.
+#[derive(Debug)]
+pub(crate) enum Release {
+    Source(Slot),
+    Waiter(Slot, Direction, u64),
+    Timer(Slot),
+    Join(Slot),
+}
+
+impl Shared {
+    /// Leaves a message and wakes the loop. A loop that is gone takes none: the message is dropped here,
+    /// outside any lock.
+    pub(crate) fn send(&self, message: Message) {
+        match self.inbox.push(message) {
+            Ok(true) => {
+                if let Err(error) = self.waker.wake() {
+                    log::error!(target: "headwaiter::loop", "cannot wake the loop from another thread: {error}");
+                }
+            }
+            Ok(false) => {}
+            Err(refused) => drop(refused),
+        }
+    }
+
+    pub(crate) fn has_mail(&self) -> bool {
+        self.inbox.has_mail()
+    }
+
+    pub(crate) fn take(&self) -> inbox::Mail {
+        self.inbox.take()
+    }
+}
+
+/// All living loops of the process. The place of a loop here is the narrow id that wakers carry; it is
+/// recycled. The wide id that handles carry is never reused.
+static LOOPS: Mutex<Table> = Mutex::new(Table { loops: Slab::new(), born: 0 });
+
+struct Table {
+    loops: Slab<Arc<Shared>>,
+    born: u64,
+}
+
+fn table() -> MutexGuard<'static, Table> {
+    LOOPS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The bits of a loop's id that fit in a waker.
+pub(crate) const fn narrow(id: u64) -> u64 {
+    id % Layout::WAKER.homes()
+}
+
+/// Enters a new loop in the table.
+pub(crate) fn open(waker: mio::Waker, registry: mio::Registry) -> io::Result<Arc<Shared>> {
+    let mut table = table();
+    table.born += 1;
+    let homes = Layout::WAKER.homes();
+    let serial = table.born;
+    let place = table.loops.vacant_entry();
+    let narrow = place.key() as u64;
+    if narrow >= homes {
+        return Err(io::Error::other(format!(
+            "{homes} event loops are alive in this process, and no more can be told apart: drop some first"
+        )));
+    }
+    let shared = Arc::new(Shared { id: serial * homes + narrow, inbox: Inbox::new(), waker, registry });
+    place.insert(Arc::clone(&shared));
+    Ok(shared)
+}
+
+/// Takes a dying loop out of the table, and gives its last messages back to be dropped.
+pub(crate) fn close(shared: &Shared) -> inbox::Mail {
+    drop(table().loops.remove(narrow(shared.id) as usize));
+    shared.inbox.close()
+}
+
+/// The loop of a handle, if it is still alive.
+pub(crate) fn find(id: u64) -> Option<Arc<Shared>> {
+    table().loops.get(narrow(id) as usize).filter(|shared| shared.id == id).cloned()
+}
+
+/// Sends to whatever loop has these bits now. A stranger gets at worst one spurious wake.
+pub(crate) fn send_narrow(narrow: u64, message: Message) {
+    let shared = table().loops.get(narrow as usize).cloned();
+    if let Some(shared) = shared {
+        shared.send(message);
+    }
+}
+
+/// Sends what a handle gave back, when the handle is not dropped at home.
+pub(crate) fn release(home: u64, what: Release) {
+    if let Some(shared) = find(home) {
+        shared.send(Message::Release(what));
+    }
+}
+
+/// Reaches a loop from any thread: see [`Handle::spawn`].
+///
+/// A handle does not keep its loop alive. What is spawned on a loop that is gone ends at once
+/// with [`JoinError::is_cancelled`].
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Handle {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Handle { shared }
+    }
+
+    /// The handle of the loop that runs on this thread.
+    ///
+    /// # Panics
+    ///
+    /// Outside any event loop.
+    #[track_caller]
+    pub fn current() -> Self {
+        Handle::new(Core::expect("`Handle::current`", |core| Arc::clone(&core.shared)))
+    }
+
+    /// Runs `make` on the loop's thread and spawns the future that it returns there. Only the
+    /// closure travels, so the future need not be `Send`.
+    ///
+    /// The result comes back through the [`RemoteHandle`]. Dropping that handle detaches the task.
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    ///
+    /// let event_loop = headwaiter::EventLoop::new()?;
+    /// let handle = event_loop.handle();
+    /// let plain_thread = std::thread::spawn(move || {
+    ///     let six = handle.spawn(|| async {
+    ///         let not_send = Rc::new(6);
+    ///         headwaiter::task::yield_now().await;
+    ///         *not_send
+    ///     });
+    ///     six.wait().unwrap()
+    /// });
+    /// let mut event_loop = event_loop;
+    /// while !plain_thread.is_finished() {
+    ///     event_loop.turn(Some(std::time::Duration::from_millis(1)))?;
+    /// }
+    /// assert_eq!(plain_thread.join().unwrap(), 6);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn spawn<M, F>(&self, make: M) -> RemoteHandle<F::Output>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future + 'static,
+        F::Output: Send + 'static,
+    {
+        let place = Location::caller();
+        let packet = Arc::new(Packet {
+            home: Arc::clone(&self.shared),
+            state: Mutex::new(PacketState {
+                result: None,
+                waker: None,
+                taken: false,
+                task: None,
+                abort: false,
+            }),
+            arrived: Condvar::new(),
+        });
+        let job = Job { make, sender: Sender { packet: Arc::clone(&packet), place } };
+        self.shared.send(Message::Run(Box::new(move || job.run())));
+        RemoteHandle { packet }
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("loop", &self.shared.id).finish()
+    }
+}
+
+/// The result of [`Handle::spawn`], wherever you are: await it on any loop (or any other executor), or
+/// [`wait`](Self::wait) for it on a thread that runs none.
+///
+/// Dropping it detaches the task. Awaiting it is cancel-safe: the result stays until it is taken.
+pub struct RemoteHandle<T> {
+    packet: Arc<Packet<T>>,
+}
+
+struct Packet<T> {
+    home: Arc<Shared>,
+    state: Mutex<PacketState<T>>,
+    arrived: Condvar,
+}
+
+struct PacketState<T> {
+    result: Option<Result<T, JoinError>>,
+    waker: Option<Waker>,
+    taken: bool,
+    /// Known once the loop has made the task.
+    task: Option<Slot>,
+    /// Asked for before the loop had made the task.
+    abort: bool,
+}
+
+impl<T> Packet<T> {
+    fn state(&self) -> MutexGuard<'_, PacketState<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> RemoteHandle<T> {
+    /// Blocks this thread until the task has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError`], if the task panicked, was aborted, or its loop was dropped.
+    ///
+    /// # Panics
+    ///
+    /// On a thread that runs an event loop, which would stand still: `.await` the handle there.
+    #[track_caller]
+    pub fn wait(self) -> Result<T, JoinError> {
+        assert!(
+            !Core::is_running(),
+            "headwaiter: `RemoteHandle::wait` was called inside an event loop, which would block it: `.await` the handle instead"
+        );
+        let mut state = self.packet.state();
+        loop {
+            if let Some(result) = state.take() {
+                return result;
+            }
+            state = self.packet.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Asks the loop to drop the task. The future is gone before [`JoinError::is_cancelled`] is reported.
+    pub fn abort(&self) {
+        let task = {
+            let mut state = self.packet.state();
+            state.abort = true;
+            state.task
+        };
+        if let Some(task) = task {
+            self.packet.home.send(Message::Abort(task));
+        }
+    }
+
+    /// Whether the result is there.
+    pub fn is_finished(&self) -> bool {
+        let state = self.packet.state();
+        state.taken || state.result.is_some()
+    }
+}
+
+impl<T> PacketState<T> {
+    #[track_caller]
+    fn take(&mut self) -> Option<Result<T, JoinError>> {
+        assert!(!self.taken, "headwaiter: a `RemoteHandle` was polled again after it had given its result");
+        let result = self.result.take();
+        self.taken = result.is_some();
+        result
+    }
+}
+
+impl<T> Future for RemoteHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // Cloned outside the lock, and the old one dropped outside it: both may run foreign code.
+        let waker = cx.waker().clone();
+        let mut state = self.packet.state();
+        match state.take() {
+            Some(result) => Poll::Ready(result),
+            None => {
+                let old = state.waker.replace(waker);
+                drop(state);
+                drop(old);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for RemoteHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteHandle").field("finished", &self.is_finished()).finish()
+    }
+}
+
+/// What travels to the loop. The closure is declared, and so dropped, before the sender that reports
+/// the end, also when the job never runs.
+struct Job<M, T> {
+    make: M,
+    sender: Sender<T>,
+}
+
+impl<M, T> Job<M, T> {
+    fn run<F>(self)
+    where
+        M: FnOnce() -> F,
+        F: Future<Output = T> + 'static,
+        T: Send + 'static,
+    {
+        if self.sender.packet.state().abort {
+            return;
+        }
+        let Job { make, sender } = self;
+        let place = sender.place;
+        let packet = Arc::clone(&sender.packet);
+        match catch_unwind(AssertUnwindSafe(make)) {
+            Ok(future) => {
+                let task = task::spawn_at(Deliver { future, sender }, None, place);
+                packet.state().task = task.slot();
+            }
+            Err(payload) => sender.send(Err(JoinError::panicked(Some(Origin::unnamed(place)), payload))),
+        }
+    }
+}
+
+/// Puts the result into the packet; if it is dropped before it has one, the task was.
+struct Sender<T> {
+    packet: Arc<Packet<T>>,
+    place: &'static Location<'static>,
+}
+
+impl<T> Sender<T> {
+    fn send(&self, result: Result<T, JoinError>) {
+        let waker = {
+            let mut state = self.packet.state();
+            if state.taken || state.result.is_some() {
+                return;
+            }
+            state.result = Some(result);
+            state.waker.take()
+        };
+        self.packet.arrived.notify_all();
+        if let Some(waker) = waker {
+            contain("a foreign waker", || waker.wake());
+        }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        self.send(Err(JoinError::cancelled(Some(Origin::unnamed(self.place)))));
+    }
+}
+
+pin_project! {
+    /// A future on its loop whose result is awaited elsewhere. The future is declared, and so dropped,
+    /// before the sender that reports its end.
+    struct Deliver<F: Future> {
+        #[pin]
+        future: F,
+        sender: Sender<F::Output>,
+    }
+}
+
+impl<F: Future> Future for Deliver<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        match catch_unwind(AssertUnwindSafe(|| this.future.poll(cx))) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(output)) => this.sender.send(Ok(output)),
+            Err(payload) => {
+                let origin = Origin::unnamed(this.sender.place);
+                this.sender.send(Err(JoinError::panicked(Some(origin), payload)));
+            }
+        }
+        Poll::Ready(())
+    }
+}

@@ -1,0 +1,195 @@
+//! A loop's inbox: a mutex, and a flag that the loop can look at without it. Any thread pushes; only
+//! the loop's own thread takes. It does no I/O: [`Inbox::push`] tells its caller when to wake the loop.
+//!
+//! Why no wake is lost: `notified` is set with the first message and cleared with the taking, both
+//! under the mutex. So a message either is in what the loop takes, or it was pushed after the taking,
+//! found `notified` unset, and its sender wakes the poller again. The poller's eventfd is never
+//! drained, only written: with edge triggering each write is an event of its own (epoll(7)).
+
+use std::mem;
+
+use crate::remote::Message;
+use crate::slots::Slot;
+use sync::{AtomicBool, Mutex, Ordering};
+
+#[cfg(loom)]
+mod sync {
+    pub(super) use loom::sync::Mutex;
+    pub(super) use loom::sync::atomic::{AtomicBool, Ordering};
+}
+#[cfg(not(loom))]
+mod sync {
+    pub(super) use std::sync::Mutex;
+    pub(super) use std::sync::atomic::{AtomicBool, Ordering};
+}
+
+pub(super) struct Inbox {
+    /// Set while there may be mail, so that a turn without any pays one load, not a mutex.
+    flag: AtomicBool,
+    state: Mutex<State>,
+}
+
+struct State {
+    mail: Mail,
+    /// Somebody has woken the loop, or is about to, for what is in here.
+    notified: bool,
+    closed: bool,
+}
+
+/// What was in an inbox. Wakes are kept apart, as numbers, because they can come by the million.
+#[derive(Default)]
+pub(crate) struct Mail {
+    pub(crate) wakes: Vec<Slot>,
+    pub(crate) messages: Vec<Message>,
+}
+
+impl Inbox {
+    pub(super) fn new() -> Self {
+        let state = State { mail: Mail::default(), notified: false, closed: false };
+        Inbox { flag: AtomicBool::new(false), state: Mutex::new(state) }
+    }
+
+    fn state<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
+        let mut state = self.state.lock().unwrap_or_else(|poison| poison.into_inner());
+        change(&mut state)
+    }
+
+    /// `Ok(true)`: the caller must wake the loop's poller. `Err`: the loop is gone; the message comes back.
+    pub(super) fn push(&self, message: Message) -> Result<bool, Message> {
+        self.state(|state| {
+            if state.closed {
+                return Err(message);
+            }
+            match message {
+                Message::Wake(slot) => state.mail.push_wake(slot),
+                other => state.mail.messages.push(other),
+            }
+            self.flag.store(true, Ordering::Release);
+            Ok(!mem::replace(&mut state.notified, true))
+        })
+    }
+
+    /// May say yes when there is none, and no for a moment after a push: the pusher's wake of the
+    /// poller comes later still, and the loop looks again after it.
+    pub(super) fn has_mail(&self) -> bool {
+        self.flag.load(Ordering::Acquire)
+    }
+
+    pub(super) fn take(&self) -> Mail {
+        self.state(|state| {
+            self.flag.store(false, Ordering::Relaxed);
+            state.notified = false;
+            mem::take(&mut state.mail)
+        })
+    }
+
+    pub(super) fn close(&self) -> Mail {
+        self.state(|state| {
+            state.closed = true;
+            mem::take(&mut state.mail)
+        })
+    }
+}
+
+impl Mail {
+    /// Before the list grows it is rid of repetitions, so it is never longer than twice the number
+    /// of tasks, whatever the number of wakes.
+    fn push_wake(&mut self, slot: Slot) {
+        if self.wakes.len() == self.wakes.capacity() && self.wakes.len() >= 64 {
+            self.wakes.sort_unstable_by_key(|slot| (slot.index, slot.generation));
+            self.wakes.dedup();
+            self.wakes.reserve(self.wakes.len());
+        }
+        self.wakes.push(slot);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn wake(index: u32) -> Message {
+        Message::Wake(Slot { index, generation: 1 })
+    }
+
+    #[test]
+    fn only_the_first_message_after_a_taking_asks_for_a_wake() {
+        let inbox = Inbox::new();
+        assert!(!inbox.has_mail());
+        assert!(matches!(inbox.push(wake(1)), Ok(true)));
+        assert!(matches!(inbox.push(wake(2)), Ok(false)));
+        assert!(inbox.has_mail());
+        assert_eq!(inbox.take().wakes.len(), 2);
+        assert!(!inbox.has_mail());
+        assert!(matches!(inbox.push(wake(3)), Ok(true)));
+    }
+
+    #[test]
+    fn a_closed_inbox_gives_messages_back() {
+        let inbox = Inbox::new();
+        assert!(inbox.push(wake(1)).is_ok());
+        assert_eq!(inbox.close().wakes.len(), 1);
+        assert!(matches!(inbox.push(wake(2)), Err(Message::Wake(_))));
+        assert!(inbox.take().wakes.is_empty());
+    }
+
+    #[test]
+    fn a_million_wakes_of_a_hundred_tasks_stay_small() {
+        let inbox = Inbox::new();
+        for n in 0..1_000_000 {
+            let _ = inbox.push(wake(n % 100));
+        }
+        let mail = inbox.take();
+        assert!(mail.wakes.capacity() <= 1024, "{}", mail.wakes.capacity());
+        assert!((0..100).all(|n| mail.wakes.iter().any(|slot| slot.index == n)));
+    }
+}
+
+/// `RUSTFLAGS="--cfg loom" cargo test --lib loom`
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use loom::sync::{Arc, Condvar};
+    use loom::thread;
+
+    /// Stands for the poller: a wake is remembered, a wait takes all that were remembered.
+    struct Poller {
+        woken: Mutex<bool>,
+        changed: Condvar,
+    }
+
+    #[test]
+    fn loom_no_message_is_slept_through() {
+        loom::model(|| {
+            let inbox = Arc::new(Inbox::new());
+            let poller = Arc::new(Poller { woken: Mutex::new(false), changed: Condvar::new() });
+            let senders: Vec<_> = (0..2)
+                .map(|index| {
+                    let (inbox, poller) = (Arc::clone(&inbox), Arc::clone(&poller));
+                    thread::spawn(move || {
+                        if inbox.push(Message::Wake(Slot { index, generation: 0 })).unwrap_or(false) {
+                            *poller.woken.lock().unwrap() = true;
+                            poller.changed.notify_one();
+                        }
+                    })
+                })
+                .collect();
+            let mut got = 0;
+            while got < 2 {
+                // The order of a turn: wait, then look at the flag, then take.
+                let mut woken = poller.woken.lock().unwrap();
+                while !*woken {
+                    woken = poller.changed.wait(woken).unwrap();
+                }
+                *woken = false;
+                drop(woken);
+                if inbox.has_mail() {
+                    got += inbox.take().wakes.len();
+                }
+            }
+            for sender in senders {
+                sender.join().unwrap();
+            }
+        });
+    }
+}

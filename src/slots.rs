@@ -1,0 +1,251 @@
+//! Slots and their numbers: a slab whose keys carry a generation, and how such a key is packed into
+//! one machine word. Tasks, sources and timers each live in one [`Slots`]; wakers and mio's tokens
+//! are packed words. Nothing here knows what is kept in a slot.
+
+use slab::Slab;
+
+/// A place in a [`Slots`]. The generation tells the present occupant from earlier ones, so that a
+/// late event, wake or release for an earlier one misses instead of hitting a stranger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Slot {
+    pub(crate) index: u32,
+    /// Counts the insertions of the whole slab, not of this place: so it is also the number by
+    /// which people know the occupant ("task 17").
+    pub(crate) generation: u32,
+}
+
+/// What a handle holds: which loop, and which place in one of that loop's three slabs.
+///
+/// A slot lives as long as its handle, so the key of a living handle can not be taken over by a
+/// later occupant, however often the generation wraps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    /// The loop's id, never reused: see [`crate::remote`].
+    pub(crate) home: u64,
+    pub(crate) slot: Slot,
+}
+
+/// How a [`Slot`], and for a waker its loop, are packed into a word: the index in the lowest bits,
+/// the generation above it, the loop in what is left.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    word: u32,
+    index: u32,
+    generation: u32,
+}
+
+impl Layout {
+    /// A waker's word. 64 bits: 4,096 loops, 20 bits of generation, 4 billion tasks in a loop. 32 bits: 16
+    /// loops, 8 bits of generation, a million tasks. A short generation costs at worst a spurious poll.
+    pub(crate) const WAKER: Layout = if usize::BITS >= 64 { Layout::WAKER_64 } else { Layout::WAKER_32 };
+    const WAKER_64: Layout = Layout { word: 64, index: 32, generation: 20 };
+    const WAKER_32: Layout = Layout { word: 32, index: 20, generation: 8 };
+
+    /// A mio token: there is one poller a loop, so the loop needs no bits.
+    pub(crate) const TOKEN: Layout = if usize::BITS >= 64 { Layout::TOKEN_64 } else { Layout::TOKEN_32 };
+    const TOKEN_64: Layout = Layout { word: 64, index: 32, generation: 32 };
+    const TOKEN_32: Layout = Layout { word: 32, index: 20, generation: 12 };
+
+    /// For what is never packed; only the number of indexes counts.
+    pub(crate) const UNPACKED: Layout = Layout::TOKEN_64;
+
+    /// How many loops a word can tell apart.
+    pub(crate) const fn homes(self) -> u64 {
+        1 << (self.word - self.index - self.generation)
+    }
+
+    /// How many slots a word can tell apart. One less than fits: the word with all bits set is
+    /// never a slot, and is the token of the inbox.
+    pub(crate) const fn indexes(self) -> u32 {
+        ((1_u64 << self.index) - 1) as u32
+    }
+
+    /// `home` must be below [`homes`](Self::homes) and the index below [`indexes`](Self::indexes).
+    /// The generation is cut to what fits.
+    pub(crate) const fn pack(self, home: u64, slot: Slot) -> u64 {
+        let generation = self.cut(slot.generation) as u64;
+        let low = slot.index as u64 | (generation << self.index);
+        match self.index + self.generation {
+            64 => low,
+            used => low | (home << used),
+        }
+    }
+
+    /// The loop and the slot of a word; the slot's generation is what [`cut`](Self::cut) left of it.
+    pub(crate) const fn unpack(self, word: u64) -> (u64, Slot) {
+        let index = (word & ((1 << self.index) - 1)) as u32;
+        let generation = self.cut((word >> self.index) as u32);
+        let home = match self.index + self.generation {
+            64 => 0,
+            used => word >> used,
+        };
+        (home, Slot { index, generation })
+    }
+
+    const fn cut(self, generation: u32) -> u32 {
+        generation & ((1_u64 << self.generation) - 1) as u32
+    }
+}
+
+/// A slab whose occupants are told apart by generation.
+pub(crate) struct Slots<T> {
+    slab: Slab<(u32, T)>,
+    /// The generation of the next insertion.
+    next: u32,
+}
+
+impl<T> Slots<T> {
+    pub(crate) fn new() -> Self {
+        Slots { slab: Slab::new(), next: 1 }
+    }
+
+    /// Gives the value back where a word of `layout` has no room for one more index. (Not dropped here: the
+    /// slab may be borrowed, and the value a user's.)
+    #[inline]
+    pub(crate) fn insert(&mut self, layout: Layout, value: T) -> Result<Slot, T> {
+        let entry = self.slab.vacant_entry();
+        if entry.key() >= layout.indexes() as usize {
+            return Err(value);
+        }
+        let slot = Slot { index: entry.key() as u32, generation: self.next };
+        self.next = self.next.wrapping_add(1);
+        entry.insert((slot.generation, value));
+        Ok(slot)
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, slot: Slot) -> Option<&T> {
+        let (generation, value) = self.slab.get(slot.index as usize)?;
+        (*generation == slot.generation).then_some(value)
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut T> {
+        let (generation, value) = self.slab.get_mut(slot.index as usize)?;
+        (*generation == slot.generation).then_some(value)
+    }
+
+    /// The occupant that a packed word means, if it still lives, and its whole slot.
+    #[inline]
+    pub(crate) fn get_packed(&self, layout: Layout, packed: Slot) -> Option<(Slot, &T)> {
+        let (generation, value) = self.slab.get(packed.index as usize)?;
+        let slot = Slot { index: packed.index, generation: *generation };
+        (layout.cut(*generation) == packed.generation).then_some((slot, value))
+    }
+
+    #[inline]
+    pub(crate) fn get_packed_mut(&mut self, layout: Layout, packed: Slot) -> Option<(Slot, &mut T)> {
+        let (generation, value) = self.slab.get_mut(packed.index as usize)?;
+        let slot = Slot { index: packed.index, generation: *generation };
+        (layout.cut(*generation) == packed.generation).then_some((slot, value))
+    }
+
+    #[inline]
+    pub(crate) fn remove(&mut self, slot: Slot) -> Option<T> {
+        self.get(slot)?;
+        Some(self.slab.remove(slot.index as usize).1)
+    }
+
+    /// The occupant of an index that is known to have one, as the links of a list are.
+    #[inline]
+    pub(crate) fn at(&self, index: u32) -> &T {
+        &self.slab[index as usize].1
+    }
+
+    /// As [`at`](Self::at).
+    #[inline]
+    pub(crate) fn at_mut(&mut self, index: u32) -> &mut T {
+        &mut self.slab[index as usize].1
+    }
+
+    /// The whole slot of an index that is known to have an occupant.
+    pub(crate) fn slot_at(&self, index: u32) -> Slot {
+        Slot { index, generation: self.slab[index as usize].0 }
+    }
+
+    /// Takes any one occupant out: how a dying loop empties itself.
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        let index = self.slab.iter().next()?.0;
+        Some(self.slab.remove(index).1)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.slab.iter().map(|(_, (_, value))| value)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slab.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    const LAYOUTS: [Layout; 4] = [Layout::WAKER_64, Layout::WAKER_32, Layout::TOKEN_64, Layout::TOKEN_32];
+
+    proptest! {
+        #[test]
+        fn a_packed_word_gives_back_what_was_packed(home: u64, index: u32, generation: u32) {
+            for layout in LAYOUTS {
+                let home = home % layout.homes();
+                let slot = Slot { index: index % layout.indexes(), generation };
+                let word = layout.pack(home, slot);
+                prop_assert!(layout.word == 64 || word < 1 << 32);
+                prop_assert_ne!(word, u64::MAX >> (64 - layout.word));
+                let (home_again, slot_again) = layout.unpack(word);
+                prop_assert_eq!(home_again, home);
+                prop_assert_eq!(slot_again.index, slot.index);
+                prop_assert_eq!(slot_again.generation, layout.cut(generation));
+            }
+        }
+
+        /// Against a map from every slot ever given out to what is in it now.
+        #[test]
+        fn slots_agree_with_a_model(ops in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>()), 1..400)) {
+            let mut slots = Slots::new();
+            let mut model: HashMap<Slot, u32> = HashMap::new();
+            let mut given = Vec::new();
+            for (number, (insert, pick)) in ops.into_iter().enumerate() {
+                if insert || given.is_empty() {
+                    let slot = slots.insert(Layout::TOKEN_64, number as u32).unwrap();
+                    prop_assert!(model.insert(slot, number as u32).is_none());
+                    given.push(slot);
+                } else {
+                    let slot = given[pick.index(given.len())];
+                    prop_assert_eq!(slots.remove(slot), model.remove(&slot));
+                }
+                prop_assert_eq!(slots.len(), model.len());
+                for slot in &given {
+                    prop_assert_eq!(slots.get(*slot), model.get(slot));
+                    let (_, packed) = Layout::TOKEN_64.unpack(Layout::TOKEN_64.pack(0, *slot));
+                    prop_assert_eq!(slots.get_packed(Layout::TOKEN_64, packed).map(|(_, v)| *v), model.get(slot).copied());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_index_beyond_the_layout_is_refused() {
+        let tiny = Layout { word: 32, index: 2, generation: 8 };
+        let mut slots = Slots::new();
+        let first = slots.insert(tiny, 'a').unwrap();
+        assert!(slots.insert(tiny, 'b').is_ok());
+        assert!(slots.insert(tiny, 'c').is_ok());
+        assert_eq!(slots.insert(tiny, 'd'), Err('d'));
+        slots.remove(first);
+        assert!(slots.insert(tiny, 'd').is_ok());
+    }
+
+    #[test]
+    fn both_word_sizes_have_room() {
+        assert_eq!(Layout::WAKER_64.homes(), 4096);
+        assert_eq!(Layout::WAKER_64.indexes(), u32::MAX);
+        assert_eq!(Layout::WAKER_32.homes(), 16);
+        assert_eq!(Layout::WAKER_32.indexes(), (1 << 20) - 1);
+        assert_eq!(Layout::TOKEN_64.homes(), 1);
+        assert_eq!(Layout::TOKEN_32.homes(), 1);
+    }
+}

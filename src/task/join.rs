@@ -1,0 +1,283 @@
+//! [`JoinHandle`]: the key of a task, by which its output is fetched, and [`JoinError`]: why there is none.
+//! Made by `spawn`. The typed output passes through the untyped task as `&mut dyn Any`.
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::mem;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use super::waker::Wake;
+use super::{Body, Id, State, abort};
+use crate::core::{Core, panic_message, release};
+use crate::observe::TaskLabel;
+use crate::remote::{self, Message, Release};
+use crate::slots::{Key, Slot};
+
+/// The output of a spawned task, when it is there.
+///
+/// Await it inside the loop that runs the task. Dropping the handle detaches the task: it runs on, and
+/// its output is dropped; if it panics, that is logged. The handle may be dropped, or used to abort,
+/// on any thread.
+///
+/// Awaiting it is cancel-safe: the output stays in the task until it is taken.
+#[must_use = "dropping a JoinHandle detaches its task: await it, or say `drop(...)` to detach on purpose"]
+pub struct JoinHandle<T> {
+    /// `None` for a task that was spawned on a loop that was being dropped.
+    key: Option<Key>,
+    taken: bool,
+    output: PhantomData<fn() -> T>,
+}
+
+impl<T> JoinHandle<T> {
+    pub(super) fn new(key: Key) -> Self {
+        JoinHandle { key: Some(key), taken: false, output: PhantomData }
+    }
+
+    pub(super) fn stillborn() -> Self {
+        JoinHandle { key: None, taken: false, output: PhantomData }
+    }
+
+    pub(crate) fn slot(&self) -> Option<Slot> {
+        self.key.map(|key| key.slot)
+    }
+
+    /// Drops the task's future: inside this call; after its poll, if the task is the one that
+    /// is running; when the loop takes the message, if this is another thread (or no loop runs on it).
+    /// Only then does the handle report [`JoinError::is_cancelled`].
+    ///
+    /// Aborting a task that has finished does nothing: its output stays.
+    pub fn abort(&self) {
+        let Some(key) = self.key else { return };
+        if Core::if_at_home(key, |_| ()).is_some() {
+            abort(key.slot);
+        } else if let Some(shared) = remote::find(key.home) {
+            shared.send(Message::Abort(key.slot));
+        }
+    }
+
+    /// Whether awaiting it would give the output at once.
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop that runs the task.
+    #[track_caller]
+    pub fn is_finished(&self) -> bool {
+        let Some(key) = self.key else { return true };
+        Core::at_home(key, "a `JoinHandle`", |core| {
+            core.tasks.slots.get(key.slot).is_none_or(|task| task.state == State::Finished)
+        })
+    }
+
+    /// The task's id, which also stands in its log lines.
+    pub fn id(&self) -> Id {
+        Id(self.slot().unwrap_or(Slot { index: u32::MAX, generation: 0 }))
+    }
+}
+
+impl<T: 'static> Future for JoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    /// # Panics
+    ///
+    /// In another loop than the task's, or in none; and if it is polled again after it was ready.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        assert!(!self.taken, "headwaiter: a `JoinHandle` was polled again after it had given its output");
+        let Some(key) = self.key else {
+            self.taken = true;
+            return Poll::Ready(Err(JoinError::cancelled(None)));
+        };
+        let Poll::Ready(body) = poll_finished(key, cx) else { return Poll::Pending };
+        self.taken = true;
+        let mut output: Option<Self::Output> = None;
+        if let Some(mut body) = body {
+            body.as_mut().take(&mut output);
+        }
+        // The loop died between: all its tasks are gone.
+        Poll::Ready(output.unwrap_or_else(|| Err(JoinError::cancelled(None))))
+    }
+}
+
+/// The part of joining that does not depend on the output's type: takes a finished task out of its slot.
+#[track_caller]
+fn poll_finished(key: Key, cx: &Context<'_>) -> Poll<Option<Body>> {
+    // Made before the borrow, and dropped after it: it may be foreign.
+    let mut joiner = Some(Wake::of(cx.waker()));
+    let mut out_of_budget = false;
+    let finished = Core::at_home(key, "a `JoinHandle`", |core| {
+        if core.budget == 0 {
+            out_of_budget = true;
+            return Poll::Pending;
+        }
+        match core.tasks.slots.get_mut(key.slot) {
+            Some(task) if task.state != State::Finished => {
+                mem::swap(&mut task.joiner, &mut joiner);
+                Poll::Pending
+            }
+            _ => {
+                core.budget -= 1;
+                Poll::Ready(core.tasks.slots.remove(key.slot).and_then(|task| task.body))
+            }
+        }
+    });
+    if out_of_budget {
+        cx.waker().wake_by_ref();
+    }
+    finished
+}
+
+impl<T> Drop for JoinHandle<T> {
+    fn drop(&mut self) {
+        if let (Some(key), false) = (self.key, self.taken) {
+            release(key, Release::Join(key.slot));
+        }
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle").field("id", &self.id()).finish_non_exhaustive()
+    }
+}
+
+impl<T, E> JoinHandle<Result<T, E>>
+where
+    T: 'static,
+    E: fmt::Display + 'static,
+{
+    /// Detaches the task, and logs its failure at `error`, with its name and the place where it was
+    /// spawned: for a task that nobody awaits but whose errors somebody must see. (A panic of a detached
+    /// task is always logged.)
+    ///
+    /// ```
+    /// headwaiter::block_on(async {
+    ///     let upload = async { Err::<(), _>(std::io::Error::other("the disk is full")) };
+    ///     headwaiter::task::Builder::new().name("upload").spawn(upload).log_error();
+    /// });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop that runs the task.
+    #[track_caller]
+    pub fn log_error(self) {
+        let Some(key) = self.key else { return };
+        let origin = Core::at_home(key, "a `JoinHandle`", |core| core.tasks.origin(key.slot));
+        let place = Location::caller();
+        let watch = async move {
+            match (self.await, origin) {
+                (Ok(Err(error)), Some(origin)) => {
+                    log::error!(target: "headwaiter::task", "{origin} failed: {error}");
+                }
+                (Err(error), _) if error.is_panic() => {
+                    log::error!(target: "headwaiter::task", "{error} (and nobody awaits the task)");
+                }
+                _ => {}
+            }
+        };
+        drop(super::spawn_at(watch, None, place));
+    }
+}
+
+/// Which task an error is about.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    pub(super) id: Option<Id>,
+    pub(super) name: Option<Box<str>>,
+    pub(super) place: &'static Location<'static>,
+}
+
+impl Origin {
+    pub(crate) fn unnamed(place: &'static Location<'static>) -> Self {
+        Origin { id: None, name: None, place }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.id {
+            Some(Id(slot)) => write!(f, "{}", TaskLabel { slot, name: self.name.as_deref() })?,
+            None => f.write_str("task")?,
+        }
+        write!(f, " (spawned at {})", self.place)
+    }
+}
+
+/// Why a task has no output: it panicked, or its future was dropped before it was ready.
+///
+/// `Display` names the task, the place where it was spawned, and what the panic said.
+pub struct JoinError {
+    /// Boxed, because every task has room for its error, and few have one.
+    why: Box<(Option<Origin>, Kind)>,
+}
+
+enum Kind {
+    Cancelled,
+    /// In a mutex only so that the error is `Sync`.
+    Panic {
+        message: String,
+        payload: Mutex<Box<dyn Any + Send>>,
+    },
+}
+
+impl JoinError {
+    pub(crate) fn cancelled(origin: Option<Origin>) -> Self {
+        JoinError { why: Box::new((origin, Kind::Cancelled)) }
+    }
+
+    pub(crate) fn panicked(origin: Option<Origin>, payload: Box<dyn Any + Send>) -> Self {
+        let message = panic_message(&*payload).to_owned();
+        let kind = Kind::Panic { message, payload: Mutex::new(payload) };
+        JoinError { why: Box::new((origin, kind)) }
+    }
+
+    /// The task was aborted, or its loop was dropped.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self.why.1, Kind::Cancelled)
+    }
+
+    /// The task panicked.
+    pub fn is_panic(&self) -> bool {
+        matches!(self.why.1, Kind::Panic { .. })
+    }
+
+    /// What the task's panic carried, for [`std::panic::resume_unwind`].
+    ///
+    /// # Panics
+    ///
+    /// If the task did not panic: ask [`is_panic`](Self::is_panic) first.
+    #[track_caller]
+    pub fn into_panic(self) -> Box<dyn Any + Send> {
+        let not_a_panic = format!("headwaiter: `JoinError::into_panic` on an error that is no panic: {self}");
+        match self.why.1 {
+            Kind::Panic { payload, .. } => payload.into_inner().unwrap_or_else(PoisonError::into_inner),
+            Kind::Cancelled => panic!("{not_a_panic}"),
+        }
+    }
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.why.0 {
+            Some(origin) => write!(f, "{origin}")?,
+            None => f.write_str("task")?,
+        }
+        match &self.why.1 {
+            Kind::Cancelled => f.write_str(" was cancelled"),
+            Kind::Panic { message, .. } => write!(f, " panicked: {message}"),
+        }
+    }
+}
+
+impl fmt::Debug for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JoinError({self})")
+    }
+}
+
+impl Error for JoinError {}

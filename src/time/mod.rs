@@ -1,0 +1,322 @@
+//! Timers: [`sleep`], [`timeout`], [`interval`], on one timing [`wheel`] and one [`clock`] a loop. Armed by
+//! futures when they are first polled, fired by the loop's fourth phase ([`fire`]). Nothing here knows
+//! of sockets.
+
+pub(crate) mod clock;
+mod interval;
+mod wheel;
+
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use std::{error, fmt, io, mem};
+
+use pin_project_lite::pin_project;
+
+pub use self::clock::{Advance, advance, now};
+pub use self::interval::{Interval, MissedTickBehavior, Tick, interval, interval_at};
+use self::wheel::Wheel;
+use crate::core::{Core, discard, release};
+use crate::observe::{self, Step};
+use crate::remote::Release;
+use crate::slots::{Key, Slot};
+use crate::task::waker::Wake;
+
+/// The timers of a loop. What a timer keeps is whom to wake.
+pub(crate) struct Timers {
+    wheel: Wheel<Option<Wake>>,
+    /// Kept for its memory.
+    due: Vec<(u64, Slot)>,
+}
+
+impl Timers {
+    pub(crate) fn new() -> Self {
+        Timers { wheel: Wheel::new(), due: Vec::new() }
+    }
+
+    pub(crate) fn has_armed(&self) -> bool {
+        self.wheel.has_armed()
+    }
+
+    pub(crate) fn earliest_at_best(&self) -> Option<u64> {
+        self.wheel.earliest_at_best()
+    }
+
+    pub(crate) fn earliest(&self) -> Option<u64> {
+        self.wheel.earliest()
+    }
+
+    pub(crate) fn cancel(&mut self, slot: Slot) -> Option<Wake> {
+        self.wheel.cancel(slot).flatten()
+    }
+}
+
+/// Fires all timers that are due, in the order of their deadlines. Returns how many. Without any timer
+/// the clock is not read.
+#[inline]
+pub(crate) fn fire() -> usize {
+    if Core::with(|core| core.timers.has_armed()) == Some(true) { fire_due() } else { 0 }
+}
+
+fn fire_due() -> usize {
+    let due = Core::with(|core| {
+        let now = core.clock.now_nanos();
+        let mut due = mem::take(&mut core.timers.due);
+        core.timers.wheel.advance(now, &mut due);
+        (now, due)
+    });
+    let Some((now, mut due)) = due else { return 0 };
+    for (deadline, slot) in &due {
+        let wake = Core::with(|core| match core.timers.wheel.get(*slot) {
+            Some((wake, true)) => wake.take(),
+            // Cancelled, or armed anew, by a foreign waker that was woken just now.
+            _ => None,
+        });
+        let wake = wake.flatten();
+        observe::report(|| Step::Fire {
+            timer: *slot,
+            late: Duration::from_nanos(now - deadline),
+            woken: wake.as_ref(),
+        });
+        if let Some(wake) = wake {
+            wake.wake();
+        }
+    }
+    let fired = due.len();
+    due.clear();
+    due.shrink_to(1024);
+    Core::with(|core| core.timers.due = due);
+    fired
+}
+
+/// Drops all timers' wakers of a loop that is being dropped.
+pub(crate) fn drop_all() {
+    while let Some(wake) = Core::with(|core| core.timers.wheel.pop()).flatten() {
+        discard(wake);
+    }
+}
+
+/// Waits for `duration`: not less, and as little more as the kernel and the other tasks allow (on
+/// Linux the kernel's waits are whole milliseconds, rounded up).
+///
+/// `sleep(Duration::ZERO)` waits for one turn of the loop. A duration that leads beyond what the clock can
+/// count, such as [`Duration::MAX`], is 30 years.
+///
+/// The time runs from this call on, not from the first poll. Cancel-safe: dropping it disarms the timer.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// headwaiter::block_on(async {
+///     let start = Instant::now();
+///     headwaiter::time::sleep(Duration::from_millis(5)).await;
+///     assert!(start.elapsed() >= Duration::from_millis(5));
+/// });
+/// ```
+///
+/// # Panics
+///
+/// Outside any event loop: where it is called, and where it is polled.
+#[track_caller]
+pub fn sleep(duration: Duration) -> Sleep {
+    Sleep::new(deadline_after(duration), Location::caller())
+}
+
+/// Waits until `deadline`, an instant of [`now`]'s clock. One in the past is due in the next turn.
+///
+/// Otherwise as [`sleep`], with the same panics.
+#[track_caller]
+pub fn sleep_until(deadline: Instant) -> Sleep {
+    Core::expect("`time::sleep_until`", |_| ());
+    Sleep::new(deadline, Location::caller())
+}
+
+#[track_caller]
+fn deadline_after(duration: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+    let now = Core::expect("a timer", |core| core.clock.now());
+    now.checked_add(duration).unwrap_or_else(|| now + FAR)
+}
+
+/// The future of [`sleep`] and [`sleep_until`]. It may be moved and dropped on any thread, but must be
+/// polled in one loop only.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct Sleep {
+    deadline: Instant,
+    /// The armed timer. `None` before the first poll and after the last.
+    timer: Option<Key>,
+    done: bool,
+    place: &'static Location<'static>,
+}
+
+impl Sleep {
+    fn new(deadline: Instant, place: &'static Location<'static>) -> Self {
+        Sleep { deadline, timer: None, done: false, place }
+    }
+
+    /// When it is due.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Whether its `await` is over: `false` before the first poll, however late it is.
+    pub fn is_elapsed(&self) -> bool {
+        self.done
+    }
+
+    /// Gives it another deadline, whether it was over or not, without another timer.
+    ///
+    /// # Panics
+    ///
+    /// If it has been polled, and this is not the loop it was polled in.
+    #[track_caller]
+    pub fn reset(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+        self.done = false;
+        if let Some(key) = self.timer {
+            Core::at_home(key, "a `Sleep`", |core| {
+                core.timers.wheel.rearm(key.slot, core.clock.nanos(deadline));
+            });
+        }
+    }
+
+    fn arm(&mut self, cx: &Context<'_>) {
+        let wake = Wake::of(cx.waker());
+        let armed = Core::expect("a timer", |core| {
+            let deadline = core.clock.nanos(self.deadline);
+            core.timers.wheel.arm(deadline, Some(wake)).map(|slot| core.key(slot))
+        });
+        let Ok(key) = armed else {
+            panic!("headwaiter: this loop has four billion timers, and cannot count more: drop some first");
+        };
+        self.timer = Some(key);
+        observe::report(|| Step::AwaitTimer {
+            timer: key.slot,
+            left: self.deadline.saturating_duration_since(now()),
+            place: self.place,
+        });
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.done {
+            return Poll::Ready(());
+        }
+        // Also a deadline in the past is armed, and fires in the next turn: so a sleep always yields once.
+        let Some(key) = self.timer else {
+            self.arm(cx);
+            return Poll::Pending;
+        };
+        let wake = Wake::of(cx.waker());
+        let (old, done) = Core::at_home(key, "a `Sleep`", |core| match core.timers.wheel.get(key.slot) {
+            Some((waiting, false)) => (waiting.replace(wake), false),
+            _ => {
+                core.timers.wheel.cancel(key.slot);
+                (Some(wake), true)
+            }
+        });
+        if done {
+            self.timer = None;
+            self.done = true;
+        }
+        drop(old);
+        if self.done { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let Some(key) = self.timer {
+            release(key, Release::Timer(key.slot));
+        }
+    }
+}
+
+/// Gives `future` at most `duration`. If it is not ready by then it is dropped, and [`Elapsed`] returned.
+///
+/// The future is polled first: one that is ready at once wins over a duration of zero. As cancel-safe as
+/// `future` is.
+///
+/// ```
+/// use headwaiter::time::{sleep, timeout};
+/// use std::time::Duration;
+///
+/// headwaiter::block_on(async {
+///     assert_eq!(timeout(Duration::from_secs(1), async { 5 }).await, Ok(5));
+///     assert!(timeout(Duration::from_millis(1), sleep(Duration::MAX)).await.is_err());
+/// });
+/// ```
+///
+/// # Panics
+///
+/// Outside any event loop: where it is called, and where it is polled.
+#[track_caller]
+pub fn timeout<F: Future>(duration: Duration, future: F) -> Timeout<F> {
+    Timeout { future: Some(future), sleep: Sleep::new(deadline_after(duration), Location::caller()) }
+}
+
+/// Gives `future` until `deadline`, an instant of [`now`]'s clock. Otherwise as [`timeout`].
+#[track_caller]
+pub fn timeout_at<F: Future>(deadline: Instant, future: F) -> Timeout<F> {
+    Core::expect("`time::timeout_at`", |_| ());
+    Timeout { future: Some(future), sleep: Sleep::new(deadline, Location::caller()) }
+}
+
+pin_project! {
+    /// The future of [`timeout`] and [`timeout_at`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless awaited"]
+    pub struct Timeout<F> {
+        // `None` once it is over: the future is dropped before its end is reported.
+        #[pin]
+        future: Option<F>,
+        sleep: Sleep,
+    }
+}
+
+impl<F: Future> Future for Timeout<F> {
+    type Output = Result<F::Output, Elapsed>;
+
+    /// # Panics
+    ///
+    /// If it is polled again after it was ready.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let Some(future) = this.future.as_mut().as_pin_mut() else {
+            panic!("headwaiter: a `Timeout` was polled again after it was ready");
+        };
+        if let Poll::Ready(output) = future.poll(cx) {
+            this.future.set(None);
+            return Poll::Ready(Ok(output));
+        }
+        if Pin::new(this.sleep).poll(cx).is_ready() {
+            this.future.set(None);
+            return Poll::Ready(Err(Elapsed(())));
+        }
+        Poll::Pending
+    }
+}
+
+/// The time of a [`timeout`] was over before its future was ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elapsed(());
+
+impl fmt::Display for Elapsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the time was over before the operation was done")
+    }
+}
+
+impl error::Error for Elapsed {}
+
+impl From<Elapsed> for io::Error {
+    fn from(elapsed: Elapsed) -> Self {
+        io::Error::new(io::ErrorKind::TimedOut, elapsed)
+    }
+}
