@@ -324,6 +324,10 @@ pub(crate) fn dispatch(events: &Events) -> usize {
     }
 }
 
+fn token_of(slot: Slot) -> Token {
+    Token(Layout::TOKEN.pack(0, slot) as usize)
+}
+
 fn slot_of(token: Token) -> Slot {
     Layout::TOKEN.unpack(token.0 as u64).1
 }
@@ -373,8 +377,7 @@ fn register(what: &str, source: &mut impl Source, interest: Interest, watched: W
             "this event loop watches {most} sources, and a token cannot tell more apart: drop some first"
         )));
     };
-    let token = Token(Layout::TOKEN.pack(0, key.slot) as usize);
-    if let Err(error) = shared.registry.register(source, token, interest) {
+    if let Err(error) = shared.registry.register(source, token_of(key.slot), interest) {
         // It has no waiters and no callback yet: nothing of a user's is dropped here.
         Core::with(|core| core.reactor.sources.remove(key.slot));
         return Err(error);

@@ -10,10 +10,10 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 
-use mio::Interest;
 use mio::event::Source;
+use mio::{Interest, Token};
 
-use super::{Ready, Waiters, Watched, register};
+use super::{Ready, Waiters, Watched, register, token_of};
 use crate::core::{Core, contain, discard, panic_message, release};
 use crate::remote::Release;
 use crate::slots::{Key, Slot};
@@ -23,6 +23,9 @@ use crate::slots::{Key, Slot};
 pub enum Next {
     /// Call it again at the next event.
     Continue,
+    /// Call it again in the next turn if the source is still ready, without waiting for a new event: for a
+    /// callback that stops before it would block, so that others have their turn.
+    Again,
     /// Deregister the source, and drop it and the callback.
     Remove,
 }
@@ -31,12 +34,15 @@ pub enum Next {
 pub(super) trait Closure {
     fn call(&mut self, ready: Ready) -> Next;
     fn source(&mut self) -> &mut dyn Any;
+    /// An edge is reported anew for a source that is registered anew: epoll_ctl(2), EPOLL_CTL_MOD.
+    fn reregister(&mut self, registry: &mio::Registry, token: Token) -> io::Result<()>;
     fn deregister(&mut self, registry: &mio::Registry) -> io::Result<()>;
     fn place(&self) -> &'static Location<'static>;
 }
 
 struct Callback<S, F> {
     source: S,
+    interest: Interest,
     call: F,
     place: &'static Location<'static>,
 }
@@ -54,6 +60,10 @@ where
         &mut self.source
     }
 
+    fn reregister(&mut self, registry: &mio::Registry, token: Token) -> io::Result<()> {
+        registry.reregister(&mut self.source, token, self.interest)
+    }
+
     fn deregister(&mut self, registry: &mio::Registry) -> io::Result<()> {
         registry.deregister(&mut self.source)
     }
@@ -68,8 +78,8 @@ where
 /// [`Next::Remove`].
 ///
 /// The source is registered *edge-triggered*: the callback is called when something has become ready, not
-/// as long as it is. So read, write or accept until [`WouldBlock`](io::ErrorKind::WouldBlock), or
-/// there may never be another call. The first call comes with the first event, never from inside `on_ready`.
+/// as long as it is. So read, write or accept until [`WouldBlock`](io::ErrorKind::WouldBlock), or return
+/// [`Next::Again`]; else there may never be another call. The first call comes with the first event, never from inside `on_ready`.
 ///
 /// The callback runs on the loop's thread, in the phase that dispatches events; everything
 /// stands still meanwhile, so it must not block. It may do anything with the loop: spawn, register, drop
@@ -122,7 +132,7 @@ where
     S: Source + 'static,
     F: FnMut(&mut S, Ready) -> Next + 'static,
 {
-    let mut closure = Callback { source, call: callback, place: Location::caller() };
+    let mut closure = Callback { source, interest, call: callback, place: Location::caller() };
     let watched = Watched {
         ready: Ready::NONE,
         readers: Waiters::default(),
@@ -137,21 +147,35 @@ where
 
 pub(super) fn call(slot: Slot, mut closure: Box<dyn Closure>, ready: Ready) {
     Core::with(Core::refill_budget);
-    let next = catch_unwind(AssertUnwindSafe(|| closure.call(ready))).unwrap_or_else(|payload| {
-        log::error!(
-            target: "headwaiter::source",
-            "the callback registered at {} panicked and is removed: {}",
-            closure.place(),
-            panic_message(&*payload)
-        );
-        discard(payload);
-        Next::Remove
-    });
+    let place = closure.place();
+    let called = catch_unwind(AssertUnwindSafe(|| match closure.call(ready) {
+        Next::Again => {
+            let shared = Core::with(|core| Arc::clone(&core.shared));
+            let again = shared.map_or(Ok(()), |shared| closure.reregister(&shared.registry, token_of(slot)));
+            again.map(|()| Next::Continue)
+        }
+        next => Ok(next),
+    }));
+    let next = match called {
+        Ok(Ok(next)) => next,
+        Ok(Err(error)) => {
+            log::error!(target: TARGET, "the callback registered at {place} cannot be called again: {error}");
+            Next::Remove
+        }
+        Err(payload) => {
+            let message = panic_message(&*payload);
+            log::error!(target: TARGET, "the callback registered at {place} panicked and is removed: {message}");
+            discard(payload);
+            Next::Remove
+        }
+    };
     put_back(slot, closure);
     if next == Next::Remove {
         super::remove(slot);
     }
 }
+
+const TARGET: &str = "headwaiter::source";
 
 /// Back into its slot; unless the registration was dropped in the call, and with it the slot.
 fn put_back(slot: Slot, closure: Box<dyn Closure>) {
@@ -172,20 +196,26 @@ pub(super) fn remove(mut closure: Box<dyn Closure>) {
     let deregistered = registry.map(|shared| contain("a source", || closure.deregister(&shared.registry)));
     if let Some(Some(Err(error))) = deregistered {
         // For instance the fd was closed behind our back. There is nothing left to undo then.
-        log::debug!(target: "headwaiter::source", "deregistering a callback's source failed: {error}");
+        log::debug!(target: TARGET, "deregistering a callback's source failed: {error}");
     }
     discard(closure);
 }
 
 /// Keeps a callback of [`on_ready`] registered; dropping it removes the callback and drops its source,
 /// on any thread.
-#[must_use = "dropping a Registration removes its callback"]
+#[must_use = "dropping a Registration removes its callback: keep it, or `detach` it"]
 pub struct Registration<S> {
     key: Key,
     source: PhantomData<fn() -> S>,
 }
 
 impl<S: 'static> Registration<S> {
+    /// Keeps the callback without the registration, until it returns [`Next::Remove`] or the loop is
+    /// dropped: for a source that only its callback deals with.
+    pub fn detach(self) {
+        mem::forget(self); // It owns nothing but its number.
+    }
+
     /// Reaches the source, for instance to write to a stream whose callback reads.
     ///
     /// # Panics

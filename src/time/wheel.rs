@@ -54,6 +54,7 @@ struct Bucket {
     stale: bool,
 }
 
+#[derive(Debug)]
 struct Timer<T> {
     deadline: u64,
     prev: u32,

@@ -1,0 +1,78 @@
+//! The echo server on futures written by hand: no `async`, so that it can be seen what `async` makes. A
+//! future is a state machine that tries when it is polled, and returns `Pending` when it would wait.
+//!
+//! `cargo run --example echo_futures [ADDRESS]`. The third rung: the last is `echo_server`.
+
+use std::task::{Context, Poll, ready};
+use std::{future::Future, io, net::SocketAddr, pin::Pin};
+
+use futures_lite::{AsyncRead, AsyncWrite, StreamExt};
+use headwaiter::net::{Incoming, TcpListener, TcpStream};
+use log::{info, warn};
+
+fn main() -> io::Result<()> {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7777".to_owned());
+    let mut event_loop = headwaiter::EventLoop::new()?;
+    let listener = event_loop.block_on(TcpListener::bind(address))?;
+    info!("listening on {}", listener.local_addr()?);
+    event_loop.block_on(Serve(listener.incoming()))
+}
+
+/// Spawns an [`Echo`] for each client, for ever.
+struct Serve<'a>(Incoming<'a>);
+
+impl Future for Serve<'_> {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(stream) = ready!(self.0.poll_next(cx)) {
+            match stream.and_then(|stream| Ok((stream.peer_addr()?, stream))) {
+                Ok((peer, stream)) => drop(headwaiter::spawn(Echo::new(stream, peer))),
+                Err(error) => warn!("a client was lost: {error}"),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Gives every byte back until the client ends its side. Its state is what it has read and not yet written.
+struct Echo {
+    stream: TcpStream,
+    peer: SocketAddr,
+    bytes: Vec<u8>,
+    unsent: (usize, usize),
+    total: u64,
+}
+
+impl Echo {
+    fn new(stream: TcpStream, peer: SocketAddr) -> Self {
+        info!("{peer} is here");
+        Echo { stream, peer, bytes: vec![0; 16 * 1024], unsent: (0, 0), total: 0 }
+    }
+
+    fn poll_echo(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            while let (from, to @ 1..) = self.unsent {
+                let sent = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.bytes[from..to]))?;
+                self.unsent = if from + sent < to { (from + sent, to) } else { (0, 0) };
+            }
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut self.bytes))? {
+                0 => return Poll::Ready(Ok(())),
+                read => (self.unsent, self.total) = ((0, read), self.total + read as u64),
+            }
+        }
+    }
+}
+
+impl Future for Echo {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match ready!(self.poll_echo(cx)) {
+            Ok(()) => info!("{} left after {} bytes", self.peer, self.total),
+            Err(error) => warn!("{} was lost: {error}", self.peer),
+        }
+        Poll::Ready(())
+    }
+}
