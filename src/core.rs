@@ -11,6 +11,9 @@ use std::mem::{self, ManuallyDrop};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use log::Level;
+
+use crate::observe;
 use crate::reactor::{self, Reactor};
 use crate::remote::{self, Release, Shared};
 use crate::slots::{Key, Slot};
@@ -197,7 +200,11 @@ pub(crate) fn contain<R>(what: &str, run: impl FnOnce() -> R) -> Option<R> {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(value) => Some(value),
         Err(payload) => {
-            log::error!(target: "headwaiter::loop", "{what} panicked: {}", panic_message(&*payload));
+            observe::say(
+                Level::Error,
+                observe::LOOP,
+                format_args!("{what} panicked: {}", panic_message(&*payload)),
+            );
             discard(payload);
             None
         }
@@ -208,7 +215,11 @@ pub(crate) fn contain<R>(what: &str, run: impl FnOnce() -> R) -> Option<R> {
 pub(crate) fn discard<T>(value: T) {
     // One level is enough: a panic payload whose own drop panics is leaked.
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        log::error!(target: "headwaiter::loop", "a drop panicked: {}", panic_message(&*payload));
+        observe::say(
+            Level::Error,
+            observe::LOOP,
+            format_args!("a drop panicked: {}", panic_message(&*payload)),
+        );
         mem::forget(payload);
     }
 }

@@ -15,6 +15,7 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use log::Level;
 use mio::event::{Event, Source};
 use mio::{Events, Interest, Token};
 
@@ -609,7 +610,11 @@ impl<S: Source> Drop for Registered<S> {
         if let Some(mut io) = self.io.take()
             && let Err(error) = self.deregister(&mut io)
         {
-            log::debug!(target: "headwaiter::source", "{} {}: deregistering failed: {error}", self.kind, self.key.slot.generation);
+            observe::say(
+                Level::Debug,
+                observe::SOURCE,
+                format_args!("{} {}: deregistering failed: {error}", self.kind, self.key.slot.generation),
+            );
         }
     }
 }
@@ -672,5 +677,120 @@ impl Drop for Wait {
         if self.taken.is_some() {
             self.give_up();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{TcpListener, TcpStream};
+    use crate::{EventLoop, Next, block_on};
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::Waker;
+
+    /// How many sources there are, and how many waiters.
+    fn left() -> (usize, usize) {
+        let waiters = |w: &Waiters| usize::from(w.task.is_some()) + w.others.len();
+        let count = |core: &mut Core| {
+            let sources = &core.reactor.sources;
+            (sources.len(), sources.iter().map(|w| waiters(&w.readers) + waiters(&w.writers)).sum())
+        };
+        Core::with(count).expect("a loop")
+    }
+
+    fn polls_pending(future: impl Future, waker: &Waker) -> bool {
+        pin!(future).poll(&mut Context::from_waker(waker)).is_pending()
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_registration_that_fails_a_hundred_thousand_times_gives_the_same_error_and_leaves_no_slot() {
+        use mio::unix::SourceFd;
+        use std::os::fd::{AsRawFd, RawFd};
+        let file = std::fs::File::open("Cargo.toml").unwrap();
+        let folder = std::fs::File::open(".").unwrap();
+        let mut event_loop = EventLoop::new().unwrap();
+        for (fd, code) in [(file.as_raw_fd(), 1), (folder.as_raw_fd(), 1), (1_000_000, 9)] {
+            let fd: &'static RawFd = Box::leak(Box::new(fd));
+            for _ in 0..33_334 {
+                let error = event_loop
+                    .enter(|| on_ready(SourceFd(fd), Interest::READABLE, |_, _| Next::Continue).map(drop))
+                    .unwrap_err();
+                assert_eq!(error.raw_os_error(), Some(code), "EPERM is 1, EBADF is 9");
+            }
+        }
+        assert_eq!(event_loop.enter(left), (0, 0));
+    }
+
+    #[test]
+    fn dropped_futures_and_sockets_leave_no_waiter_and_no_slot() {
+        block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (mut server, _) = listener.accept().await.unwrap();
+            let own = std::future::poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+            assert_eq!(left(), (3, 0));
+            for waker in [&own, Waker::noop()] {
+                for _ in 0..100 {
+                    assert!(polls_pending(server.read(&mut [0]), waker));
+                    assert!(polls_pending(server.read_exact(&mut [0]), waker));
+                    assert!(polls_pending(listener.accept(), waker));
+                }
+            }
+            assert_eq!(left(), (3, 0));
+            // Several at once, dropped out of order.
+            let mut waits: Vec<_> = (0..10).map(|_| Box::pin(client.readable())).collect();
+            assert_eq!(client.try_read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+            for (n, wait) in waits.iter_mut().enumerate() {
+                let waker = if n % 3 == 0 { Waker::noop() } else { &own };
+                assert!(wait.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
+            }
+            assert_eq!(left(), (3, 10));
+            // Polled again, each has one place still.
+            for wait in &mut waits {
+                assert!(wait.as_mut().poll(&mut Context::from_waker(&own)).is_pending());
+            }
+            assert_eq!(left(), (3, 10));
+            for at in [3, 0, 7, 0, 1, 4, 2, 0, 1, 0] {
+                drop(waits.swap_remove(at));
+            }
+            assert_eq!(left(), (3, 0));
+            // The traits' methods leave one place for each waker, however often they are polled.
+            for _ in 0..100 {
+                use futures_io::AsyncRead;
+                for waker in [&own, Waker::noop()] {
+                    let mut cx = Context::from_waker(waker);
+                    assert!(std::pin::Pin::new(&mut &client).poll_read(&mut cx, &mut [0]).is_pending());
+                }
+            }
+            assert_eq!(left(), (3, 2));
+            drop((client, server, listener));
+            assert_eq!(left(), (0, 0));
+        });
+    }
+
+    #[test]
+    fn a_socket_dropped_on_another_thread_leaves_no_slot_once_the_loop_has_its_message() {
+        let mut event_loop = EventLoop::new().unwrap();
+        let listener = event_loop.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        assert_eq!(event_loop.enter(left), (1, 0));
+        std::thread::spawn(move || drop(listener)).join().unwrap();
+        event_loop.turn(None).unwrap();
+        assert_eq!(event_loop.enter(left), (0, 0));
+    }
+
+    #[test]
+    fn a_short_read_or_write_saves_the_next_try_unless_the_kernel_has_reported_the_end() {
+        let mut ready = Ready::BOTH;
+        ready.exhaust(Direction::Read);
+        assert!(!ready.is_readable() && ready.is_writable());
+        let mut ended = Ready(Ready::READABLE | Ready::READ_CLOSED);
+        ended.exhaust(Direction::Read);
+        assert!(ended.is_readable());
+        ended.disprove(Direction::Read);
+        assert!(!ended.is_readable() && !ended.is_read_closed());
+        assert_eq!(Ready(Ready::READABLE | Ready::ERROR).to_string(), "readable + in error");
+        assert_eq!(Ready::NONE.to_string(), "not ready");
     }
 }

@@ -12,11 +12,13 @@ use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use log::Level;
 use pin_project_lite::pin_project;
 use slab::Slab;
 
 use self::inbox::Inbox;
 use crate::core::{Core, contain};
+use crate::observe;
 use crate::reactor::Direction;
 use crate::slots::{Layout, Slot};
 use crate::task::{self, JoinError, Origin};
@@ -58,7 +60,11 @@ impl Shared {
         match self.inbox.push(message) {
             Ok(true) => {
                 if let Err(error) = self.waker.wake() {
-                    log::error!(target: "headwaiter::loop", "cannot wake the loop from another thread: {error}");
+                    observe::say(
+                        Level::Error,
+                        observe::LOOP,
+                        format_args!("cannot wake the loop from another thread: {error}"),
+                    );
                 }
             }
             Ok(false) => {}

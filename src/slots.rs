@@ -173,6 +173,7 @@ impl<T> Slots<T> {
         self.slab.iter().map(|(_, (_, value))| value)
     }
 
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.slab.len()
     }

@@ -12,10 +12,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
+use log::Level;
 
 use super::resolve::{Candidates, ToSocketAddrs, about, candidates, no_address};
 use super::tcp::TcpStream;
 use crate::core::Core;
+use crate::observe;
 use crate::reactor::{Direction, Ready, Registered, Wait};
 use crate::time::{Sleep, sleep_until};
 
@@ -174,7 +176,11 @@ impl TcpListener {
                     return Poll::Ready(TcpStream::new(io, Ready::BOTH).map(|stream| (stream, peer)));
                 }
                 Err(error) if is_of_the_connection(&error) => {
-                    log::debug!(target: "headwaiter::source", "a connection died before it was accepted: {error}");
+                    observe::say(
+                        Level::Debug,
+                        observe::SOURCE,
+                        format_args!("a connection died before it was accepted: {error}"),
+                    );
                 }
                 Err(error) => {
                     if is_out_of_files(&error) {
@@ -217,9 +223,12 @@ impl TcpListener {
         let until = now + HOLD.as_nanos() as u64;
         let before = self.held_until.swap(until, Ordering::Relaxed);
         if before == 0 {
-            log::warn!(
-                target: "headwaiter::source",
-                "accept: {error}: clients wait until file descriptors are free; trying again every {HOLD:?}"
+            observe::say(
+                Level::Warn,
+                observe::SOURCE,
+                format_args!(
+                    "accept: {error}: clients wait until file descriptors are free; trying again every {HOLD:?}"
+                ),
             );
         }
     }

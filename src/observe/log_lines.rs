@@ -1,17 +1,12 @@
 //! The log lines: one for each step. `trace` tells every move of the loop, `debug` the life of tasks and
 //! sources. The targets are `headwaiter::loop`, `::task`, `::source` and `::timer`.
 
-use super::{Outcome, Step, TaskLabel, WaitFor};
+use super::{LOOP, Outcome, SOURCE, Step, TASK, TIMER, TaskLabel, WaitFor};
 use crate::core::Core;
 use crate::slots::Slot;
 use crate::task::waker::Wake;
 
 use log::{Level, log};
-
-const LOOP: &str = "headwaiter::loop";
-const TASK: &str = "headwaiter::task";
-const SOURCE: &str = "headwaiter::source";
-const TIMER: &str = "headwaiter::timer";
 
 pub(super) fn write(step: &Step<'_>) {
     match step {

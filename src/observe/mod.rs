@@ -6,9 +6,11 @@ mod log_lines;
 
 use std::fmt;
 use std::mem;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::task::Poll;
 use std::time::Duration;
+
+use log::Level;
 
 use crate::core::Core;
 use crate::reactor::{Direction, Ready};
@@ -146,6 +148,20 @@ fn listen<'a>(step: impl FnOnce() -> Step<'a>) {
         Core::with(|core| core.reporting = false);
     }
 }
+
+/// Logs what somebody must see whether or not steps are traced. A logger that panics is passed over: it can
+/// not be told so.
+pub(crate) fn say(level: Level, target: &'static str, line: fmt::Arguments<'_>) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| log::log!(target: target, level, "{line}"))) {
+        mem::forget(payload); // Its drop could panic as well.
+    }
+}
+
+/// The targets of the log lines.
+pub(crate) const LOOP: &str = "headwaiter::loop";
+pub(crate) const TASK: &str = "headwaiter::task";
+pub(crate) const SOURCE: &str = "headwaiter::source";
+pub(crate) const TIMER: &str = "headwaiter::timer";
 
 /// How a task is called in a line of text: `task 17 "oven"`.
 pub(crate) struct TaskLabel<'a> {

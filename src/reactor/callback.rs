@@ -10,11 +10,13 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 
+use log::Level;
 use mio::event::Source;
 use mio::{Interest, Token};
 
 use super::{Ready, Waiters, Watched, register, token_of};
 use crate::core::{Core, contain, discard, panic_message, release};
+use crate::observe;
 use crate::remote::Release;
 use crate::slots::{Key, Slot};
 
@@ -159,12 +161,20 @@ pub(super) fn call(slot: Slot, mut closure: Box<dyn Closure>, ready: Ready) {
     let next = match called {
         Ok(Ok(next)) => next,
         Ok(Err(error)) => {
-            log::error!(target: TARGET, "the callback registered at {place} cannot be called again: {error}");
+            observe::say(
+                Level::Error,
+                observe::SOURCE,
+                format_args!("the callback registered at {place} cannot be called again: {error}"),
+            );
             Next::Remove
         }
         Err(payload) => {
             let message = panic_message(&*payload);
-            log::error!(target: TARGET, "the callback registered at {place} panicked and is removed: {message}");
+            observe::say(
+                Level::Error,
+                observe::SOURCE,
+                format_args!("the callback registered at {place} panicked and is removed: {message}"),
+            );
             discard(payload);
             Next::Remove
         }
@@ -174,8 +184,6 @@ pub(super) fn call(slot: Slot, mut closure: Box<dyn Closure>, ready: Ready) {
         super::remove(slot);
     }
 }
-
-const TARGET: &str = "headwaiter::source";
 
 /// Back into its slot; unless the registration was dropped in the call, and with it the slot.
 fn put_back(slot: Slot, closure: Box<dyn Closure>) {
@@ -196,7 +204,11 @@ pub(super) fn remove(mut closure: Box<dyn Closure>) {
     let deregistered = registry.map(|shared| contain("a source", || closure.deregister(&shared.registry)));
     if let Some(Some(Err(error))) = deregistered {
         // For instance the fd was closed behind our back. There is nothing left to undo then.
-        log::debug!(target: TARGET, "deregistering a callback's source failed: {error}");
+        observe::say(
+            Level::Debug,
+            observe::SOURCE,
+            format_args!("deregistering a callback's source failed: {error}"),
+        );
     }
     discard(closure);
 }

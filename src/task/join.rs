@@ -12,10 +12,12 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use log::Level;
+
 use super::waker::Wake;
 use super::{Body, Id, State, abort};
 use crate::core::{Core, panic_message, release};
-use crate::observe::TaskLabel;
+use crate::observe::{self, TaskLabel};
 use crate::remote::{self, Message, Release};
 use crate::slots::{Key, Slot};
 
@@ -172,10 +174,14 @@ where
         let watch = async move {
             match (self.await, origin) {
                 (Ok(Err(error)), Some(origin)) => {
-                    log::error!(target: "headwaiter::task", "{origin} failed: {error}");
+                    observe::say(Level::Error, observe::TASK, format_args!("{origin} failed: {error}"));
                 }
                 (Err(error), _) if error.is_panic() => {
-                    log::error!(target: "headwaiter::task", "{error} (and nobody awaits the task)");
+                    observe::say(
+                        Level::Error,
+                        observe::TASK,
+                        format_args!("{error} (and nobody awaits the task)"),
+                    );
                 }
                 _ => {}
             }

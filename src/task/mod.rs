@@ -24,6 +24,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use log::Level;
 use pin_project_lite::pin_project;
 
 pub(crate) use self::join::Origin;
@@ -465,7 +466,7 @@ fn finish(slot: Slot, body: Body) {
 /// Nobody wants the output of a task; but if it was a panic, somebody must hear of it.
 fn discard_output(body: Body) {
     if let Some(error) = body.error().filter(|error| error.is_panic()) {
-        log::error!(target: "headwaiter::task", "{error} (and nobody awaits the task)");
+        observe::say(Level::Error, observe::TASK, format_args!("{error} (and nobody awaits the task)"));
     }
     discard(body);
 }

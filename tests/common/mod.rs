@@ -1,0 +1,121 @@
+//! What the tests share. Each test file uses some of it.
+#![allow(dead_code)]
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::mpsc;
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+use headwaiter::net::{TcpListener, TcpStream};
+use headwaiter::{Clock, EventLoop};
+
+/// Runs a test that must end by itself: one that hangs fails after a minute, whatever it hangs on.
+#[track_caller]
+pub fn bounded(test: impl FnOnce() + Send + 'static) {
+    let (done, ended) = mpsc::channel();
+    let runner = thread::Builder::new().name(thread::current().name().unwrap_or("test").to_owned());
+    let running = runner.spawn(move || {
+        test();
+        let _ = done.send(());
+    });
+    let running = running.expect("a thread for the test");
+    match ended.recv_timeout(Duration::from_secs(60)) {
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("the test hangs"),
+        _ => {
+            if let Err(payload) = running.join() {
+                std::panic::resume_unwind(payload);
+            }
+        }
+    }
+}
+
+/// As [`bounded`], in a loop of its own.
+#[track_caller]
+pub fn in_loop<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
+    bounded(|| headwaiter::block_on(test()));
+}
+
+/// As [`bounded`], in a loop with a virtual clock.
+#[track_caller]
+pub fn in_virtual_time<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
+    bounded(|| virtual_loop().block_on(test()));
+}
+
+pub fn virtual_loop() -> EventLoop {
+    EventLoop::builder().clock(Clock::Virtual).build().expect("a loop")
+}
+
+pub fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// Both ends of a connection.
+pub async fn tcp_pair() -> io::Result<(TcpStream, TcpStream)> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let client = TcpStream::connect(listener.local_addr()?).await?;
+    let (server, _) = listener.accept().await?;
+    Ok((client, server))
+}
+
+/// As [`tcp_pair`], not registered anywhere.
+pub fn std_pair() -> (std::net::TcpStream, std::net::TcpStream) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).expect("a connection");
+    let (server, _) = listener.accept().expect("the other end");
+    (client, server)
+}
+
+/// As [`std_pair`], one end for a callback.
+pub fn mio_pair() -> (mio::net::TcpStream, std::net::TcpStream) {
+    let (server, client) = std_pair();
+    server.set_nonblocking(true).unwrap();
+    (mio::net::TcpStream::from_std(server), client)
+}
+
+/// Polls once, and is ready with what came of it.
+pub async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx))).await
+}
+
+/// The waker of the task that awaits this.
+pub async fn own_waker() -> Waker {
+    std::future::poll_fn(|cx| Poll::Ready(cx.waker().clone())).await
+}
+
+/// Runs its closure when it is dropped.
+pub struct OnDrop<F: FnMut()>(pub F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// A future that is polled by a closure, and has something that must live as long as it.
+pub struct Holding<T, F>(pub T, pub F);
+
+impl<T: Unpin, F: FnMut(&mut Context<'_>) -> Poll<()> + Unpin> Future for Holding<T, F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        (self.1)(cx)
+    }
+}
+
+/// What a panic said.
+pub fn panic_text(run: impl FnOnce()) -> String {
+    let payload = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).expect_err("it should panic");
+    match payload.downcast::<String>() {
+        Ok(text) => *text,
+        Err(payload) => (*payload.downcast::<&str>().expect("a text")).to_owned(),
+    }
+}
+
+/// How many file descriptors this process has open.
+#[cfg(target_os = "linux")]
+pub fn open_files() -> usize {
+    std::fs::read_dir("/proc/self/fd").expect("the folder of file descriptors").count()
+}

@@ -1,0 +1,756 @@
+//! How event loops have failed, each failure tried on this one. The sources are advisories, changelogs and
+//! issue threads of tokio, mio, smol's crates, calloop, libuv and futures; each test names its own.
+
+mod common;
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, pending, poll_fn};
+use std::io::{self, Read, Write};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::*;
+use headwaiter::net::{TcpListener, TcpStream};
+use headwaiter::task::yield_now;
+use headwaiter::time::{self, sleep, timeout};
+use headwaiter::{EventLoop, Interest, Next, Registration, block_on, on_ready, spawn};
+
+/// RUSTSEC-2020-0061.
+#[test]
+fn a_waker_outlives_its_loop_and_its_thread() {
+    bounded(|| {
+        let waker = thread::spawn(|| block_on(own_waker())).join().unwrap();
+        waker.wake_by_ref();
+        let other = waker.clone();
+        assert!(other.will_wake(&waker));
+        thread::spawn(move || {
+            drop(other.clone());
+            other.wake();
+        })
+        .join()
+        .unwrap();
+        // The number may be a later loop's by now: at worst one spurious poll.
+        block_on(async {
+            waker.wake_by_ref();
+            yield_now().await;
+        });
+        drop(waker);
+    });
+}
+
+struct PanicsOnWake;
+
+impl Wake for PanicsOnWake {
+    fn wake(self: Arc<Self>) {
+        panic!("a waker that panics");
+    }
+}
+
+/// futures 2d4f685b.
+#[test]
+fn a_panic_in_a_wake_a_drop_or_a_callback_harms_nobody_else() {
+    bounded(|| {
+        let drops = Rc::new(Cell::new(0));
+        let count = |panics: bool| {
+            let drops = Rc::clone(&drops);
+            OnDrop(move || {
+                drops.set(drops.get() + 1);
+                assert!(!panics, "a drop that panics");
+            })
+        };
+        let mut event_loop = EventLoop::new().unwrap();
+        let (server, mut client) = mio_pair();
+        event_loop.enter(|| {
+            on_ready(server, Interest::READABLE, |_, _| panic!("a callback that panics")).unwrap().detach();
+            for n in 0..10 {
+                let panics = n % 2 == 0;
+                drop(spawn(Holding(count(panics), |_: &mut Context<'_>| Poll::Pending)));
+            }
+            // One that panics in its poll, and then in its drop.
+            drop(spawn(Holding(count(true), |_: &mut Context<'_>| panic!("a poll that panics"))));
+        });
+        let mut timer = event_loop.enter(|| sleep(ms(1)));
+        let waker: Waker = Arc::new(PanicsOnWake).into();
+        event_loop.enter(|| {
+            assert!(Pin::new(&mut timer).poll(&mut Context::from_waker(&waker)).is_pending());
+        });
+        client.write_all(b"x").unwrap();
+        let (mut events, mut timers) = (0, 0);
+        while events == 0 || timers == 0 {
+            let turn = event_loop.turn(None).unwrap();
+            (events, timers) = (events + turn.events, timers + turn.timers);
+        }
+        assert_eq!(drops.get(), 1);
+        // The callback was removed, and its stream closed.
+        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        assert!(matches!(client.read(&mut [0]), Ok(0) | Err(_)));
+        assert_eq!(event_loop.block_on(async { spawn(async { 5 }).await.unwrap() }), 5);
+        drop(event_loop);
+        assert_eq!(drops.get(), 11);
+    });
+}
+
+/// RUSTSEC-2020-0045.
+#[test]
+fn a_callback_may_insert_a_thousand_sources_remove_itself_and_spawn() {
+    bounded(|| {
+        let mut event_loop = EventLoop::new().unwrap();
+        let (server, mut client) = mio_pair();
+        let own: Rc<RefCell<Option<Registration<mio::net::TcpStream>>>> = Rc::default();
+        let others: Rc<RefCell<Vec<Registration<mio::net::UdpSocket>>>> = Rc::default();
+        let spawned = Rc::new(Cell::new(false));
+        let (of_callback, into, ran) = (Rc::clone(&own), Rc::clone(&others), Rc::clone(&spawned));
+        let registration = event_loop.enter(|| {
+            on_ready(server, Interest::READABLE, move |_, _| {
+                for _ in 0..300 {
+                    let socket = mio::net::UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+                    let registration = on_ready(socket, Interest::READABLE, |_, _| Next::Continue);
+                    into.borrow_mut().push(registration.unwrap());
+                }
+                let ran = Rc::clone(&ran);
+                drop(spawn(async move { ran.set(true) }));
+                let nested = panic_text(|| block_on(async {}));
+                assert!(nested.contains("inside a running event loop"), "{nested}");
+                let own: Registration<_> = of_callback.borrow_mut().take().unwrap();
+                assert!(own.try_with(|_| ()).is_none(), "its source is lent to this callback");
+                drop(own);
+                Next::Continue
+            })
+        });
+        *own.borrow_mut() = Some(registration.unwrap());
+        client.write_all(b"x").unwrap();
+        event_loop.turn(None).unwrap();
+        assert!(spawned.get());
+        assert_eq!(others.borrow().len(), 300);
+        assert!(matches!(client.read(&mut [0]), Ok(0) | Err(_)), "removed and closed");
+        drop(event_loop);
+    });
+}
+
+/// RUSTSEC-2024-0019, mio #219: an event for a source that went in the same batch.
+#[test]
+fn an_event_of_a_source_that_is_gone_reaches_no_successor() {
+    bounded(|| {
+        let mut event_loop = EventLoop::new().unwrap();
+        type Slot = Rc<RefCell<Option<Registration<mio::net::TcpStream>>>>;
+        let (a_slot, b_slot, c_slot) = (Slot::default(), Slot::default(), Slot::default());
+        let calls_of_c = Rc::new(Cell::new(0));
+        let (a, mut to_a) = mio_pair();
+        let (b, mut to_b) = mio_pair();
+        // Whichever of A and B is called first drops the other and puts C into its slot, with its fd number.
+        let replace = |other: &Slot| {
+            let (other, c_slot, calls) = (Rc::clone(other), Rc::clone(&c_slot), Rc::clone(&calls_of_c));
+            move |_: &mut mio::net::TcpStream, _| {
+                if let Some(registration) = other.borrow_mut().take() {
+                    drop(registration);
+                    let (c, to_c) = mio_pair();
+                    let calls = Rc::clone(&calls);
+                    let counted = on_ready(c, Interest::READABLE, move |_, _| {
+                        calls.set(calls.get() + 1);
+                        Next::Continue
+                    });
+                    *c_slot.borrow_mut() = Some(counted.unwrap());
+                    std::mem::forget(to_c); // Open and silent.
+                }
+                Next::Continue
+            }
+        };
+        let (call_a, call_b) = (replace(&b_slot), replace(&a_slot));
+        event_loop.enter(|| {
+            *a_slot.borrow_mut() = Some(on_ready(a, Interest::READABLE, call_a).unwrap());
+            *b_slot.borrow_mut() = Some(on_ready(b, Interest::READABLE, call_b).unwrap());
+        });
+        to_a.write_all(b"x").unwrap();
+        to_b.write_all(b"x").unwrap();
+        assert_eq!(event_loop.turn(None).unwrap().events, 2);
+        assert!(c_slot.borrow().is_some());
+        event_loop.turn(Some(ms(2))).unwrap();
+        assert_eq!(calls_of_c.get(), 0);
+        event_loop.enter(|| (a_slot.take(), b_slot.take(), c_slot.take()));
+    });
+}
+
+/// RUSTSEC-2021-0072.
+#[test]
+fn a_future_that_is_not_send_is_dropped_on_its_own_thread_only() {
+    bounded(|| {
+        let mut event_loop = EventLoop::new().unwrap();
+        let home = thread::current().id();
+        let dropped = Rc::new(Cell::new(0));
+        for _ in 0..100 {
+            let dropped = Rc::clone(&dropped);
+            let on_drop = OnDrop(move || {
+                assert_eq!(thread::current().id(), home);
+                dropped.set(dropped.get() + 1);
+            });
+            let task = event_loop.enter(|| spawn(Holding(on_drop, |_: &mut Context<'_>| Poll::Pending)));
+            thread::spawn(move || {
+                task.abort();
+                drop(task);
+            })
+            .join()
+            .unwrap();
+            event_loop.turn(Some(Duration::ZERO)).unwrap();
+        }
+        while dropped.get() < 100 {
+            event_loop.turn(Some(Duration::ZERO)).unwrap();
+        }
+    });
+}
+
+/// calloop 87585bd.
+#[test]
+fn eight_threads_wake_a_million_times_and_each_wake_is_acknowledged() {
+    const THREADS: usize = 8;
+    const EACH: usize = 125_000;
+    in_loop(|| async {
+        let barrier = Arc::new(Barrier::new(THREADS));
+        let tasks: Vec<_> = (0..THREADS)
+            .map(|_| {
+                let (sent, acknowledged) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+                let (pass_waker, waker) = mpsc::channel::<Waker>();
+                let (barrier, of_thread, ack) =
+                    (Arc::clone(&barrier), Arc::clone(&sent), Arc::clone(&acknowledged));
+                thread::spawn(move || {
+                    let waker = waker.recv().unwrap();
+                    barrier.wait();
+                    for n in 1..=EACH {
+                        of_thread.store(n, Ordering::Release);
+                        waker.wake_by_ref();
+                        // Every 100th wake must be answered before there is another.
+                        while n % 100 == 0 && ack.load(Ordering::Acquire) < n {
+                            std::hint::spin_loop();
+                        }
+                    }
+                });
+                spawn(async move {
+                    pass_waker.send(own_waker().await).unwrap();
+                    poll_fn(|_| {
+                        let seen = sent.load(Ordering::Acquire);
+                        acknowledged.store(seen, Ordering::Release);
+                        if seen == EACH { Poll::Ready(()) } else { Poll::Pending }
+                    })
+                    .await;
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
+}
+
+/// calloop 9abedf1.
+#[test]
+fn a_task_scheduled_by_a_callback_runs_though_nothing_else_is_pending() {
+    bounded(|| {
+        let mut event_loop = EventLoop::new().unwrap();
+        let (server, mut client) = mio_pair();
+        event_loop.block_on(async {
+            let (done, finished) = (Rc::new(Cell::new(None::<Waker>)), Rc::new(Cell::new(false)));
+            let (wake_me, tell) = (Rc::clone(&done), Rc::clone(&finished));
+            let _registration = on_ready(server, Interest::READABLE, move |_, _| {
+                let (wake_me, tell) = (Rc::clone(&wake_me), Rc::clone(&tell));
+                drop(spawn(async move {
+                    tell.set(true);
+                    wake_me.take().unwrap().wake();
+                }));
+                Next::Remove
+            });
+            client.write_all(b"x").unwrap();
+            poll_fn(|cx| {
+                done.set(Some(cx.waker().clone()));
+                if finished.get() { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        });
+    });
+}
+
+/// smol #151.
+#[test]
+fn two_tasks_that_wait_on_the_same_side_of_a_socket_both_make_progress() {
+    in_loop(|| async {
+        let (mut client, server) = tcp_pair().await.unwrap();
+        let server = Rc::new(server);
+        for round in 0..200 {
+            let readers: Vec<_> = (0..3)
+                .map(|n| {
+                    let server = Rc::clone(&server);
+                    spawn(async move {
+                        use futures_lite::AsyncReadExt;
+                        if n == round % 3 {
+                            // One of them by `poll_read`, the others by a future that waits.
+                            return (&*server).read_exact(&mut [0]).await.unwrap();
+                        }
+                        loop {
+                            server.readable().await.unwrap();
+                            match server.try_read(&mut [0]) {
+                                Ok(n) => return assert_eq!(n, 1),
+                                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+                            }
+                        }
+                    })
+                })
+                .collect();
+            yield_now().await;
+            client.write_all(b"abc").await.unwrap();
+            for reader in readers {
+                reader.await.unwrap();
+            }
+        }
+    });
+}
+
+/// tokio caa7e180e.
+#[test]
+fn tasks_that_wake_each_other_do_not_starve_timers_and_sockets() {
+    bounded(|| {
+        let ping_pong = || {
+            spawn(async {
+                loop {
+                    yield_now().await;
+                }
+            })
+        };
+        block_on(async move {
+            let players = [ping_pong(), ping_pong()];
+            let start = Instant::now();
+            sleep(ms(10)).await;
+            assert!(start.elapsed() < ms(1000), "{:?}", start.elapsed());
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            timeout(Duration::from_secs(5), listener.accept()).await.unwrap().unwrap();
+            drop(client);
+            players.iter().for_each(|player| player.abort());
+        });
+    });
+}
+
+/// libuv 51a22f60d, tokio's coop budget.
+#[test]
+fn a_socket_is_served_within_64_polls_and_a_turn_whatever_is_always_ready() {
+    in_loop(|| async {
+        let zero_timer = spawn(async {
+            loop {
+                sleep(Duration::ZERO).await;
+            }
+        });
+        let (mut filler, mut full) = tcp_pair().await.unwrap();
+        filler.write_all(&vec![0; 200_000]).await.unwrap();
+        let busy_reader = spawn(async move { while full.read(&mut [0]).await.unwrap() == 1 {} });
+        let respawning = spawn(async {
+            loop {
+                spawn(async {}).await.unwrap();
+            }
+        });
+        let (mut client, mut server) = tcp_pair().await.unwrap();
+        let served = Rc::new(Cell::new(false));
+        let tell = Rc::clone(&served);
+        let reader = spawn(async move {
+            server.read(&mut [0; 8]).await.unwrap();
+            tell.set(true);
+        });
+        yield_now().await;
+        client.write_all(b"x").await.unwrap();
+        let mut turns = 0;
+        while !served.get() {
+            yield_now().await;
+            turns += 1;
+            assert!(turns <= 66, "not served after {turns} turns");
+        }
+        for task in [zero_timer, busy_reader, respawning, reader] {
+            task.abort();
+        }
+    });
+}
+
+/// calloop 3b0f8de.
+#[test]
+fn a_source_that_puts_its_replacement_into_its_own_slot_and_returns_remove_leaves_the_replacement() {
+    bounded(|| {
+        let mut event_loop = EventLoop::new().unwrap();
+        let (first, mut to_first) = mio_pair();
+        let (second, mut to_second) = mio_pair();
+        let (own, replacement): (Rc<RefCell<Option<Registration<_>>>>, Rc<RefCell<Option<Registration<_>>>>) =
+            Default::default();
+        let calls = Rc::new(Cell::new(0));
+        let (of_first, of_second, counted) = (Rc::clone(&own), Rc::clone(&replacement), Rc::clone(&calls));
+        let mut second = Some(second);
+        let registration = event_loop.enter(|| {
+            on_ready(first, Interest::READABLE, move |_, _| {
+                drop(of_first.borrow_mut().take());
+                let counted = Rc::clone(&counted);
+                let registration = on_ready(second.take().unwrap(), Interest::READABLE, move |_, _| {
+                    counted.set(counted.get() + 1);
+                    Next::Continue
+                });
+                *of_second.borrow_mut() = Some(registration.unwrap());
+                Next::Remove
+            })
+        });
+        *own.borrow_mut() = Some(registration.unwrap());
+        to_first.write_all(b"x").unwrap();
+        event_loop.turn(None).unwrap();
+        to_second.write_all(b"x").unwrap();
+        event_loop.turn(None).unwrap();
+        assert_eq!(calls.get(), 1);
+        event_loop.enter(|| drop(replacement.take()));
+    });
+}
+
+/// trio #1272.
+#[test]
+#[cfg(unix)]
+fn an_fd_closed_behind_the_back_of_the_loop_is_an_error_or_success_but_no_panic() {
+    use std::os::fd::AsRawFd;
+    bounded(|| {
+        let mut event_loop = EventLoop::new().unwrap();
+        // The callback's source is a number only; what it stands for is closed, and the number reused.
+        let (server, client) = std_pair();
+        server.set_nonblocking(true).unwrap();
+        struct Fd(std::os::fd::RawFd);
+        impl mio::event::Source for Fd {
+            fn register(&mut self, r: &mio::Registry, t: mio::Token, i: Interest) -> io::Result<()> {
+                mio::unix::SourceFd(&self.0).register(r, t, i)
+            }
+            fn reregister(&mut self, r: &mio::Registry, t: mio::Token, i: Interest) -> io::Result<()> {
+                mio::unix::SourceFd(&self.0).reregister(r, t, i)
+            }
+            fn deregister(&mut self, r: &mio::Registry) -> io::Result<()> {
+                mio::unix::SourceFd(&self.0).deregister(r)
+            }
+        }
+        let fd = server.as_raw_fd();
+        let registration =
+            event_loop.enter(|| on_ready(Fd(fd), Interest::READABLE, |_, _| Next::Continue)).unwrap();
+        drop((server, client));
+        let (reused, _peer) = std_pair();
+        event_loop.turn(Some(ms(1))).unwrap();
+        event_loop.enter(|| drop(registration));
+        drop(reused);
+        assert_eq!(event_loop.block_on(async { 5 }), 5);
+    });
+}
+
+/// mio #933.
+#[test]
+fn a_half_closed_peer_with_a_full_send_buffer_costs_no_busy_loop() {
+    bounded(|| {
+        let mut event_loop = EventLoop::new().unwrap();
+        let (server, client) = std_pair();
+        let task = event_loop.enter(|| {
+            let mut server = TcpStream::from_std(server).unwrap();
+            spawn(async move {
+                assert_eq!(server.read(&mut [0]).await.unwrap(), 0);
+                server.write_all(&vec![0; 64 << 20]).await
+            })
+        });
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut turns = 0;
+        let start = Instant::now();
+        while start.elapsed() < ms(300) {
+            event_loop.turn(Some(ms(300))).unwrap();
+            turns += 1;
+        }
+        assert!(turns < 30, "{turns} turns in 300 ms");
+        event_loop.enter(|| task.abort());
+    });
+}
+
+/// mio 8e5a4b5e.
+#[test]
+fn a_peek_that_would_block_is_woken_by_data() {
+    in_loop(|| async {
+        let (mut client, server) = tcp_pair().await.unwrap();
+        let peeker = spawn(async move {
+            let mut byte = [0];
+            for _ in 0..3 {
+                assert_eq!(server.peek(&mut byte).await.unwrap(), 1);
+            }
+            server
+        });
+        yield_now().await;
+        client.write_all(b"xy").await.unwrap();
+        let mut server = peeker.await.unwrap();
+        let mut both = [0; 2];
+        server.read_exact(&mut both).await.unwrap();
+        assert_eq!(&both, b"xy");
+    });
+}
+
+#[test]
+fn connect_to_a_closed_port_is_refused_once_and_names_the_address() {
+    in_loop(|| async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let again = TcpListener::bind(address).await.unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AddrInUse);
+        assert!(again.to_string().contains(&address.to_string()), "{again}");
+        drop(listener);
+        let refused = TcpStream::connect(address).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        assert!(refused.to_string().contains(&address.to_string()), "{refused}");
+        let name = TcpStream::connect("localhost:80").await.unwrap_err();
+        assert_eq!(name.kind(), io::ErrorKind::InvalidInput);
+        assert!(name.to_string().contains("localhost"), "{name}");
+        let none: &[std::net::SocketAddr] = &[];
+        assert_eq!(TcpStream::connect(none).await.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        // The second address answers.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let both = [address, listener.local_addr().unwrap()];
+        assert_eq!(TcpStream::connect(&both[..]).await.unwrap().peer_addr().unwrap(), both[1]);
+    });
+}
+
+#[test]
+fn a_connect_dropped_half_way_leaves_nothing() {
+    bounded(|| {
+        let mut event_loop = EventLoop::new().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        // With hardly any backlog, the kernel leaves most connects under way.
+        #[cfg(target_os = "linux")]
+        rustix::net::listen(&listener, 0).unwrap();
+        let address = listener.local_addr().unwrap();
+        event_loop.block_on(async {
+            for _ in 0..20 {
+                assert!(poll_once(&mut TcpStream::connect(address)).await.is_pending());
+            }
+        });
+        let turn = event_loop.turn(Some(ms(1))).unwrap();
+        assert_eq!((turn.polls, turn.events), (0, 0));
+    });
+}
+
+#[test]
+fn timers_of_every_length_fire_when_they_are_due() {
+    in_virtual_time(|| async {
+        let days = Duration::from_secs(24 * 3600);
+        let lengths = [
+            Duration::ZERO,
+            Duration::from_nanos(1),
+            Duration::from_micros(999),
+            ms((1 << 31) - 1),
+            ms(1 << 31),
+            ms((1 << 31) + 1),
+            ms(1 << 32),
+            100 * days,
+            10_000 * days,
+        ];
+        let start = time::now();
+        let tasks: Vec<_> = lengths
+            .into_iter()
+            .map(|length| {
+                spawn(async move {
+                    sleep(length).await;
+                    assert_eq!(time::now() - start, length);
+                })
+            })
+            .collect();
+        let far =
+            [ms(1 << 63), Duration::MAX, Duration::from_secs(u64::MAX / 2)].map(|far| spawn(sleep(far)));
+        for task in tasks {
+            task.await.unwrap();
+        }
+        far.iter().for_each(|task| task.abort());
+        let past = time::now() - ms(1);
+        time::sleep_until(past).await;
+        assert!(timeout(Duration::MAX, async {}).await.is_ok());
+    });
+}
+
+/// mio 1.2.1: a wait of more milliseconds than an `int` holds.
+#[test]
+fn a_far_timer_does_not_end_the_wait() {
+    bounded(|| {
+        let mut event_loop = EventLoop::new().unwrap();
+        for far in [ms(1 << 31), ms(1 << 32), ms(1 << 63), Duration::MAX] {
+            // Dropped inside the loop: from outside that would be a message, which ends a wait.
+            let task = event_loop.enter(|| spawn(sleep(far)));
+            event_loop.turn(Some(Duration::ZERO)).unwrap();
+            let start = Instant::now();
+            let turn = event_loop.turn(Some(ms(5))).unwrap();
+            assert!(start.elapsed() >= ms(5) && turn.timers == 0);
+            event_loop.enter(|| drop(task));
+        }
+    });
+}
+
+/// mio 0.8.5.
+#[test]
+fn short_sleeps_are_never_early_and_take_a_bounded_number_of_waits() {
+    bounded(|| {
+        let mut event_loop = EventLoop::new().unwrap();
+        let task = event_loop.enter(|| {
+            spawn(async {
+                for _ in 0..300 {
+                    let start = Instant::now();
+                    sleep(Duration::from_micros(100)).await;
+                    assert!(start.elapsed() >= Duration::from_micros(100));
+                }
+            })
+        });
+        let mut turns = 0;
+        while !event_loop.enter(|| task.is_finished()) {
+            event_loop.turn(None).unwrap();
+            turns += 1;
+        }
+        assert!(turns < 300 * 3, "{turns} turns for 300 sleeps");
+        event_loop.block_on(task).unwrap();
+    });
+}
+
+/// async-io aae2473.
+#[test]
+fn a_million_waits_polled_and_dropped_leave_no_waker() {
+    in_loop(|| async {
+        let (mut client, server) = tcp_pair().await.unwrap();
+        assert_eq!(server.try_read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let woken = Arc::new(AtomicUsize::new(0));
+        struct Counts(Arc<AtomicUsize>);
+        impl Wake for Counts {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let own = Arc::new(Counts(Arc::clone(&woken)));
+        let foreign = Waker::from(Arc::clone(&own));
+        for n in 0..1_000_000 {
+            let mut wait = server.readable();
+            if n % 2 == 0 {
+                assert!(poll_once(&mut wait).await.is_pending());
+            } else {
+                assert!(Pin::new(&mut wait).poll(&mut Context::from_waker(&foreign)).is_pending());
+            }
+        }
+        assert_eq!(Arc::strong_count(&own), 2);
+        client.write_all(b"x").await.unwrap();
+        server.readable().await.unwrap();
+        assert_eq!(woken.load(Ordering::Relaxed), 0);
+    });
+}
+
+/// tokio-core #190.
+#[test]
+fn a_drop_may_spawn_wake_abort_and_register() {
+    bounded(|| {
+        let mut event_loop = EventLoop::new().unwrap();
+        let did = Rc::new(Cell::new(0));
+        let told = Rc::clone(&did);
+        event_loop.block_on(async {
+            let victim = spawn(pending::<()>());
+            let waker = own_waker().await;
+            let on_drop = OnDrop(move || {
+                let did = Rc::clone(&told);
+                drop(spawn(async move { did.set(did.get() + 1) }));
+                waker.wake_by_ref();
+                victim.abort();
+                let (server, _client) = mio_pair();
+                drop(on_ready(server, Interest::READABLE, |_, _| Next::Continue));
+                drop(sleep(ms(1)));
+            });
+            let task = spawn(Holding(on_drop, |_: &mut Context<'_>| Poll::Pending));
+            yield_now().await;
+            task.abort();
+            yield_now().await;
+        });
+        assert_eq!(did.get(), 1);
+    });
+}
+
+#[test]
+fn a_joined_task_that_is_aborted_is_reported_once() {
+    in_loop(|| async {
+        let victim = spawn(pending::<()>());
+        let handle = Rc::new(RefCell::new(Some(victim)));
+        let of_joiner = Rc::clone(&handle);
+        let joiner = spawn(async move {
+            let mut victim = of_joiner.borrow_mut().take().unwrap();
+            let mut polls = 0;
+            let joined = poll_fn(|cx| {
+                polls += 1;
+                if polls == 2 {
+                    victim.abort();
+                }
+                let joined = Pin::new(&mut victim).poll(cx);
+                if polls == 1 {
+                    cx.waker().wake_by_ref();
+                }
+                joined
+            })
+            .await;
+            assert!(joined.unwrap_err().is_cancelled());
+            panic_text(|| drop(block_on_once(&mut victim)))
+        });
+        let text = joiner.await.unwrap();
+        assert!(text.contains("polled again"), "{text}");
+    });
+}
+
+fn block_on_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// async-std #644, tokio 0e729aa34.
+#[test]
+fn dropping_a_loop_inside_another_ends_and_puts_the_outer_one_back() {
+    bounded(|| {
+        let mut inner = EventLoop::new().unwrap();
+        let dropped = Rc::new(Cell::new(false));
+        let tell = Rc::clone(&dropped);
+        inner.enter(|| {
+            let on_drop = OnDrop(move || {
+                tell.set(true);
+                // On the inner loop, which is dying: dropped at once.
+                assert!(spawn(async {}).is_finished());
+            });
+            drop(spawn(Holding(on_drop, |_: &mut Context<'_>| Poll::Pending)));
+        });
+        block_on(async move {
+            drop(inner);
+            assert!(dropped.get());
+            assert_eq!(spawn(async { 5 }).await.unwrap(), 5);
+        });
+    });
+}
+
+#[test]
+fn memory_and_fds_return_to_where_they_were_after_crowds() {
+    #[cfg(target_os = "linux")]
+    bounded(|| {
+        let mut event_loop = EventLoop::new().unwrap();
+        let before = open_files();
+        for _ in 0..5 {
+            event_loop.block_on(async {
+                let tasks: Vec<_> = (0..20_000).map(|_| spawn(yield_now())).collect();
+                for task in tasks {
+                    task.await.unwrap();
+                }
+                let mut pairs = Vec::new();
+                for _ in 0..100 {
+                    pairs.push(tcp_pair().await.unwrap());
+                }
+            });
+            // Other tests of this process open files too, so only a leak of this size is seen.
+            assert!(open_files() < before + 150);
+        }
+    });
+}
+
+#[test]
+fn a_pinned_timeout_may_be_dropped_at_any_point() {
+    in_virtual_time(|| async {
+        for polls in 0..3 {
+            let mut late = pin!(timeout(ms(1), pending::<()>()));
+            for _ in 0..polls {
+                let _ = poll_once(&mut late).await;
+            }
+        }
+        sleep(ms(5)).await;
+    });
+}

@@ -1,0 +1,131 @@
+//! What the log tells, held against a whole program. In a process of its own, because the logger is the
+//! whole process's.
+
+mod common;
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use common::*;
+use headwaiter::task;
+use headwaiter::time::sleep;
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+/// Keeps the lines of this crate.
+struct Keeper(Mutex<Vec<(Level, String, String)>>);
+
+static KEEPER: Keeper = Keeper(Mutex::new(Vec::new()));
+
+impl Log for Keeper {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let text = record.args().to_string();
+        assert!(!text.contains("a line that makes the logger panic"));
+        if record.target().starts_with("headwaiter") {
+            self.0.lock().unwrap().push((record.level(), record.target().to_owned(), text));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+fn lines_of(program: impl FnOnce() + Send + 'static) -> Vec<String> {
+    KEEPER.0.lock().unwrap().clear();
+    bounded(program);
+    let lines = KEEPER.0.lock().unwrap();
+    lines.iter().map(|(level, target, text)| format!("{level} {target} {text}")).collect()
+}
+
+/// One test: the logger and its level are shared.
+#[test]
+fn the_log_tells_each_step_of_the_loop() {
+    log::set_logger(&KEEPER).unwrap();
+    log::set_max_level(LevelFilter::Trace);
+
+    let nap = || {
+        virtual_loop().block_on(async {
+            let nap = task::Builder::new().name("nap").spawn(sleep(Duration::from_millis(20)));
+            nap.await.unwrap();
+        });
+    };
+    let place = |lines: &[String]| {
+        // The place in the file is not what this test is about.
+        lines.iter().map(|line| line.split(" at tests").next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let told = place(&lines_of(nap));
+    let story = [
+        "TRACE headwaiter::loop turn 1: 1 ready task, kernel not asked",
+        "DEBUG headwaiter::task task 2 \"nap\" spawned",
+        "TRACE headwaiter::task task 1 \"main\" polled → pending",
+        "TRACE headwaiter::loop turn 2: 1 ready task, kernel not asked",
+        "TRACE headwaiter::timer arms timer 1, due in 20ms,",
+        "TRACE headwaiter::task task 2 \"nap\" polled → pending",
+        "TRACE headwaiter::loop turn 3: asks the kernel, for 0ns of real time before the virtual clock jumps",
+        "TRACE headwaiter::loop nothing to do: the virtual clock jumps by 20ms, to the next timer",
+        "TRACE headwaiter::timer timer 1 fires, 0ns late → wakes task 2 \"nap\"",
+        "TRACE headwaiter::task task 2 \"nap\" is ready to run",
+        "TRACE headwaiter::task task 2 \"nap\" polled → finished",
+        "DEBUG headwaiter::task task 2 \"nap\" ended",
+        "TRACE headwaiter::task task 1 \"main\" is ready to run",
+        "TRACE headwaiter::loop turn 4: 1 ready task, kernel not asked",
+        "TRACE headwaiter::task task 1 \"main\" polled → finished",
+        "DEBUG headwaiter::task task 1 \"main\" ended",
+    ];
+    assert_eq!(told, story);
+    assert_eq!(place(&lines_of(nap)), story, "the same in every run");
+
+    // Sockets: who waits where, and who is woken by what.
+    let echo = || {
+        headwaiter::block_on(async {
+            let (mut client, mut server) = tcp_pair().await.unwrap();
+            let server = task::Builder::new().name("server").spawn(async move {
+                let mut bytes = [0; 8];
+                server.read(&mut bytes).await.unwrap()
+            });
+            task::yield_now().await;
+            client.write_all(b"soup").await.unwrap();
+            assert_eq!(server.await.unwrap(), 4);
+        });
+    };
+    let told = lines_of(echo);
+    let has = |parts: &[&str]| told.iter().any(|line| parts.iter().all(|part| line.contains(part)));
+    assert!(has(&["DEBUG headwaiter::source TCP listener 1 registered"]), "{told:#?}");
+    assert!(has(&["waits until TCP stream", "can read, at tests/log_lines.rs"]), "{told:#?}");
+    assert!(has(&["is readable", "→ wakes task 2 \"server\""]), "{told:#?}");
+    assert!(has(&["asks the kernel, for as long as it takes"]), "{told:#?}");
+    assert!(has(&["DEBUG headwaiter::source TCP stream", "deregistered"]), "{told:#?}");
+
+    // With logging at `warn` only what somebody must see: a panic that nobody awaits, an error.
+    log::set_max_level(LevelFilter::Warn);
+    let unseen = || {
+        headwaiter::block_on(async {
+            drop(task::Builder::new().name("oven").spawn(async { panic!("on fire") }));
+            let failing = async { Err::<(), _>("no flour") };
+            task::Builder::new().name("baker").spawn(failing).log_error();
+            let joined = task::Builder::new().spawn(async { panic!("seen by its joiner") });
+            assert!(joined.await.is_err());
+            task::yield_now().await;
+        });
+    };
+    let told = lines_of(unseen);
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(told[0].starts_with("ERROR headwaiter::task task 2 \"oven\" (spawned at tests/log_lines.rs"));
+    assert!(told[0].ends_with("panicked: on fire (and nobody awaits the task)"), "{}", told[0]);
+    assert!(told[1].starts_with("ERROR headwaiter::task task 3 \"baker\" (spawned at"), "{}", told[1]);
+    assert!(told[1].ends_with("failed: no flour"), "{}", told[1]);
+    let quiet = lines_of(echo);
+    assert!(quiet.is_empty(), "{quiet:#?}");
+
+    // A logger that panics takes nobody down.
+    log::set_max_level(LevelFilter::Trace);
+    let panicking = || {
+        headwaiter::block_on(async {
+            let task = task::Builder::new().name("a line that makes the logger panic");
+            assert_eq!(task.spawn(async { 5 }).await.unwrap(), 5);
+        });
+    };
+    bounded(panicking);
+}
