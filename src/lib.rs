@@ -1,15 +1,16 @@
 #![doc = include_str!("../README.md")]
 
-mod core;
+// In the order in which to read them.
 mod event_loop;
-pub mod io;
-pub mod net;
-mod observe;
 mod reactor;
-mod remote;
-mod slots;
 pub mod task;
 pub mod time;
+pub mod io;
+pub mod net;
+mod remote;
+mod core;
+mod slots;
+mod observe;
 
 pub use mio::Interest;
 

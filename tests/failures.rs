@@ -377,8 +377,8 @@ fn a_source_that_puts_its_replacement_into_its_own_slot_and_returns_remove_leave
         let mut event_loop = EventLoop::new().unwrap();
         let (first, mut to_first) = mio_pair();
         let (second, mut to_second) = mio_pair();
-        let (own, replacement): (Rc<RefCell<Option<Registration<_>>>>, Rc<RefCell<Option<Registration<_>>>>) =
-            Default::default();
+        type Place = Rc<RefCell<Option<Registration<mio::net::TcpStream>>>>;
+        let (own, replacement) = (Place::default(), Place::default());
         let calls = Rc::new(Cell::new(0));
         let (of_first, of_second, counted) = (Rc::clone(&own), Rc::clone(&replacement), Rc::clone(&calls));
         let mut second = Some(second);

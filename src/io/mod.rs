@@ -1,6 +1,8 @@
-//! The futures of byte streams, written once for every kind of stream: [`Read`], [`ReadExact`], [`Write`],
-//! [`WriteAll`], [`Readiness`]. Each holds its stream, its buffer and its place among the waiters,
-//! and tries the system call when it is polled. Made by the streams' methods.
+//! The futures of byte streams, which their methods return: [`Read`], [`ReadExact`], [`Write`], [`WriteAll`]
+//! and [`Readiness`].
+
+// Written once for every kind of stream. Each holds its stream, its buffer and its place among the
+// waiters, and tries the system call when it is polled.
 
 use std::fmt;
 use std::future::Future;

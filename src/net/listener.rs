@@ -1,5 +1,5 @@
 //! TCP listeners: [`TcpListener`] and its futures [`Bind`] and [`Accept`], and the stream [`Incoming`].
-//! What goes wrong in accept, and what is done about it, is in [`poll_accept`]; `docs/accept.md` tells why.
+//! What goes wrong in accept, and what is done about it, is in `poll_accept`; `docs/accept.md` tells why.
 
 use std::fmt;
 use std::future::Future;

@@ -44,7 +44,7 @@ numeric!(SocketAddr, SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16),
 
 impl sealed::ToSocketAddrs for [SocketAddr] {
     fn candidates(&self) -> Candidates {
-        Ok(self.to_vec().into_iter())
+        Ok(Vec::from(self).into_iter())
     }
 }
 

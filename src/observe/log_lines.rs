@@ -25,7 +25,7 @@ pub(super) fn write(step: &Step<'_>) {
             } else if woken.is_empty() {
                 "nobody waits, so it is remembered".to_owned()
             } else {
-                let names: Vec<_> = woken.iter().map(|wake| label_of(wake)).collect();
+                let names: Vec<_> = woken.iter().map(label_of).collect();
                 format!("wakes {}", names.join(", "))
             };
             log!(target: SOURCE, Level::Trace, "{kind} {} is {ready} → {whom}", source.generation);
@@ -43,7 +43,7 @@ pub(super) fn write(step: &Step<'_>) {
             );
         }
         Step::Fire { timer, late, woken } => {
-            let whom = woken.map_or("nobody".to_owned(), |wake| label_of(wake));
+            let whom = woken.map_or("nobody".to_owned(), label_of);
             log!(target: TIMER, Level::Trace, "timer {} fires, {late:?} late → wakes {whom}", timer.generation);
         }
         Step::Wake { task } => {

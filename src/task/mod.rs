@@ -1,17 +1,16 @@
-//! Tasks: spawned futures in a slab, and the queue of those that are ready. Spawned by users, woken by
-//! number (see [`waker`]), run by the loop's last phase. Nothing here knows of sockets or timers.
-//!
-//! A task's life, and the function that draws each arrow:
-//!
-//! ```text
-//!   spawn ──(1)──► queued ──(2)──► running ──(3)──► waiting ──(4)──► queued ...
-//!                    │                │                │
-//!                    └──────(6)───────┼──────(6)───────┤
-//!                                    (5)               ▼
-//!                                     └───────────► finished ──(7)──► gone
-//! ```
-//! 1. [`spawn_at`]  2. [`run_batch`]  3. [`put_back`]  4. [`Tasks::wake`]  5. [`finish`]  6. [`abort`]
-//! 7. the [`JoinHandle`] takes the output or is dropped ([`detach`])
+//! Tasks: futures that run on the loop, concurrently, each woken when it can go on.
+
+// Spawned by users, woken by number (see `waker.rs`), run by the last phase of a turn. Nothing here knows
+// of sockets or timers. A task's life, and the function that draws each arrow:
+//
+//   spawn ──(1)──► queued ──(2)──► running ──(3)──► waiting ──(4)──► queued ...
+//                    │                │                │
+//                    └──────(6)───────┼──────(6)───────┤
+//                                    (5)               ▼
+//                                     └───────────► finished ──(7)──► gone
+//
+// 1. `spawn_at`  2. `run_batch`  3. `put_back`  4. `Tasks::wake`  5. `finish`  6. `abort`
+// 7. the `JoinHandle` takes the output, or is dropped (`detach`)
 
 mod join;
 pub(crate) mod waker;
@@ -296,7 +295,7 @@ impl Builder {
         self
     }
 
-    /// As [`spawn`](crate::spawn), with the same panics.
+    /// As [`spawn`], with the same panics.
     #[track_caller]
     pub fn spawn<F>(self, future: F) -> JoinHandle<F::Output>
     where

@@ -1,6 +1,7 @@
-//! Timers: [`sleep`], [`timeout`], [`interval`], on one timing [`wheel`] and one [`clock`] a loop. Armed by
-//! futures when they are first polled, fired by the loop's fourth phase ([`fire`]). Nothing here knows
-//! of sockets.
+//! Timers: [`sleep`], [`timeout`] and [`interval()`], and the time by which they go: [`now`], [`advance`].
+
+// One timing wheel and one clock a loop. Armed by futures when they are first polled, fired by the
+// fourth phase of a turn (`fire`). Nothing here knows of sockets.
 
 pub(crate) mod clock;
 mod interval;
