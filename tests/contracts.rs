@@ -364,7 +364,7 @@ fn a_panic_in_a_task_becomes_its_join_error() {
     in_loop(|| async {
         let task =
             task::Builder::new().name("oven").spawn(async { panic!("on {}", std::hint::black_box("fire")) });
-        let error = task.await.map(|()| ()).unwrap_err();
+        let error = task.await.unwrap_err();
         assert!(error.is_panic() && !error.is_cancelled());
         let text = error.to_string();
         assert!(
@@ -479,7 +479,7 @@ fn one_loop_blocks_on_many_times_and_its_sockets_and_tasks_live_on() {
         let mut event_loop = EventLoop::new().unwrap();
         let listener = event_loop.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        let server = event_loop.block_on(async move {
+        let server = event_loop.enter(|| {
             spawn(async move {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 stream.write_all(b"hello").await.unwrap();
@@ -668,7 +668,7 @@ fn remote_spawn_makes_the_future_at_home_and_brings_the_result_back() {
         let never: fn() -> std::future::Ready<()> = || panic!("no future");
         assert!(handle.spawn(never).wait().unwrap_err().to_string().contains("no future"));
         let boom = handle.spawn(|| async { panic!("boom") });
-        assert!(boom.wait().map(|()| ()).unwrap_err().to_string().contains("boom"));
+        assert!(boom.wait().unwrap_err().to_string().contains("boom"));
         let aborted = handle.spawn(pending::<()>);
         aborted.abort();
         assert!(aborted.wait().unwrap_err().is_cancelled());
@@ -707,7 +707,7 @@ fn mistakes_are_named_with_the_way_out() {
             let mut other = EventLoop::new().unwrap();
             let turned = panic_text(|| drop(other.turn(None)));
             assert!(turned.contains("inside a running event loop"), "{turned}");
-            let real = panic_text(|| drop(time::advance(ms(1))));
+            let real = panic_text(|| _ = time::advance(ms(1)));
             assert!(real.contains("Clock::Virtual"), "{real}");
             let (task, remote) = (spawn(async {}), Handle::current().spawn(|| async {}));
             let waited = panic_text(|| drop(remote.wait()));
