@@ -24,9 +24,6 @@ use crate::task::{self, Main};
 use crate::time;
 use crate::time::clock::{Clock, LoopClock, nanos};
 
-/// How many events a turn takes from the kernel at most. The rest comes in the next turn.
-const EVENTS: usize = 1024;
-
 /// With tasks ready, the kernel is asked at the first turn boundary after so many polls of tasks.
 const POLLS_BETWEEN_WAITS: u32 = 64;
 
@@ -198,11 +195,12 @@ impl Driver {
         let wait = self.wait_for(max_wait);
         observe::report(|| Step::Turn { number: self.turns, wait });
         self.events.clear();
+        let mut idle = matches!(wait, WaitFor::Grace(_));
         if let Some(timeout) = wait.timeout() {
             self.polls_since_wait = 0;
             match self.poll.poll(&mut self.events, timeout) {
                 // A signal handler ran: a turn without events, and the wait is computed anew.
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => idle = false,
                 result => result?,
             }
         }
@@ -210,15 +208,14 @@ impl Driver {
         // 2. Dispatch its events.
         if !self.events.is_empty() {
             observe::report(|| Step::Events { count: self.events.iter().count() });
-            turn.events = reactor::dispatch(&self.events);
+            (turn.events, turn.full) = reactor::dispatch(&self.events);
         }
-        turn.full = turn.events == EVENTS;
 
         // 3. Take what other threads sent.
-        let mail = take_mail();
+        idle &= !take_mail();
 
         // 4. Fire the timers that are due.
-        if matches!(wait, WaitFor::Grace(_)) && turn.events == 0 && !mail {
+        if idle && turn.events == 0 {
             jump(max_wait);
         }
         turn.timers = time::fire();
@@ -472,7 +469,7 @@ impl Builder {
         let core = Core::new(LoopClock::new(self.clock), Arc::clone(&shared));
         let driver = Driver {
             poll,
-            events: Events::with_capacity(EVENTS),
+            events: Events::with_capacity(reactor::EVENTS),
             io_grace: self.io_grace,
             turns: 0,
             polls_since_wait: 0,

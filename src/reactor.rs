@@ -31,6 +31,9 @@ use crate::task::waker::{TaskNumber, Wake};
 /// The token of the poller's waker: no source's token has all bits set.
 pub(crate) const INBOX: Token = Token(usize::MAX);
 
+/// How many events a turn takes from the kernel at most. The rest comes in the next turn.
+pub(crate) const EVENTS: usize = 1024;
+
 /// The sources of a loop.
 pub(crate) struct Reactor {
     sources: Slots<Watched>,
@@ -304,23 +307,24 @@ impl Reactor {
 }
 
 /// Hands the kernel's events to their sources: makes the readiness stick, wakes who waits, and calls the
-/// callbacks. Returns how many there were, not counting the inbox's, whose mail is taken later in the turn.
-pub(crate) fn dispatch(events: &Events) -> usize {
+/// callbacks. Returns how many events of sources there were, and whether the kernel filled the whole buffer.
+pub(crate) fn dispatch(events: &Events) -> (usize, bool) {
     let mut events = events.iter();
-    let mut count = 0;
+    let (mut count, mut inbox) = (0, 0);
     loop {
         // The usual case, in which nobody listens and nothing foreign is called, is done for all events
         // in a row.
         let unusual = Core::with(|core| {
             events.find(|event| {
-                count += usize::from(event.token() != INBOX);
+                count += 1;
                 observe::is_on() || !core.reactor.dispatch_to_own(event, &mut core.tasks)
             })
         });
         match unusual.flatten() {
-            Some(event) if event.token() == INBOX => {}
+            // Its mail is taken in the turn's next phase.
+            Some(event) if event.token() == INBOX => inbox = 1,
             Some(event) => dispatch_to_any(event),
-            None => return count,
+            None => return (count - inbox, count == EVENTS),
         }
     }
 }

@@ -803,3 +803,60 @@ fn polls_and_wakes_are_counted_one_to_one() {
         task.abort();
     });
 }
+
+#[test]
+fn handles_are_send_though_the_loop_is_not() {
+    fn send<T: Send>() {}
+    fn sync<T: Sync>() {}
+    send::<task::JoinHandle<Rc<()>>>();
+    send::<headwaiter::Registration<Rc<()>>>();
+    send::<TcpStream>();
+    sync::<TcpStream>();
+    send::<TcpListener>();
+    sync::<TcpListener>();
+    send::<time::Sleep>();
+    sync::<time::Sleep>();
+    send::<Handle>();
+    sync::<Handle>();
+    send::<headwaiter::RemoteHandle<()>>();
+    send::<task::JoinError>();
+    sync::<task::JoinError>();
+}
+
+#[test]
+fn a_turn_says_when_the_kernel_may_have_more() {
+    raise_file_limit();
+    bounded(|| {
+        let mut event_loop = EventLoop::new().unwrap();
+        let mut clients = Vec::new();
+        for _ in 0..1030 {
+            let socket = mio::net::UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            let registered = event_loop.enter(|| on_ready(socket, Interest::WRITABLE, |_, _| Next::Continue));
+            clients.push(registered.unwrap());
+        }
+        let turn = event_loop.turn(None).unwrap();
+        assert_eq!((turn.events, turn.full), (1024, true));
+        let turn = event_loop.turn(None).unwrap();
+        assert_eq!((turn.events, turn.full), (6, false));
+        event_loop.enter(|| drop(clients));
+    });
+}
+
+#[test]
+fn an_interval_ticks_at_its_multiples_and_treats_missed_ticks_as_told() {
+    in_virtual_time(|| async {
+        use time::MissedTickBehavior::{Burst, Delay, Skip};
+        for (behavior, after_a_gap) in
+            [(Burst, [10, 20, 30, 40]), (Delay, [10, 45, 55, 65]), (Skip, [10, 40, 50, 60])]
+        {
+            let start = time::now();
+            let mut ticks = time::interval(ms(10));
+            ticks.set_missed_tick_behavior(behavior);
+            assert_eq!(ticks.tick().await, start);
+            time::advance(ms(35)).await;
+            for due in after_a_gap {
+                assert_eq!(ticks.tick().await - start, ms(due), "{behavior:?}");
+            }
+        }
+    });
+}

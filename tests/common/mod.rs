@@ -119,3 +119,13 @@ pub fn panic_text(run: impl FnOnce()) -> String {
 pub fn open_files() -> usize {
     std::fs::read_dir("/proc/self/fd").expect("the folder of file descriptors").count()
 }
+
+/// For tests with a crowd: many systems allow 1024 open files until one asks for more.
+pub fn raise_file_limit() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    }
+}
