@@ -413,8 +413,7 @@ pub(crate) fn drop_all() {
 /// A source that the poller watches, and the slot it has with its loop: what every socket of this crate
 /// is made of. Dropped on any thread, it is deregistered, closed, and its slot given back, in this order.
 pub(crate) struct Registered<S: Source> {
-    /// `None` only after [`into_inner`](Self::into_inner).
-    io: Option<S>,
+    io: S,
     key: Key,
     /// What it is called in log lines and messages.
     kind: &'static str,
@@ -428,25 +427,11 @@ impl<S: Source> Registered<S> {
         let watched =
             Watched { ready, readers: Waiters::default(), writers: Waiters::default(), closure: None, kind };
         let key = register(kind, &mut io, Interest::READABLE | Interest::WRITABLE, watched)?;
-        Ok(Registered { io: Some(io), key, kind })
+        Ok(Registered { io, key, kind })
     }
 
     pub(crate) fn io(&self) -> &S {
-        self.io.as_ref().expect("only `into_inner` takes it, with the handle")
-    }
-
-    pub(crate) fn into_inner(mut self) -> io::Result<S> {
-        let mut io = self.io.take().expect("only `into_inner` takes it, with the handle");
-        self.deregister(&mut io).map(|()| io)
-    }
-
-    fn deregister(&self, io: &mut S) -> io::Result<()> {
-        let shared = Core::if_at_home(self.key, |core| Arc::clone(&core.shared));
-        // A loop that is gone has closed its poller: nothing is registered any more.
-        let shared = shared.or_else(|| remote::find(self.key.home));
-        let result = shared.map_or(Ok(()), |shared| shared.registry.deregister(io));
-        release(self.key, Release::Source(self.key.slot));
-        result
+        &self.io
     }
 
     /// Tries `op` while the source is taken to be ready; once the kernel says "would block", leaves the waker
@@ -483,7 +468,7 @@ impl<S: Source> Registered<S> {
         op: &mut impl FnMut(&S) -> io::Result<T>,
         exhausted: &impl Fn(&T) -> bool,
     ) -> Result<io::Result<T>, Unready> {
-        let io = self.io();
+        let io = &self.io;
         Core::at_home(self.key, self.kind, |core| {
             if core.budget == 0 {
                 return Err(Unready::OutOfBudget);
@@ -585,7 +570,7 @@ impl<S: Source> Registered<S> {
         op: impl FnOnce(&S) -> io::Result<T>,
     ) -> io::Result<T> {
         Core::at_home(self.key, self.kind, |core| {
-            let result = op(self.io());
+            let result = op(&self.io);
             if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
                 core.reactor.sources.get_mut(self.key.slot).expect(HANDLE_LIVES).ready.disprove(direction);
             }
@@ -610,22 +595,26 @@ enum Unready {
 const HANDLE_LIVES: &str = "a slot lives as long as its handle";
 
 impl<S: Source> Drop for Registered<S> {
+    /// Deregistered here, closed when the fields are dropped.
     fn drop(&mut self) {
-        if let Some(mut io) = self.io.take()
-            && let Err(error) = self.deregister(&mut io)
-        {
+        let shared = Core::if_at_home(self.key, |core| Arc::clone(&core.shared));
+        // A loop that is gone has closed its poller: nothing is registered any more.
+        let shared = shared.or_else(|| remote::find(self.key.home));
+        if let Some(Err(error)) = shared.map(|shared| shared.registry.deregister(&mut self.io)) {
+            let (kind, number) = (self.kind, self.key.slot.generation);
             observe::say(
                 Level::Debug,
                 observe::SOURCE,
-                format_args!("{} {}: deregistering failed: {error}", self.kind, self.key.slot.generation),
+                format_args!("{kind} {number}: deregistering failed: {error}"),
             );
         }
+        release(self.key, Release::Source(self.key.slot));
     }
 }
 
 impl<S: Source + fmt::Debug> fmt::Debug for Registered<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.io().fmt(f)
+        self.io.fmt(f)
     }
 }
 

@@ -860,3 +860,21 @@ fn an_interval_ticks_at_its_multiples_and_treats_missed_ticks_as_told() {
         }
     });
 }
+
+#[test]
+fn a_socket_goes_through_std_to_another_loop() {
+    bounded(|| {
+        let (stream, mut peer) = std_pair();
+        let back = block_on(async { TcpStream::from_std(stream).unwrap().into_std().unwrap() });
+        block_on(async {
+            let mut stream = TcpStream::from_std(back).unwrap();
+            stream.write_all(b"soup").await.unwrap();
+        });
+        let mut soup = String::new();
+        std::io::Read::read_to_string(&mut peer, &mut soup).unwrap();
+        assert_eq!(soup, "soup");
+        let listener =
+            block_on(async { TcpListener::bind("127.0.0.1:0").await.unwrap().into_std().unwrap() });
+        assert!(listener.local_addr().is_ok());
+    });
+}

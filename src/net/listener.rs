@@ -15,6 +15,7 @@ use futures_core::Stream;
 use log::Level;
 
 use super::resolve::{Candidates, ToSocketAddrs, about, candidates, no_address};
+use super::socket::own;
 use super::tcp::TcpStream;
 use crate::core::Core;
 use crate::observe;
@@ -152,9 +153,9 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// If the kernel cannot stop watching it.
+    /// If the process has no free file descriptor: the socket moves to a new one.
     pub fn into_std(self) -> io::Result<std::net::TcpListener> {
-        self.registered.into_inner().map(Into::into)
+        own(self.registered.io()).map(Into::into)
     }
 
     fn poll_accept(

@@ -1,4 +1,4 @@
-//! The system calls of stream sockets that must not raise SIGPIPE. On Linux they are made with
+//! What sockets need of the system beneath mio: the calls of stream sockets that must not raise SIGPIPE. On Linux they are made with
 //! MSG_NOSIGNAL; elsewhere they are std's, beneath mio's, which set SO_NOSIGPIPE where there is one.
 
 use std::io::{self, IoSlice};
@@ -49,3 +49,16 @@ mod other {
 }
 #[cfg(not(target_os = "linux"))]
 pub(crate) use other::{recv, send, send_vectored};
+
+/// A second descriptor of a socket whose first is about to be deregistered and closed.
+#[cfg(unix)]
+pub(crate) fn own(socket: &impl std::os::fd::AsFd) -> io::Result<std::os::fd::OwnedFd> {
+    socket.as_fd().try_clone_to_owned()
+}
+
+#[cfg(windows)]
+pub(crate) fn own(
+    socket: &impl std::os::windows::io::AsSocket,
+) -> io::Result<std::os::windows::io::OwnedSocket> {
+    socket.as_socket().try_clone_to_owned()
+}

@@ -14,7 +14,7 @@ use std::vec;
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::resolve::{Candidates, ToSocketAddrs, about, candidates, no_address};
-use super::socket::{recv, send, send_vectored};
+use super::socket::{own, recv, send, send_vectored};
 use super::split::{OwnedReadHalf, OwnedWriteHalf};
 use crate::io::{ByteStream, Read, ReadExact, Readiness, Write, WriteAll, is_short};
 use crate::reactor::{Direction, Ready, Registered, Wait};
@@ -110,13 +110,13 @@ impl TcpStream {
         TcpStream::new(mio::net::TcpStream::from_std(stream), Ready::BOTH)
     }
 
-    /// Gives the socket back to std, still in non-blocking mode.
+    /// Gives the socket back to std, still in non-blocking mode: also the way to another loop.
     ///
     /// # Errors
     ///
-    /// If the kernel cannot stop watching it.
+    /// If the process has no free file descriptor: the socket moves to a new one.
     pub fn into_std(self) -> io::Result<std::net::TcpStream> {
-        self.registered.into_inner().map(Into::into)
+        own(self.registered.io()).map(Into::into)
     }
 
     /// Reads some bytes, at least one; 0 is the end of the stream (or `buf` is empty).

@@ -537,7 +537,10 @@ impl Future for YieldNow {
             return Poll::Ready(());
         }
         self.yielded = true;
-        cx.waker().wake_by_ref();
+        match TaskNumber::of(cx.waker()) {
+            Some(number) => number.wake(),
+            None => cx.waker().wake_by_ref(),
+        }
         Poll::Pending
     }
 }

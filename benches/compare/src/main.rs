@@ -21,7 +21,9 @@ fn main() -> io::Result<()> {
             return client(address, number(connections)?, number(rounds)?);
         }
         _ => {
-            eprintln!("usage: compare | compare server headwaiter|tokio | compare client ADDRESS CONNECTIONS ROUNDS");
+            eprintln!(
+                "usage: compare | compare server headwaiter|tokio | compare client ADDRESS CONNECTIONS ROUNDS"
+            );
             std::process::exit(2);
         }
     }
@@ -47,7 +49,13 @@ struct Row {
     goal: f64,
 }
 
-fn measure(name: &'static str, goal: f64, count: u32, mut ours: impl FnMut(), mut theirs: impl FnMut()) -> Row {
+fn measure(
+    name: &'static str,
+    goal: f64,
+    count: u32,
+    mut ours: impl FnMut(),
+    mut theirs: impl FnMut(),
+) -> Row {
     let time = |work: &mut dyn FnMut()| {
         let start = Instant::now();
         work();
@@ -68,19 +76,21 @@ fn table() {
     for row in rows() {
         let ratio = row.ours / row.theirs;
         let mark = if ratio <= row.goal { "" } else { "  missed" };
-        println!("{:32}{:>11.1} ns{:>11.1} ns{ratio:>8.2}x{:>7}x{mark}", row.name, row.ours, row.theirs, row.goal);
+        println!(
+            "{:32}{:>11.1} ns{:>11.1} ns{ratio:>8.2}x{:>7}x{mark}",
+            row.name, row.ours, row.theirs, row.goal
+        );
     }
 }
 
 fn rows() -> impl Iterator<Item = Row> {
-    let work: [fn() -> Row; 7] = [
+    let work: [fn() -> Row; 6] = [
         spawn_join_single,
         spawn_join_many,
         yield_single,
         yield_many,
         || timer(0, "timer armed + cancelled, alone"),
         || timer(100_000, "timer armed + cancelled, 100k"),
-        cross_thread_wake,
     ];
     work.into_iter().map(|row| row())
 }
@@ -232,48 +242,6 @@ fn timer(pending: u64, name: &'static str) -> Row {
             });
         },
     )
-}
-
-/// A waker goes to another thread, which wakes it; a round ends when the task has run.
-fn cross_thread_wake() -> Row {
-    const COUNT: u32 = 2_000;
-    let mut event_loop = headwaiter::EventLoop::new().expect("an event loop");
-    let tokio = tokio_runtime();
-    let (ours, theirs) = (Waking::new(), Waking::new());
-    measure(
-        "wake from another thread",
-        1.0,
-        COUNT,
-        || event_loop.block_on(ours.rounds(COUNT)),
-        || tokio.block_on(theirs.rounds(COUNT)),
-    )
-}
-
-struct Waking {
-    wakers: std::sync::mpsc::Sender<std::task::Waker>,
-}
-
-impl Waking {
-    fn new() -> Self {
-        let (wakers, to_wake) = std::sync::mpsc::channel::<std::task::Waker>();
-        std::thread::spawn(move || to_wake.into_iter().for_each(|waker| waker.wake()));
-        Waking { wakers }
-    }
-
-    async fn rounds(&self, count: u32) {
-        for _ in 0..count {
-            let mut sent = false;
-            std::future::poll_fn(|cx| {
-                if sent {
-                    return std::task::Poll::Ready(());
-                }
-                sent = true;
-                self.wakers.send(cx.waker().clone()).expect("the waking thread lives");
-                std::task::Poll::Pending
-            })
-            .await;
-        }
-    }
 }
 
 async fn serve_headwaiter() -> io::Result<()> {
