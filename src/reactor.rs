@@ -10,7 +10,6 @@ mod callback;
 
 use std::fmt;
 use std::io;
-use std::num::NonZeroU64;
 use std::panic::Location;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -475,7 +474,7 @@ impl<S: Source> Registered<S> {
             }
             let watched = core.reactor.sources.get_mut(self.key.slot).expect(HANDLE_LIVES);
             if let Some(ticket) = wait.taken {
-                if !watched.waiters(direction).forget_task(ticket.number.get()) {
+                if !watched.waiters(direction).forget_task(ticket.number) {
                     return Err(Unready::Crowded);
                 }
                 wait.taken = None;
@@ -628,7 +627,7 @@ pub(crate) struct Wait {
 
 #[derive(Clone, Copy, Debug)]
 struct Ticket {
-    number: NonZeroU64,
+    number: u64,
     source: Key,
     direction: Direction,
 }
@@ -652,14 +651,14 @@ impl Wait {
             return NO_TICKET;
         }
         *last += 1;
-        self.taken = NonZeroU64::new(*last).map(|number| Ticket { number, source, direction });
+        self.taken = Some(Ticket { number: *last, source, direction });
         *last
     }
 
     #[cold]
     fn give_up(&mut self) {
         if let Some(Ticket { number, source, direction }) = self.taken.take() {
-            release(source, Release::Waiter(source.slot, direction, number.get()));
+            release(source, Release::Waiter(source.slot, direction, number));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::io::{self, IoSlice};
 #[cfg(target_os = "linux")]
 mod linux {
     use super::*;
-    use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+    use rustix::net::{SendAncillaryBuffer, SendFlags};
     use std::os::fd::AsFd;
 
     /// More slices in one call are EMSGSIZE: sendmsg(2).
@@ -14,7 +14,7 @@ mod linux {
 
     #[inline]
     pub(crate) fn recv(socket: impl AsFd, buf: &mut [u8]) -> io::Result<usize> {
-        Ok(rustix::net::recv(socket, buf, RecvFlags::empty())?.0)
+        Ok(rustix::io::read(socket, buf)?)
     }
 
     #[inline]

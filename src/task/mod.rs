@@ -145,29 +145,30 @@ impl Tasks {
         self.ready.len() + self.batch.len() - self.done
     }
 
-    /// What is ready now becomes the batch. Returns its size.
-    pub(crate) fn begin_batch(&mut self) -> usize {
+    /// What is ready now becomes the batch, if the last one is over.
+    fn begin_batch(&mut self) {
         if self.done == self.batch.len() {
             self.batch.clear();
             self.batch.shrink_to(1024); // A past crowd's memory is given back.
             self.done = 0;
             mem::swap(&mut self.batch, &mut self.ready);
         }
-        self.batch.len() - self.done
     }
 
-    /// Takes the next task of the batch, and its body out of its slot. `None`: whoever was queued has gone
-    /// since, or has finished; the place may even have a new occupant.
+    /// Takes the next task of the batch, and its body out of its slot. `None`: the batch is over.
     #[inline]
     fn take_ready(&mut self) -> Option<(Slot, Option<Body>)> {
-        let slot = *self.batch.get(self.done)?;
-        self.done += 1;
-        let task = self.slots.get_mut(slot)?;
-        if task.state != State::Queued {
-            return None;
+        loop {
+            let slot = *self.batch.get(self.done)?;
+            self.done += 1;
+            // Whoever was queued may have finished or gone since; the place may even have a new occupant.
+            if let Some(task) = self.slots.get_mut(slot)
+                && task.state == State::Queued
+            {
+                task.state = State::Idle;
+                return Some((slot, task.body.take()));
+            }
         }
-        task.state = State::Idle;
-        Some((slot, task.body.take()))
     }
 
     /// Queues the task that a waker's bits mean. `None` if it is queued already, has finished or is gone.
@@ -354,32 +355,29 @@ pub(crate) type Main<'a> = (Slot, Pin<&'a mut dyn Future<Output = ()>>);
 /// The batch is what was ready at its start. So a task that wakes itself, or two that wake each
 /// other, cannot keep the loop from the kernel and the timers.
 pub(crate) fn run_batch(mut main: Option<&mut Main<'_>>) -> usize {
-    let mut left = Core::with(|core| core.tasks.begin_batch()).unwrap_or(0);
+    Core::with(|core| core.tasks.begin_batch());
     let mut polls = 0;
     // The task whose poll is under way. It stands outside the closure, so that a panic does not drop it.
     let mut polled = None;
-    while left > 0 {
-        // Entered once for the batch, and again after each panic: it costs as much as a short poll.
-        let caught = catch_unwind(AssertUnwindSafe(|| {
-            while left > 0 {
-                left -= 1;
-                polls += usize::from(run_next(&mut polled, main.as_deref_mut()));
-            }
-        }));
-        if let Err(payload) = caught {
-            let Some((slot, mut body)) = polled.take() else {
-                // The main future's panic goes on, through `block_on`.
-                resume_unwind(payload);
-            };
-            observe::report(|| Step::Poll { task: slot, outcome: Outcome::Panicked });
-            fail(slot, &mut body, |origin| JoinError::panicked(origin, payload));
-            finish(slot, body);
+    // Entered once for the batch, and again after each panic: it costs as much as a short poll.
+    while let Err(payload) = catch_unwind(AssertUnwindSafe(|| {
+        while run_next(&mut polled, main.as_deref_mut()) {
+            polls += 1;
         }
+    })) {
+        let Some((slot, mut body)) = polled.take() else {
+            // The main future's panic goes on, through `block_on`.
+            resume_unwind(payload);
+        };
+        polls += 1;
+        observe::report(|| Step::Poll { task: slot, outcome: Outcome::Panicked });
+        fail(slot, &mut body, |origin| JoinError::panicked(origin, payload));
+        finish(slot, body);
     }
     polls
 }
 
-/// Polls the next task of the batch. `false` if there was none to poll after all.
+/// Polls the next task of the batch. `false`: the batch is over.
 #[inline]
 fn run_next(polled: &mut Option<(Slot, Body)>, main: Option<&mut Main<'_>>) -> bool {
     let taken = Core::with(|core| {
@@ -393,9 +391,10 @@ fn run_next(polled: &mut Option<(Slot, Body)>, main: Option<&mut Main<'_>>) -> b
     let mut cx = Context::from_waker(&waker);
     let slot = key.slot;
     let Some(body) = body else {
-        let Some((_, future)) = main.filter(|(seat, _)| *seat == slot) else { return false };
-        let outcome = Outcome::of(future.as_mut().poll(&mut cx));
-        observe::report(|| Step::Poll { task: slot, outcome });
+        if let Some((_, future)) = main.filter(|(seat, _)| *seat == slot) {
+            let outcome = Outcome::of(future.as_mut().poll(&mut cx));
+            observe::report(|| Step::Poll { task: slot, outcome });
+        }
         return true;
     };
     let (_, body) = polled.insert((slot, body));
