@@ -11,7 +11,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -159,13 +159,15 @@ fn a_client_that_never_pauses_starves_nobody(server: &Server) {
     const ENOUGH: usize = 4096 * MIB;
     let (busy, bytes) = (server.connect(), Endless::new());
     let stop = AtomicBool::new(false);
-    // The buffers are full from the start, so that the server never runs out of work.
+    let (tell, told) = mpsc::channel();
+    // The buffers are full from the start, so that the server has work from the start.
     let mut sent = bytes.fill(&busy);
     thread::scope(|scope| {
         let writer = scope.spawn(|| {
             while sent < ENOUGH && !stop.load(Ordering::Relaxed) {
                 bytes.send(&busy, sent..sent + MIB);
                 sent += MIB;
+                tell.send(()).unwrap();
             }
             busy.shutdown(Shutdown::Write).unwrap();
             sent
@@ -173,6 +175,8 @@ fn a_client_that_never_pauses_starves_nobody(server: &Server) {
         let reader = scope.spawn(|| bytes.expect_until_the_end(&busy));
         let mut other = server.connect();
         for _ in 0..100 {
+            // For each of these, a MiB of the busy client: so it is in full swing all the time.
+            told.recv_timeout(PATIENCE).expect("the busy client sends on");
             server.echoes(&mut other, b"and me?");
         }
         let still_busy = !writer.is_finished();
