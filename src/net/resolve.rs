@@ -147,7 +147,8 @@ mod tests {
         assert_eq!(all(("::1", 80)), ["[::1]:80"]);
         assert_eq!(all("[::1]:80"), ["[::1]:80"]);
         assert_eq!(all(&[v4, v6][..]), ["127.0.0.1:80", "[::1]:80"]);
-        assert_eq!(all(&v4), ["127.0.0.1:80"]);
+        let by_reference = &v4;
+        assert_eq!(all(by_reference), ["127.0.0.1:80"]);
     }
 
     #[test]
