@@ -205,7 +205,7 @@ pub(crate) fn contain<R>(what: &str, run: impl FnOnce() -> R) -> Option<R> {
                 observe::LOOP,
                 format_args!("{what} panicked: {}", panic_message(&*payload)),
             );
-            discard(payload);
+            bury(payload);
             None
         }
     }
@@ -213,13 +213,16 @@ pub(crate) fn contain<R>(what: &str, run: impl FnOnce() -> R) -> Option<R> {
 
 /// Drops what users made. A panic in there is logged.
 pub(crate) fn discard<T>(value: T) {
-    // One level is enough: a panic payload whose own drop panics is leaked.
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        observe::say(
-            Level::Error,
-            observe::LOOP,
-            format_args!("a drop panicked: {}", panic_message(&*payload)),
-        );
+        let message = panic_message(&*payload);
+        observe::say(Level::Error, observe::LOOP, format_args!("a drop panicked: {message}"));
+        bury(payload);
+    }
+}
+
+/// Drops what a panic carried. That may panic once more; what that carries is leaked, or it would not end.
+pub(crate) fn bury(payload: Box<dyn Any + Send>) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         mem::forget(payload);
     }
 }

@@ -700,14 +700,25 @@ mod tests {
     fn a_registration_that_fails_a_hundred_thousand_times_gives_the_same_error_and_leaves_no_slot() {
         use mio::unix::SourceFd;
         use std::os::fd::{AsRawFd, RawFd};
+        struct Fd(RawFd);
+        impl Source for Fd {
+            fn register(&mut self, r: &mio::Registry, t: Token, i: Interest) -> io::Result<()> {
+                SourceFd(&self.0).register(r, t, i)
+            }
+            fn reregister(&mut self, r: &mio::Registry, t: Token, i: Interest) -> io::Result<()> {
+                SourceFd(&self.0).reregister(r, t, i)
+            }
+            fn deregister(&mut self, r: &mio::Registry) -> io::Result<()> {
+                SourceFd(&self.0).deregister(r)
+            }
+        }
         let file = std::fs::File::open("Cargo.toml").unwrap();
         let folder = std::fs::File::open(".").unwrap();
         let mut event_loop = EventLoop::new().unwrap();
         for (fd, code) in [(file.as_raw_fd(), 1), (folder.as_raw_fd(), 1), (1_000_000, 9)] {
-            let fd: &'static RawFd = Box::leak(Box::new(fd));
             for _ in 0..33_334 {
                 let error = event_loop
-                    .enter(|| on_ready(SourceFd(fd), Interest::READABLE, |_, _| Next::Continue).map(drop))
+                    .enter(|| on_ready(Fd(fd), Interest::READABLE, |_, _| Next::Continue).map(drop))
                     .unwrap_err();
                 assert_eq!(error.raw_os_error(), Some(code), "EPERM is 1, EBADF is 9");
             }

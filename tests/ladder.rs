@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// no test fails for it.
 const STALL: Duration = Duration::from_millis(150);
 
-const MIB: usize = 1 << 20;
+const MIB: u64 = 1 << 20;
 
 /// Makes `server::promise` a test, for each server and each promise.
 macro_rules! of_each_server {
@@ -155,8 +155,11 @@ fn a_client_that_never_reads_costs_only_its_own_connection(server: &Server) {
 }
 
 fn a_client_that_never_pauses_starves_nobody(server: &Server) {
-    /// Far more than goes through while the other is served. It ends the test of a server that starves it.
-    const ENOUGH: usize = 4096 * MIB;
+    const MESSAGES: u64 = 100;
+    /// A message of the other may have to wait for 64 MiB of the busy client: the loop polls tasks 64 times,
+    /// each for up to 128 reads and writes of 16 KiB, before it asks the kernel who else is there. Who
+    /// takes twice that for each is starved.
+    const ENOUGH: u64 = MESSAGES * 128 * MIB;
     let (busy, bytes) = (server.connect(), Endless::new());
     let stop = AtomicBool::new(false);
     let (tell, told) = mpsc::channel();
@@ -174,7 +177,7 @@ fn a_client_that_never_pauses_starves_nobody(server: &Server) {
         });
         let reader = scope.spawn(|| bytes.expect_until_the_end(&busy));
         let mut other = server.connect();
-        for _ in 0..100 {
+        for _ in 0..MESSAGES {
             // For each of these, a MiB of the busy client: so it is in full swing all the time.
             told.recv_timeout(PATIENCE).expect("the busy client sends on");
             server.echoes(&mut other, b"and me?");
@@ -182,7 +185,7 @@ fn a_client_that_never_pauses_starves_nobody(server: &Server) {
         let still_busy = !writer.is_finished();
         stop.store(true, Ordering::Relaxed);
         assert_eq!(reader.join().unwrap(), writer.join().unwrap());
-        assert!(still_busy, "100 short messages took as long as {ENOUGH} bytes of another client");
+        assert!(still_busy, "{MESSAGES} short messages took as long as {ENOUGH} bytes of another client");
     });
 }
 
@@ -374,16 +377,16 @@ impl Program {
         look(&self.transcript.0.lock().unwrap())
     }
 
+    /// Waits until `there` holds for what it has said.
     #[track_caller]
     fn wait_for(&self, what: &str, there: impl Fn(&Said) -> bool) {
         let (said, changed) = &*self.transcript;
-        let waited = changed.wait_timeout_while(said.lock().unwrap(), PATIENCE, |said| !there(said));
-        let (said, waited) = waited.unwrap();
-        let last = &said.lines[said.lines.len().saturating_sub(10)..];
-        // Else the panic would poison the lock that `listen` needs.
-        let (late, last) = (waited.timed_out(), last.join("\n"));
-        drop(said);
-        assert!(!late, "waited in vain for {what}; the last that it said:\n{last}");
+        let wait = |said: &mut Said| said.open > 0 && !there(said);
+        let (said, _) = changed.wait_timeout_while(said.lock().unwrap(), PATIENCE, wait).unwrap();
+        let last = said.lines[said.lines.len().saturating_sub(10)..].join("\n");
+        let is_there = there(&said);
+        drop(said); // A panic would poison the lock, which `listen` needs.
+        assert!(is_there, "waited in vain for {what}; the last that it said:\n{last}");
     }
 
     /// Waits for a line with `text` in it, and returns it.
@@ -418,7 +421,7 @@ struct Endless {
 
 impl Endless {
     /// A prime, so that a buffer that is lost, doubled or swapped is seen, whatever its length.
-    const PERIOD: usize = 65_521;
+    const PERIOD: u64 = 65_521;
 
     fn new() -> Endless {
         let mut state = 1_u32;
@@ -431,28 +434,28 @@ impl Endless {
     }
 
     /// At most a period of the bytes of `places`, from their start.
-    fn piece(&self, places: &Range<usize>) -> &[u8] {
-        let at = places.start % Self::PERIOD;
-        &self.twice[at..at + places.len().min(Self::PERIOD)]
+    fn piece(&self, places: &Range<u64>) -> &[u8] {
+        let (at, length) = (places.start % Self::PERIOD, places.end - places.start);
+        &self.twice[at as usize..][..length.min(Self::PERIOD) as usize]
     }
 
     #[track_caller]
-    fn send(&self, mut client: &TcpStream, mut places: Range<usize>) {
+    fn send(&self, mut client: &TcpStream, mut places: Range<u64>) {
         while !places.is_empty() {
-            places.start += client.write(self.piece(&places)).expect("the server takes bytes");
+            places.start += client.write(self.piece(&places)).expect("the server takes bytes") as u64;
         }
     }
 
     /// Sends until nothing more goes out, as nobody reads, and returns how much did.
     #[track_caller]
-    fn fill(&self, mut client: &TcpStream) -> usize {
+    fn fill(&self, mut client: &TcpStream) -> u64 {
         /// More than all buffers together: who takes more keeps what cannot be sent, without end.
-        const TOO_MUCH: usize = 512 * MIB;
+        const TOO_MUCH: u64 = 512 * MIB;
         client.set_write_timeout(Some(STALL)).unwrap();
         let mut sent = 0;
         loop {
-            match client.write(self.piece(&(sent..usize::MAX))) {
-                Ok(n) => sent += n,
+            match client.write(self.piece(&(sent..u64::MAX))) {
+                Ok(n) => sent += n as u64,
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
                 Err(error) => panic!("the server does not take bytes: {error}"),
             }
@@ -463,23 +466,23 @@ impl Endless {
     }
 
     #[track_caller]
-    fn expect(&self, client: &TcpStream, places: Range<usize>) {
-        let read = self.expect_until_the_end(&mut client.take(places.len() as u64));
-        assert_eq!(read, places.len(), "the server ended the connection");
+    fn expect(&self, client: &TcpStream, places: Range<u64>) {
+        let read = self.expect_until_the_end(client.take(places.end - places.start));
+        assert_eq!(read, places.end - places.start, "the server ended the connection");
     }
 
     /// Returns how many bytes there were, each of them the right one.
     #[track_caller]
-    fn expect_until_the_end(&self, mut client: impl Read) -> usize {
-        let (mut buffer, mut read) = (vec![0; Self::PERIOD], 0);
+    fn expect_until_the_end(&self, mut client: impl Read) -> u64 {
+        let (mut buffer, mut read) = (vec![0; Self::PERIOD as usize], 0);
         loop {
             let n = client.read(&mut buffer).expect("the server gives bytes back");
             if n == 0 {
                 return read;
             }
-            let right = buffer[..n] == self.piece(&(read..usize::MAX))[..n];
-            assert!(right, "wrong bytes between {read} and {}", read + n);
-            read += n;
+            let right = buffer[..n] == *self.piece(&(read..read + n as u64));
+            assert!(right, "wrong bytes in the {n} from {read} on");
+            read += n as u64;
         }
     }
 }

@@ -153,7 +153,7 @@ fn listen<'a>(step: impl FnOnce() -> Step<'a>) {
 /// not be told so.
 pub(crate) fn say(level: Level, target: &'static str, line: fmt::Arguments<'_>) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| log::log!(target: target, level, "{line}"))) {
-        mem::forget(payload); // Its drop could panic as well.
+        crate::core::bury(payload);
     }
 }
 

@@ -15,7 +15,7 @@ use mio::event::Source;
 use mio::{Interest, Token};
 
 use super::{Ready, Waiters, Watched, register, token_of};
-use crate::core::{Core, contain, discard, panic_message, release};
+use crate::core::{Core, bury, contain, discard, panic_message, release};
 use crate::observe;
 use crate::remote::Release;
 use crate::slots::{Key, Slot};
@@ -175,7 +175,7 @@ pub(super) fn call(slot: Slot, mut closure: Box<dyn Closure>, ready: Ready) {
                 observe::SOURCE,
                 format_args!("the callback registered at {place} panicked and is removed: {message}"),
             );
-            discard(payload);
+            bury(payload);
             Next::Remove
         }
     };
