@@ -236,6 +236,18 @@ fn the_load_finds_no_wrong_byte(server: &Server) {
 }
 
 #[test]
+fn the_server_says_what_the_readme_shows() {
+    bounded(|| {
+        let shown = include_str!("../README.md").lines().find(|line| line.contains("] listening on "));
+        let server = Program::start("echo_server", &["127.0.0.1:0"]);
+        let said = server.wait_for_line("listening on ");
+        // The time and the port differ from run to run.
+        let numbers_aside = |line: &str| line.replace(|c: char| c.is_ascii_digit(), "");
+        assert_eq!(numbers_aside(&said), numbers_aside(shown.unwrap()));
+    });
+}
+
+#[test]
 fn the_load_fails_at_one_wrong_byte() {
     bounded(|| {
         let (code, said) = load_against(|stream| {
