@@ -2,30 +2,36 @@
 //! closure, which does what can be done without waiting. The second rung: next is `echo_futures`.
 
 use std::io::{self, ErrorKind::WouldBlock, Read, Write};
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use headwaiter::{EventLoop, Interest, Next, Registration, on_ready};
 use log::{info, warn};
 use mio::net::{TcpListener, TcpStream};
 
+/// Clients that found no free file descriptor cause no further event: so they are looked for without one.
+const NOW_AND_THEN: Duration = Duration::from_millis(100);
+
 fn main() -> io::Result<()> {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7777".to_owned());
-    let listener = std::net::TcpListener::bind(&address).and_then(|l| l.set_nonblocking(true).map(|()| l));
-    let listener = listener.map_err(|e| io::Error::new(e.kind(), format!("bind to {address}: {e}")))?;
+    let listener = std::net::TcpListener::bind(&address)
+        .map_err(|e| io::Error::new(e.kind(), format!("bind to {address}: {e}")))?;
+    listener.set_nonblocking(true)?;
     info!("listening on {}", listener.local_addr()?);
     let (listener, mut event_loop) = (TcpListener::from_std(listener), EventLoop::new()?);
-    let listener =
-        event_loop.enter(|| on_ready(listener, Interest::READABLE, |listener, _| accept_all(listener)))?;
+    let register = || on_ready(listener, Interest::READABLE, |listener, _| accept_all(listener));
+    let (listener, mut looked) = (event_loop.enter(register)?, Instant::now());
     loop {
-        // Now and then without an event: clients that found no free file descriptor cause no further one.
-        if event_loop.turn(Some(Duration::from_millis(100)))?.events == 0 {
+        event_loop.turn(Some(NOW_AND_THEN))?;
+        if looked.elapsed() > NOW_AND_THEN {
             event_loop.enter(|| listener.with(accept_all));
+            looked = Instant::now();
         }
     }
 }
 
-/// Edge-triggered: one event may be for many clients, so accept until that would block.
+/// Edge-triggered: one event may be for many clients.
 fn accept_all(listener: &mut TcpListener) -> Next {
     loop {
         if let Err(error) = listener.accept().and_then(|(stream, peer)| watch_client(stream, peer)) {

@@ -35,6 +35,9 @@ pub(crate) struct Core {
     pub(crate) shared: Arc<Shared>,
     /// What is left of [`BUDGET`] to the user code that runs now.
     pub(crate) budget: u32,
+    /// Some task has used its budget up since the kernel was asked: it is asked before the next batch, or
+    /// 64 polls could be of 128 operations each.
+    pub(crate) overspent: bool,
     /// The loop is being dropped: what is spawned now is dropped at once.
     pub(crate) closing: bool,
     /// A log line is being written: what the logger causes is not reported, or it would not end.
@@ -76,6 +79,7 @@ impl Core {
             clock,
             shared,
             budget: BUDGET,
+            overspent: false,
             closing: false,
             reporting: false,
         }
@@ -131,10 +135,23 @@ impl Core {
         Key { home: self.id, slot }
     }
 
-    /// Done before user code is let run.
+    /// Done before a task is polled.
     #[inline]
     pub(crate) fn refill_budget(&mut self) {
         self.budget = BUDGET;
+    }
+
+    /// Done before other user code is let run, which cannot yield.
+    pub(crate) fn lift_budget(&mut self) {
+        self.budget = u32::MAX;
+    }
+
+    /// For operations that do not try a system call. `false`: the task must yield.
+    pub(crate) fn spend(&mut self) -> bool {
+        let may_go_on = self.budget > 0;
+        self.overspent |= !may_go_on;
+        self.budget = self.budget.saturating_sub(1);
+        may_go_on
     }
 }
 
@@ -188,9 +205,9 @@ pub(crate) fn release_here(what: Release) {
         Release::Source(slot) => reactor::remove(slot),
         // These two are dropped outside the borrow: they may be foreign wakers.
         Release::Waiter(slot, direction, ticket) => {
-            drop(Core::with(|core| core.reactor.forget(slot, direction, ticket)));
+            discard(Core::with(|core| core.reactor.forget(slot, direction, ticket)));
         }
-        Release::Timer(slot) => drop(Core::with(|core| core.timers.cancel(slot))),
+        Release::Timer(slot) => discard(Core::with(|core| core.timers.cancel(slot))),
         Release::Join(slot) => task::detach(slot),
     }
 }

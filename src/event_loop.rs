@@ -57,6 +57,10 @@ struct Driver {
     turns: u64,
     /// Polls of tasks since the kernel was asked.
     polls_since_wait: u32,
+    /// The kernel may have more events than it was asked for.
+    full: bool,
+    /// How much of its grace the kernel has had already, in turns that were allowed less.
+    graced: Duration,
 }
 
 /// What happened in one [`EventLoop::turn`].
@@ -120,10 +124,11 @@ impl EventLoop {
     ///
     /// In a turn, in this order:
     ///
-    /// 1. the kernel is asked for events; with tasks ready only if 64 were polled since the last time;
+    /// 1. the kernel is asked for events (inside `block_on`, with tasks ready, only if 64 were polled since the
+    ///    last time, or one of them did all it may do in a poll);
     /// 2. its events are dispatched: wakers are woken, callbacks called;
     /// 3. what other threads sent is taken in;
-    /// 4. the timers that are due fire;
+    /// 4. the timers that are due fire; if there was nothing at all so far, a virtual clock jumps before;
     /// 5. the tasks that are ready now are polled. A task that is woken meanwhile, also by itself, runs
     ///    in the next turn.
     ///
@@ -161,7 +166,7 @@ impl EventLoop {
     /// a source is ready, or another thread has sent something.
     pub fn next_deadline(&self) -> Option<Instant> {
         let core = self.core.as_deref()?;
-        if core.tasks.ready() > 0 || core.shared.has_mail() {
+        if self.driver.full || core.tasks.is_any_ready() || core.shared.has_mail() {
             return Some(core.clock.now());
         }
         core.timers.earliest().map(|earliest| core.clock.instant(earliest))
@@ -176,7 +181,7 @@ impl EventLoop {
     #[track_caller]
     pub fn enter<R>(&mut self, work: impl FnOnce() -> R) -> R {
         let _entered = enter(&mut self.core, "`EventLoop::enter`");
-        Core::with(Core::refill_budget);
+        Core::with(Core::lift_budget);
         work()
     }
 
@@ -192,12 +197,18 @@ impl Driver {
         self.turns += 1;
 
         // 1. Ask the kernel.
-        let wait = self.wait_for(max_wait);
-        observe::report(|| Step::Turn { number: self.turns, wait });
+        let in_block_on = main.is_some();
+        let mut wait = self.wait_for(max_wait, in_block_on);
+        if observe::is_on() {
+            observe::report(|| Step::Turn { number: self.turns, wait });
+            // The logger may have woken a task, or armed a timer.
+            wait = self.wait_for(max_wait, in_block_on);
+        }
         self.events.clear();
-        let mut idle = matches!(wait, WaitFor::Grace(_));
+        let mut idle = true;
         if let Some(timeout) = wait.timeout() {
             self.polls_since_wait = 0;
+            Core::with(|core| core.overspent = false);
             match self.poll.poll(&mut self.events, timeout) {
                 // A signal handler ran: a turn without events, and the wait is computed anew.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => idle = false,
@@ -210,13 +221,18 @@ impl Driver {
             observe::report(|| Step::Events { count: self.events.iter().count() });
             (turn.events, turn.full) = reactor::dispatch(&self.events);
         }
+        self.full = turn.full;
 
         // 3. Take what other threads sent.
         idle &= !take_mail();
 
         // 4. Fire the timers that are due.
-        if idle && turn.events == 0 {
-            jump(max_wait);
+        if let WaitFor::Grace { given, whole } = wait {
+            self.graced = if idle && turn.events == 0 { self.graced + given } else { Duration::ZERO };
+            if idle && turn.events == 0 && self.graced >= whole {
+                self.graced = Duration::ZERO;
+                jump(max_wait);
+            }
         }
         turn.timers = time::fire();
 
@@ -227,12 +243,13 @@ impl Driver {
     }
 
     /// How long this turn may wait, and why.
-    fn wait_for(&self, max_wait: Option<Duration>) -> WaitFor {
+    fn wait_for(&self, max_wait: Option<Duration>, in_block_on: bool) -> WaitFor {
         let wait = Core::with(|core| {
             let ready = core.tasks.ready();
             if ready > 0 {
+                // An embedder may have been told of our events by an edge, which must not be spent in vain.
                 return match self.polls_since_wait {
-                    0..POLLS_BETWEEN_WAITS => WaitFor::Skip { ready },
+                    0..POLLS_BETWEEN_WAITS if in_block_on && !core.overspent => WaitFor::Skip { ready },
                     _ => WaitFor::Tasks { ready },
                 };
             }
@@ -240,8 +257,9 @@ impl Driver {
                 return max_wait.map_or(WaitFor::Ever, WaitFor::Caller);
             };
             if core.clock.is_virtual() {
-                let grace = if core.reactor.is_awaited() { self.io_grace } else { Duration::ZERO };
-                return WaitFor::Grace(max_wait.map_or(grace, |max| max.min(grace)));
+                let whole = if core.reactor.is_awaited() { self.io_grace } else { Duration::ZERO };
+                let given = whole.saturating_sub(self.graced);
+                return WaitFor::Grace { given: max_wait.map_or(given, |max| max.min(given)), whole };
             }
             let left = earliest.saturating_sub(core.clock.now_nanos()).min(LONGEST_WAIT);
             let left = Duration::from_nanos(left);
@@ -250,11 +268,11 @@ impl Driver {
                 _ => WaitFor::Timer(left),
             }
         });
-        wait.expect(RUNNING)
+        wait.expect(A_LOOP_RUNS)
     }
 }
 
-const RUNNING: &str = "a turn is made by the loop that runs here";
+const A_LOOP_RUNS: &str = "a turn is made by the loop that runs here";
 
 /// Returns whether there was any.
 #[inline]
@@ -276,11 +294,10 @@ fn sort_mail() {
     }
     for message in mail.messages {
         match message {
-            Message::Wake(_) => unreachable!("wakes are kept apart"),
             Message::Release(what) => release_here(what),
             Message::Abort(task) => task::abort(task),
             Message::Run(job) => {
-                Core::with(Core::refill_budget);
+                Core::with(Core::lift_budget);
                 contain("a job from another thread", job);
             }
         }
@@ -312,7 +329,8 @@ impl WaitFor {
             WaitFor::Skip { .. } => None,
             WaitFor::Tasks { .. } => Some(Some(Duration::ZERO)),
             WaitFor::Ever => Some(None),
-            WaitFor::Timer(left) | WaitFor::Caller(left) | WaitFor::Grace(left) => Some(Some(left)),
+            WaitFor::Timer(left) | WaitFor::Caller(left) => Some(Some(left)),
+            WaitFor::Grace { given, .. } => Some(Some(given)),
         }
     }
 }
@@ -382,18 +400,18 @@ impl<F: Future> Future for Store<'_, F> {
 }
 
 impl Drop for EventLoop {
-    /// Drops all tasks, then all callbacks, timers' wakers and unread messages. Whatever their drops do:
-    /// what they spawn is dropped at once, and a panic is logged.
+    /// Drops all tasks, then unread messages, callbacks and timers' wakers. Whatever their drops do: what they
+    /// spawn is dropped at once, what they open is refused, and a panic is logged.
     fn drop(&mut self) {
         // Also inside another loop, for instance when one of its tasks owns this loop.
         let _entered = Core::enter(&mut self.core);
         Core::with(|core| core.closing = true);
         task::drop_all();
-        reactor::drop_all();
-        time::drop_all();
         for message in remote::close(&self.shared).messages {
             discard(message);
         }
+        reactor::drop_all();
+        time::drop_all();
     }
 }
 
@@ -473,6 +491,8 @@ impl Builder {
             io_grace: self.io_grace,
             turns: 0,
             polls_since_wait: 0,
+            full: false,
+            graced: Duration::ZERO,
         };
         Ok(EventLoop { core: Some(Box::new(core)), driver, shared })
     }

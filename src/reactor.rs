@@ -10,7 +10,7 @@ mod callback;
 
 use std::fmt;
 use std::io;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -20,9 +20,9 @@ use mio::{Events, Interest, Token};
 
 use self::callback::Closure;
 pub use self::callback::{Next, Registration, on_ready};
-use crate::core::{Core, discard, release};
+use crate::core::{Core, contain, discard, release};
 use crate::observe::{self, Step};
-use crate::remote::{self, Release};
+use crate::remote::{self, Release, Shared};
 use crate::slots::{Key, Layout, Slot, Slots};
 use crate::task::Tasks;
 use crate::task::waker::{TaskNumber, Wake};
@@ -80,6 +80,8 @@ impl Ready {
     const READ_CLOSED: u8 = 4;
     const WRITE_CLOSED: u8 = 8;
     const ERROR: u8 = 16;
+    /// Urgent data: a read stops before it, so that a short one does not mean that there is no more.
+    const URGENT: u8 = 32;
     pub(crate) const NONE: Ready = Ready(0);
     pub(crate) const BOTH: Ready = Ready(Ready::READABLE | Ready::WRITABLE);
 
@@ -96,6 +98,9 @@ impl Ready {
         }
         if event.is_write_closed() {
             bits |= Ready::WRITE_CLOSED | Ready::WRITABLE;
+        }
+        if event.is_priority() {
+            bits |= Ready::URGENT;
         }
         if event.is_error() {
             bits |= Ready::ERROR | Ready::READABLE | Ready::WRITABLE;
@@ -143,14 +148,15 @@ impl Ready {
     /// edge when that changes.
     fn disprove(&mut self, direction: Direction) {
         self.0 &= match direction {
-            Direction::Read => !(Ready::READABLE | Ready::READ_CLOSED),
+            Direction::Read => !(Ready::READABLE | Ready::READ_CLOSED | Ready::URGENT),
             Direction::Write => !(Ready::WRITABLE | Ready::WRITE_CLOSED),
         };
     }
 
     /// A short read or write emptied or filled the kernel's buffer, so the next would block: epoll(7)
     /// says so for stream-oriented files, and kqueue's edges are alike. But the end and errors are
-    /// reported once only: where the kernel has reported one on this side, it is still to be read.
+    /// reported once only: where the kernel has reported one on this side, it is still to be read. And a
+    /// read also ends short before urgent data.
     fn exhaust(&mut self, direction: Direction) {
         if !cfg!(any(
             target_os = "linux",
@@ -161,7 +167,7 @@ impl Ready {
             return;
         }
         let last_word = match direction {
-            Direction::Read => Ready::READ_CLOSED | Ready::ERROR,
+            Direction::Read => Ready::READ_CLOSED | Ready::URGENT | Ready::ERROR,
             Direction::Write => Ready::WRITE_CLOSED | Ready::ERROR,
         };
         if !self.has(last_word) {
@@ -209,29 +215,39 @@ struct Waiters {
 /// stays until the next event, one for each waker.
 const NO_TICKET: u64 = 0;
 
+/// How many waiters without a ticket there may be on one side of a source. One more wakes the oldest, which
+/// polls again if it is still there: most often it was abandoned.
+const MOST_UNTICKETED: usize = 64;
+
 impl Waiters {
     fn is_empty(&self) -> bool {
         self.task.is_none() && self.others.is_empty()
     }
 
-    /// A task of the loop with the id `home` waits.
+    /// A task waits. `false`: it must be left among the others.
     #[inline]
-    fn leave_task(&mut self, ticket: u64, number: TaskNumber, home: u64) {
+    fn leave_task(&mut self, ticket: u64, number: TaskNumber, home: u64) -> bool {
         if self.task.is_none() && number.is_of(home) {
             self.task = Some((ticket, number));
-        } else if self.task != Some((NO_TICKET, number)) || ticket != NO_TICKET {
-            self.leave_other(ticket, Wake::Task(number));
+            return true;
         }
+        self.task == Some((NO_TICKET, number)) && ticket == NO_TICKET
     }
 
-    /// Gives the waker back if it is not needed: it waits here already.
-    fn leave_other(&mut self, ticket: u64, wake: Wake) -> Option<Wake> {
-        let is_here = |other: &(u64, Wake)| other.0 == NO_TICKET && other.1.same(&wake);
-        if ticket == NO_TICKET && self.others.iter().any(is_here) {
-            return Some(wake);
+    /// Whoever must be dropped, or woken to make room, outside the borrow.
+    fn leave_other(&mut self, ticket: u64, wake: Wake) -> (Option<Wake>, Option<Wake>) {
+        let mut displaced = None;
+        if ticket == NO_TICKET {
+            if self.others.iter().any(|(others, other)| *others == NO_TICKET && other.same(&wake)) {
+                return (Some(wake), None);
+            }
+            let mut unticketed = self.others.iter().enumerate().filter(|(_, other)| other.0 == NO_TICKET);
+            if let (Some((oldest, _)), MOST_UNTICKETED..) = (unticketed.next(), unticketed.count() + 1) {
+                displaced = Some(self.others.remove(oldest).1);
+            }
         }
         self.others.push((ticket, wake));
-        None
+        (None, displaced)
     }
 
     /// `false`: it may be among the others, and is not a task's.
@@ -372,19 +388,27 @@ fn register(what: &str, source: &mut impl Source, interest: Interest, watched: W
     // Inserted first, because the token is made of the slot. Registered outside the borrow, because the
     // source may be a user's.
     let (shared, inserted) = Core::expect(what, |core| {
+        if core.closing {
+            return Err(is_closing());
+        }
         let inserted = core.reactor.sources.insert(Layout::TOKEN, watched);
-        (Arc::clone(&core.shared), inserted.map(|slot| core.key(slot)))
-    });
+        Ok((Arc::clone(&core.shared), inserted.map(|slot| core.key(slot))))
+    })?;
     let Ok(key) = inserted else {
         let most = Layout::TOKEN.indexes();
         return Err(io::Error::other(format!(
             "this event loop watches {most} sources, and a token cannot tell more apart: drop some first"
         )));
     };
-    if let Err(error) = shared.registry.register(source, token_of(key.slot), interest) {
+    let register = || shared.registry.register(source, token_of(key.slot), interest);
+    let registered = catch_unwind(AssertUnwindSafe(register));
+    if !matches!(registered, Ok(Ok(()))) {
         // It has no waiters and no callback yet: nothing of a user's is dropped here.
         Core::with(|core| core.reactor.sources.remove(key.slot));
-        return Err(error);
+    }
+    match registered {
+        Ok(result) => result?,
+        Err(payload) => resume_unwind(payload),
     }
     observe::report(|| Step::Register { source: key.slot, kind });
     Ok(key)
@@ -398,19 +422,29 @@ pub(crate) fn remove(slot: Slot) {
     if let Some(closure) = watched.closure {
         callback::remove(closure);
     }
-    discard((watched.readers, watched.writers));
+    discard_waiters(watched.readers);
+    discard_waiters(watched.writers);
     observe::report(|| Step::Deregister { source: slot, kind });
+}
+
+/// One by one: two drops that panic, in one, would end the process.
+fn discard_waiters(waiters: Waiters) {
+    waiters.others.into_iter().for_each(discard);
 }
 
 /// Drops all sources of a loop that is being dropped.
 pub(crate) fn drop_all() {
     while let Some(watched) = Core::with(|core| core.reactor.sources.pop()).flatten() {
-        discard(watched);
+        if let Some(closure) = watched.closure {
+            callback::remove(closure);
+        }
+        discard_waiters(watched.readers);
+        discard_waiters(watched.writers);
     }
 }
 
 /// A source that the poller watches, and the slot it has with its loop: what every socket of this crate
-/// is made of. Dropped on any thread, it is deregistered, closed, and its slot given back, in this order.
+/// is made of. Dropped on any thread, it is deregistered, its slot given back, and closed, in this order.
 pub(crate) struct Registered<S: Source> {
     io: S,
     key: Key,
@@ -425,7 +459,7 @@ impl<S: Source> Registered<S> {
     pub(crate) fn new(mut io: S, kind: &'static str, ready: Ready) -> io::Result<Self> {
         let watched =
             Watched { ready, readers: Waiters::default(), writers: Waiters::default(), closure: None, kind };
-        let key = register(kind, &mut io, Interest::READABLE | Interest::WRITABLE, watched)?;
+        let key = register(kind, &mut io, ALL, watched)?;
         Ok(Registered { io, key, kind })
     }
 
@@ -470,9 +504,12 @@ impl<S: Source> Registered<S> {
         let io = &self.io;
         Core::at_home(self.key, self.kind, |core| {
             if core.budget == 0 {
+                core.overspent = true;
                 return Err(Unready::OutOfBudget);
             }
-            let watched = core.reactor.sources.get_mut(self.key.slot).expect(HANDLE_LIVES);
+            let Some(watched) = core.reactor.sources.get_mut(self.key.slot) else {
+                return Ok(Err(is_closing()));
+            };
             if let Some(ticket) = wait.taken {
                 if !watched.waiters(direction).forget_task(ticket.number) {
                     return Err(Unready::Crowded);
@@ -497,9 +534,11 @@ impl<S: Source> Registered<S> {
                 core.budget -= 1;
                 return Ok(result);
             }
-            let Some(number) = TaskNumber::of(cx.waker()) else { return Err(Unready::Foreign) };
             let ticket = wait.take_ticket(self.key, direction, &mut core.reactor.last_ticket);
-            watched.waiters(direction).leave_task(ticket, number, core.id);
+            let Some(number) = TaskNumber::of(cx.waker()) else { return Err(Unready::Other(ticket)) };
+            if !watched.waiters(direction).leave_task(ticket, number, core.id) {
+                return Err(Unready::Other(ticket));
+            }
             Err(if observe::is_on() { Unready::Told } else { Unready::Waiting })
         })
     }
@@ -531,23 +570,27 @@ impl<S: Source> Registered<S> {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            Unready::Foreign => self.leave_foreign(wait, cx, direction),
-            Unready::Waiting | Unready::Told | Unready::Crowded => {}
+            Unready::Other(ticket) => self.leave_other(ticket, cx, direction),
+            Unready::Waiting | Unready::Told => {}
+            Unready::Crowded => unreachable!("the place was given up just now"),
         }
         let (source, kind, place) = (self.key.slot, self.kind, wait.place);
         observe::report(|| Step::AwaitSource { source, kind, direction, place });
         Poll::Pending
     }
 
-    /// Leaves a waker that is not of this crate, cloned outside the borrow.
-    fn leave_foreign(&self, wait: &mut Wait, cx: &Context<'_>, direction: Direction) {
+    /// Leaves a waker that is foreign, or not alone, cloned outside the borrow.
+    fn leave_other(&self, ticket: u64, cx: &Context<'_>, direction: Direction) {
         let wake = Wake::of(cx.waker());
-        let unwanted = Core::at_home(self.key, self.kind, |core| {
-            let watched = core.reactor.sources.get_mut(self.key.slot).expect(HANDLE_LIVES);
-            let ticket = wait.take_ticket(self.key, direction, &mut core.reactor.last_ticket);
-            watched.waiters(direction).leave_other(ticket, wake)
-        });
+        let (unwanted, displaced) =
+            Core::at_home(self.key, self.kind, |core| match core.reactor.sources.get_mut(self.key.slot) {
+                Some(watched) => watched.waiters(direction).leave_other(ticket, wake),
+                None => (Some(wake), None),
+            });
         drop(unwanted);
+        if let Some(displaced) = displaced {
+            displaced.wake();
+        }
     }
 
     /// Waits until the source is taken to be ready, without trying anything.
@@ -571,7 +614,9 @@ impl<S: Source> Registered<S> {
         Core::at_home(self.key, self.kind, |core| {
             let result = op(&self.io);
             if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
-                core.reactor.sources.get_mut(self.key.slot).expect(HANDLE_LIVES).ready.disprove(direction);
+                if let Some(watched) = core.reactor.sources.get_mut(self.key.slot) {
+                    watched.ready.disprove(direction);
+                }
             }
             result
         })
@@ -579,27 +624,39 @@ impl<S: Source> Registered<S> {
 }
 
 /// Why an operation has no result.
+/// What a socket of ours is registered for, once.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const ALL: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const ALL: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
 enum Unready {
     /// The task's number was left.
     Waiting,
     /// So it was, and it is to be reported.
     Told,
-    /// A foreign waker is to be left.
-    Foreign,
+    /// A waker is to be left among others, or is foreign.
+    Other(u64),
     OutOfBudget,
     /// It waits already, among others, and must give that place up first.
     Crowded,
 }
 
-const HANDLE_LIVES: &str = "a slot lives as long as its handle";
+/// A slot lives as long as its handle, but for the time in which the loop is dropped: then what is used or
+/// opened in the drop of something else gets this.
+fn is_closing() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the event loop is being dropped")
+}
 
 impl<S: Source> Drop for Registered<S> {
     /// Deregistered here, closed when the fields are dropped.
     fn drop(&mut self) {
         let shared = Core::if_at_home(self.key, |core| Arc::clone(&core.shared));
-        // A loop that is gone has closed its poller: nothing is registered any more.
+        // With a loop that is gone there is nobody to be reported to.
         let shared = shared.or_else(|| remote::find(self.key.home));
-        if let Some(Err(error)) = shared.map(|shared| shared.registry.deregister(&mut self.io)) {
+        let mut deregister = |shared: Arc<Shared>| shared.registry.deregister(&mut self.io);
+        let result = shared.and_then(|shared| contain("deregistering a source", || deregister(shared)));
+        if let Some(Err(error)) = result {
             let (kind, number) = (self.kind, self.key.slot.generation);
             observe::say(
                 Level::Debug,

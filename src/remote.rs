@@ -11,6 +11,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::thread::{self, ThreadId};
 
 use log::Level;
 use pin_project_lite::pin_project;
@@ -26,6 +27,8 @@ use crate::task::{self, JoinError, Origin};
 /// The part of a loop that other threads may use.
 pub(crate) struct Shared {
     pub(crate) id: u64,
+    /// The loop's own: it is not `Send`.
+    thread: ThreadId,
     inbox: Inbox,
     waker: mio::Waker,
     /// Deregisters the fd of a handle that is dropped on a foreign thread, before the fd is closed.
@@ -34,8 +37,6 @@ pub(crate) struct Shared {
 
 /// What one thread may ask of another's loop.
 pub(crate) enum Message {
-    /// Wake the task that these bits of a waker mean.
-    Wake(Slot),
     /// A handle was dropped away from home.
     Release(Release),
     /// Abort this task.
@@ -58,18 +59,23 @@ impl Shared {
     /// outside any lock.
     pub(crate) fn send(&self, message: Message) {
         match self.inbox.push(message) {
-            Ok(true) => {
-                if let Err(error) = self.waker.wake() {
-                    observe::say(
-                        Level::Error,
-                        observe::LOOP,
-                        format_args!("cannot wake the loop from another thread: {error}"),
-                    );
-                }
-            }
-            Ok(false) => {}
+            Ok(notify) => self.notify(notify),
             Err(refused) => drop(refused),
         }
+    }
+
+    fn notify(&self, notify: bool) {
+        if !notify {
+            return;
+        }
+        if let Err(error) = self.waker.wake() {
+            let line = format_args!("cannot wake the loop from another thread: {error}");
+            observe::say(Level::Error, observe::LOOP, line);
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        find(self.id).is_none()
     }
 
     pub(crate) fn has_mail(&self) -> bool {
@@ -112,7 +118,13 @@ pub(crate) fn open(waker: mio::Waker, registry: mio::Registry) -> io::Result<Arc
             "{homes} event loops are alive in this process, and no more can be told apart: drop some first"
         )));
     }
-    let shared = Arc::new(Shared { id: serial * homes + narrow, inbox: Inbox::new(), waker, registry });
+    let shared = Arc::new(Shared {
+        id: serial * homes + narrow,
+        thread: thread::current().id(),
+        inbox: Inbox::new(),
+        waker,
+        registry,
+    });
     place.insert(Arc::clone(&shared));
     Ok(shared)
 }
@@ -128,11 +140,11 @@ pub(crate) fn find(id: u64) -> Option<Arc<Shared>> {
     table().loops.get(narrow(id) as usize).filter(|shared| shared.id == id).cloned()
 }
 
-/// Sends to whatever loop has these bits now. A stranger gets at worst one spurious wake.
-pub(crate) fn send_narrow(narrow: u64, message: Message) {
+/// Wakes a task of whatever loop has these bits now. A stranger gets at worst one spurious wake.
+pub(crate) fn wake_narrow(narrow: u64, task: Slot) {
     let shared = table().loops.get(narrow as usize).cloned();
     if let Some(shared) = shared {
-        shared.send(message);
+        shared.notify(shared.inbox.push_wake(task));
     }
 }
 
@@ -145,7 +157,7 @@ pub(crate) fn release(home: u64, what: Release) {
 
 /// Reaches a loop from any thread: see [`Handle::spawn`].
 ///
-/// A handle does not keep its loop alive. What is spawned on a loop that is gone ends at once
+/// A handle does not keep its loop alive, only two file descriptors of it. What is spawned on a loop that is gone ends at once
 /// with [`JoinError::is_cancelled`].
 #[derive(Clone)]
 pub struct Handle {
@@ -226,7 +238,9 @@ impl fmt::Debug for Handle {
 /// The result of [`Handle::spawn`], wherever you are: await it on any loop (or any other executor), or
 /// [`wait`](Self::wait) for it on a thread that runs none.
 ///
-/// Dropping it detaches the task. Awaiting it is cancel-safe: the result stays until it is taken.
+/// Dropping it detaches the task; if that panics, it is logged. Awaiting it is cancel-safe: the result stays until
+/// it is taken. Polling it again after that panics.
+#[must_use = "dropping a RemoteHandle detaches its task: await it, wait for it, or say `drop(...)` to detach on purpose"]
 pub struct RemoteHandle<T> {
     packet: Arc<Packet<T>>,
 }
@@ -253,6 +267,18 @@ impl<T> Packet<T> {
     }
 }
 
+impl<T> Drop for Packet<T> {
+    /// Nobody has taken the result; but if it was a panic, somebody must hear of it.
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Err(error)) = &state.result
+            && error.is_panic()
+        {
+            observe::say(Level::Error, observe::TASK, format_args!("{error} (and nobody awaits the task)"));
+        }
+    }
+}
+
 impl<T> RemoteHandle<T> {
     /// Blocks this thread until the task has ended.
     ///
@@ -262,12 +288,19 @@ impl<T> RemoteHandle<T> {
     ///
     /// # Panics
     ///
-    /// On a thread that runs an event loop, which would stand still: `.await` the handle there.
+    /// On a thread that runs an event loop, or that owns the one it waits for: it would stand still. `.await` the
+    /// handle there.
     #[track_caller]
     pub fn wait(self) -> Result<T, JoinError> {
         assert!(
             !Core::is_running(),
             "headwaiter: `RemoteHandle::wait` was called inside an event loop, which would block it: `.await` the handle instead"
+        );
+        assert!(
+            self.packet.home.thread != thread::current().id()
+                || self.is_finished()
+                || self.packet.home.is_closed(),
+            "headwaiter: `RemoteHandle::wait` was called on the thread of the loop that it waits for, which would stand still: turn the loop, or `block_on` the handle"
         );
         let mut state = self.packet.state();
         loop {
@@ -311,6 +344,10 @@ impl<T> Future for RemoteHandle<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if Core::with(Core::spend) == Some(false) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         // Cloned outside the lock, and the old one dropped outside it: both may run foreign code.
         let waker = cx.waker().clone();
         let mut state = self.packet.state();
@@ -354,8 +391,16 @@ impl<M, T> Job<M, T> {
         let packet = Arc::clone(&sender.packet);
         match catch_unwind(AssertUnwindSafe(make)) {
             Ok(future) => {
-                let task = task::spawn_at(Deliver { future, sender }, None, place);
-                packet.state().task = task.slot();
+                let task = task::spawn_at(Deliver { future: Some(future), sender }, None, place);
+                let aborted = {
+                    let mut state = packet.state();
+                    state.task = task.slot();
+                    state.abort
+                };
+                // While the future was being made.
+                if aborted {
+                    task.abort();
+                }
             }
             Err(payload) => sender.send(Err(JoinError::panicked(Some(Origin::unnamed(place)), payload))),
         }
@@ -395,8 +440,9 @@ pin_project! {
     /// A future on its loop whose result is awaited elsewhere. The future is declared, and so dropped,
     /// before the sender that reports its end.
     struct Deliver<F: Future> {
+        // `None` once it is over: dropped before its end is reported.
         #[pin]
-        future: F,
+        future: Option<F>,
         sender: Sender<F::Output>,
     }
 }
@@ -405,15 +451,15 @@ impl<F: Future> Future for Deliver<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.project();
-        match catch_unwind(AssertUnwindSafe(|| this.future.poll(cx))) {
+        let mut this = self.project();
+        let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Ready(()) };
+        let result = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
             Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(output)) => this.sender.send(Ok(output)),
-            Err(payload) => {
-                let origin = Origin::unnamed(this.sender.place);
-                this.sender.send(Err(JoinError::panicked(Some(origin), payload)));
-            }
-        }
+            Ok(Poll::Ready(output)) => Ok(output),
+            Err(payload) => Err(JoinError::panicked(Some(Origin::unnamed(this.sender.place)), payload)),
+        };
+        contain("the drop of a task's future", || this.future.set(None));
+        this.sender.send(result);
         Poll::Ready(())
     }
 }

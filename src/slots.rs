@@ -92,11 +92,13 @@ pub(crate) struct Slots<T> {
     slab: Slab<(u32, T)>,
     /// The generation of the next insertion.
     next: u32,
+    /// Where the next [`pop`](Self::pop) looks first.
+    popped: usize,
 }
 
 impl<T> Slots<T> {
     pub(crate) fn new() -> Self {
-        Slots { slab: Slab::new(), next: 1 }
+        Slots { slab: Slab::new(), next: 1, popped: 0 }
     }
 
     /// Gives the value back where a word of `layout` has no room for one more index. (Not dropped here: the
@@ -163,10 +165,17 @@ impl<T> Slots<T> {
         Slot { index, generation: self.slab[index as usize].0 }
     }
 
-    /// Takes any one occupant out: how a dying loop empties itself.
+    /// Takes any one occupant out: how a dying loop empties itself. It goes round, so that emptying takes
+    /// linear time though others may be inserted meanwhile.
     pub(crate) fn pop(&mut self) -> Option<T> {
-        let index = self.slab.iter().next()?.0;
-        Some(self.slab.remove(index).1)
+        while !self.slab.is_empty() {
+            let index = self.popped % self.slab.capacity();
+            self.popped = index + 1;
+            if let Some((_, value)) = self.slab.try_remove(index) {
+                return Some(value);
+            }
+        }
+        None
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {

@@ -55,7 +55,8 @@ impl TcpListener {
     /// Listens on an address; on the first that can be had, if there are several. Port 0 lets the kernel choose:
     /// [`local_addr`](Self::local_addr) tells which. On Unix with SO_REUSEADDR.
     ///
-    /// It is ready at the first poll.
+    /// It is ready at the first poll (or, in a task that has had its share of the turn, at the second).
+    /// Cancel-safe: a listener that was not returned is closed.
     ///
     /// # Errors
     ///
@@ -120,7 +121,10 @@ impl TcpListener {
     }
 
     /// All connections to come, as a stream that never ends. When there are no file descriptors left, it logs
-    /// that, once, and goes on when there are.
+    /// that, once, and goes on when there are. Other errors are items of the stream: what accept(2) says of the
+    /// listener, or that the kernel cannot watch a connection, which is then closed.
+    ///
+    /// Cancel-safe: a connection that was not returned stays in the kernel's queue.
     ///
     /// ```no_run
     /// use futures_lite::StreamExt;
@@ -153,7 +157,7 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// If the process has no free file descriptor: the socket moves to a new one.
+    /// If the process has no free file descriptor, to which the socket could move. It is closed then.
     pub fn into_std(self) -> io::Result<std::net::TcpListener> {
         own(self.registered.io()).map(Into::into)
     }
@@ -235,12 +239,17 @@ impl TcpListener {
     }
 }
 
-/// Errors of a connection that is no more, not of the listener: accept(2) passes them on, and says to
+/// Errors of a connection that is no more, not of the listener: accept(2) lists them, and says to
 /// treat them like EAGAIN.
 fn is_of_the_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{
         ConnectionAborted, ConnectionReset, HostUnreachable, NetworkDown, NetworkUnreachable,
     };
+    // EPROTO, ENOPROTOOPT, EHOSTDOWN, ENONET, which have no kind; and EPERM, of a firewall.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(71 | 92 | 112 | 64 | 1) = error.raw_os_error() {
+        return true;
+    }
     matches!(
         error.kind(),
         ConnectionAborted | ConnectionReset | HostUnreachable | NetworkDown | NetworkUnreachable
@@ -286,7 +295,11 @@ impl Future for Bind {
     /// # Panics
     ///
     /// Outside any event loop, and if it is polled again after it was ready.
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !Core::expect("a TCP listener", Core::spend) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let Some(candidates) = self.candidates.take() else {
             panic!("headwaiter: a `Bind` was polled again after it was ready");
         };
@@ -335,9 +348,32 @@ impl Stream for Incoming<'_> {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok((stream, _))) => return Poll::Ready(Some(Ok(stream))),
                 // Logged; the next poll holds back.
-                Poll::Ready(Err(error)) if is_out_of_files(&error) => {}
+                Poll::Ready(Err(_)) if self.accept.listener.held_until.load(Ordering::Relaxed) != 0 => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_errors_of_accept_are_told_apart() {
+        let is = |code, check: fn(&io::Error) -> bool| check(&io::Error::from_raw_os_error(code));
+        // ECONNABORTED, EPROTO, ENOPROTOOPT, EHOSTDOWN, ENONET, ENETDOWN, ENETUNREACH, EHOSTUNREACH, EPERM.
+        for code in [103, 71, 92, 112, 64, 100, 101, 113, 1] {
+            assert!(is(code, is_of_the_connection) && !is(code, is_out_of_files), "{code}");
+        }
+        // EMFILE, ENFILE, ENOBUFS, ENOMEM.
+        for code in [24, 23, 105, 12] {
+            assert!(is(code, is_out_of_files) && !is(code, is_of_the_connection), "{code}");
+        }
+        // EINVAL, EBADF: of the listener.
+        for code in [22, 9] {
+            assert!(!is(code, is_out_of_files) && !is(code, is_of_the_connection), "{code}");
         }
     }
 }

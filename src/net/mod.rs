@@ -2,7 +2,7 @@
 //! tries its system call when it is polled and leaves its waker in the reactor when that would block.
 //!
 //! A socket belongs to the loop in which it was made. It may be moved to and dropped on any thread, but using
-//! it elsewhere panics and says so.
+//! it elsewhere panics and says so (asking for its addresses or setting its options does not need the loop).
 
 mod listener;
 mod resolve;

@@ -114,7 +114,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// If the process has no free file descriptor: the socket moves to a new one.
+    /// If the process has no free file descriptor, to which the socket could move. It is closed then.
     pub fn into_std(self) -> io::Result<std::net::TcpStream> {
         own(self.registered.io()).map(Into::into)
     }

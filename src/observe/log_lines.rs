@@ -96,7 +96,7 @@ fn wait_line(wait: WaitFor) -> String {
             format!("asks the kernel, for at most {max:?}: as the caller of `turn` wants")
         }
         WaitFor::Ever => "asks the kernel, for as long as it takes: no timer is armed".to_owned(),
-        WaitFor::Grace(grace) => {
+        WaitFor::Grace { given: grace, .. } => {
             format!("asks the kernel, for {grace:?} of real time before the virtual clock jumps")
         }
     }

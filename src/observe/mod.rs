@@ -105,8 +105,8 @@ pub(crate) enum WaitFor {
     Caller(Duration),
     /// Nothing but a source or another thread can end the wait.
     Ever,
-    /// A virtual clock: so long in real time before it jumps.
-    Grace(Duration),
+    /// A virtual clock: so long in real time, of this in all, before it jumps.
+    Grace { given: Duration, whole: Duration },
 }
 
 #[derive(Clone, Copy)]

@@ -25,8 +25,8 @@ use crate::slots::{Key, Slot};
 pub enum Next {
     /// Call it again at the next event.
     Continue,
-    /// Call it again in the next turn if the source is still ready, without waiting for a new event: for a
-    /// callback that stops before it would block, so that others have their turn.
+    /// Call it again if the source is still ready, without waiting for a new event, when the kernel is asked
+    /// next: for a callback that stops before it would block, so that others have their turn.
     Again,
     /// Deregister the source, and drop it and the callback.
     Remove,
@@ -148,7 +148,7 @@ where
 }
 
 pub(super) fn call(slot: Slot, mut closure: Box<dyn Closure>, ready: Ready) {
-    Core::with(Core::refill_budget);
+    Core::with(Core::lift_budget);
     let place = closure.place();
     let called = catch_unwind(AssertUnwindSafe(|| match closure.call(ready) {
         Next::Again => {
@@ -213,8 +213,9 @@ pub(super) fn remove(mut closure: Box<dyn Closure>) {
     discard(closure);
 }
 
-/// Keeps a callback of [`on_ready`] registered; dropping it removes the callback and drops its source,
-/// on any thread.
+/// Keeps a callback of [`on_ready`] registered; dropping it removes the callback and drops its source: at once
+/// inside the running loop, else (on another thread, or between turns) when the loop takes the message,
+/// before which it may be called once more.
 #[must_use = "dropping a Registration removes its callback: keep it, or `detach` it"]
 pub struct Registration<S> {
     key: Key,

@@ -60,13 +60,25 @@ impl Inbox {
             if state.closed {
                 return Err(message);
             }
-            match message {
-                Message::Wake(slot) => state.mail.push_wake(slot),
-                other => state.mail.messages.push(other),
-            }
-            self.flag.store(true, Ordering::Release);
-            Ok(!mem::replace(&mut state.notified, true))
+            state.mail.messages.push(message);
+            Ok(self.notify(state))
         })
+    }
+
+    /// As [`push`](Self::push), for a task to wake.
+    pub(super) fn push_wake(&self, task: Slot) -> bool {
+        self.state(|state| {
+            if state.closed {
+                return false;
+            }
+            state.mail.push_wake(task);
+            self.notify(state)
+        })
+    }
+
+    fn notify(&self, state: &mut State) -> bool {
+        self.flag.store(true, Ordering::Release);
+        !mem::replace(&mut state.notified, true)
     }
 
     /// May say yes when there is none, and no for a moment after a push: the pusher's wake of the
@@ -108,28 +120,32 @@ impl Mail {
 mod tests {
     use super::*;
 
-    fn wake(index: u32) -> Message {
-        Message::Wake(Slot { index, generation: 1 })
+    fn wake(inbox: &Inbox, index: u32) -> bool {
+        inbox.push_wake(Slot { index, generation: 1 })
     }
 
     #[test]
     fn only_the_first_message_after_a_taking_asks_for_a_wake() {
         let inbox = Inbox::new();
         assert!(!inbox.has_mail());
-        assert!(matches!(inbox.push(wake(1)), Ok(true)));
-        assert!(matches!(inbox.push(wake(2)), Ok(false)));
+        assert!(wake(&inbox, 1));
+        assert!(!wake(&inbox, 2));
+        assert!(matches!(inbox.push(Message::Abort(Slot { index: 1, generation: 1 })), Ok(false)));
         assert!(inbox.has_mail());
-        assert_eq!(inbox.take().wakes.len(), 2);
+        let mail = inbox.take();
+        assert_eq!((mail.wakes.len(), mail.messages.len()), (2, 1));
         assert!(!inbox.has_mail());
-        assert!(matches!(inbox.push(wake(3)), Ok(true)));
+        assert!(wake(&inbox, 3));
     }
 
     #[test]
     fn a_closed_inbox_gives_messages_back() {
         let inbox = Inbox::new();
-        assert!(inbox.push(wake(1)).is_ok());
+        assert!(wake(&inbox, 1));
         assert_eq!(inbox.close().wakes.len(), 1);
-        assert!(matches!(inbox.push(wake(2)), Err(Message::Wake(_))));
+        assert!(!wake(&inbox, 2));
+        let late = Message::Abort(Slot { index: 1, generation: 1 });
+        assert!(matches!(inbox.push(late), Err(Message::Abort(_))));
         assert!(inbox.take().wakes.is_empty());
     }
 
@@ -137,7 +153,7 @@ mod tests {
     fn a_million_wakes_of_a_hundred_tasks_stay_small() {
         let inbox = Inbox::new();
         for n in 0..1_000_000 {
-            let _ = inbox.push(wake(n % 100));
+            wake(&inbox, n % 100);
         }
         let mail = inbox.take();
         assert!(mail.wakes.capacity() <= 1024, "{}", mail.wakes.capacity());
@@ -170,7 +186,7 @@ mod loom_tests {
                 .map(|index| {
                     let (inbox, poller) = (Arc::clone(&inbox), Arc::clone(&poller));
                     thread::spawn(move || {
-                        if inbox.push(Message::Wake(Slot { index, generation: 0 })).unwrap_or(false) {
+                        if inbox.push_wake(Slot { index, generation: 0 }) {
                             *poller.woken.lock().unwrap() = true;
                             poller.changed.notify_one();
                         }

@@ -113,6 +113,7 @@ fn poll_finished(key: Key, cx: &Context<'_>) -> Poll<Option<Body>> {
     let mut out_of_budget = false;
     let finished = Core::at_home(key, "a `JoinHandle`", |core| {
         if core.budget == 0 {
+            core.overspent = true;
             out_of_budget = true;
             return Poll::Pending;
         }

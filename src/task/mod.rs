@@ -145,6 +145,12 @@ impl Tasks {
         self.ready.len() + self.batch.len() - self.done
     }
 
+    /// Whether one of them is still there: it may have been aborted since.
+    pub(crate) fn is_any_ready(&self) -> bool {
+        let mut queued = self.batch[self.done..].iter().chain(&self.ready);
+        queued.any(|slot| self.slots.get(*slot).is_some_and(|task| task.state == State::Queued))
+    }
+
     /// What is ready now becomes the batch, if the last one is over.
     fn begin_batch(&mut self) {
         if self.done == self.batch.len() {
@@ -501,7 +507,8 @@ pub(crate) fn detach(slot: Slot) {
 /// Drops every task of a loop that is being dropped. What their drops spawn is dropped at once.
 pub(crate) fn drop_all() {
     while let Some(task) = Core::with(|core| core.tasks.slots.pop()).flatten() {
-        discard((task.body, task.joiner));
+        discard(task.body);
+        discard(task.joiner);
     }
 }
 

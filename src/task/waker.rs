@@ -10,7 +10,7 @@ use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use crate::core::Core;
 use crate::observe::{self, Step};
-use crate::remote::{self, Message};
+use crate::remote;
 use crate::slots::{Key, Layout, Slot};
 
 /// A `static`, not a `const`: its address is how [`Wake::of`] knows our own wakers.
@@ -115,7 +115,7 @@ impl TaskNumber {
         match queued {
             Some(Queued::Now(task)) => observe::report(|| Step::Wake { task }),
             Some(Queued::Already) => {}
-            Some(Queued::Elsewhere) | None => remote::send_narrow(narrow, Message::Wake(packed)),
+            Some(Queued::Elsewhere) | None => remote::wake_narrow(narrow, packed),
         }
     }
 }

@@ -215,12 +215,11 @@ impl Future for Sleep {
             return Poll::Pending;
         };
         let wake = Wake::of(cx.waker());
+        let mut wake = Some(wake);
+        // The old waker, dropped outside the borrow as ours is: they may be foreign.
         let (old, done) = Core::at_home(key, "a `Sleep`", |core| match core.timers.wheel.get(key.slot) {
-            Some((waiting, false)) => (waiting.replace(wake), false),
-            _ => {
-                core.timers.wheel.cancel(key.slot);
-                (Some(wake), true)
-            }
+            Some((waiting, false)) => (mem::replace(waiting, wake.take()), false),
+            _ => (core.timers.cancel(key.slot), true),
         });
         if done {
             self.timer = None;
