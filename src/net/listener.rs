@@ -139,6 +139,10 @@ impl TcpListener {
     /// })?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// Polling it outside the loop that the listener belongs to.
     #[track_caller]
     pub fn incoming(&self) -> Incoming<'_> {
         Incoming { accept: self.accept() }

@@ -100,7 +100,7 @@ impl<T: 'static> Future for JoinHandle<T> {
         if let Some(mut body) = body {
             body.as_mut().take(&mut output);
         }
-        // The loop died between: all its tasks are gone.
+        // There is none only in a task that the loop's own end has emptied.
         Poll::Ready(output.unwrap_or_else(|| Err(JoinError::cancelled(None))))
     }
 }

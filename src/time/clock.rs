@@ -93,7 +93,7 @@ pub fn now() -> Instant {
 }
 
 /// Moves a [virtual](Clock::Virtual) clock forward by `by`, at once. The timers that come due fire in the
-/// next turn, in the order of their deadlines; awaiting what this returns waits for that turn.
+/// next turn, in the order of their deadlines; awaiting what this returns waits for that turn, and is cancel-safe.
 ///
 /// ```
 /// use headwaiter::{Clock, EventLoop, time};

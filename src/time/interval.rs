@@ -81,6 +81,10 @@ impl Interval {
     }
 
     /// As [`tick`](Self::tick), for futures written by hand.
+    ///
+    /// # Panics
+    ///
+    /// As [`tick`](Self::tick).
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
         if Pin::new(&mut self.sleep).poll(cx).is_pending() {
             return Poll::Pending;
