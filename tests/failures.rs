@@ -454,11 +454,11 @@ fn a_half_closed_peer_with_a_full_send_buffer_costs_no_busy_loop() {
         client.shutdown(std::net::Shutdown::Write).unwrap();
         let mut turns = 0;
         let start = Instant::now();
-        while start.elapsed() < ms(300) {
-            event_loop.turn(Some(ms(300))).unwrap();
+        while start.elapsed() < ms(1000) {
+            event_loop.turn(Some(ms(1000))).unwrap();
             turns += 1;
         }
-        assert!(turns < 30, "{turns} turns in 300 ms");
+        assert!(turns < 10, "{turns} turns, each with a wait, in a second");
         event_loop.enter(|| task.abort());
     });
 }
@@ -588,7 +588,7 @@ fn short_sleeps_are_never_early_and_take_a_bounded_number_of_waits() {
         let mut event_loop = EventLoop::new().unwrap();
         let task = event_loop.enter(|| {
             spawn(async {
-                for _ in 0..300 {
+                for _ in 0..1000 {
                     let start = Instant::now();
                     sleep(Duration::from_micros(100)).await;
                     assert!(start.elapsed() >= Duration::from_micros(100));
@@ -600,7 +600,7 @@ fn short_sleeps_are_never_early_and_take_a_bounded_number_of_waits() {
             event_loop.turn(None).unwrap();
             turns += 1;
         }
-        assert!(turns < 300 * 3, "{turns} turns for 300 sleeps");
+        assert!(turns < 1000 * 3, "{turns} turns for 1,000 sleeps");
         event_loop.block_on(task).unwrap();
     });
 }
@@ -720,29 +720,6 @@ fn dropping_a_loop_inside_another_ends_and_puts_the_outer_one_back() {
 }
 
 #[test]
-fn memory_and_fds_return_to_where_they_were_after_crowds() {
-    #[cfg(target_os = "linux")]
-    bounded(|| {
-        let mut event_loop = EventLoop::new().unwrap();
-        let before = open_files();
-        for _ in 0..5 {
-            event_loop.block_on(async {
-                let tasks: Vec<_> = (0..20_000).map(|_| spawn(yield_now())).collect();
-                for task in tasks {
-                    task.await.unwrap();
-                }
-                let mut pairs = Vec::new();
-                for _ in 0..100 {
-                    pairs.push(tcp_pair().await.unwrap());
-                }
-            });
-            // Other tests of this process open files too, so only a leak of this size is seen.
-            assert!(open_files() < before + 150);
-        }
-    });
-}
-
-#[test]
 fn a_pinned_timeout_may_be_dropped_at_any_point() {
     in_virtual_time(|| async {
         for polls in 0..3 {
@@ -752,5 +729,342 @@ fn a_pinned_timeout_may_be_dropped_at_any_point() {
             }
         }
         sleep(ms(5)).await;
+    });
+}
+
+/// Found by review: the outer poller's edge was spent by a turn that did not ask the kernel.
+#[test]
+fn a_turn_of_an_embedder_takes_its_events_though_tasks_are_ready() {
+    bounded(|| {
+        let mut event_loop = EventLoop::new().unwrap();
+        let (server, mut client) = mio_pair();
+        let _registration = event_loop.enter(|| on_ready(server, Interest::READABLE, |_, _| Next::Continue));
+        client.write_all(b"x").unwrap();
+        drop(event_loop.enter(|| spawn(async {})));
+        let turn = event_loop.turn(Some(Duration::ZERO)).unwrap();
+        assert_eq!((turn.events, turn.polls), (1, 1));
+    });
+}
+
+/// Found by review: it was quadratic, minutes for this many.
+#[test]
+fn a_loop_with_a_crowd_of_tasks_is_dropped_in_linear_time() {
+    bounded(|| {
+        let mut event_loop = EventLoop::new().unwrap();
+        event_loop.enter(|| (0..300_000).for_each(|_| drop(spawn(pending::<()>()))));
+        drop(event_loop);
+    });
+}
+
+/// Found by review: nobody looked at the request again.
+#[test]
+fn a_remote_abort_is_not_lost_while_the_future_is_being_made() {
+    bounded(|| {
+        let (give, taken) = mpsc::channel();
+        let running = thread::spawn(move || {
+            block_on(async {
+                give.send((headwaiter::Handle::current(), own_waker().await)).unwrap();
+                let mut polls = 0;
+                poll_fn(|_| {
+                    polls += 1;
+                    if polls == 2 { Poll::Ready(()) } else { Poll::Pending }
+                })
+                .await;
+            });
+        });
+        let (handle, end) = taken.recv().unwrap();
+        let (making, aborted) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+        let (of_make, of_make_too) = (Arc::clone(&making), Arc::clone(&aborted));
+        let remote = handle.spawn(move || {
+            of_make.wait();
+            of_make_too.wait();
+            pending::<()>()
+        });
+        making.wait();
+        remote.abort();
+        aborted.wait();
+        assert!(remote.wait().unwrap_err().is_cancelled());
+        end.wake();
+        running.join().unwrap();
+    });
+}
+
+/// Found by review: a read stops before urgent data, which is no short read.
+#[test]
+#[cfg(target_os = "linux")]
+fn urgent_data_does_not_stall_a_stream() {
+    use rustix::net::{SendFlags, send};
+    in_loop(|| async {
+        let (client, mut server) = tcp_pair().await.unwrap();
+        for _ in 0..50 {
+            send(&client, b"a", SendFlags::empty()).unwrap();
+            send(&client, b"U", SendFlags::OOB).unwrap();
+            send(&client, b"bcd", SendFlags::empty()).unwrap();
+            let mut bytes = [0; 8];
+            let mut got = 0;
+            while got < 4 {
+                got += server.read(&mut bytes).await.unwrap();
+            }
+        }
+    });
+}
+
+struct PanicsOnDrop;
+
+impl Wake for PanicsOnDrop {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for PanicsOnDrop {
+    fn drop(&mut self) {
+        panic!("a waker whose drop panics");
+    }
+}
+
+/// Found by review: two panics in one unwinding end the process, and one lost the rest of the mail.
+#[test]
+fn wakers_whose_drops_panic_harm_nobody_else() {
+    bounded(|| {
+        let mut event_loop = EventLoop::new().unwrap();
+        let panicking = || Waker::from(Arc::new(PanicsOnDrop));
+        let (stream, _peer) = event_loop.block_on(async { tcp_pair().await.unwrap() });
+        event_loop.enter(|| {
+            use futures_lite::AsyncRead;
+            for _ in 0..3 {
+                let waker = panicking();
+                let mut cx = Context::from_waker(&waker);
+                assert!(Pin::new(&mut &stream).poll_read(&mut cx, &mut [0]).is_pending());
+                drop(waker); // The last one is the loop's.
+            }
+        });
+        event_loop.enter(|| drop(stream));
+        // By message from another thread, with more mail behind it.
+        let mut sleep = event_loop.enter(|| sleep(ms(1_000_000)));
+        event_loop.enter(|| {
+            let waker = panicking();
+            assert!(Pin::new(&mut sleep).poll(&mut Context::from_waker(&waker)).is_pending());
+            drop(waker);
+        });
+        let handle = event_loop.handle();
+        let after = thread::spawn(move || {
+            drop(sleep);
+            handle.spawn(|| async { 5 })
+        });
+        let after = after.join().unwrap();
+        assert_eq!(event_loop.block_on(after).unwrap(), 5);
+    });
+}
+
+/// Found by review: an idle connection read anew by one combinator after another.
+#[test]
+fn abandoned_polls_of_a_stream_do_not_pile_up() {
+    in_loop(|| async {
+        use futures_lite::AsyncRead;
+        struct Inert;
+        impl Wake for Inert {
+            fn wake(self: Arc<Self>) {}
+        }
+        let (stream, _peer) = tcp_pair().await.unwrap();
+        let inert: Vec<_> = (0..10_000).map(|_| Arc::new(Inert)).collect();
+        for waker in &inert {
+            let waker = Waker::from(Arc::clone(waker));
+            let mut cx = Context::from_waker(&waker);
+            assert!(Pin::new(&mut &stream).poll_read(&mut cx, &mut [0]).is_pending());
+        }
+        let kept = inert.iter().filter(|waker| Arc::strong_count(waker) > 1).count();
+        assert!(kept <= 65, "{kept} wakers kept");
+    });
+}
+
+/// Found by review: the drop of one thing used another whose slot was gone.
+#[test]
+fn what_a_dying_loop_drops_may_use_the_rest_of_it() {
+    bounded(|| {
+        let mut event_loop = EventLoop::new().unwrap();
+        let (goodbye, _peer) = event_loop.block_on(async { tcp_pair().await.unwrap() });
+        let (server, _client) = mio_pair();
+        let said = Rc::new(Cell::new(0));
+        let saying = Rc::clone(&said);
+        let on_drop = OnDrop(move || {
+            // It works or it is an error, whatever was dropped before.
+            let _ = goodbye.try_write(b"bye");
+            let (another, _) = mio_pair();
+            assert!(on_ready(another, Interest::READABLE, |_, _| Next::Continue).is_err());
+            assert!(spawn(async {}).is_finished());
+            saying.set(saying.get() + 1);
+        });
+        event_loop.enter(|| {
+            let callback = move |_: &mut mio::net::TcpStream, _| {
+                let _ = &on_drop;
+                Next::Continue
+            };
+            on_ready(server, Interest::READABLE, callback).unwrap().detach();
+        });
+        // And a message that is never read.
+        let unread = OnDrop(|| ());
+        drop(event_loop.handle().spawn(move || {
+            let _ = &unread;
+            async {}
+        }));
+        drop(event_loop);
+        assert_eq!(said.get(), 1);
+    });
+}
+
+/// Found by review: the end was reported first.
+#[test]
+fn a_remote_future_is_dropped_before_its_end_is_reported() {
+    bounded(|| {
+        let mut event_loop = EventLoop::new().unwrap();
+        let dropped = Arc::new(AtomicUsize::new(0));
+        for panics in [false, true] {
+            let count = Arc::clone(&dropped);
+            let remote = event_loop.handle().spawn(move || {
+                let on_drop = OnDrop(move || {
+                    count.fetch_add(1, Ordering::SeqCst);
+                });
+                Holding(on_drop, move |_: &mut Context<'_>| {
+                    assert!(!panics, "a remote future that panics");
+                    Poll::Ready(())
+                })
+            });
+            let before = dropped.load(Ordering::SeqCst);
+            let seen = Arc::clone(&dropped);
+            let _ = event_loop.block_on(async move {
+                let result = remote.await;
+                assert_eq!(seen.load(Ordering::SeqCst), before + 1);
+                result
+            });
+        }
+    });
+}
+
+/// Found by review: outside a task nobody refilled the budget.
+#[test]
+fn code_that_cannot_yield_has_no_budget() {
+    bounded(|| {
+        let mut event_loop = EventLoop::new().unwrap();
+        let (mut client, mut server) = event_loop.block_on(async { tcp_pair().await.unwrap() });
+        event_loop.enter(|| {
+            futures_lite::future::block_on(async {
+                for _ in 0..1000 {
+                    client.write_all(b"x").await.unwrap();
+                    server.read_exact(&mut [0]).await.unwrap();
+                }
+            });
+        });
+    });
+}
+
+/// Found by review: short turns made it shorter.
+#[test]
+fn the_virtual_clock_waits_for_the_whole_grace_in_however_many_turns() {
+    bounded(|| {
+        let grace = Duration::from_millis(200);
+        let builder = EventLoop::builder().clock(headwaiter::Clock::Virtual).io_grace(grace);
+        let mut event_loop = builder.build().unwrap();
+        let (mut stream, mut peer) = event_loop.enter(|| {
+            let (server, client) = std_pair();
+            (TcpStream::from_std(server).unwrap(), client)
+        });
+        let task = event_loop
+            .enter(|| spawn(async move { timeout(ms(50), stream.read(&mut [0; 4])).await.is_ok() }));
+        for _ in 0..5 {
+            event_loop.turn(Some(ms(1))).unwrap();
+        }
+        peer.write_all(b"late").unwrap();
+        assert!(event_loop.block_on(task).unwrap(), "the clock jumped before the grace was over");
+    });
+}
+
+/// Found by review: it stood still for ever.
+#[test]
+fn waiting_for_a_remote_task_on_the_thread_of_its_loop_is_named_a_mistake() {
+    bounded(|| {
+        let event_loop = EventLoop::new().unwrap();
+        let remote = event_loop.handle().spawn(|| async {});
+        let text = panic_text(|| _ = remote.wait());
+        assert!(text.contains("the thread of the loop") && text.contains("block_on"), "{text}");
+    });
+}
+
+/// Found by review: only tasks that wait on a socket were held to their share.
+#[test]
+fn binding_and_joining_for_ever_yields_too() {
+    in_loop(|| async {
+        let turns = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&turns);
+        let counting = spawn(async move {
+            loop {
+                counted.set(counted.get() + 1);
+                yield_now().await;
+            }
+        });
+        for _ in 0..300 {
+            drop(TcpListener::bind("127.0.0.1:0").await.unwrap());
+        }
+        assert!(turns.get() >= 2, "{} turns in 300 binds", turns.get());
+        counting.abort();
+    });
+}
+
+/// Found by review: aborted, but still in the queue.
+#[test]
+fn next_deadline_does_not_count_a_task_that_was_aborted() {
+    bounded(|| {
+        let mut event_loop = EventLoop::new().unwrap();
+        event_loop.enter(|| spawn(pending::<()>()).abort());
+        assert_eq!(event_loop.next_deadline(), None);
+    });
+}
+
+/// Found by review: its slot was leaked.
+#[test]
+fn a_source_whose_registration_panics_leaves_the_loop_usable() {
+    struct Panics;
+    impl mio::event::Source for Panics {
+        fn register(&mut self, _: &mio::Registry, _: mio::Token, _: Interest) -> io::Result<()> {
+            panic!("a source that panics");
+        }
+        fn reregister(&mut self, _: &mio::Registry, _: mio::Token, _: Interest) -> io::Result<()> {
+            Ok(())
+        }
+        fn deregister(&mut self, _: &mio::Registry) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    in_loop(|| async {
+        let text = panic_text(|| _ = on_ready(Panics, Interest::READABLE, |_, _| Next::Continue));
+        assert_eq!(text, "a source that panics");
+        assert!(tcp_pair().await.is_ok());
+    });
+}
+
+#[test]
+fn split_halves_work_in_two_tasks_and_can_be_reunited() {
+    in_loop(|| async {
+        use futures_lite::{AsyncReadExt, AsyncWriteExt};
+        let (client, server) = tcp_pair().await.unwrap();
+        let (mut from_client, mut to_client) = server.into_split();
+        let echo = spawn(async move {
+            futures_lite::io::copy(&mut from_client, &mut to_client).await.unwrap();
+            (from_client, to_client)
+        });
+        let (mut from_server, mut to_server) = client.into_split();
+        to_server.write_vectored(&[io::IoSlice::new(b"so"), io::IoSlice::new(b"up")]).await.unwrap();
+        let (mut so, mut up) = ([0; 2], [0; 2]);
+        let mut both = [io::IoSliceMut::new(&mut so), io::IoSliceMut::new(&mut up)];
+        assert_eq!(from_server.read_vectored(&mut both).await.unwrap(), 4);
+        assert_eq!((&so, &up), (b"so", b"up"));
+        // Dropping the half that writes is the end for the peer.
+        let other = tcp_pair().await.unwrap().0.into_split();
+        let headwaiter::net::ReuniteError(from_server, _) = from_server.reunite(other.1).unwrap_err();
+        drop(to_server);
+        let (from_client, to_client) = echo.await.unwrap();
+        let server = from_client.reunite(to_client).unwrap();
+        assert!(server.peer_addr().is_ok());
+        drop(from_server);
+        let late = time::timeout_at(Instant::now() + ms(1), pending::<()>()).await;
+        assert_eq!(io::Error::from(late.unwrap_err()).kind(), io::ErrorKind::TimedOut);
     });
 }

@@ -251,6 +251,25 @@ fn the_server_says_what_the_readme_shows() {
     });
 }
 
+/// After a stop and SIGCONT, epoll_wait(2) fails with EINTR, handler or not: signal(7).
+#[test]
+#[cfg(target_os = "linux")]
+fn a_server_that_is_stopped_and_continued_serves_on() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let _files = FILES.read().unwrap_or_else(PoisonError::into_inner);
+    bounded(|| {
+        let mut server = Server::start("echo_server");
+        let pid = Pid::from_child(&server.program.child);
+        let mut client = server.connect();
+        for n in 0_u32..200 {
+            kill_process(pid, Signal::STOP).unwrap();
+            kill_process(pid, Signal::CONT).unwrap();
+            server.echoes(&mut client, &n.to_le_bytes());
+        }
+        assert!(server.program.child.try_wait().unwrap().is_none(), "the server has ended");
+    });
+}
+
 #[test]
 fn the_load_fails_at_one_wrong_byte() {
     sharing_files(|| {
