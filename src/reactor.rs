@@ -613,10 +613,10 @@ impl<S: Source> Registered<S> {
     ) -> io::Result<T> {
         Core::at_home(self.key, self.kind, |core| {
             let result = op(&self.io);
-            if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
-                if let Some(watched) = core.reactor.sources.get_mut(self.key.slot) {
-                    watched.ready.disprove(direction);
-                }
+            if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+                && let Some(watched) = core.reactor.sources.get_mut(self.key.slot)
+            {
+                watched.ready.disprove(direction);
             }
             result
         })
