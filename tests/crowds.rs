@@ -32,7 +32,9 @@ fn memory_and_files_return_to_where_they_were_after_each_crowd() {
             let (files, resident) = (open_files(), resident_kib());
             let (files_first, resident_first) = *after_first.get_or_insert((files, resident));
             assert_eq!(files, files_first);
-            assert!(resident < resident_first + 4096, "{resident} KiB after {resident_first} KiB");
+            // A sanitizer keeps what was freed for a while.
+            let grown = cfg!(not(sanitized)) && resident > resident_first + 4096;
+            assert!(!grown, "{resident} KiB after {resident_first} KiB");
         }
     });
 }
