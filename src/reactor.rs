@@ -7,25 +7,28 @@
 //! tells why, and what follows from it.
 
 mod callback;
+mod ready;
+mod registered;
+mod waiters;
 
-use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use log::Level;
 use mio::event::{Event, Source};
 use mio::{Events, Interest, Token};
 
 use self::callback::Closure;
 pub use self::callback::{Next, Registration, on_ready};
-use crate::core::{Core, contain, discard, release};
+pub(crate) use self::ready::Direction;
+pub use self::ready::Ready;
+pub(crate) use self::registered::{Registered, Wait};
+use self::waiters::{NO_TICKET, Waiters};
+use crate::core::{Core, discard};
 use crate::observe::{self, Step};
-use crate::remote::{self, Release, Shared};
 use crate::slots::{Key, Layout, Slot, Slots};
 use crate::task::Tasks;
-use crate::task::waker::{TaskNumber, Wake};
+use crate::task::waker::Wake;
 
 /// The token of the poller's waker: no source's token has all bits set.
 pub(crate) const INBOX: Token = Token(usize::MAX);
@@ -49,236 +52,6 @@ struct Watched {
     closure: Option<Box<dyn Closure>>,
     /// For log lines.
     kind: &'static str,
-}
-
-/// Which side of a source an operation waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
-    Read,
-    Write,
-}
-
-impl Direction {
-    pub(crate) fn verb(self) -> &'static str {
-        match self {
-            Direction::Read => "read",
-            Direction::Write => "write",
-        }
-    }
-}
-
-/// What the kernel says of a source.
-///
-/// A side that was closed, or an error, also counts as readable or writable: the operation would not
-/// block, it would report the end or the error.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct Ready(u8);
-
-impl Ready {
-    const READABLE: u8 = 1;
-    const WRITABLE: u8 = 2;
-    const READ_CLOSED: u8 = 4;
-    const WRITE_CLOSED: u8 = 8;
-    const ERROR: u8 = 16;
-    /// Urgent data: a read stops before it, so that a short one does not mean that there is no more.
-    const URGENT: u8 = 32;
-    pub(crate) const NONE: Ready = Ready(0);
-    pub(crate) const BOTH: Ready = Ready(Ready::READABLE | Ready::WRITABLE);
-
-    fn of(event: &Event) -> Ready {
-        let mut bits = 0;
-        if event.is_readable() {
-            bits |= Ready::READABLE;
-        }
-        if event.is_writable() {
-            bits |= Ready::WRITABLE;
-        }
-        if event.is_read_closed() {
-            bits |= Ready::READ_CLOSED | Ready::READABLE;
-        }
-        if event.is_write_closed() {
-            bits |= Ready::WRITE_CLOSED | Ready::WRITABLE;
-        }
-        if event.is_priority() {
-            bits |= Ready::URGENT;
-        }
-        if event.is_error() {
-            bits |= Ready::ERROR | Ready::READABLE | Ready::WRITABLE;
-        }
-        Ready(bits)
-    }
-
-    fn has(self, bits: u8) -> bool {
-        self.0 & bits != 0
-    }
-
-    /// There is something to read, or the end, or an error.
-    pub fn is_readable(self) -> bool {
-        self.has(Ready::READABLE)
-    }
-
-    /// There is room to write, or an error.
-    pub fn is_writable(self) -> bool {
-        self.has(Ready::WRITABLE)
-    }
-
-    /// The peer will send no more.
-    pub fn is_read_closed(self) -> bool {
-        self.has(Ready::READ_CLOSED)
-    }
-
-    /// The peer will take no more.
-    pub fn is_write_closed(self) -> bool {
-        self.has(Ready::WRITE_CLOSED)
-    }
-
-    /// The source has an error to report.
-    pub fn is_error(self) -> bool {
-        self.has(Ready::ERROR)
-    }
-
-    fn allows(self, direction: Direction) -> bool {
-        match direction {
-            Direction::Read => self.is_readable(),
-            Direction::Write => self.is_writable(),
-        }
-    }
-
-    /// The kernel said "would block": whatever it said of this side before is over. It will report an
-    /// edge when that changes.
-    fn disprove(&mut self, direction: Direction) {
-        self.0 &= match direction {
-            Direction::Read => !(Ready::READABLE | Ready::READ_CLOSED | Ready::URGENT),
-            Direction::Write => !(Ready::WRITABLE | Ready::WRITE_CLOSED),
-        };
-    }
-
-    /// A short read or write emptied or filled the kernel's buffer, so the next would block: epoll(7)
-    /// says so for stream-oriented files, and kqueue's edges are alike. But the end and errors are
-    /// reported once only: where the kernel has reported one on this side, it is still to be read. And a
-    /// read also ends short before urgent data.
-    fn exhaust(&mut self, direction: Direction) {
-        if !cfg!(any(
-            target_os = "linux",
-            target_os = "android",
-            target_vendor = "apple",
-            target_os = "freebsd"
-        )) {
-            return;
-        }
-        let last_word = match direction {
-            Direction::Read => Ready::READ_CLOSED | Ready::URGENT | Ready::ERROR,
-            Direction::Write => Ready::WRITE_CLOSED | Ready::ERROR,
-        };
-        if !self.has(last_word) {
-            self.disprove(direction);
-        }
-    }
-}
-
-impl fmt::Display for Ready {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = [
-            (Ready::READABLE, "readable"),
-            (Ready::WRITABLE, "writable"),
-            (Ready::READ_CLOSED, "read-closed"),
-            (Ready::WRITE_CLOSED, "write-closed"),
-            (Ready::ERROR, "in error"),
-        ];
-        let mut first = true;
-        for (_, name) in names.iter().filter(|(bit, _)| self.has(*bit)) {
-            f.write_str(if first { "" } else { " + " })?;
-            f.write_str(name)?;
-            first = false;
-        }
-        if first { f.write_str("not ready") } else { Ok(()) }
-    }
-}
-
-impl fmt::Debug for Ready {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Ready({self})")
-    }
-}
-
-/// Who waits for one direction of one source. All of them are woken by one event.
-#[derive(Default)]
-struct Waiters {
-    /// Nearly always there is one task of this loop, or nobody: no allocation then, and nothing foreign.
-    task: Option<(u64, TaskNumber)>,
-    /// Whoever else.
-    others: Vec<(u64, Wake)>,
-}
-
-/// Tickets are never repeated in a loop, so that a dropped future finds its own place and no other. This one
-/// is of a `poll_read` and its kin, which have no future of their own to come back for it: such a waiter
-/// stays until the next event, one for each waker.
-const NO_TICKET: u64 = 0;
-
-/// How many waiters without a ticket there may be on one side of a source. One more wakes the oldest, which
-/// polls again if it is still there: most often it was abandoned.
-const MOST_UNTICKETED: usize = 64;
-
-impl Waiters {
-    fn is_empty(&self) -> bool {
-        self.task.is_none() && self.others.is_empty()
-    }
-
-    /// A task waits. `false`: it must be left among the others.
-    #[inline]
-    fn leave_task(&mut self, ticket: u64, number: TaskNumber, home: u64) -> bool {
-        if self.task.is_none() && number.is_of(home) {
-            self.task = Some((ticket, number));
-            return true;
-        }
-        self.task == Some((NO_TICKET, number)) && ticket == NO_TICKET
-    }
-
-    /// Whoever must be dropped, or woken to make room, outside the borrow.
-    fn leave_other(&mut self, ticket: u64, wake: Wake) -> (Option<Wake>, Option<Wake>) {
-        let mut displaced = None;
-        if ticket == NO_TICKET {
-            if self.others.iter().any(|(others, other)| *others == NO_TICKET && other.same(&wake)) {
-                return (Some(wake), None);
-            }
-            let mut unticketed = self.others.iter().enumerate().filter(|(_, other)| other.0 == NO_TICKET);
-            if let (Some((oldest, _)), MOST_UNTICKETED..) = (unticketed.next(), unticketed.count() + 1) {
-                displaced = Some(self.others.remove(oldest).1);
-            }
-        }
-        self.others.push((ticket, wake));
-        (None, displaced)
-    }
-
-    /// `false`: it may be among the others, and is not a task's.
-    #[inline]
-    fn forget_task(&mut self, ticket: u64) -> bool {
-        if self.task.is_some_and(|(tasks, _)| tasks == ticket) {
-            self.task = None;
-            return true;
-        }
-        self.others.is_empty()
-    }
-
-    fn forget_other(&mut self, ticket: u64) -> Option<Wake> {
-        let at = self.others.iter().position(|(others, _)| *others == ticket)?;
-        Some(self.others.swap_remove(at).1)
-    }
-
-    /// Wakes the task. `false`: there are others besides.
-    #[inline]
-    fn wake_task(&mut self, tasks: &mut Tasks) -> bool {
-        if let Some((_, number)) = self.task.take() {
-            tasks.wake(number.packed());
-        }
-        self.others.is_empty()
-    }
-
-    fn take_all(&mut self, all: &mut Vec<Wake>) {
-        all.extend(self.task.take().map(|(_, number)| Wake::Task(number)));
-        all.extend(self.others.drain(..).map(|(_, wake)| wake));
-        self.others.shrink_to(16);
-    }
 }
 
 impl Watched {
@@ -308,7 +81,7 @@ impl Reactor {
         let found = self.sources.get_packed_mut(Layout::TOKEN, slot_of(event.token()));
         let Some((_, watched)) = found else { return false };
         let ready = Ready::of(event);
-        watched.ready.0 |= ready.0;
+        watched.ready.learn(ready);
         let read = !ready.is_readable() || watched.readers.wake_task(tasks);
         let write = !ready.is_writable() || watched.writers.wake_task(tasks);
         read && write && watched.closure.is_none()
@@ -357,7 +130,7 @@ fn dispatch_to_any(event: &Event) {
     let ready = Ready::of(event);
     let found = Core::with(|core| {
         let (slot, watched) = core.reactor.sources.get_packed_mut(Layout::TOKEN, slot_of(event.token()))?;
-        watched.ready.0 |= ready.0;
+        watched.ready.learn(ready);
         let mut woken = Vec::new();
         if ready.is_readable() {
             watched.readers.take_all(&mut woken);
@@ -443,290 +216,10 @@ pub(crate) fn drop_all() {
     }
 }
 
-/// A source that the poller watches, and the slot it has with its loop: what every socket of this crate
-/// is made of. Dropped on any thread, it is deregistered, its slot given back, and closed, in this order.
-pub(crate) struct Registered<S: Source> {
-    io: S,
-    key: Key,
-    /// What it is called in log lines and messages.
-    kind: &'static str,
-}
-
-impl<S: Source> Registered<S> {
-    /// Watches `io`, which must be in non-blocking mode, for both directions. Until the kernel says
-    /// "would block" it is taken to be `ready`: trying first is cheaper than waiting first.
-    #[track_caller]
-    pub(crate) fn new(mut io: S, kind: &'static str, ready: Ready) -> io::Result<Self> {
-        let watched =
-            Watched { ready, readers: Waiters::default(), writers: Waiters::default(), closure: None, kind };
-        let key = register(kind, &mut io, ALL, watched)?;
-        Ok(Registered { io, key, kind })
-    }
-
-    pub(crate) fn io(&self) -> &S {
-        &self.io
-    }
-
-    /// Tries `op` while the source is taken to be ready; once the kernel says "would block", leaves the waker
-    /// and returns `Pending`. `exhausted` says of a result that the next try would block, which saves
-    /// that try.
-    ///
-    /// The reactor is borrowed around `op`, which saves looking the slot up again: so `op` must be a
-    /// system call and nothing else.
-    #[inline(always)] // So that `direction` is a constant in there.
-    #[track_caller]
-    pub(crate) fn poll_io<T>(
-        &self,
-        wait: &mut Wait,
-        cx: &mut Context<'_>,
-        direction: Direction,
-        mut op: impl FnMut(&S) -> io::Result<T>,
-        exhausted: impl Fn(&T) -> bool,
-    ) -> Poll<io::Result<T>> {
-        match self.attempt(wait, cx, direction, &mut op, &exhausted) {
-            Ok(result) => Poll::Ready(result),
-            Err(Unready::Waiting) => Poll::Pending,
-            Err(unready) => self.pend_unusually(unready, wait, cx, direction, op, exhausted),
-        }
-    }
-
-    /// The hot path of every operation.
-    #[inline(always)]
-    #[track_caller]
-    fn attempt<T>(
-        &self,
-        wait: &mut Wait,
-        cx: &mut Context<'_>,
-        direction: Direction,
-        op: &mut impl FnMut(&S) -> io::Result<T>,
-        exhausted: &impl Fn(&T) -> bool,
-    ) -> Result<io::Result<T>, Unready> {
-        let io = &self.io;
-        Core::at_home(self.key, self.kind, |core| {
-            if core.budget == 0 {
-                core.overspent = true;
-                return Err(Unready::OutOfBudget);
-            }
-            let Some(watched) = core.reactor.sources.get_mut(self.key.slot) else {
-                return Ok(Err(is_closing()));
-            };
-            if let Some(ticket) = wait.taken {
-                if !watched.waiters(direction).forget_task(ticket.number) {
-                    return Err(Unready::Crowded);
-                }
-                wait.taken = None;
-            }
-            while watched.ready.allows(direction) {
-                let result = op(io);
-                match &result {
-                    Ok(value) => {
-                        if exhausted(value) {
-                            watched.ready.exhaust(direction);
-                        }
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        watched.ready.disprove(direction);
-                        continue;
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    Err(_) => {}
-                }
-                core.budget -= 1;
-                return Ok(result);
-            }
-            let ticket = wait.take_ticket(self.key, direction, &mut core.reactor.last_ticket);
-            let Some(number) = TaskNumber::of(cx.waker()) else { return Err(Unready::Other(ticket)) };
-            if !watched.waiters(direction).leave_task(ticket, number, core.id) {
-                return Err(Unready::Other(ticket));
-            }
-            Err(if observe::is_on() { Unready::Told } else { Unready::Waiting })
-        })
-    }
-
-    /// What is left to do outside the borrow.
-    #[cold]
-    #[track_caller]
-    fn pend_unusually<T>(
-        &self,
-        unready: Unready,
-        wait: &mut Wait,
-        cx: &mut Context<'_>,
-        direction: Direction,
-        mut op: impl FnMut(&S) -> io::Result<T>,
-        exhausted: impl Fn(&T) -> bool,
-    ) -> Poll<io::Result<T>> {
-        let unready = match unready {
-            Unready::Crowded => {
-                wait.give_up();
-                match self.attempt(wait, cx, direction, &mut op, &exhausted) {
-                    Ok(result) => return Poll::Ready(result),
-                    Err(unready) => unready,
-                }
-            }
-            unready => unready,
-        };
-        match unready {
-            Unready::OutOfBudget => {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            Unready::Other(ticket) => self.leave_other(ticket, cx, direction),
-            Unready::Waiting | Unready::Told => {}
-            Unready::Crowded => unreachable!("the place was given up just now"),
-        }
-        let (source, kind, place) = (self.key.slot, self.kind, wait.place);
-        observe::report(|| Step::AwaitSource { source, kind, direction, place });
-        Poll::Pending
-    }
-
-    /// Leaves a waker that is foreign, or not alone, cloned outside the borrow.
-    fn leave_other(&self, ticket: u64, cx: &Context<'_>, direction: Direction) {
-        let wake = Wake::of(cx.waker());
-        let (unwanted, displaced) =
-            Core::at_home(self.key, self.kind, |core| match core.reactor.sources.get_mut(self.key.slot) {
-                Some(watched) => watched.waiters(direction).leave_other(ticket, wake),
-                None => (Some(wake), None),
-            });
-        drop(unwanted);
-        if let Some(displaced) = displaced {
-            displaced.wake();
-        }
-    }
-
-    /// Waits until the source is taken to be ready, without trying anything.
-    #[track_caller]
-    pub(crate) fn poll_ready(
-        &self,
-        wait: &mut Wait,
-        cx: &mut Context<'_>,
-        direction: Direction,
-    ) -> Poll<io::Result<()>> {
-        self.poll_io(wait, cx, direction, |_| Ok(()), |()| false)
-    }
-
-    /// Tries `op`, a system call and nothing else, once and without waiting. "Would block" is remembered.
-    #[track_caller]
-    pub(crate) fn try_io<T>(
-        &self,
-        direction: Direction,
-        op: impl FnOnce(&S) -> io::Result<T>,
-    ) -> io::Result<T> {
-        Core::at_home(self.key, self.kind, |core| {
-            let result = op(&self.io);
-            if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-                && let Some(watched) = core.reactor.sources.get_mut(self.key.slot)
-            {
-                watched.ready.disprove(direction);
-            }
-            result
-        })
-    }
-}
-
-/// Why an operation has no result.
-/// What a socket of ours is registered for, once.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const ALL: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-const ALL: Interest = Interest::READABLE.add(Interest::WRITABLE);
-
-enum Unready {
-    /// The task's number was left.
-    Waiting,
-    /// So it was, and it is to be reported.
-    Told,
-    /// A waker is to be left among others, or is foreign.
-    Other(u64),
-    OutOfBudget,
-    /// It waits already, among others, and must give that place up first.
-    Crowded,
-}
-
 /// A slot lives as long as its handle, but for the time in which the loop is dropped: then what is used or
 /// opened in the drop of something else gets this.
 fn is_closing() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "the event loop is being dropped")
-}
-
-impl<S: Source> Drop for Registered<S> {
-    /// Deregistered here, closed when the fields are dropped.
-    fn drop(&mut self) {
-        let shared = Core::if_at_home(self.key, |core| Arc::clone(&core.shared));
-        // With a loop that is gone there is nobody to be reported to.
-        let shared = shared.or_else(|| remote::find(self.key.home));
-        let mut deregister = |shared: Arc<Shared>| shared.registry.deregister(&mut self.io);
-        let result = shared.and_then(|shared| contain("deregistering a source", || deregister(shared)));
-        if let Some(Err(error)) = result {
-            let (kind, number) = (self.kind, self.key.slot.generation);
-            observe::say(
-                Level::Debug,
-                observe::SOURCE,
-                format_args!("{kind} {number}: deregistering failed: {error}"),
-            );
-        }
-        release(self.key, Release::Source(self.key.slot));
-    }
-}
-
-impl<S: Source + fmt::Debug> fmt::Debug for Registered<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.io.fmt(f)
-    }
-}
-
-/// One operation's place among the waiters of a source. Dropping it gives the place up, on any thread.
-#[derive(Debug)]
-pub(crate) struct Wait {
-    taken: Option<Ticket>,
-    /// Where the operation was called. Without a place it takes no ticket.
-    place: Option<&'static Location<'static>>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Ticket {
-    number: u64,
-    source: Key,
-    direction: Direction,
-}
-
-impl Wait {
-    /// For an operation of a future, called at `place`.
-    #[inline]
-    pub(crate) fn at(place: &'static Location<'static>) -> Self {
-        Wait { taken: None, place: Some(place) }
-    }
-
-    /// For the `poll_` methods of traits, which keep nothing between calls.
-    #[inline]
-    pub(crate) fn unticketed() -> Self {
-        Wait { taken: None, place: None }
-    }
-
-    #[inline]
-    fn take_ticket(&mut self, source: Key, direction: Direction, last: &mut u64) -> u64 {
-        if self.place.is_none() {
-            return NO_TICKET;
-        }
-        *last += 1;
-        self.taken = Some(Ticket { number: *last, source, direction });
-        *last
-    }
-
-    #[cold]
-    fn give_up(&mut self) {
-        if let Some(Ticket { number, source, direction }) = self.taken.take() {
-            release(source, Release::Waiter(source.slot, direction, number));
-        }
-    }
-}
-
-impl Drop for Wait {
-    #[inline]
-    fn drop(&mut self) {
-        if self.taken.is_some() {
-            self.give_up();
-        }
-    }
 }
 
 #[cfg(test)]
@@ -736,7 +229,7 @@ mod tests {
     use crate::{EventLoop, Next, block_on};
     use std::future::Future;
     use std::pin::pin;
-    use std::task::Waker;
+    use std::task::{Context, Poll, Waker};
 
     /// How many sources there are, and how many waiters.
     fn left() -> (usize, usize) {
@@ -838,19 +331,5 @@ mod tests {
         std::thread::spawn(move || drop(listener)).join().unwrap();
         event_loop.turn(None).unwrap();
         assert_eq!(event_loop.enter(left), (0, 0));
-    }
-
-    #[test]
-    fn a_short_read_or_write_saves_the_next_try_unless_the_kernel_has_reported_the_end() {
-        let mut ready = Ready::BOTH;
-        ready.exhaust(Direction::Read);
-        assert!(!ready.is_readable() && ready.is_writable());
-        let mut ended = Ready(Ready::READABLE | Ready::READ_CLOSED);
-        ended.exhaust(Direction::Read);
-        assert!(ended.is_readable());
-        ended.disprove(Direction::Read);
-        assert!(!ended.is_readable() && !ended.is_read_closed());
-        assert_eq!(Ready(Ready::READABLE | Ready::ERROR).to_string(), "readable + in error");
-        assert_eq!(Ready::NONE.to_string(), "not ready");
     }
 }

@@ -1,0 +1,300 @@
+//! A source with its slot, [`Registered`], of which every socket is made, and the one way in which all
+//! operations try and wait: [`poll_io`](Registered::poll_io). Called by the futures of `io` and `net`.
+
+use std::fmt;
+use std::io;
+use std::panic::Location;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use log::Level;
+use mio::Interest;
+use mio::event::Source;
+
+use super::waiters::{NO_TICKET, Waiters};
+use super::{Direction, Ready, Watched, is_closing, register};
+use crate::core::{Core, contain, release};
+use crate::observe::{self, Step};
+use crate::remote::{self, Release, Shared};
+use crate::slots::Key;
+use crate::task::waker::{TaskNumber, Wake};
+
+/// A source that the poller watches, and the slot it has with its loop: what every socket of this crate
+/// is made of. Dropped on any thread, it is deregistered, its slot given back, and closed, in this order.
+pub(crate) struct Registered<S: Source> {
+    io: S,
+    key: Key,
+    /// What it is called in log lines and messages.
+    kind: &'static str,
+}
+
+impl<S: Source> Registered<S> {
+    /// Watches `io`, which must be in non-blocking mode, for both directions. Until the kernel says
+    /// "would block" it is taken to be `ready`: trying first is cheaper than waiting first.
+    #[track_caller]
+    pub(crate) fn new(mut io: S, kind: &'static str, ready: Ready) -> io::Result<Self> {
+        let watched =
+            Watched { ready, readers: Waiters::default(), writers: Waiters::default(), closure: None, kind };
+        let key = register(kind, &mut io, ALL, watched)?;
+        Ok(Registered { io, key, kind })
+    }
+
+    pub(crate) fn io(&self) -> &S {
+        &self.io
+    }
+
+    /// Tries `op` while the source is taken to be ready; once the kernel says "would block", leaves the waker
+    /// and returns `Pending`. `exhausted` says of a result that the next try would block, which saves
+    /// that try.
+    ///
+    /// The reactor is borrowed around `op`, which saves looking the slot up again: so `op` must be a
+    /// system call and nothing else.
+    #[inline(always)] // So that `direction` is a constant in there.
+    #[track_caller]
+    pub(crate) fn poll_io<T>(
+        &self,
+        wait: &mut Wait,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        mut op: impl FnMut(&S) -> io::Result<T>,
+        exhausted: impl Fn(&T) -> bool,
+    ) -> Poll<io::Result<T>> {
+        match self.attempt(wait, cx, direction, &mut op, &exhausted) {
+            Ok(result) => Poll::Ready(result),
+            Err(Unready::Waiting) => Poll::Pending,
+            Err(unready) => self.pend_unusually(unready, wait, cx, direction, op, exhausted),
+        }
+    }
+
+    /// The hot path of every operation.
+    #[inline(always)]
+    #[track_caller]
+    fn attempt<T>(
+        &self,
+        wait: &mut Wait,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        op: &mut impl FnMut(&S) -> io::Result<T>,
+        exhausted: &impl Fn(&T) -> bool,
+    ) -> Result<io::Result<T>, Unready> {
+        let io = &self.io;
+        Core::at_home(self.key, self.kind, |core| {
+            if core.budget == 0 {
+                core.overspent = true;
+                return Err(Unready::OutOfBudget);
+            }
+            let Some(watched) = core.reactor.sources.get_mut(self.key.slot) else {
+                return Ok(Err(is_closing()));
+            };
+            if let Some(ticket) = wait.taken {
+                if !watched.waiters(direction).forget_task(ticket.number) {
+                    return Err(Unready::Crowded);
+                }
+                wait.taken = None;
+            }
+            while watched.ready.allows(direction) {
+                let result = op(io);
+                match &result {
+                    Ok(value) => {
+                        if exhausted(value) {
+                            watched.ready.exhaust(direction);
+                        }
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        watched.ready.disprove(direction);
+                        continue;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(_) => {}
+                }
+                core.budget -= 1;
+                return Ok(result);
+            }
+            let ticket = wait.take_ticket(self.key, direction, &mut core.reactor.last_ticket);
+            let Some(number) = TaskNumber::of(cx.waker()) else { return Err(Unready::Other(ticket)) };
+            if !watched.waiters(direction).leave_task(ticket, number, core.id) {
+                return Err(Unready::Other(ticket));
+            }
+            Err(if observe::is_on() { Unready::Told } else { Unready::Waiting })
+        })
+    }
+
+    /// What is left to do outside the borrow.
+    #[cold]
+    #[track_caller]
+    fn pend_unusually<T>(
+        &self,
+        unready: Unready,
+        wait: &mut Wait,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        mut op: impl FnMut(&S) -> io::Result<T>,
+        exhausted: impl Fn(&T) -> bool,
+    ) -> Poll<io::Result<T>> {
+        let unready = match unready {
+            Unready::Crowded => {
+                wait.give_up();
+                match self.attempt(wait, cx, direction, &mut op, &exhausted) {
+                    Ok(result) => return Poll::Ready(result),
+                    Err(unready) => unready,
+                }
+            }
+            unready => unready,
+        };
+        match unready {
+            Unready::OutOfBudget => {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Unready::Other(ticket) => self.leave_other(ticket, cx, direction),
+            Unready::Waiting | Unready::Told => {}
+            Unready::Crowded => unreachable!("the place was given up just now"),
+        }
+        let (source, kind, place) = (self.key.slot, self.kind, wait.place);
+        observe::report(|| Step::AwaitSource { source, kind, direction, place });
+        Poll::Pending
+    }
+
+    /// Leaves a waker that is foreign, or not alone, cloned outside the borrow.
+    fn leave_other(&self, ticket: u64, cx: &Context<'_>, direction: Direction) {
+        let wake = Wake::of(cx.waker());
+        let (unwanted, displaced) =
+            Core::at_home(self.key, self.kind, |core| match core.reactor.sources.get_mut(self.key.slot) {
+                Some(watched) => watched.waiters(direction).leave_other(ticket, wake),
+                None => (Some(wake), None),
+            });
+        drop(unwanted);
+        if let Some(displaced) = displaced {
+            displaced.wake();
+        }
+    }
+
+    /// Waits until the source is taken to be ready, without trying anything.
+    #[track_caller]
+    pub(crate) fn poll_ready(
+        &self,
+        wait: &mut Wait,
+        cx: &mut Context<'_>,
+        direction: Direction,
+    ) -> Poll<io::Result<()>> {
+        self.poll_io(wait, cx, direction, |_| Ok(()), |()| false)
+    }
+
+    /// Tries `op`, a system call and nothing else, once and without waiting. "Would block" is remembered.
+    #[track_caller]
+    pub(crate) fn try_io<T>(
+        &self,
+        direction: Direction,
+        op: impl FnOnce(&S) -> io::Result<T>,
+    ) -> io::Result<T> {
+        Core::at_home(self.key, self.kind, |core| {
+            let result = op(&self.io);
+            if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+                && let Some(watched) = core.reactor.sources.get_mut(self.key.slot)
+            {
+                watched.ready.disprove(direction);
+            }
+            result
+        })
+    }
+}
+
+/// Why an operation has no result.
+/// What a socket of ours is registered for, once.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const ALL: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const ALL: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
+enum Unready {
+    /// The task's number was left.
+    Waiting,
+    /// So it was, and it is to be reported.
+    Told,
+    /// A waker is to be left among others, or is foreign.
+    Other(u64),
+    OutOfBudget,
+    /// It waits already, among others, and must give that place up first.
+    Crowded,
+}
+
+impl<S: Source> Drop for Registered<S> {
+    /// Deregistered here, closed when the fields are dropped.
+    fn drop(&mut self) {
+        let shared = Core::if_at_home(self.key, |core| Arc::clone(&core.shared));
+        // With a loop that is gone there is nobody to be reported to.
+        let shared = shared.or_else(|| remote::find(self.key.home));
+        let mut deregister = |shared: Arc<Shared>| shared.registry.deregister(&mut self.io);
+        let result = shared.and_then(|shared| contain("deregistering a source", || deregister(shared)));
+        if let Some(Err(error)) = result {
+            let (kind, number) = (self.kind, self.key.slot.generation);
+            observe::say(
+                Level::Debug,
+                observe::SOURCE,
+                format_args!("{kind} {number}: deregistering failed: {error}"),
+            );
+        }
+        release(self.key, Release::Source(self.key.slot));
+    }
+}
+
+impl<S: Source + fmt::Debug> fmt::Debug for Registered<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.io.fmt(f)
+    }
+}
+
+/// One operation's place among the waiters of a source. Dropping it gives the place up, on any thread.
+#[derive(Debug)]
+pub(crate) struct Wait {
+    taken: Option<Ticket>,
+    /// Where the operation was called. Without a place it takes no ticket.
+    place: Option<&'static Location<'static>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ticket {
+    number: u64,
+    source: Key,
+    direction: Direction,
+}
+
+impl Wait {
+    /// For an operation of a future, called at `place`.
+    #[inline]
+    pub(crate) fn at(place: &'static Location<'static>) -> Self {
+        Wait { taken: None, place: Some(place) }
+    }
+
+    /// For the `poll_` methods of traits, which keep nothing between calls.
+    #[inline]
+    pub(crate) fn unticketed() -> Self {
+        Wait { taken: None, place: None }
+    }
+
+    #[inline]
+    fn take_ticket(&mut self, source: Key, direction: Direction, last: &mut u64) -> u64 {
+        if self.place.is_none() {
+            return NO_TICKET;
+        }
+        *last += 1;
+        self.taken = Some(Ticket { number: *last, source, direction });
+        *last
+    }
+
+    #[cold]
+    fn give_up(&mut self) {
+        if let Some(Ticket { number, source, direction }) = self.taken.take() {
+            release(source, Release::Waiter(source.slot, direction, number));
+        }
+    }
+}
+
+impl Drop for Wait {
+    #[inline]
+    fn drop(&mut self) {
+        if self.taken.is_some() {
+            self.give_up();
+        }
+    }
+}

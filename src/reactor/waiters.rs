@@ -1,0 +1,86 @@
+//! Who waits for a source: the wakers that futures leave in its slot. Only the reactor and its
+//! [`Registered`](super::Registered) sources use it, and always inside a borrow: so it hands foreign wakers out, and
+//! never wakes, clones or drops one.
+
+use crate::task::Tasks;
+use crate::task::waker::{TaskNumber, Wake};
+
+/// Who waits for one direction of one source. All of them are woken by one event.
+#[derive(Default)]
+pub(super) struct Waiters {
+    /// Nearly always there is one task of this loop, or nobody: no allocation then, and nothing foreign.
+    pub(super) task: Option<(u64, TaskNumber)>,
+    /// Whoever else.
+    pub(super) others: Vec<(u64, Wake)>,
+}
+
+/// Tickets are never repeated in a loop, so that a dropped future finds its own place and no other. This one
+/// is of a `poll_read` and its kin, which have no future of their own to come back for it: such a waiter
+/// stays until the next event, one for each waker.
+pub(super) const NO_TICKET: u64 = 0;
+
+/// How many waiters without a ticket there may be on one side of a source. One more wakes the oldest, which
+/// polls again if it is still there: most often it was abandoned.
+const MOST_UNTICKETED: usize = 64;
+
+impl Waiters {
+    pub(super) fn is_empty(&self) -> bool {
+        self.task.is_none() && self.others.is_empty()
+    }
+
+    /// A task waits. `false`: it must be left among the others.
+    #[inline]
+    pub(super) fn leave_task(&mut self, ticket: u64, number: TaskNumber, home: u64) -> bool {
+        if self.task.is_none() && number.is_of(home) {
+            self.task = Some((ticket, number));
+            return true;
+        }
+        self.task == Some((NO_TICKET, number)) && ticket == NO_TICKET
+    }
+
+    /// Whoever must be dropped, or woken to make room, outside the borrow.
+    pub(super) fn leave_other(&mut self, ticket: u64, wake: Wake) -> (Option<Wake>, Option<Wake>) {
+        let mut displaced = None;
+        if ticket == NO_TICKET {
+            if self.others.iter().any(|(others, other)| *others == NO_TICKET && other.same(&wake)) {
+                return (Some(wake), None);
+            }
+            let mut unticketed = self.others.iter().enumerate().filter(|(_, other)| other.0 == NO_TICKET);
+            if let (Some((oldest, _)), MOST_UNTICKETED..) = (unticketed.next(), unticketed.count() + 1) {
+                displaced = Some(self.others.remove(oldest).1);
+            }
+        }
+        self.others.push((ticket, wake));
+        (None, displaced)
+    }
+
+    /// `false`: it may be among the others, and is not a task's.
+    #[inline]
+    pub(super) fn forget_task(&mut self, ticket: u64) -> bool {
+        if self.task.is_some_and(|(tasks, _)| tasks == ticket) {
+            self.task = None;
+            return true;
+        }
+        self.others.is_empty()
+    }
+
+    pub(super) fn forget_other(&mut self, ticket: u64) -> Option<Wake> {
+        let at = self.others.iter().position(|(others, _)| *others == ticket)?;
+        Some(self.others.swap_remove(at).1)
+    }
+
+    /// Wakes the task. `false`: there are others besides.
+    #[inline]
+    pub(super) fn wake_task(&mut self, tasks: &mut Tasks) -> bool {
+        if let Some((_, number)) = self.task.take() {
+            tasks.wake(number.packed());
+        }
+        self.others.is_empty()
+    }
+
+    pub(super) fn take_all(&mut self, all: &mut Vec<Wake>) {
+        all.extend(self.task.take().map(|(_, number)| Wake::Task(number)));
+        all.extend(self.others.drain(..).map(|(_, wake)| wake));
+        self.others.shrink_to(16);
+    }
+}
