@@ -205,13 +205,13 @@ impl Driver {
             wait = self.wait_for(max_wait, in_block_on);
         }
         self.events.clear();
-        let mut idle = true;
+        let (mut idle, mut interrupted) = (true, false);
         if let Some(timeout) = wait.timeout() {
             self.polls_since_wait = 0;
             Core::with(|core| core.overspent = false);
             match self.poll.poll(&mut self.events, timeout) {
                 // A signal handler ran: a turn without events, and the wait is computed anew.
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => idle = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => interrupted = true,
                 result => result?,
             }
         }
@@ -220,6 +220,8 @@ impl Driver {
         if !self.events.is_empty() {
             observe::report(|| Step::Events { count: self.events.iter().count() });
             (turn.events, turn.full) = reactor::dispatch(&self.events);
+            // Also by the inbox's own event, whose mail may have been taken before.
+            idle = false;
         }
         self.full = turn.full;
 
@@ -227,12 +229,8 @@ impl Driver {
         idle &= !take_mail();
 
         // 4. Fire the timers that are due.
-        if let WaitFor::Grace { given, whole } = wait {
-            self.graced = if idle && turn.events == 0 { self.graced + given } else { Duration::ZERO };
-            if idle && turn.events == 0 && self.graced >= whole {
-                self.graced = Duration::ZERO;
-                jump(max_wait);
-            }
+        if !interrupted {
+            self.give_grace(wait, idle, max_wait);
         }
         turn.timers = time::fire();
 
@@ -240,6 +238,16 @@ impl Driver {
         turn.polls = task::run_batch(main);
         self.polls_since_wait = self.polls_since_wait.saturating_add(turn.polls as u32);
         Ok(turn)
+    }
+
+    /// After an idle turn: once the kernel has had its whole grace, the virtual clock jumps.
+    fn give_grace(&mut self, wait: WaitFor, idle: bool, max_wait: Option<Duration>) {
+        let had = std::mem::take(&mut self.graced);
+        match wait {
+            WaitFor::Grace { given, whole } if idle && had + given >= whole => jump(max_wait),
+            WaitFor::Grace { given, .. } if idle => self.graced = had + given,
+            _ => {}
+        }
     }
 
     /// How long this turn may wait, and why.
@@ -406,12 +414,15 @@ impl Drop for EventLoop {
         // Also inside another loop, for instance when one of its tasks owns this loop.
         let _entered = Core::enter(&mut self.core);
         Core::with(|core| core.closing = true);
+        Core::with(Core::lift_budget);
         task::drop_all();
-        for message in remote::close(&self.shared).messages {
+        for message in self.shared.close().messages {
             discard(message);
         }
         reactor::drop_all();
         time::drop_all();
+        // Last, so that no new loop gets our narrow id while a drop may still wake one of its tasks from here.
+        remote::forget(&self.shared);
     }
 }
 

@@ -216,7 +216,7 @@ pub(crate) fn drop_all() {
     }
 }
 
-/// A slot lives as long as its handle, but for the time in which the loop is dropped: then what is used or
+/// A slot lives as long as its handle, but for the time in which the loop is dropped: then what is awaited or
 /// opened in the drop of something else gets this.
 fn is_closing() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "the event loop is being dropped")

@@ -74,6 +74,11 @@ impl Shared {
         }
     }
 
+    /// Takes no more messages, and gives the last ones back to be dropped.
+    pub(crate) fn close(&self) -> inbox::Mail {
+        self.inbox.close()
+    }
+
     fn is_closed(&self) -> bool {
         find(self.id).is_none()
     }
@@ -129,10 +134,9 @@ pub(crate) fn open(waker: mio::Waker, registry: mio::Registry) -> io::Result<Arc
     Ok(shared)
 }
 
-/// Takes a dying loop out of the table, and gives its last messages back to be dropped.
-pub(crate) fn close(shared: &Shared) -> inbox::Mail {
+/// Takes a dead loop out of the table. Its narrow id may be a new loop's from here on.
+pub(crate) fn forget(shared: &Shared) {
     drop(table().loops.remove(narrow(shared.id) as usize));
-    shared.inbox.close()
 }
 
 /// The loop of a handle, if it is still alive.

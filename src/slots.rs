@@ -92,7 +92,7 @@ pub(crate) struct Slots<T> {
     slab: Slab<(u32, T)>,
     /// The generation of the next insertion.
     next: u32,
-    /// Where the next [`pop`](Self::pop) looks first.
+    /// Where [`any`](Self::any) looks first.
     popped: usize,
 }
 
@@ -165,17 +165,23 @@ impl<T> Slots<T> {
         Slot { index, generation: self.slab[index as usize].0 }
     }
 
-    /// Takes any one occupant out: how a dying loop empties itself. It goes round, so that emptying takes
-    /// linear time though others may be inserted meanwhile.
-    pub(crate) fn pop(&mut self) -> Option<T> {
+    /// Any one occupant: how a dying loop empties itself. It goes round, so that emptying takes linear time,
+    /// unless new ones are inserted again and again.
+    pub(crate) fn any(&mut self) -> Option<Slot> {
         while !self.slab.is_empty() {
             let index = self.popped % self.slab.capacity();
-            self.popped = index + 1;
-            if let Some((_, value)) = self.slab.try_remove(index) {
-                return Some(value);
+            if let Some((generation, _)) = self.slab.get(index) {
+                return Some(Slot { index: index as u32, generation: *generation });
             }
+            self.popped = index + 1;
         }
         None
+    }
+
+    /// Takes any one occupant out.
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        let slot = self.any()?;
+        self.remove(slot)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {

@@ -249,9 +249,10 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{
         ConnectionAborted, ConnectionReset, HostUnreachable, NetworkDown, NetworkUnreachable,
     };
-    // EPROTO, ENOPROTOOPT, EHOSTDOWN, ENONET, which have no kind; and EPERM, of a firewall.
+    // EPROTO, ENOPROTOOPT, EHOSTDOWN, ENONET, which have no kind. (Not EPERM: of a firewall it is of the
+    // connection, of a sandbox it is for ever.)
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    if let Some(71 | 92 | 112 | 64 | 1) = error.raw_os_error() {
+    if let Some(71 | 92 | 112 | 64) = error.raw_os_error() {
         return true;
     }
     matches!(
@@ -351,8 +352,11 @@ impl Stream for Incoming<'_> {
             match Pin::new(&mut self.accept).poll(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok((stream, _))) => return Poll::Ready(Some(Ok(stream))),
-                // Logged; the next poll holds back.
-                Poll::Ready(Err(_)) if self.accept.listener.held_until.load(Ordering::Relaxed) != 0 => {}
+                // Logged; the next poll holds back. (If accept had gone well, and only the kernel could
+                // not watch the connection, there is nothing to hold back for.)
+                Poll::Ready(Err(error))
+                    if is_out_of_files(&error)
+                        && self.accept.listener.held_until.load(Ordering::Relaxed) != 0 => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
             }
         }
@@ -367,16 +371,16 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn the_errors_of_accept_are_told_apart() {
         let is = |code, check: fn(&io::Error) -> bool| check(&io::Error::from_raw_os_error(code));
-        // ECONNABORTED, EPROTO, ENOPROTOOPT, EHOSTDOWN, ENONET, ENETDOWN, ENETUNREACH, EHOSTUNREACH, EPERM.
-        for code in [103, 71, 92, 112, 64, 100, 101, 113, 1] {
+        // ECONNABORTED, EPROTO, ENOPROTOOPT, EHOSTDOWN, ENONET, ENETDOWN, ENETUNREACH, EHOSTUNREACH.
+        for code in [103, 71, 92, 112, 64, 100, 101, 113] {
             assert!(is(code, is_of_the_connection) && !is(code, is_out_of_files), "{code}");
         }
         // EMFILE, ENFILE, ENOBUFS, ENOMEM.
         for code in [24, 23, 105, 12] {
             assert!(is(code, is_out_of_files) && !is(code, is_of_the_connection), "{code}");
         }
-        // EINVAL, EBADF: of the listener.
-        for code in [22, 9] {
+        // EINVAL, EBADF, EPERM: of the listener.
+        for code in [22, 9, 1] {
             assert!(!is(code, is_out_of_files) && !is(code, is_of_the_connection), "{code}");
         }
     }

@@ -118,17 +118,12 @@ impl Ready {
     }
 
     /// A short read or write emptied or filled the kernel's buffer, so the next would block: epoll(7)
-    /// says so for stream-oriented files, and kqueue's edges are alike. But the end and errors are
-    /// reported once only: where the kernel has reported one on this side, it is still to be read. And a
-    /// read also ends short before urgent data.
+    /// says so for stream-oriented files. But the end and errors are reported once only: where the kernel has
+    /// reported one on this side, it is still to be read. And a read also ends short before urgent data:
+    /// of that kqueue tells nothing, so there it is not relied on.
     #[inline]
     pub(super) fn exhaust(&mut self, direction: Direction) {
-        if !cfg!(any(
-            target_os = "linux",
-            target_os = "android",
-            target_vendor = "apple",
-            target_os = "freebsd"
-        )) {
+        if !cfg!(any(target_os = "linux", target_os = "android")) {
             return;
         }
         let last_word = match direction {
@@ -149,6 +144,7 @@ impl fmt::Display for Ready {
             (Ready::READ_CLOSED, "read-closed"),
             (Ready::WRITE_CLOSED, "write-closed"),
             (Ready::ERROR, "in error"),
+            (Ready::URGENT, "urgent"),
         ];
         let mut first = true;
         for (_, name) in names.iter().filter(|(bit, _)| self.has(*bit)) {

@@ -199,13 +199,13 @@ impl<S: Source> Registered<S> {
     }
 }
 
-/// Why an operation has no result.
 /// What a socket of ours is registered for, once.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const ALL: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const ALL: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
+/// Why an operation has no result.
 enum Unready {
     /// The task's number was left.
     Waiting,

@@ -19,9 +19,10 @@ pub(super) struct Waiters {
 /// stays until the next event, one for each waker.
 pub(super) const NO_TICKET: u64 = 0;
 
-/// How many waiters without a ticket there may be on one side of a source. One more wakes the oldest, which
-/// polls again if it is still there: most often it was abandoned.
-const MOST_UNTICKETED: usize = 64;
+/// How many waiters without a ticket there may be on one side of a source. One more wakes another of them, which
+/// polls again if it is still there: most often it was abandoned. (More real ones than this would wake each
+/// other without end.)
+const MOST_UNTICKETED: usize = 1024;
 
 impl Waiters {
     pub(super) fn is_empty(&self) -> bool {

@@ -380,6 +380,8 @@ pub(crate) fn run_batch(mut main: Option<&mut Main<'_>>) -> usize {
         fail(slot, &mut body, |origin| JoinError::panicked(origin, payload));
         finish(slot, body);
     }
+    // What is called now, until the next poll of a task, cannot yield.
+    Core::with(Core::lift_budget);
     polls
 }
 

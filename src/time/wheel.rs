@@ -110,7 +110,8 @@ impl<T> Wheel<T> {
 
     /// Takes any one timer out: how a dying loop empties itself.
     pub(crate) fn pop(&mut self) -> Option<T> {
-        self.timers.pop().map(|timer| timer.value)
+        let slot = self.timers.any()?;
+        self.cancel(slot)
     }
 
     pub(crate) fn has_armed(&self) -> bool {
