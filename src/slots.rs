@@ -105,13 +105,13 @@ impl<T> Slots<T> {
     /// slab may be borrowed, and the value a user's.)
     #[inline]
     pub(crate) fn insert(&mut self, layout: Layout, value: T) -> Result<Slot, T> {
-        let entry = self.slab.vacant_entry();
-        if entry.key() >= layout.indexes() as usize {
+        let index = self.slab.vacant_key();
+        if index >= layout.indexes() as usize {
             return Err(value);
         }
-        let slot = Slot { index: entry.key() as u32, generation: self.next };
+        let slot = Slot { index: index as u32, generation: self.next };
         self.next = self.next.wrapping_add(1);
-        entry.insert((slot.generation, value));
+        self.slab.insert((slot.generation, value));
         Ok(slot)
     }
 
