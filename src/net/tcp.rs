@@ -292,14 +292,7 @@ impl TcpStream {
 
 impl AsyncRead for &TcpStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let asked = buf.len();
-        self.registered.poll_io(
-            &mut Wait::unticketed(),
-            cx,
-            Direction::Read,
-            |io| recv(io, buf),
-            |n| is_short(*n, asked),
-        )
+        ByteStream::poll_read(*self, &mut Wait::unticketed(), cx, buf)
     }
 
     fn poll_read_vectored(

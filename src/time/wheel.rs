@@ -254,9 +254,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     /// A wheel beside a map from (deadline, order of arming) to the timer: the model.
-    #[derive(Default)]
     struct Pair {
-        wheel: Option<Wheel<()>>,
+        wheel: Wheel<()>,
         model: BTreeMap<(u64, u64), Slot>,
         keys: Vec<(Slot, u64, u64)>,
         now: u64,
@@ -265,15 +264,11 @@ mod tests {
 
     impl Pair {
         fn new() -> Self {
-            Pair { wheel: Some(Wheel::new()), ..Pair::default() }
-        }
-
-        fn wheel(&mut self) -> &mut Wheel<()> {
-            self.wheel.as_mut().unwrap()
+            Pair { wheel: Wheel::new(), model: BTreeMap::new(), keys: Vec::new(), now: 0, armed: 0 }
         }
 
         fn arm(&mut self, deadline: u64) {
-            let slot = self.wheel().arm(deadline, ()).unwrap();
+            let slot = self.wheel.arm(deadline, ()).unwrap();
             self.armed += 1;
             self.model.insert((deadline, self.armed), slot);
             self.keys.push((slot, deadline, self.armed));
@@ -285,7 +280,7 @@ mod tests {
             }
             let pick = pick % self.keys.len();
             let (slot, old, order) = self.keys[pick];
-            self.wheel().rearm(slot, deadline);
+            self.wheel.rearm(slot, deadline);
             self.armed += 1;
             self.model.remove(&(old, order));
             self.model.insert((deadline, self.armed), slot);
@@ -298,8 +293,8 @@ mod tests {
             }
             let pick = pick % self.keys.len();
             let (slot, deadline, order) = self.keys.swap_remove(pick);
-            assert!(self.wheel().cancel(slot).is_some());
-            assert!(self.wheel().cancel(slot).is_none());
+            assert!(self.wheel.cancel(slot).is_some());
+            assert!(self.wheel.cancel(slot).is_none());
             self.model.remove(&(deadline, order));
         }
 
@@ -307,7 +302,7 @@ mod tests {
             self.now = self.now.saturating_add(by);
             let now = self.now;
             let mut due = Vec::new();
-            self.wheel().advance(now, &mut due);
+            self.wheel.advance(now, &mut due);
             let later = match now.checked_add(1) {
                 Some(after) => self.model.split_off(&(after, 0)),
                 None => BTreeMap::new(),
@@ -318,17 +313,17 @@ mod tests {
                 .collect();
             assert_eq!(due, expected);
             for (_, slot) in &due {
-                assert!(matches!(self.wheel().get(*slot), Some(((), true))));
+                assert!(matches!(self.wheel.get(*slot), Some(((), true))));
                 // A fired timer keeps its slot until its owner gives it back, and so do its keys.
             }
         }
 
         fn check_earliest(&mut self) {
             let expected = self.model.keys().next().map(|(deadline, _)| *deadline);
-            let at_best = self.wheel().earliest_at_best();
+            let at_best = self.wheel.earliest_at_best();
             assert_eq!(at_best.is_some(), expected.is_some());
             assert!(at_best <= expected, "{at_best:?} is later than {expected:?}");
-            assert_eq!(self.wheel().earliest(), expected);
+            assert_eq!(self.wheel.earliest(), expected);
         }
     }
 
@@ -375,7 +370,7 @@ mod tests {
             }
             pair.check_earliest();
             pair.advance(u64::MAX);
-            prop_assert!(!pair.wheel().has_armed());
+            prop_assert!(!pair.wheel.has_armed());
         }
     }
 
