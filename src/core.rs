@@ -125,6 +125,11 @@ impl Core {
         }
     }
 
+    /// Whether the loop that `key` belongs to is the one that runs here.
+    pub(crate) fn is_home_of(key: Key) -> bool {
+        Core::if_at_home(key, |_| ()).is_some()
+    }
+
     /// Lets the loop run on this thread until the guard is dropped, which puts the core back.
     pub(crate) fn enter(home: &mut Option<Box<Core>>) -> Entered<'_> {
         let before = RUNNING.replace(ManuallyDrop::new(home.take()));
@@ -146,11 +151,20 @@ impl Core {
         self.budget = u32::MAX;
     }
 
-    /// For operations that do not try a system call. `false`: the task must yield.
+    /// Asked before an operation. `false`: the task has had its share, and must yield.
+    #[inline]
+    pub(crate) fn may_go_on(&mut self) -> bool {
+        if self.budget > 0 {
+            return true; // No store on this path: every operation comes by.
+        }
+        self.overspent = true;
+        false
+    }
+
+    /// As [`may_go_on`](Self::may_go_on), for an operation that always completes at once.
     pub(crate) fn spend(&mut self) -> bool {
-        let may_go_on = self.budget > 0;
-        self.overspent |= !may_go_on;
-        self.budget = self.budget.saturating_sub(1);
+        let may_go_on = self.may_go_on();
+        self.budget -= u32::from(may_go_on);
         may_go_on
     }
 }
@@ -192,7 +206,7 @@ impl Drop for Entered<'_> {
 
 /// A handle that is dropped gives its slot back: here, if its loop runs on this thread, else by message.
 pub(crate) fn release(key: Key, what: Release) {
-    if Core::if_at_home(key, |_| ()).is_some() {
+    if Core::is_home_of(key) {
         release_here(what);
     } else {
         remote::release(key.home, what);

@@ -192,27 +192,24 @@ pub(crate) fn remove(slot: Slot) {
     let watched = Core::with(|core| core.reactor.sources.remove(slot));
     let Some(watched) = watched.flatten() else { return };
     let kind = watched.kind;
-    if let Some(closure) = watched.closure {
-        callback::remove(closure);
-    }
-    discard_waiters(watched.readers);
-    discard_waiters(watched.writers);
+    discard_all(watched);
     observe::report(|| Step::Deregister { source: slot, kind });
-}
-
-/// One by one: two drops that panic, in one, would end the process.
-fn discard_waiters(waiters: Waiters) {
-    waiters.others.into_iter().for_each(discard);
 }
 
 /// Drops all sources of a loop that is being dropped.
 pub(crate) fn drop_all() {
     while let Some(watched) = Core::with(|core| core.reactor.sources.pop()).flatten() {
-        if let Some(closure) = watched.closure {
-            callback::remove(closure);
-        }
-        discard_waiters(watched.readers);
-        discard_waiters(watched.writers);
+        discard_all(watched);
+    }
+}
+
+/// One by one: two drops that panic, in one, would end the process.
+fn discard_all(watched: Watched) {
+    if let Some(closure) = watched.closure {
+        callback::remove(closure);
+    }
+    for waiters in [watched.readers, watched.writers] {
+        waiters.others.into_iter().for_each(discard);
     }
 }
 

@@ -272,13 +272,10 @@ impl<T> Packet<T> {
 }
 
 impl<T> Drop for Packet<T> {
-    /// Nobody has taken the result; but if it was a panic, somebody must hear of it.
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Err(error)) = &state.result
-            && error.is_panic()
-        {
-            observe::say(Level::Error, observe::TASK, format_args!("{error} (and nobody awaits the task)"));
+        if let Some(Err(error)) = &state.result {
+            error.log_unseen_panic();
         }
     }
 }

@@ -678,12 +678,6 @@ fn remote_spawn_makes_the_future_at_home_and_brings_the_result_back() {
     });
 }
 
-/// Ready at the second poll.
-async fn pending_until_woken() {
-    let mut polled = false;
-    poll_fn(|_| if std::mem::replace(&mut polled, true) { Poll::Ready(()) } else { Poll::Pending }).await;
-}
-
 #[test]
 fn mistakes_are_named_with_the_way_out() {
     bounded(|| {

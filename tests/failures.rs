@@ -764,12 +764,7 @@ fn a_remote_abort_is_not_lost_while_the_future_is_being_made() {
         let running = thread::spawn(move || {
             block_on(async {
                 give.send((headwaiter::Handle::current(), own_waker().await)).unwrap();
-                let mut polls = 0;
-                poll_fn(|_| {
-                    polls += 1;
-                    if polls == 2 { Poll::Ready(()) } else { Poll::Pending }
-                })
-                .await;
+                pending_until_woken().await;
             });
         });
         let (handle, end) = taken.recv().unwrap();

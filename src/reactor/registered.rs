@@ -79,8 +79,7 @@ impl<S: Source> Registered<S> {
     ) -> Result<io::Result<T>, Unready> {
         let io = &self.io;
         Core::at_home(self.key, self.kind, |core| {
-            if core.budget == 0 {
-                core.overspent = true;
+            if !core.may_go_on() {
                 return Err(Unready::OutOfBudget);
             }
             let Some(watched) = core.reactor.sources.get_mut(self.key.slot) else {

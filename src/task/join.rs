@@ -56,7 +56,7 @@ impl<T> JoinHandle<T> {
     /// Aborting a task that has finished does nothing: its output stays.
     pub fn abort(&self) {
         let Some(key) = self.key else { return };
-        if Core::if_at_home(key, |_| ()).is_some() {
+        if Core::is_home_of(key) {
             abort(key.slot);
         } else if let Some(shared) = remote::find(key.home) {
             shared.send(Message::Abort(key.slot));
@@ -112,9 +112,8 @@ fn poll_finished(key: Key, cx: &Context<'_>) -> Poll<Option<Body>> {
     let mut joiner = Some(Wake::of(cx.waker()));
     let mut out_of_budget = false;
     let finished = Core::at_home(key, "a `JoinHandle`", |core| {
-        if core.budget == 0 {
-            core.overspent = true;
-            out_of_budget = true;
+        out_of_budget = !core.may_go_on();
+        if out_of_budget {
             return Poll::Pending;
         }
         match core.tasks.slots.get_mut(key.slot) {
@@ -177,13 +176,7 @@ where
                 (Ok(Err(error)), Some(origin)) => {
                     observe::say(Level::Error, observe::TASK, format_args!("{origin} failed: {error}"));
                 }
-                (Err(error), _) if error.is_panic() => {
-                    observe::say(
-                        Level::Error,
-                        observe::TASK,
-                        format_args!("{error} (and nobody awaits the task)"),
-                    );
-                }
+                (Err(error), _) => error.log_unseen_panic(),
                 _ => {}
             }
         };
@@ -241,6 +234,13 @@ impl JoinError {
         let message = panic_message(&*payload).to_owned();
         let kind = Kind::Panic { message, payload: Mutex::new(payload) };
         JoinError { why: Box::new((origin, kind)) }
+    }
+
+    /// Nobody has taken this error; but if it is a panic, somebody must hear of it.
+    pub(crate) fn log_unseen_panic(&self) {
+        if self.is_panic() {
+            observe::say(Level::Error, observe::TASK, format_args!("{self} (and nobody awaits the task)"));
+        }
     }
 
     /// The task was aborted, or its loop was dropped.

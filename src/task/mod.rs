@@ -23,7 +23,6 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use log::Level;
 use pin_project_lite::pin_project;
 
 pub(crate) use self::join::Origin;
@@ -469,10 +468,10 @@ fn finish(slot: Slot, body: Body) {
     }
 }
 
-/// Nobody wants the output of a task; but if it was a panic, somebody must hear of it.
+/// Nobody wants the output of a task.
 fn discard_output(body: Body) {
-    if let Some(error) = body.error().filter(|error| error.is_panic()) {
-        observe::say(Level::Error, observe::TASK, format_args!("{error} (and nobody awaits the task)"));
+    if let Some(error) = body.error() {
+        error.log_unseen_panic();
     }
     discard(body);
 }

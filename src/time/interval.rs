@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::{Sleep, now};
+use super::{FAR, Sleep, now};
 
 /// Ticks every `period`, for the first time at once.
 ///
@@ -102,7 +102,7 @@ impl Interval {
             }
         };
         // Beyond what an `Instant` can hold, the next tick is as far as it can be told.
-        self.sleep.reset(next.unwrap_or_else(|| due + Duration::from_secs(30 * 365 * 24 * 3600)));
+        self.sleep.reset(next.unwrap_or_else(|| due + FAR));
         Poll::Ready(due)
     }
 

@@ -134,9 +134,11 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
     Sleep::new(deadline, Location::caller())
 }
 
+/// As far as a deadline is put that an [`Instant`] cannot hold: 30 years.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
 #[track_caller]
 fn deadline_after(duration: Duration) -> Instant {
-    const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
     let now = Core::expect("a timer", |core| core.clock.now());
     now.checked_add(duration).unwrap_or_else(|| now + FAR)
 }

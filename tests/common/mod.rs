@@ -85,6 +85,15 @@ pub async fn own_waker() -> Waker {
     std::future::poll_fn(|cx| Poll::Ready(cx.waker().clone())).await
 }
 
+/// Ready at the second poll.
+pub async fn pending_until_woken() {
+    let mut polled = false;
+    std::future::poll_fn(
+        |_| if std::mem::replace(&mut polled, true) { Poll::Ready(()) } else { Poll::Pending },
+    )
+    .await;
+}
+
 /// Runs its closure when it is dropped.
 pub struct OnDrop<F: FnMut()>(pub F);
 
