@@ -6,21 +6,104 @@
 
 use std::fmt;
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::reactor::{Direction, Wait};
 
-/// A stream, as the futures see it. Its methods are compiled once, with the stream, not with each user of
-/// the futures.
-pub(crate) trait ByteStream {
+/// What can be read, as the futures see it. Its methods are compiled once, with the stream, not with each
+/// user of the futures.
+pub(crate) trait ByteRead {
     fn poll_read(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
+    fn poll_read_vectored(
+        &self,
+        wait: &mut Wait,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>>;
+}
+
+/// What can be written.
+pub(crate) trait ByteWrite {
     fn poll_write(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>>;
+    fn poll_write_vectored(
+        &self,
+        wait: &mut Wait,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>>;
+    /// Ends the stream for its reader, as far as this can be done without dropping it.
+    fn close(&self) -> io::Result<()>;
+}
+
+/// What can be waited for without reading or writing.
+pub(crate) trait PollReady {
     fn poll_ready(&self, wait: &mut Wait, cx: &mut Context<'_>, direction: Direction)
     -> Poll<io::Result<()>>;
 }
+
+/// The reading trait of futures-io, for a [`ByteRead`] and for a reference to it.
+macro_rules! async_read {
+    ($stream:ty) => {
+        $crate::io::async_read!($stream, for $stream);
+        $crate::io::async_read!($stream, for &$stream);
+    };
+    ($stream:ty, for $receiver:ty) => {
+        impl ::futures_io::AsyncRead for $receiver {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &mut [u8],
+            ) -> Poll<io::Result<usize>> {
+                <$stream as $crate::io::ByteRead>::poll_read(&self, &mut Wait::unticketed(), cx, buf)
+            }
+
+            fn poll_read_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &mut [::std::io::IoSliceMut<'_>],
+            ) -> Poll<io::Result<usize>> {
+                <$stream as $crate::io::ByteRead>::poll_read_vectored(&self, &mut Wait::unticketed(), cx, bufs)
+            }
+        }
+    };
+}
+pub(crate) use async_read;
+
+/// The writing trait of futures-io, for a [`ByteWrite`] and for a reference to it. Nothing is buffered on this
+/// side of the kernel, so a flush has nothing to do.
+macro_rules! async_write {
+    ($stream:ty) => {
+        $crate::io::async_write!($stream, for $stream);
+        $crate::io::async_write!($stream, for &$stream);
+    };
+    ($stream:ty, for $receiver:ty) => {
+        impl ::futures_io::AsyncWrite for $receiver {
+            fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+                <$stream as $crate::io::ByteWrite>::poll_write(&self, &mut Wait::unticketed(), cx, buf)
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &[::std::io::IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                <$stream as $crate::io::ByteWrite>::poll_write_vectored(&self, &mut Wait::unticketed(), cx, bufs)
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(Ok(()))
+            }
+
+            fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(<$stream as $crate::io::ByteWrite>::close(&self))
+            }
+        }
+    };
+}
+pub(crate) use async_write;
 
 /// A short read or write of a stream means that the next would block. One of zero bytes says nothing: it
 /// is the end, or the buffer was empty.
@@ -104,7 +187,7 @@ impl<'a, S> Readiness<'a, S> {
     }
 }
 
-impl<S: ByteStream> Future for Read<'_, S> {
+impl<S: ByteRead> Future for Read<'_, S> {
     type Output = io::Result<usize>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -113,7 +196,7 @@ impl<S: ByteStream> Future for Read<'_, S> {
     }
 }
 
-impl<S: ByteStream> Future for ReadExact<'_, S> {
+impl<S: ByteRead> Future for ReadExact<'_, S> {
     type Output = io::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -136,7 +219,7 @@ impl<S: ByteStream> Future for ReadExact<'_, S> {
     }
 }
 
-impl<S: ByteStream> Future for Write<'_, S> {
+impl<S: ByteWrite> Future for Write<'_, S> {
     type Output = io::Result<usize>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -145,7 +228,7 @@ impl<S: ByteStream> Future for Write<'_, S> {
     }
 }
 
-impl<S: ByteStream> Future for WriteAll<'_, S> {
+impl<S: ByteWrite> Future for WriteAll<'_, S> {
     type Output = io::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -162,7 +245,7 @@ impl<S: ByteStream> Future for WriteAll<'_, S> {
     }
 }
 
-impl<S: ByteStream> Future for Readiness<'_, S> {
+impl<S: PollReady> Future for Readiness<'_, S> {
     type Output = io::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

@@ -11,12 +11,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::vec;
 
-use futures_io::{AsyncRead, AsyncWrite};
-
 use super::resolve::{Candidates, ToSocketAddrs, about, candidates, no_address};
 use super::socket::{own, recv, send, send_vectored};
 use super::split::{OwnedReadHalf, OwnedWriteHalf};
-use crate::io::{ByteStream, Read, ReadExact, Readiness, Write, WriteAll, is_short};
+use crate::io::{
+    ByteRead, ByteWrite, PollReady, Read, ReadExact, Readiness, Write, WriteAll, async_read, async_write,
+    is_short,
+};
 use crate::reactor::{Direction, Ready, Registered, Wait};
 
 pub(super) const KIND: &str = "TCP stream";
@@ -47,16 +48,51 @@ pub struct TcpStream {
     registered: Registered<mio::net::TcpStream>,
 }
 
-impl ByteStream for TcpStream {
+impl ByteRead for TcpStream {
     fn poll_read(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let asked = buf.len();
         self.registered.poll_io(wait, cx, Direction::Read, |io| recv(io, buf), |n| is_short(*n, asked))
     }
 
+    fn poll_read_vectored(
+        &self,
+        wait: &mut Wait,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let asked = bufs.iter().map(|buf| buf.len()).sum();
+        let op = |mut io: &mio::net::TcpStream| io.read_vectored(bufs);
+        self.registered.poll_io(wait, cx, Direction::Read, op, |n| is_short(*n, asked))
+    }
+}
+
+impl ByteWrite for TcpStream {
     fn poll_write(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.registered.poll_io(wait, cx, Direction::Write, |io| send(io, buf), |n| is_short(*n, buf.len()))
     }
 
+    fn poll_write_vectored(
+        &self,
+        wait: &mut Wait,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let asked = bufs.iter().map(|buf| buf.len()).sum();
+        let op = |io: &_| send_vectored(io, bufs);
+        self.registered.poll_io(wait, cx, Direction::Write, op, |n| is_short(*n, asked))
+    }
+
+    /// Shuts the write direction down.
+    fn close(&self) -> io::Result<()> {
+        match self.shutdown(Shutdown::Write) {
+            // The peer was faster: closed is what was asked for.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            result => result,
+        }
+    }
+}
+
+impl PollReady for TcpStream {
     fn poll_ready(
         &self,
         wait: &mut Wait,
@@ -66,6 +102,9 @@ impl ByteStream for TcpStream {
         self.registered.poll_ready(wait, cx, direction)
     }
 }
+
+async_read!(TcpStream);
+async_write!(TcpStream);
 
 impl TcpStream {
     #[track_caller]
@@ -287,98 +326,6 @@ impl TcpStream {
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
         let stream = Arc::new(self);
         (OwnedReadHalf::new(Arc::clone(&stream)), OwnedWriteHalf::new(stream))
-    }
-}
-
-impl AsyncRead for &TcpStream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        ByteStream::poll_read(*self, &mut Wait::unticketed(), cx, buf)
-    }
-
-    fn poll_read_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let asked = bufs.iter().map(|buf| buf.len()).sum();
-        self.registered.poll_io(
-            &mut Wait::unticketed(),
-            cx,
-            Direction::Read,
-            |mut io| io.read_vectored(bufs),
-            |n| is_short(*n, asked),
-        )
-    }
-}
-
-impl AsyncWrite for &TcpStream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        ByteStream::poll_write(*self, &mut Wait::unticketed(), cx, buf)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let asked = bufs.iter().map(|buf| buf.len()).sum();
-        self.registered.poll_io(
-            &mut Wait::unticketed(),
-            cx,
-            Direction::Write,
-            |io| send_vectored(io, bufs),
-            |n| is_short(*n, asked),
-        )
-    }
-
-    /// Nothing is buffered on this side of the kernel.
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    /// Shuts the write direction down.
-    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(match self.shutdown(Shutdown::Write) {
-            // The peer was faster: closed is what was asked for.
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
-            result => result,
-        })
-    }
-}
-
-impl AsyncRead for TcpStream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self).poll_read(cx, buf)
-    }
-
-    fn poll_read_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self).poll_read_vectored(cx, bufs)
-    }
-}
-
-impl AsyncWrite for TcpStream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self).poll_write_vectored(cx, bufs)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut &*self).poll_flush(cx)
-    }
-
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut &*self).poll_close(cx)
     }
 }
 
