@@ -22,6 +22,7 @@ use crate::remote::{self, Handle, Message, Shared};
 use crate::slots::Slot;
 use crate::task::{self, Main};
 use crate::time;
+use crate::time::alarm::Alarm;
 use crate::time::clock::{Clock, LoopClock, nanos};
 
 /// With tasks ready, the kernel is asked at the first turn boundary after so many polls of tasks.
@@ -55,6 +56,8 @@ struct Driver {
     events: Events,
     io_grace: Duration,
     turns: u64,
+    /// Makes short waits exact.
+    alarm: Alarm,
     /// Polls of tasks since the kernel was asked.
     polls_since_wait: u32,
     /// The kernel may have more events than it was asked for.
@@ -209,6 +212,13 @@ impl Driver {
         if let Some(timeout) = wait.timeout() {
             self.polls_since_wait = 0;
             Core::with(|core| core.overspent = false);
+            match wait {
+                WaitFor::Timer { left, deadline } => {
+                    self.alarm.set(self.poll.registry(), left, Some(deadline));
+                }
+                WaitFor::Caller(left) => self.alarm.set(self.poll.registry(), left, None),
+                _ => {}
+            }
             match self.poll.poll(&mut self.events, timeout) {
                 // A signal handler ran: a turn without events, and the wait is computed anew.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => interrupted = true,
@@ -273,7 +283,7 @@ impl Driver {
             let left = Duration::from_nanos(left);
             match max_wait {
                 Some(max) if max < left => WaitFor::Caller(max),
-                _ => WaitFor::Timer(left),
+                _ => WaitFor::Timer { left, deadline: earliest },
             }
         });
         wait.expect(A_LOOP_RUNS)
@@ -337,7 +347,7 @@ impl WaitFor {
             WaitFor::Skip { .. } => None,
             WaitFor::Tasks { .. } => Some(Some(Duration::ZERO)),
             WaitFor::Ever => Some(None),
-            WaitFor::Timer(left) | WaitFor::Caller(left) => Some(Some(left)),
+            WaitFor::Timer { left, .. } | WaitFor::Caller(left) => Some(Some(left)),
             WaitFor::Grace { given, .. } => Some(Some(given)),
         }
     }
@@ -501,6 +511,7 @@ impl Builder {
             events: Events::with_capacity(reactor::EVENTS),
             io_grace: self.io_grace,
             turns: 0,
+            alarm: Alarm::default(),
             polls_since_wait: 0,
             full: false,
             graced: Duration::ZERO,

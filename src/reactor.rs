@@ -33,6 +33,9 @@ use crate::task::waker::Wake;
 /// The token of the poller's waker: no source's token has all bits set.
 pub(crate) const INBOX: Token = Token(usize::MAX);
 
+/// The token of the [alarm](crate::time::alarm): no source's token has an index with all bits set.
+pub(crate) const ALARM: Token = Token(Layout::TOKEN.indexes() as usize);
+
 /// How many events a turn takes from the kernel at most. The rest comes in the next turn.
 pub(crate) const EVENTS: usize = 1024;
 
@@ -98,7 +101,7 @@ impl Reactor {
 /// callbacks. Returns how many events of sources there were, and whether the kernel filled the whole buffer.
 pub(crate) fn dispatch(events: &Events) -> (usize, bool) {
     let mut events = events.iter();
-    let (mut count, mut inbox) = (0, 0);
+    let (mut count, mut ours) = (0, 0);
     loop {
         // The usual case, in which nobody listens and nothing foreign is called, is done for all events
         // in a row.
@@ -109,10 +112,10 @@ pub(crate) fn dispatch(events: &Events) -> (usize, bool) {
             })
         });
         match unusual.flatten() {
-            // Its mail is taken in the turn's next phase.
-            Some(event) if event.token() == INBOX => inbox = 1,
+            // What they announce, mail and timers, is seen to in the turn's next phases.
+            Some(event) if [INBOX, ALARM].contains(&event.token()) => ours += 1,
             Some(event) => dispatch_to_any(event),
-            None => return (count - inbox, count == EVENTS),
+            None => return (count - ours, count == EVENTS),
         }
     }
 }

@@ -99,8 +99,8 @@ pub(crate) enum WaitFor {
     Skip { ready: usize },
     /// Tasks are ready: asked without waiting.
     Tasks { ready: usize },
-    /// The next timer is due in this time.
-    Timer(Duration),
+    /// The next timer is due in this time, at this time of the loop's clock in nanoseconds.
+    Timer { left: Duration, deadline: u64 },
     /// The caller of `turn` wants no longer wait.
     Caller(Duration),
     /// Nothing but a source or another thread can end the wait.

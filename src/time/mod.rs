@@ -3,6 +3,7 @@
 // One timing wheel and one clock a loop. Armed by futures when they are first polled, fired by the
 // fourth phase of a turn (`fire`). Nothing here knows of sockets.
 
+pub(crate) mod alarm;
 pub(crate) mod clock;
 mod interval;
 mod wheel;

@@ -1,10 +1,12 @@
 //! headwaiter beside tokio's current_thread runtime, both on their defaults, in one run: the two take turns
 //! on each workload, and the medians are compared, so that a busy machine slows both.
 //!
-//! - `compare` prints the table.
+//! - `compare` prints the tables.
 //! - `compare server headwaiter|tokio` is an echo server on a port of the kernel's choice that ends with its
 //!   last client; `compare client ADDRESS CONNECTIONS ROUNDS` talks to it. `instructions.sh` counts with
 //!   these what a message costs.
+
+mod late;
 
 use std::future::Future;
 use std::hint::black_box;
@@ -14,7 +16,10 @@ use std::time::{Duration, Instant};
 fn main() -> io::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => table(),
+        [] => {
+            table();
+            late::print();
+        }
         ["server", "headwaiter"] => return headwaiter::block_on(serve_headwaiter()),
         ["server", "tokio"] => return tokio_runtime().block_on(serve_tokio()),
         ["client", address, connections, rounds] => {
