@@ -14,6 +14,7 @@ use std::sync::Arc;
 use log::Level;
 
 use crate::observe;
+use crate::offload::Pool;
 use crate::reactor::{self, Reactor};
 use crate::remote::{self, Release, Shared};
 use crate::slots::{Key, Slot};
@@ -33,6 +34,10 @@ pub(crate) struct Core {
     pub(crate) timers: Timers,
     pub(crate) clock: LoopClock,
     pub(crate) shared: Arc<Shared>,
+    /// The threads for what cannot be waited for. They share it.
+    pub(crate) pool: Arc<Pool>,
+    /// Offloaded jobs whose end this loop has not heard of: a virtual clock stands still meanwhile.
+    pub(crate) jobs: usize,
     /// What is left of [`BUDGET`] to the user code that runs now.
     pub(crate) budget: u32,
     /// Some task has used its budget up since the kernel was asked: it is asked before the next batch, or
@@ -70,7 +75,7 @@ impl Drop for Taken {
 }
 
 impl Core {
-    pub(crate) fn new(clock: LoopClock, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(clock: LoopClock, shared: Arc<Shared>, pool: Pool) -> Self {
         Core {
             id: shared.id,
             tasks: Tasks::new(),
@@ -78,6 +83,8 @@ impl Core {
             timers: Timers::new(),
             clock,
             shared,
+            pool: Arc::new(pool),
+            jobs: 0,
             budget: BUDGET,
             overspent: false,
             closing: false,

@@ -17,6 +17,7 @@ use pin_project_lite::pin_project;
 
 use crate::core::{Core, Entered, contain, discard, release_here};
 use crate::observe::{self, Step, WaitFor};
+use crate::offload::{self, Pool};
 use crate::reactor::{self, INBOX};
 use crate::remote::{self, Handle, Message, Shared};
 use crate::slots::Slot;
@@ -275,6 +276,9 @@ impl Driver {
                 return max_wait.map_or(WaitFor::Ever, WaitFor::Caller);
             };
             if core.clock.is_virtual() {
+                if core.jobs > 0 {
+                    return max_wait.map_or(WaitFor::Jobs { under_way: core.jobs }, WaitFor::Caller);
+                }
                 let whole = if core.reactor.is_awaited() { self.io_grace } else { Duration::ZERO };
                 let given = whole.saturating_sub(self.graced);
                 return WaitFor::Grace { given: max_wait.map_or(given, |max| max.min(given)), whole };
@@ -303,8 +307,17 @@ fn take_mail() -> bool {
 }
 
 fn sort_mail() {
-    let Some(mail) = Core::with(|core| core.shared.take()) else { return };
-    observe::report(|| Step::Mail { wakes: mail.wakes.len(), messages: mail.messages.len() });
+    let mail = Core::with(|core| {
+        let mail = core.shared.take();
+        core.jobs -= mail.jobs;
+        mail
+    });
+    let Some(mail) = mail else { return };
+    observe::report(|| Step::Mail {
+        wakes: mail.wakes.len(),
+        messages: mail.messages.len(),
+        jobs: mail.jobs,
+    });
     for task in mail.wakes {
         if let Some(task) = Core::with(|core| core.tasks.wake(task)).flatten() {
             observe::report(|| Step::Wake { task });
@@ -323,10 +336,10 @@ fn sort_mail() {
 }
 
 /// Moves a virtual clock to its next timer, if the loop is idle: the kernel and the other threads had
-/// nothing, and no task is ready.
+/// nothing, no task is ready, and no offloaded job is under way.
 fn jump(max_wait: Option<Duration>) {
     let by = Core::with(|core| {
-        if core.tasks.ready() > 0 || core.shared.has_mail() {
+        if core.tasks.ready() > 0 || core.jobs > 0 || core.shared.has_mail() {
             return 0;
         }
         let Some(next) = core.timers.earliest() else { return 0 };
@@ -346,7 +359,7 @@ impl WaitFor {
         match self {
             WaitFor::Skip { .. } => None,
             WaitFor::Tasks { .. } => Some(Some(Duration::ZERO)),
-            WaitFor::Ever => Some(None),
+            WaitFor::Ever | WaitFor::Jobs { .. } => Some(None),
             WaitFor::Timer { left, .. } | WaitFor::Caller(left) => Some(Some(left)),
             WaitFor::Grace { given, .. } => Some(Some(given)),
         }
@@ -418,13 +431,14 @@ impl<F: Future> Future for Store<'_, F> {
 }
 
 impl Drop for EventLoop {
-    /// Drops all tasks, then unread messages, callbacks and timers' wakers. Whatever their drops do: what they
+    /// Drops the offloaded jobs that have not begun, all tasks, then unread messages, callbacks and timers' wakers. Whatever their drops do: what they
     /// spawn is dropped at once, what they open is refused, and a panic is logged.
     fn drop(&mut self) {
         // Also inside another loop, for instance when one of its tasks owns this loop.
         let _entered = Core::enter(&mut self.core);
         Core::with(|core| core.closing = true);
         Core::with(Core::lift_budget);
+        offload::close();
         task::drop_all();
         for message in self.shared.close().messages {
             discard(message);
@@ -474,11 +488,12 @@ impl fmt::Debug for EventLoop {
 pub struct Builder {
     clock: Clock,
     io_grace: Duration,
+    blocking_threads: usize,
 }
 
 impl Default for Builder {
     fn default() -> Self {
-        Builder { clock: Clock::Real, io_grace: Duration::from_millis(1) }
+        Builder { clock: Clock::Real, io_grace: Duration::from_millis(1), blocking_threads: offload::THREADS }
     }
 }
 
@@ -496,16 +511,31 @@ impl Builder {
         self
     }
 
+    /// How many threads the loop may start for what would block it: jobs of
+    /// [`spawn_blocking`](crate::spawn_blocking), and host names to resolve. Default: 64. They are started
+    /// when they are needed, and end when they had nothing to do for ten seconds.
+    pub fn blocking_threads(mut self, threads: usize) -> Self {
+        self.blocking_threads = threads;
+        self
+    }
+
     /// Makes the loop.
     ///
     /// # Errors
     ///
-    /// As [`EventLoop::new`].
+    /// As [`EventLoop::new`]; and `InvalidInput` for no [`blocking_threads`](Self::blocking_threads) at all.
     pub fn build(self) -> io::Result<EventLoop> {
+        if self.blocking_threads == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "`blocking_threads(0)`: an event loop needs at least one thread for what would block it; it starts none before there is a job",
+            ));
+        }
         let poll = mio::Poll::new()?;
         let waker = mio::Waker::new(poll.registry(), INBOX)?;
         let shared = remote::open(waker, poll.registry().try_clone()?)?;
-        let core = Core::new(LoopClock::new(self.clock), Arc::clone(&shared));
+        let pool = Pool::new(self.blocking_threads, Arc::clone(&shared));
+        let core = Core::new(LoopClock::new(self.clock), Arc::clone(&shared), pool);
         let driver = Driver {
             poll,
             events: Events::with_capacity(reactor::EVENTS),

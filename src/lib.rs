@@ -7,6 +7,7 @@ pub mod task;
 pub mod time;
 pub mod io;
 pub mod net;
+mod offload;
 mod remote;
 mod core;
 mod slots;
@@ -15,6 +16,7 @@ mod observe;
 pub use mio::Interest;
 
 pub use event_loop::{Builder, EventLoop, Turn, block_on};
+pub use offload::{spawn_blocking, try_spawn_blocking};
 pub use reactor::{Next, Ready, Registration, on_ready};
 pub use remote::{Handle, RemoteHandle};
 pub use task::spawn;

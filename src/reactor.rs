@@ -218,7 +218,7 @@ fn discard_all(watched: Watched) {
 
 /// A slot lives as long as its handle, but for the time in which the loop is dropped: then what is awaited or
 /// opened in the drop of something else gets this.
-fn is_closing() -> io::Error {
+pub(crate) fn is_closing() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "the event loop is being dropped")
 }
 

@@ -64,6 +64,11 @@ impl Shared {
         }
     }
 
+    /// An offloaded job has ended, or will never begin; and this task is to look at it.
+    pub(crate) fn job_ended(&self, task: Option<Slot>) {
+        self.notify(self.inbox.push_job_end(task));
+    }
+
     fn notify(&self, notify: bool) {
         if !notify {
             return;
@@ -275,7 +280,7 @@ impl<T> Drop for Packet<T> {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Some(Err(error)) = &state.result {
-            error.log_unseen_panic();
+            error.log_unseen();
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The log lines: one for each step. `trace` tells every move of the loop, `debug` the life of tasks and
-//! sources. The targets are `headwaiter::loop`, `::task`, `::source` and `::timer`.
+//! sources. The targets are `headwaiter::loop`, `::task`, `::source`, `::timer` and `::offload`.
 
-use super::{LOOP, Outcome, SOURCE, Step, TASK, TIMER, TaskLabel, WaitFor};
+use super::{LOOP, OFFLOAD, Outcome, SOURCE, Step, TASK, TIMER, TaskLabel, WaitFor};
 use crate::core::Core;
 use crate::slots::Slot;
 use crate::task::waker::Wake;
@@ -33,11 +33,15 @@ pub(super) fn write(step: &Step<'_>) {
         Step::Stale => {
             log!(target: SOURCE, Level::Trace, "an event for a source that is gone: ignored");
         }
-        Step::Mail { wakes, messages } => {
+        Step::Mail { wakes, messages, jobs } => {
+            let ended = match jobs {
+                0 => String::new(),
+                jobs => format!("; {jobs} offloaded job{} ended", plural(*jobs)),
+            };
             log!(
                 target: LOOP,
                 Level::Trace,
-                "other threads sent {wakes} wake{} and {messages} message{}",
+                "other threads sent {wakes} wake{} and {messages} message{}{ended}",
                 plural(*wakes),
                 plural(*messages)
             );
@@ -73,6 +77,12 @@ pub(super) fn write(step: &Step<'_>) {
         Step::Abort { task } => {
             log!(target: TASK, Level::Debug, "{} aborted", label(*task));
         }
+        Step::Offload { place } => {
+            log!(target: OFFLOAD, Level::Debug, "a job was queued for the threads, at {place}");
+        }
+        Step::Fetch { place } => {
+            log!(target: OFFLOAD, Level::Debug, "the job of {place} is done");
+        }
         Step::Register { source, kind } => {
             log!(target: SOURCE, Level::Debug, "{kind} {} registered", source.generation);
         }
@@ -96,6 +106,10 @@ fn wait_line(wait: WaitFor) -> String {
             format!("asks the kernel, for at most {max:?}: as the caller of `turn` wants")
         }
         WaitFor::Ever => "asks the kernel, for as long as it takes: no timer is armed".to_owned(),
+        WaitFor::Jobs { under_way } => format!(
+            "asks the kernel, for as long as it takes: the virtual clock waits for {under_way} offloaded job{}",
+            plural(under_way)
+        ),
         WaitFor::Grace { given: grace, .. } => {
             format!("asks the kernel, for {grace:?} of real time before the virtual clock jumps")
         }

@@ -46,6 +46,8 @@ pub(crate) enum Step<'a> {
     Mail {
         wakes: usize,
         messages: usize,
+        /// Offloaded jobs that have ended.
+        jobs: usize,
     },
     /// A timer is due, and whom it wakes.
     Fire {
@@ -82,6 +84,14 @@ pub(crate) enum Step<'a> {
     Abort {
         task: Slot,
     },
+    /// A job was queued for the pool of threads.
+    Offload {
+        place: &'static Location<'static>,
+    },
+    /// The result of a job was fetched.
+    Fetch {
+        place: &'static Location<'static>,
+    },
     Register {
         source: Slot,
         kind: &'static str,
@@ -105,6 +115,8 @@ pub(crate) enum WaitFor {
     Caller(Duration),
     /// Nothing but a source or another thread can end the wait.
     Ever,
+    /// A virtual clock, which stands still until offloaded jobs have ended.
+    Jobs { under_way: usize },
     /// A virtual clock: so long in real time, of this in all, before it jumps.
     Grace { given: Duration, whole: Duration },
 }
@@ -162,6 +174,7 @@ pub(crate) const LOOP: &str = "headwaiter::loop";
 pub(crate) const TASK: &str = "headwaiter::task";
 pub(crate) const SOURCE: &str = "headwaiter::source";
 pub(crate) const TIMER: &str = "headwaiter::timer";
+pub(crate) const OFFLOAD: &str = "headwaiter::offload";
 
 /// How a task is called in a line of text: `task 17 "oven"`.
 pub(crate) struct TaskLabel<'a> {

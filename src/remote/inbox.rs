@@ -41,6 +41,8 @@ struct State {
 pub(crate) struct Mail {
     pub(crate) wakes: Vec<Slot>,
     pub(crate) messages: Vec<Message>,
+    /// How many offloaded jobs have ended.
+    pub(crate) jobs: usize,
 }
 
 impl Inbox {
@@ -72,6 +74,21 @@ impl Inbox {
                 return false;
             }
             state.mail.push_wake(task);
+            self.notify(state)
+        })
+    }
+
+    /// As [`push_wake`](Self::push_wake), for the end of an offloaded job and the task that awaits it, if one does.
+    /// Both in one, so that the loop never sees the one without the other.
+    pub(super) fn push_job_end(&self, task: Option<Slot>) -> bool {
+        self.state(|state| {
+            if state.closed {
+                return false;
+            }
+            state.mail.jobs += 1;
+            if let Some(task) = task {
+                state.mail.push_wake(task);
+            }
             self.notify(state)
         })
     }

@@ -5,6 +5,7 @@ use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::marker::PhantomData;
 use std::mem;
 use std::panic::Location;
@@ -176,7 +177,7 @@ where
                 (Ok(Err(error)), Some(origin)) => {
                     observe::say(Level::Error, observe::TASK, format_args!("{origin} failed: {error}"));
                 }
-                (Err(error), _) => error.log_unseen_panic(),
+                (Err(error), _) => error.log_unseen(),
                 _ => {}
             }
         };
@@ -208,7 +209,8 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Why a task has no output: it panicked, or its future was dropped before it was ready.
+/// Why a task has no output: it panicked, its future was dropped before it was ready, or there was no thread for
+/// it.
 ///
 /// `Display` names the task, the place where it was spawned, and what the panic said.
 pub struct JoinError {
@@ -223,6 +225,8 @@ enum Kind {
         message: String,
         payload: Mutex<Box<dyn Any + Send>>,
     },
+    /// The system gave no thread.
+    NotStarted(io::Error),
 }
 
 impl JoinError {
@@ -236,9 +240,14 @@ impl JoinError {
         JoinError { why: Box::new((origin, kind)) }
     }
 
-    /// Nobody has taken this error; but if it is a panic, somebody must hear of it.
-    pub(crate) fn log_unseen_panic(&self) {
-        if self.is_panic() {
+    /// A job for which there was no thread.
+    pub(crate) fn not_started(origin: Option<Origin>, error: io::Error) -> Self {
+        JoinError { why: Box::new((origin, Kind::NotStarted(error))) }
+    }
+
+    /// Nobody has taken this error; but unless the task was cancelled, somebody must hear of it.
+    pub(crate) fn log_unseen(&self) {
+        if !self.is_cancelled() {
             observe::say(Level::Error, observe::TASK, format_args!("{self} (and nobody awaits the task)"));
         }
     }
@@ -253,6 +262,12 @@ impl JoinError {
         matches!(self.why.1, Kind::Panic { .. })
     }
 
+    /// It was a job for [`spawn_blocking`](crate::spawn_blocking), and no thread could be started that would have
+    /// taken it. `Display` says why.
+    pub fn is_not_started(&self) -> bool {
+        matches!(self.why.1, Kind::NotStarted(_))
+    }
+
     /// What the task's panic carried, for [`std::panic::resume_unwind`].
     ///
     /// # Panics
@@ -263,7 +278,7 @@ impl JoinError {
         let not_a_panic = format!("headwaiter: `JoinError::into_panic` on an error that is no panic: {self}");
         match self.why.1 {
             Kind::Panic { payload, .. } => payload.into_inner().unwrap_or_else(PoisonError::into_inner),
-            Kind::Cancelled => panic!("{not_a_panic}"),
+            Kind::Cancelled | Kind::NotStarted(_) => panic!("{not_a_panic}"),
         }
     }
 }
@@ -277,6 +292,7 @@ impl fmt::Display for JoinError {
         match &self.why.1 {
             Kind::Cancelled => f.write_str(" was cancelled"),
             Kind::Panic { message, .. } => write!(f, " panicked: {message}"),
+            Kind::NotStarted(error) => write!(f, " was not started: {error}"),
         }
     }
 }
@@ -287,4 +303,11 @@ impl fmt::Debug for JoinError {
     }
 }
 
-impl Error for JoinError {}
+impl Error for JoinError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.why.1 {
+            Kind::NotStarted(error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -471,7 +471,7 @@ fn finish(slot: Slot, body: Body) {
 /// Nobody wants the output of a task.
 fn discard_output(body: Body) {
     if let Some(error) = body.error() {
-        error.log_unseen_panic();
+        error.log_unseen();
     }
     discard(body);
 }
@@ -486,6 +486,15 @@ pub(crate) fn abort(slot: Slot) {
     });
     if let Some(body) = body.flatten() {
         cancel(slot, body);
+    }
+}
+
+/// A task that cannot do what it was spawned for.
+pub(crate) fn give_up(slot: Slot, error: impl FnOnce(Option<Origin>) -> JoinError) {
+    let body = Core::with(|core| core.tasks.slots.get_mut(slot)?.body.take());
+    if let Some(mut body) = body.flatten() {
+        fail(slot, &mut body, error);
+        finish(slot, body);
     }
 }
 

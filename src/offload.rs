@@ -1,0 +1,542 @@
+//! Threads for what cannot be waited for: [`spawn_blocking`] for users, and [`run`] for files and host names. The
+//! jobs of a loop stand in one queue. A thread is started when a job finds none idle, and retires when it has been
+//! idle for long. The end of a job comes to its loop through the inbox, together with the wake of who awaits it. No
+//! thread of the pool ever touches what belongs to the loop's own thread.
+
+// A job's life, and the function that draws each arrow:
+//
+//   made ──(1)──► waiting ──(2)──► running ──(3)──► done ──(4)──► over
+//     │              │                │               │            ▲
+//     └─────────────(5)──────────────(5)─────────────(5)───────────┘
+//
+// 1. `Pool::submit`  2., 3. `Packet::run`  4. `Packet::poll`  5. `Packet::give_up`: what is in the packet is
+// dropped; only the result of a job that runs is dropped later, by its thread.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::mem;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::thread;
+use std::time::Duration;
+
+use log::Level;
+
+use crate::core::{Core, discard};
+use crate::observe::{self, Step};
+use crate::reactor::is_closing;
+use crate::remote::Shared;
+use crate::task::waker::Wake;
+use crate::task::{self, JoinError, JoinHandle};
+
+/// How many threads a loop may start, unless its builder says otherwise. Waiting for a disk they cost no processor.
+pub(crate) const THREADS: usize = 64;
+
+/// So many jobs may wait before [`try_spawn_blocking`] gives its closure back.
+const FULL: usize = 1024;
+
+/// A thread that has had nothing to do for so long retires.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// The threads of a loop, and the queue of their jobs. The loop's [`Core`] and each thread have a share of it.
+pub(crate) struct Pool {
+    state: Mutex<State>,
+    /// Notified for each job that an idle thread can take, and at the end.
+    changed: Condvar,
+    /// How many threads there may be.
+    most: usize,
+    /// How long a thread stays without a job.
+    idle_for: Duration,
+    /// Where the end of a job is told.
+    shared: Arc<Shared>,
+}
+
+struct State {
+    /// By the order of their arrival: the first is served first, and one that nobody wants any more can be taken out.
+    waiting: BTreeMap<u64, Arc<dyn Work>>,
+    arrived: u64,
+    /// Where the jobs that run were called, for the last word of a dying loop.
+    running: Vec<&'static Location<'static>>,
+    threads: usize,
+    /// Those of them that wait for a job. One that was notified and has not got up yet counts: so does its job.
+    idle: usize,
+    /// The loop is gone, or about to go: there are no more jobs.
+    closed: bool,
+}
+
+/// A job as the threads see it.
+trait Work: Send + Sync {
+    /// Returns whom to wake.
+    fn run(&self) -> Option<Wake>;
+    /// Drops what is in there. It never begins then; if it runs, its thread drops the result. Returns whom to wake.
+    fn give_up(&self) -> Option<Wake>;
+    fn place(&self) -> &'static Location<'static>;
+}
+
+/// A job as the future that awaits it sees it.
+trait Outcome<T>: Work {
+    /// `None`: the job was given up.
+    fn poll(&self, wake: Wake) -> Poll<Option<thread::Result<T>>>;
+}
+
+/// What the loop and a thread hand to each other: first the closure, then its result.
+struct Packet<F, T> {
+    state: Mutex<PacketState<F, T>>,
+    place: &'static Location<'static>,
+}
+
+struct PacketState<F, T> {
+    content: Content<F, T>,
+    /// Whom to wake when it is done.
+    wake: Option<Wake>,
+}
+
+enum Content<F, T> {
+    Waiting(F),
+    Running,
+    Done(thread::Result<T>),
+    /// The result was fetched, or nobody wants it.
+    Over,
+}
+
+impl Pool {
+    pub(crate) fn new(most: usize, shared: Arc<Shared>) -> Self {
+        let state = State {
+            waiting: BTreeMap::new(),
+            arrived: 0,
+            running: Vec::new(),
+            threads: 0,
+            idle: 0,
+            closed: false,
+        };
+        Pool { state: Mutex::new(state), changed: Condvar::new(), most, idle_for: IDLE, shared }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_full(&self) -> bool {
+        self.state().waiting.len() >= FULL
+    }
+
+    /// Queues a job, and sees to it that some thread takes it. Returns its number in the queue.
+    ///
+    /// Only the loop's own thread calls this, so there is never more than one call under way.
+    fn submit(self: &Arc<Self>, work: Arc<dyn Work>) -> io::Result<u64> {
+        let mut state = self.state();
+        state.arrived += 1;
+        let number = state.arrived;
+        state.waiting.insert(number, work);
+        // Each waiting job has notified an idle thread, as long as there are as many.
+        if state.waiting.len() <= state.idle {
+            drop(state);
+            self.changed.notify_one();
+        } else if state.threads < self.most {
+            state.threads += 1;
+            drop(state);
+            if let Err(error) = self.start_thread() {
+                let mut state = self.state();
+                state.threads -= 1;
+                // Else some other thread will take it.
+                if state.threads == 0 && state.waiting.remove(&number).is_some() {
+                    return Err(error);
+                }
+            }
+        }
+        Ok(number)
+    }
+
+    fn start_thread(self: &Arc<Self>) -> io::Result<()> {
+        let pool = Arc::clone(self);
+        let thread = thread::Builder::new().name("headwaiter-blocking".to_owned());
+        match thread.spawn(move || pool.serve()) {
+            Ok(_) => Ok(()),
+            // The kernel's kind is `WouldBlock`, which would be misunderstood.
+            Err(error) => Err(io::Error::other(format!("no thread could be started for it: {error}"))),
+        }
+    }
+
+    /// The life of a thread.
+    fn serve(&self) {
+        let mut state = self.state();
+        loop {
+            while let Some((_, work)) = state.waiting.pop_first() {
+                let place = work.place();
+                state.running.push(place);
+                drop(state);
+                let wake = work.run();
+                drop(work);
+                self.forget_running(place);
+                self.tell_end(wake);
+                state = self.state();
+            }
+            if state.closed {
+                break;
+            }
+            state.idle += 1;
+            let nothing_to_do = |state: &mut State| state.waiting.is_empty() && !state.closed;
+            let waited = self.changed.wait_timeout_while(state, self.idle_for, nothing_to_do);
+            let (got_up, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = got_up;
+            state.idle -= 1;
+            if waited.timed_out() {
+                break;
+            }
+        }
+        state.threads -= 1;
+    }
+
+    /// Done before anybody hears of the end, so that a loop is not said to leave behind what it has seen to end.
+    fn forget_running(&self, place: &'static Location<'static>) {
+        let mut state = self.state();
+        if let Some(index) = state.running.iter().position(|running| *running == place) {
+            state.running.swap_remove(index);
+        }
+    }
+
+    /// Tells the loop that a job has ended, and wakes who awaits it: both at once, or the wake first. So a virtual
+    /// clock cannot jump between them.
+    fn tell_end(&self, wake: Option<Wake>) {
+        let task = match wake {
+            Some(Wake::Task(number)) if number.is_of(self.shared.id) => Some(number.packed()),
+            Some(other) => {
+                other.wake();
+                None
+            }
+            None => None,
+        };
+        self.shared.job_ended(task);
+    }
+}
+
+/// Drops the jobs of a loop that is being dropped, but for those that run: they are not waited for.
+pub(crate) fn close() {
+    let Some(pool) = Core::with(|core| Arc::clone(&core.pool)) else { return };
+    let (waiting, mut running) = {
+        let mut state = pool.state();
+        state.closed = true;
+        (mem::take(&mut state.waiting), state.running.clone())
+    };
+    pool.changed.notify_all();
+    if !running.is_empty() {
+        let count = running.len();
+        running.sort_unstable();
+        running.dedup();
+        let places: Vec<_> = running.iter().map(ToString::to_string).collect();
+        observe::say(
+            Level::Warn,
+            observe::OFFLOAD,
+            format_args!(
+                "the event loop is dropped while {count} offloaded job{} still running, called at {}: not waited for, and what comes of it is dropped",
+                if count == 1 { " is" } else { "s are" },
+                places.join(", ")
+            ),
+        );
+    }
+    for work in waiting.into_values() {
+        if let Some(wake) = work.give_up() {
+            wake.wake();
+        }
+    }
+}
+
+impl<F, T> Packet<F, T> {
+    fn state(&self) -> MutexGuard<'_, PacketState<F, T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<F, T> Work for Packet<F, T>
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    fn run(&self) -> Option<Wake> {
+        let work = {
+            let mut state = self.state();
+            match mem::replace(&mut state.content, Content::Running) {
+                Content::Waiting(work) => work,
+                // Given up after the thread had taken it from the queue.
+                over => {
+                    state.content = over;
+                    return None;
+                }
+            }
+        };
+        let result = catch_unwind(AssertUnwindSafe(work));
+        let mut state = self.state();
+        if let Content::Running = state.content {
+            state.content = Content::Done(result);
+            return state.wake.take();
+        }
+        drop(state);
+        discard(result);
+        None
+    }
+
+    fn give_up(&self) -> Option<Wake> {
+        let (content, wake) = {
+            let mut state = self.state();
+            (mem::replace(&mut state.content, Content::Over), state.wake.take())
+        };
+        discard(content);
+        wake
+    }
+
+    fn place(&self) -> &'static Location<'static> {
+        self.place
+    }
+}
+
+impl<F, T> Outcome<T> for Packet<F, T>
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    fn poll(&self, wake: Wake) -> Poll<Option<thread::Result<T>>> {
+        let mut state = self.state();
+        match mem::replace(&mut state.content, Content::Over) {
+            Content::Done(result) => Poll::Ready(Some(result)),
+            Content::Over => Poll::Ready(None),
+            under_way => {
+                state.content = under_way;
+                let old = state.wake.replace(wake);
+                drop(state);
+                drop(old); // It may be foreign.
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// A job, in the hands of who awaits it. Dropping it, on any thread, gives the job up.
+struct Job<T> {
+    /// `None` once it is over.
+    packet: Option<Arc<dyn Outcome<T>>>,
+    /// Since it was submitted: where, and its number in that queue.
+    queued: Option<(Arc<Pool>, u64)>,
+    place: &'static Location<'static>,
+}
+
+impl<T: Send + 'static> Job<T> {
+    fn new(work: impl FnOnce() -> T + Send + 'static, place: &'static Location<'static>) -> Self {
+        let state = PacketState { content: Content::Waiting(work), wake: None };
+        Job { packet: Some(Arc::new(Packet { state: Mutex::new(state), place })), queued: None, place }
+    }
+
+    /// Hands the job to the pool of the loop that runs here.
+    #[track_caller]
+    fn submit(&mut self, what: &str) -> io::Result<()> {
+        let Some(packet) = &self.packet else { return Ok(()) };
+        let work: Arc<dyn Work> = Arc::<dyn Outcome<T>>::clone(packet);
+        let pool = Core::expect(what, |core| {
+            if core.closing {
+                return None;
+            }
+            core.jobs += 1;
+            Some(Arc::clone(&core.pool))
+        });
+        let Some(pool) = pool else { return Err(is_closing()) };
+        match pool.submit(work) {
+            Ok(number) => {
+                self.queued = Some((pool, number));
+                let place = self.place;
+                observe::report(|| Step::Offload { place });
+                Ok(())
+            }
+            Err(error) => {
+                Core::with(|core| core.jobs -= 1);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl<T> Job<T> {
+    /// `None`: its loop was dropped before it began.
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<Option<thread::Result<T>>> {
+        if Core::with(|core| core.may_go_on()) == Some(false) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let Some(packet) = &self.packet else {
+            panic!("headwaiter: an offloaded job was polled again after it was ready");
+        };
+        let Poll::Ready(result) = packet.poll(Wake::of(cx.waker())) else { return Poll::Pending };
+        self.packet = None;
+        Core::with(Core::spend);
+        let place = self.place;
+        observe::report(|| Step::Fetch { place });
+        Poll::Ready(result)
+    }
+}
+
+impl<T> Drop for Job<T> {
+    fn drop(&mut self) {
+        let Some(packet) = self.packet.take() else { return };
+        if let Some((pool, number)) = &self.queued {
+            // The closure is dropped below, outside the lock.
+            let never_begins = pool.state().waiting.remove(number).is_some();
+            if never_begins {
+                pool.shared.job_ended(None);
+            }
+        }
+        drop(packet.give_up());
+    }
+}
+
+/// Work that would block the loop, and its result, for this crate's own futures. It is handed to the pool when it
+/// is first polled, or [`started`](Self::start). A panic in the work goes on in who awaits it.
+///
+/// Dropping it before the work has begun means that it never does; dropped later, the work is done to its
+/// end, and its result is dropped.
+#[allow(dead_code, reason = "awaits its users")]
+#[must_use = "futures do nothing unless awaited"]
+pub(crate) struct Run<T> {
+    job: Job<T>,
+    /// Why it could not be started.
+    error: Option<io::Error>,
+}
+
+/// See [`Run`]. `place` is where the user called.
+#[allow(dead_code, reason = "awaits its users")]
+pub(crate) fn run<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+    place: &'static Location<'static>,
+) -> Run<T> {
+    Run { job: Job::new(work, place), error: None }
+}
+
+impl<T: Send + 'static> Run<T> {
+    /// Hands it to the pool now, to be awaited later.
+    #[allow(dead_code, reason = "awaits its users")]
+    #[track_caller]
+    pub(crate) fn start(&mut self) {
+        if self.job.queued.is_none() && self.error.is_none() {
+            self.error = self.job.submit("what goes to the threads of a loop").err();
+        }
+    }
+}
+
+impl<T: Send + 'static> Future for Run<T> {
+    /// An error of the kind `Other` if no thread could be started for the work.
+    type Output = io::Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        this.start();
+        if let Some(error) = this.error.take() {
+            return Poll::Ready(Err(error));
+        }
+        this.job.poll(cx).map(|result| match result {
+            Some(Ok(output)) => Ok(output),
+            Some(Err(payload)) => resume_unwind(payload),
+            None => Err(is_closing()),
+        })
+    }
+}
+
+impl<T> fmt::Debug for Run<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run").field("queued", &self.job.queued.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// Runs `work`, which may block, on a thread of the loop's pool, while the loop goes on.
+///
+/// The pool has [`Builder::blocking_threads`](crate::Builder::blocking_threads) threads at most, 64 by default. While
+/// all of them are busy, jobs wait in a queue without end, first come, first served;
+/// [`try_spawn_blocking`] has one with an end. For work that computes, as opposed to waiting, give the
+/// loop no more threads than there are processors.
+///
+/// The job is a task like any other, and its [`JoinHandle`] the ordinary one. A panic in `work` is its
+/// [`JoinError`]. [`abort`](JoinHandle::abort) drops `work` if it has not begun. If it has, the handle reports
+/// that it is cancelled at once, but `work` runs to its end, for nobody can stop it; then its output is dropped, on
+/// the pool's thread. The same goes for the drop of the loop, which waits for no job but logs, at `warn`,
+/// where those that still run were called.
+///
+/// While a job is under way, a [virtual clock](crate::Clock::Virtual) stands still.
+///
+/// ```
+/// headwaiter::block_on(async {
+///     let digits = headwaiter::spawn_blocking(|| (1..=20_u64).product::<u64>().to_string());
+///     assert_eq!(digits.await.unwrap(), "2432902008176640000");
+/// });
+/// ```
+///
+/// # Errors
+///
+/// The handle gives an error with [`is_not_started`](JoinError::is_not_started) if the system refuses to start a
+/// thread (there are too many, or there is no memory for one) and the pool has no other that would take the job in
+/// its turn.
+///
+/// # Panics
+///
+/// Outside any event loop.
+#[track_caller]
+pub fn spawn_blocking<F, T>(work: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let place = Location::caller();
+    let mut job = Job::new(work, place);
+    let submitted = job.submit("`spawn_blocking`");
+    let task = task::spawn_at(Offloaded(job), None, place);
+    if let (Err(error), Some(slot)) = (submitted, task.slot()) {
+        task::give_up(slot, |origin| JoinError::not_started(origin, error));
+    }
+    task
+}
+
+/// As [`spawn_blocking`], but gives `work` back if 1,024 jobs wait for a thread already.
+///
+/// ```
+/// headwaiter::block_on(async {
+///     match headwaiter::try_spawn_blocking(|| std::fs::metadata(".").is_ok()) {
+///         Ok(task) => assert!(task.await.unwrap()),
+///         Err(_work) => println!("too much to do, come back later"),
+///     }
+/// });
+/// ```
+///
+/// # Errors
+///
+/// `work` itself.
+///
+/// # Panics
+///
+/// Outside any event loop.
+#[track_caller]
+pub fn try_spawn_blocking<F, T>(work: F) -> Result<JoinHandle<T>, F>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    if Core::expect("`try_spawn_blocking`", |core| core.pool.is_full()) {
+        return Err(work);
+    }
+    Ok(spawn_blocking(work))
+}
+
+/// The future of a job that is a task.
+struct Offloaded<T>(Job<T>);
+
+impl<T> Future for Offloaded<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        match self.0.poll(cx) {
+            Poll::Ready(Some(Ok(output))) => Poll::Ready(output),
+            // The task's panic, then.
+            Poll::Ready(Some(Err(payload))) => resume_unwind(payload),
+            // The loop is being dropped, and this task with it.
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
+}
