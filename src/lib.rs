@@ -12,6 +12,7 @@ mod remote;
 mod core;
 mod slots;
 mod observe;
+mod about;
 
 pub use mio::Interest;
 

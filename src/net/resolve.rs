@@ -2,7 +2,9 @@
 //! blocking look-up of names. Used by `bind` and `connect`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::{error, fmt, io, vec};
+use std::{io, vec};
+
+pub(super) use crate::about::about;
 
 /// What `bind` and `connect` take for an address: a [`SocketAddr`] or a slice of them, an IP address
 /// with a port, or their text (`"127.0.0.1:80"`, `("::1", 80)`).
@@ -96,33 +98,9 @@ fn invalid(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, message)
 }
 
-/// An error with the address it is about. The kind stays, and the kernel's own error is its `source`.
-pub(crate) fn about(doing: &'static str, address: SocketAddr, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), AddressError { doing, address, error })
-}
-
 /// The error for an empty slice of addresses.
 pub(crate) fn no_address(doing: &'static str) -> io::Error {
     invalid(format!("{doing}: no address was given"))
-}
-
-#[derive(Debug)]
-struct AddressError {
-    doing: &'static str,
-    address: SocketAddr,
-    error: io::Error,
-}
-
-impl fmt::Display for AddressError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.doing, self.address, self.error)
-    }
-}
-
-impl error::Error for AddressError {
-    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        Some(&self.error)
-    }
 }
 
 #[cfg(test)]
