@@ -6,19 +6,16 @@
 
 mod common;
 
-use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, mpsc};
+use std::sync::{PoisonError, RwLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use common::bounded;
-
-/// A server that does nothing for so long has failed. No test waits for this while all is well.
-const PATIENCE: Duration = Duration::from_secs(20);
+use common::program::{PATIENCE, Program};
 
 /// A socket that takes nothing for so long is taken to be full. If it is not, the server was only slow, and
 /// no test fails for it.
@@ -356,95 +353,6 @@ impl Server {
             panic!("{} did not echo: {error}", self.name);
         }
         assert_eq!(back, message);
-    }
-}
-
-/// A program of `examples/` that runs, and what it says. Dropping it ends it.
-struct Program {
-    child: Child,
-    transcript: Arc<(Mutex<Said>, Condvar)>,
-}
-
-struct Said {
-    lines: Vec<String>,
-    /// Of its stdout and stderr, how many it may still write to.
-    open: usize,
-}
-
-impl Program {
-    fn start(name: &str, args: &[&str]) -> Program {
-        // The tests are in `target/PROFILE/deps`, the examples in `target/PROFILE/examples`.
-        let test = std::env::current_exe().unwrap();
-        let mut path = test.ancestors().nth(2).unwrap().join("examples").join(name);
-        path.set_extension(std::env::consts::EXE_EXTENSION);
-        assert!(
-            path.exists(),
-            "{} is not built: run plain `cargo test`, or `cargo build --examples` first",
-            path.display()
-        );
-        let mut command = Command::new(path);
-        command.args(args).env("RUST_LOG", "info").env_remove("RUST_LOG_STYLE");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the program starts");
-        let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        let said = Said { lines: Vec::new(), open: 2 };
-        let program = Program { child, transcript: Arc::new((Mutex::new(said), Condvar::new())) };
-        program.listen(out);
-        program.listen(err);
-        program
-    }
-
-    /// Takes in all it says to the end, so that it never waits for a reader.
-    fn listen(&self, pipe: impl Read + Send + 'static) {
-        let transcript = Arc::clone(&self.transcript);
-        thread::spawn(move || {
-            let (said, changed) = &*transcript;
-            for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-                said.lock().unwrap().lines.push(line);
-                changed.notify_all();
-            }
-            said.lock().unwrap().open -= 1;
-            changed.notify_all();
-        });
-    }
-
-    fn said<R>(&self, look: impl FnOnce(&Said) -> R) -> R {
-        look(&self.transcript.0.lock().unwrap())
-    }
-
-    /// Waits until `there` holds for what it has said.
-    #[track_caller]
-    fn wait_for(&self, what: &str, there: impl Fn(&Said) -> bool) {
-        let (said, changed) = &*self.transcript;
-        let wait = |said: &mut Said| said.open > 0 && !there(said);
-        let (said, _) = changed.wait_timeout_while(said.lock().unwrap(), PATIENCE, wait).unwrap();
-        let last = said.lines[said.lines.len().saturating_sub(10)..].join("\n");
-        let is_there = there(&said);
-        drop(said); // A panic would poison the lock, which `listen` needs.
-        assert!(is_there, "waited in vain for {what}; the last that it said:\n{last}");
-    }
-
-    /// Waits for a line with `text` in it, and returns it.
-    #[track_caller]
-    fn wait_for_line(&self, text: &str) -> String {
-        let find = |said: &Said| said.lines.iter().find(|line| line.contains(text)).cloned();
-        self.wait_for(&format!("{text:?}"), |said| find(said).is_some());
-        self.said(find).unwrap()
-    }
-
-    /// Waits until it ends by itself, and returns its exit code and all that it said.
-    #[track_caller]
-    fn end(mut self) -> (Option<i32>, String) {
-        self.wait_for("its end", |said| said.open == 0);
-        let code = self.child.wait().unwrap().code();
-        (code, self.said(|said| said.lines.join("\n")))
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill(); // It may have ended by itself.
-        let _ = self.child.wait();
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the tests share. Each test file uses some of it.
 #![allow(dead_code)]
 
+pub mod program;
+
 use std::future::Future;
 use std::io;
 use std::pin::Pin;

@@ -1,0 +1,102 @@
+//! The echo server on all cores: one event loop a thread, each with a listener of its own on the same port, among which
+//! the kernel shares the clients out (SO_REUSEPORT, socket(7)). The loops share nothing, so there is nothing to lock.
+//! The main thread runs no loop: it reaches the others by their `Handle`s.
+//!
+//! `cargo run --release --example one_loop_per_core [ADDRESS [LOOPS]]`, then press Enter to see who served how many.
+
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZero;
+use std::thread;
+
+use headwaiter::net::TcpListener;
+use headwaiter::{EventLoop, Handle};
+use log::{info, warn};
+use socket2::{Domain, Protocol, Socket, Type};
+
+thread_local! {
+    /// How many clients this thread's loop has served.
+    static SERVED: Cell<u64> = const { Cell::new(0) };
+}
+
+fn main() -> io::Result<()> {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    let (mut address, loops) = arguments().map_err(|what| {
+        let usage = "usage: one_loop_per_core [ADDRESS [LOOPS]]";
+        io::Error::new(io::ErrorKind::InvalidInput, format!("{what}; {usage}"))
+    })?;
+
+    let mut handles = Vec::new();
+    for number in 0..loops {
+        let listener = listen(address)?;
+        // With port 0, the first takes the port that the others share.
+        address = listener.local_addr()?;
+        handles.push(start(number, listener)?);
+    }
+    info!("listening on {address}, {loops} times");
+    for line in io::stdin().lines() {
+        line?;
+        for (number, handle) in handles.iter().enumerate() {
+            // Only the closure travels; what it makes stays on that loop's thread.
+            let served = handle.spawn(|| async { SERVED.get() }).wait();
+            info!("loop {number} has served {} clients", served.map_err(io::Error::other)?);
+        }
+    }
+    loop {
+        thread::park(); // There is nobody left to press Enter.
+    }
+}
+
+fn arguments() -> Result<(SocketAddr, usize), String> {
+    let mut args = std::env::args().skip(1);
+    let address = args.next().unwrap_or_else(|| "127.0.0.1:7777".to_owned());
+    let address = address.parse().map_err(|_| format!("{address:?} is no address in numbers"))?;
+    let loops = match args.next() {
+        Some(text) => text.parse().map_err(|_| format!("{text:?} is no number of loops"))?,
+        None => thread::available_parallelism().map_or(1, NonZero::get),
+    };
+    if loops == 0 { Err("no loop serves nobody".to_owned()) } else { Ok((address, loops)) }
+}
+
+fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1024)?;
+    Ok(socket.into())
+}
+
+/// A loop is not `Send`: it is made on the thread that runs it, and only its handle leaves.
+fn start(number: usize, listener: std::net::TcpListener) -> io::Result<Handle> {
+    let (tell, told) = std::sync::mpsc::channel();
+    thread::Builder::new().name(format!("loop {number}")).spawn(move || {
+        let made = EventLoop::new();
+        let _ = tell.send(made.as_ref().map(EventLoop::handle).map_err(|error| error.to_string()));
+        let Ok(mut event_loop) = made else { return };
+        if let Err(error) = event_loop.block_on(serve(listener)) {
+            warn!("loop {number} has ended: {error}");
+        }
+    })?;
+    told.recv().map_err(io::Error::other)?.map_err(io::Error::other)
+}
+
+async fn serve(listener: std::net::TcpListener) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                SERVED.set(SERVED.get() + 1);
+                drop(headwaiter::spawn(async move {
+                    let (mut reader, mut writer) = (&stream, &stream);
+                    if let Err(error) = futures_lite::io::copy(&mut reader, &mut writer).await {
+                        warn!("a client was lost: {error}");
+                    }
+                }));
+            }
+            // `accept` holds back by itself while there are no file descriptors.
+            Err(error) => warn!("a client was not taken in: {error}"),
+        }
+    }
+}
