@@ -395,7 +395,6 @@ impl<T> Drop for Job<T> {
 ///
 /// Dropping it before the work has begun means that it never does; dropped later, the work is done to its
 /// end, and its result is dropped.
-#[allow(dead_code, reason = "awaits its users")]
 #[must_use = "futures do nothing unless awaited"]
 pub(crate) struct Run<T> {
     job: Job<T>,
@@ -404,7 +403,6 @@ pub(crate) struct Run<T> {
 }
 
 /// See [`Run`]. `place` is where the user called.
-#[allow(dead_code, reason = "awaits its users")]
 pub(crate) fn run<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
     place: &'static Location<'static>,
@@ -414,7 +412,6 @@ pub(crate) fn run<T: Send + 'static>(
 
 impl<T: Send + 'static> Run<T> {
     /// Hands it to the pool now, to be awaited later.
-    #[allow(dead_code, reason = "awaits its users")]
     #[track_caller]
     pub(crate) fn start(&mut self) {
         if self.job.queued.is_none() && self.error.is_none() {

@@ -2,10 +2,12 @@
 
 mod common;
 
+use std::io;
 use std::sync::mpsc;
 use std::thread;
 
 use common::*;
+use headwaiter::net::{TcpListener, TcpStream, lookup_host};
 use headwaiter::{block_on, spawn_blocking, try_spawn_blocking};
 
 #[test]
@@ -74,5 +76,59 @@ fn dropping_the_loop_does_not_wait_for_a_job() {
         });
         end.send(5).unwrap();
         block_on(async { assert_eq!(try_spawn_blocking(|| 5).map_err(|_| ()).unwrap().await.unwrap(), 5) });
+    });
+}
+
+#[test]
+fn listeners_and_streams_take_host_names() {
+    in_loop(|| async {
+        let listener = TcpListener::bind("localhost:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        assert!(address.ip().is_loopback());
+        let client = TcpStream::connect(("localhost", address.port())).await.unwrap();
+        let (_, peer) = listener.accept().await.unwrap();
+        assert_eq!(peer, client.local_addr().unwrap());
+
+        // A name's addresses are tried in turn, and the error tells name and address.
+        drop(listener);
+        let refused = TcpStream::connect(("localhost", address.port())).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        let text = refused.to_string();
+        assert!(text.contains(&format!("localhost:{} (", address.port())), "{text}");
+    });
+}
+
+#[test]
+fn a_host_is_looked_up_with_all_its_addresses() {
+    in_loop(|| async {
+        let named: Vec<_> = lookup_host("localhost:80").await.unwrap().collect();
+        assert!(!named.is_empty());
+        assert!(named.iter().all(|address| address.ip().is_loopback() && address.port() == 80), "{named:?}");
+        let numbers = lookup_host("127.0.0.1:80").await.unwrap();
+        assert_eq!(numbers.len(), 1);
+        assert_eq!(numbers.collect::<Vec<_>>(), ["127.0.0.1:80".parse().unwrap()]);
+        let none: &[std::net::SocketAddr] = &[];
+        assert_eq!(lookup_host(none).await.unwrap().len(), 0);
+    });
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_an_error_that_names_it() {
+    in_loop(|| async {
+        let errors = [
+            lookup_host("no-such-host.invalid:80").await.map(|_| ()).unwrap_err(),
+            TcpStream::connect("no-such-host.invalid:80").await.unwrap_err(),
+            TcpListener::bind(("no-such-host.invalid", 80)).await.map(|_| ()).unwrap_err(),
+        ];
+        for (error, doing) in errors.iter().zip(["look up", "connect to", "bind to"]) {
+            let text = error.to_string();
+            assert!(text.starts_with(&format!("{doing} no-such-host.invalid:80: ")), "{text}");
+            assert_ne!(error.kind(), io::ErrorKind::WouldBlock);
+        }
+        // The loop goes on, and what is no address does not get as far as the resolver.
+        let no_port = TcpStream::connect("localhost").await.unwrap_err();
+        assert_eq!(no_port.kind(), io::ErrorKind::InvalidInput);
+        let nul = TcpStream::connect("local\0host:80").await.unwrap_err();
+        assert!(nul.to_string().contains("connect to local\0host:80"), "{nul}");
     });
 }

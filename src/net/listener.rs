@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_core::Stream;
 use log::Level;
 
-use super::resolve::{Candidates, ToSocketAddrs, about, candidates, no_address};
+use super::resolve::{Resolve, ToSocketAddrs};
 use super::socket::own;
 use super::tcp::TcpStream;
 use crate::core::Core;
@@ -55,19 +55,20 @@ impl TcpListener {
     /// Listens on an address; on the first that can be had, if there are several. Port 0 lets the kernel choose:
     /// [`local_addr`](Self::local_addr) tells which. On Unix with SO_REUSEADDR.
     ///
-    /// It is ready at the first poll (or, in a task that has had its share of the turn, at the second).
-    /// Cancel-safe: a listener that was not returned is closed.
+    /// Unless there is a host name to resolve, it is ready at the first poll (or, in a task that has had its share of
+    /// the turn, at the second). Cancel-safe: a listener that was not returned is closed.
     ///
     /// # Errors
     ///
-    /// What the last attempt came to, with its address: for instance `AddrInUse`. `InvalidInput` for
-    /// a host name: see [`ToSocketAddrs`].
+    /// What the last attempt came to, with its address: for instance `AddrInUse`. With its name, a host that does not
+    /// resolve. `InvalidInput` for what is no address: see [`ToSocketAddrs`].
     ///
     /// # Panics
     ///
     /// Polling it outside any event loop.
+    #[track_caller]
     pub fn bind(address: impl ToSocketAddrs) -> Bind {
-        Bind { candidates: Some(candidates(address)) }
+        Bind { addresses: Resolve::new("`TcpListener::bind`", "bind to", address, Location::caller()) }
     }
 
     fn bind_one(address: SocketAddr) -> io::Result<Self> {
@@ -290,8 +291,7 @@ impl fmt::Debug for TcpListener {
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
 pub struct Bind {
-    /// `None` once it is over.
-    candidates: Option<Candidates>,
+    addresses: Resolve,
 }
 
 impl Future for Bind {
@@ -301,21 +301,7 @@ impl Future for Bind {
     ///
     /// Outside any event loop, and if it is polled again after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if !Core::expect("a TCP listener", Core::spend) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let Some(candidates) = self.candidates.take() else {
-            panic!("headwaiter: a `Bind` was polled again after it was ready");
-        };
-        let mut last = None;
-        for address in candidates? {
-            match TcpListener::bind_one(address) {
-                Ok(listener) => return Poll::Ready(Ok(listener)),
-                Err(error) => last = Some(about("bind to", address, error)),
-            }
-        }
-        Poll::Ready(Err(last.unwrap_or_else(|| no_address("bind"))))
+        self.addresses.poll_any(cx, TcpListener::bind_one)
     }
 }
 

@@ -11,6 +11,6 @@ mod split;
 mod tcp;
 
 pub use self::listener::{Accept, Bind, Incoming, TcpListener};
-pub use self::resolve::ToSocketAddrs;
+pub use self::resolve::{HostAddresses, LookupHost, ToSocketAddrs, lookup_host};
 pub use self::split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use self::tcp::{Connect, Peek, TcpStream};

@@ -1,41 +1,65 @@
-//! From what users call an address to socket addresses: what std's `ToSocketAddrs` takes, but without its
-//! blocking look-up of names. Used by `bind` and `connect`.
+//! From what users call an address to socket addresses: what std's `ToSocketAddrs` takes. Numbers are read at once; a
+//! host name is asked for on a thread of the pool, because the system's resolver blocks. [`Resolve`] is the part of
+//! `bind`, `connect` and [`lookup_host`] that does this and tries the addresses in turn. It never opens a socket.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::{io, vec};
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs as _};
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::{fmt, io, mem, vec};
 
-pub(super) use crate::about::about;
+use crate::about::about;
+use crate::core::Core;
+use crate::offload::{self, Run};
 
-/// What `bind` and `connect` take for an address: a [`SocketAddr`] or a slice of them, an IP address
-/// with a port, or their text (`"127.0.0.1:80"`, `("::1", 80)`).
+/// What `bind`, `connect` and [`lookup_host`] take for an address: a [`SocketAddr`] or a slice of them, an IP address
+/// with a port, or their text (`"127.0.0.1:80"`, `("::1", 80)`), or a host name with a port (`"localhost:80"`,
+/// `("localhost", 80)`).
 ///
-/// Host names are not resolved yet: they are an `InvalidInput` error. std's resolver blocks, and would
-/// stop the loop; look the name up on another thread, and give the address.
+/// A host name is resolved by the system, as getaddrinfo(3) does it, on a thread of the loop's pool (see
+/// [`spawn_blocking`](crate::spawn_blocking)). That call can neither be stopped nor hurried: dropping the future
+/// stops waiting for it, and its answer is dropped then.
 pub trait ToSocketAddrs: sealed::ToSocketAddrs {}
 
 impl<A: sealed::ToSocketAddrs + ?Sized> ToSocketAddrs for A {}
 
-/// The addresses to try, in turn; or why there are none.
-pub(crate) type Candidates = io::Result<vec::IntoIter<SocketAddr>>;
+/// The addresses to try, in turn.
+type Addresses = vec::IntoIter<SocketAddr>;
 
-mod sealed {
-    pub trait ToSocketAddrs {
-        fn candidates(&self) -> std::io::Result<std::vec::IntoIter<std::net::SocketAddr>>;
+/// What a user's address comes to.
+pub enum Target {
+    Numbers(Addresses),
+    Name(Name),
+}
+
+/// A host, by its name, and a port.
+#[derive(Debug)]
+pub struct Name {
+    host: Box<str>,
+    port: u16,
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
     }
 }
 
-pub(crate) fn candidates(address: impl ToSocketAddrs) -> Candidates {
-    address.candidates()
+mod sealed {
+    pub trait ToSocketAddrs {
+        fn target(&self) -> std::io::Result<super::Target>;
+    }
 }
 
-fn single(address: SocketAddr) -> Candidates {
-    Ok(vec![address].into_iter())
+fn single(address: SocketAddr) -> io::Result<Target> {
+    Ok(Target::Numbers(vec![address].into_iter()))
 }
 
 macro_rules! numeric {
     ($($kind:ty),*) => {$(
         impl sealed::ToSocketAddrs for $kind {
-            fn candidates(&self) -> Candidates {
+            fn target(&self) -> io::Result<Target> {
                 single((*self).into())
             }
         }
@@ -45,52 +69,50 @@ macro_rules! numeric {
 numeric!(SocketAddr, SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16), (Ipv6Addr, u16));
 
 impl sealed::ToSocketAddrs for [SocketAddr] {
-    fn candidates(&self) -> Candidates {
-        Ok(Vec::from(self).into_iter())
+    fn target(&self) -> io::Result<Target> {
+        Ok(Target::Numbers(Vec::from(self).into_iter()))
     }
 }
 
 impl sealed::ToSocketAddrs for str {
-    fn candidates(&self) -> Candidates {
+    fn target(&self) -> io::Result<Target> {
         if let Ok(address) = self.parse() {
             return single(address);
         }
         match self.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>())) {
-            Some((host, Ok(port))) => (host, port).candidates(),
+            Some((host, Ok(port))) => (host, port).target(),
             _ => Err(invalid(format!(
-                "{self:?} is no socket address: it needs a port, as in \"127.0.0.1:80\" or \"[::1]:80\""
+                "{self:?} is no socket address: it needs a port, as in \"localhost:80\", \"127.0.0.1:80\" or \"[::1]:80\""
             ))),
         }
     }
 }
 
 impl sealed::ToSocketAddrs for (&str, u16) {
-    fn candidates(&self) -> Candidates {
+    fn target(&self) -> io::Result<Target> {
         let (host, port) = *self;
         match host.parse::<IpAddr>() {
             Ok(ip) => single((ip, port).into()),
-            Err(_) => Err(invalid(format!(
-                "{host:?} (port {port}) is no IP address, and this version does not resolve host names: give the address in numbers, as in \"127.0.0.1:{port}\""
-            ))),
+            Err(_) => Ok(Target::Name(Name { host: host.into(), port })),
         }
     }
 }
 
 impl sealed::ToSocketAddrs for String {
-    fn candidates(&self) -> Candidates {
-        self.as_str().candidates()
+    fn target(&self) -> io::Result<Target> {
+        self.as_str().target()
     }
 }
 
 impl sealed::ToSocketAddrs for (String, u16) {
-    fn candidates(&self) -> Candidates {
-        (self.0.as_str(), self.1).candidates()
+    fn target(&self) -> io::Result<Target> {
+        (self.0.as_str(), self.1).target()
     }
 }
 
 impl<A: sealed::ToSocketAddrs + ?Sized> sealed::ToSocketAddrs for &A {
-    fn candidates(&self) -> Candidates {
-        (**self).candidates()
+    fn target(&self) -> io::Result<Target> {
+        (**self).target()
     }
 }
 
@@ -99,16 +121,217 @@ fn invalid(message: String) -> io::Error {
 }
 
 /// The error for an empty slice of addresses.
-pub(crate) fn no_address(doing: &'static str) -> io::Error {
+fn no_address(doing: &'static str) -> io::Error {
     invalid(format!("{doing}: no address was given"))
 }
+
+/// The addresses of an operation: found out first, if need be, then tried in turn.
+#[derive(Debug)]
+pub(crate) struct Resolve {
+    /// The user's call, for the panics.
+    call: &'static str,
+    /// What is done to an address, for the errors: "connect to".
+    doing: &'static str,
+    found: Found,
+    /// What the user called the host, if not by numbers.
+    name: Option<Name>,
+    /// What the last attempt came to.
+    last: Option<io::Error>,
+}
+
+#[derive(Debug)]
+enum Found {
+    /// The text was no address.
+    Nothing(io::Error),
+    Asked(Run<io::Result<Addresses>>),
+    Known(Addresses),
+    Over,
+}
+
+impl Resolve {
+    pub(crate) fn new(
+        call: &'static str,
+        doing: &'static str,
+        address: impl ToSocketAddrs,
+        place: &'static Location<'static>,
+    ) -> Self {
+        let (found, name) = match address.target() {
+            Ok(Target::Numbers(addresses)) => (Found::Known(addresses), None),
+            Ok(Target::Name(name)) => {
+                let (host, port) = (name.host.clone(), name.port);
+                let ask = move || (&*host, port).to_socket_addrs();
+                (Found::Asked(offload::run(ask, place)), Some(name))
+            }
+            Err(error) => (Found::Nothing(error), None),
+        };
+        Resolve { call, doing, found, name, last: None }
+    }
+
+    /// The next address to try; or what the last attempt came to.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<SocketAddr>> {
+        let addresses = match ready!(self.poll_known(cx)) {
+            Ok(addresses) => addresses,
+            Err(error) => return Poll::Ready(Err(error)),
+        };
+        Poll::Ready(match addresses.next() {
+            Some(address) => Ok(address),
+            None => {
+                self.end();
+                Err(self.last.take().unwrap_or_else(|| no_address(self.doing)))
+            }
+        })
+    }
+
+    fn poll_known(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<&mut Addresses>> {
+        if let Found::Asked(run) = &mut self.found {
+            Core::expect(self.call, |_| ());
+            self.found = match ready!(Pin::new(run).poll(cx)).and_then(|answer| answer) {
+                Ok(addresses) => Found::Known(addresses),
+                Err(error) => Found::Nothing(match &self.name {
+                    Some(name) => about(self.doing, name, error),
+                    None => error,
+                }),
+            };
+        }
+        if let Found::Nothing(_) = self.found
+            && let Found::Nothing(error) = mem::replace(&mut self.found, Found::Over)
+        {
+            return Poll::Ready(Err(error));
+        }
+        match &mut self.found {
+            Found::Known(addresses) => Poll::Ready(Ok(addresses)),
+            _ => panic!("headwaiter: the future of {} was polled again after it was ready", self.call),
+        }
+    }
+
+    /// An attempt has failed, for the error if it was the last.
+    pub(crate) fn failed(&mut self, address: SocketAddr, error: io::Error) {
+        self.last = Some(match &self.name {
+            Some(name) => about(self.doing, format_args!("{name} ({address})"), error),
+            None => about(self.doing, address, error),
+        });
+    }
+
+    /// An attempt has succeeded: there are no more.
+    pub(crate) fn end(&mut self) {
+        self.found = Found::Over;
+    }
+
+    /// Pending for a task that has had its share of the turn. (The answer of a thread asks for itself.)
+    fn poll_turn(&self, cx: &Context<'_>) -> Poll<()> {
+        if matches!(self.found, Found::Asked(_)) || Core::expect(self.call, Core::spend) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Makes an attempt, a system call that does not wait, at each address until one succeeds.
+    pub(crate) fn poll_any<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut attempt: impl FnMut(SocketAddr) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        ready!(self.poll_turn(cx));
+        loop {
+            let address = match ready!(self.poll_next(cx)) {
+                Ok(address) => address,
+                Err(error) => return Poll::Ready(Err(error)),
+            };
+            match attempt(address) {
+                Ok(done) => {
+                    self.end();
+                    return Poll::Ready(Ok(done));
+                }
+                Err(error) => self.failed(address, error),
+            }
+        }
+    }
+}
+
+/// Finds out the addresses of a host, in the order in which to try them.
+///
+/// Numbers are ready at the first poll. Cancel-safe: dropping it stops waiting for the answer. `bind` and `connect`
+/// take names themselves; this is for whoever wants to see or choose.
+///
+/// ```
+/// headwaiter::block_on(async {
+///     for address in headwaiter::net::lookup_host("localhost:80").await? {
+///         assert!(address.ip().is_loopback() && address.port() == 80);
+///     }
+///     Ok::<(), std::io::Error>(())
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// With the name in it, what the resolver says; of the kind `Other` if no thread could be started to ask it.
+/// `InvalidInput` for a text without a port.
+///
+/// # Panics
+///
+/// Polling it outside any event loop.
+#[track_caller]
+pub fn lookup_host(address: impl ToSocketAddrs) -> LookupHost {
+    LookupHost { addresses: Resolve::new("`lookup_host`", "look up", address, Location::caller()) }
+}
+
+/// The future of [`lookup_host`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct LookupHost {
+    addresses: Resolve,
+}
+
+impl Future for LookupHost {
+    type Output = io::Result<HostAddresses>;
+
+    /// # Panics
+    ///
+    /// Outside any event loop, and if it is polled again after it was ready.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        ready!(self.addresses.poll_turn(cx));
+        let known = ready!(self.addresses.poll_known(cx)).map(mem::take);
+        self.addresses.end();
+        Poll::Ready(known.map(HostAddresses))
+    }
+}
+
+/// The addresses that [`lookup_host`] has found.
+#[derive(Clone, Debug)]
+pub struct HostAddresses(Addresses);
+
+impl Iterator for HostAddresses {
+    type Item = SocketAddr;
+
+    fn next(&mut self) -> Option<SocketAddr> {
+        self.0.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl ExactSizeIterator for HostAddresses {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn all(address: impl ToSocketAddrs) -> Vec<String> {
-        candidates(address).unwrap().map(|address| address.to_string()).collect()
+        match address.target().unwrap() {
+            Target::Numbers(addresses) => addresses.map(|address| address.to_string()).collect(),
+            Target::Name(name) => panic!("{name} is numeric"),
+        }
+    }
+
+    fn name(address: impl ToSocketAddrs) -> String {
+        match address.target().unwrap() {
+            Target::Numbers(addresses) => panic!("{addresses:?} for a name"),
+            Target::Name(name) => name.to_string(),
+        }
     }
 
     #[test]
@@ -130,15 +353,17 @@ mod tests {
     }
 
     #[test]
-    fn a_name_or_a_missing_port_is_an_error_that_says_so() {
-        let name = candidates("localhost:80").unwrap_err();
-        assert_eq!(name.kind(), io::ErrorKind::InvalidInput);
-        assert!(
-            name.to_string().contains("localhost")
-                && name.to_string().contains("does not resolve host names")
-        );
-        let port = candidates("127.0.0.1").unwrap_err();
-        assert!(port.to_string().contains("needs a port"), "{port}");
-        assert!(candidates("127.0.0.1:99999").is_err());
+    fn a_name_is_left_to_the_resolver_and_a_missing_port_is_an_error_that_says_so() {
+        assert_eq!(name("localhost:80"), "localhost:80");
+        assert_eq!(name(("localhost", 80)), "localhost:80");
+        assert_eq!(name((String::from("localhost"), 80)), "localhost:80");
+        for wrong in ["127.0.0.1", "localhost", "127.0.0.1:99999", "localhost:http"] {
+            let Err(error) = sealed::ToSocketAddrs::target(wrong) else { panic!("{wrong} was taken") };
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            assert!(
+                error.to_string().contains("needs a port") && error.to_string().contains(wrong),
+                "{error}"
+            );
+        }
     }
 }

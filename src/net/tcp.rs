@@ -8,10 +8,9 @@ use std::net::{Shutdown, SocketAddr};
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::vec;
+use std::task::{Context, Poll, ready};
 
-use super::resolve::{Candidates, ToSocketAddrs, about, candidates, no_address};
+use super::resolve::{Resolve, ToSocketAddrs};
 use super::socket::{own, recv, send, send_vectored};
 use super::split::{OwnedReadHalf, OwnedWriteHalf};
 use crate::io::{
@@ -112,26 +111,23 @@ impl TcpStream {
         Ok(TcpStream { registered: Registered::new(io, KIND, ready)? })
     }
 
-    /// Connects to an address; to the first that answers, if there are several.
+    /// Connects to an address; to the first that answers, if there are several, or the host name has several.
     ///
     /// Cancel-safe: dropping it gives the attempt up.
     ///
     /// # Errors
     ///
-    /// What the last attempt came to, with its address: for instance `ConnectionRefused`. `InvalidInput` for
-    /// a host name: see [`ToSocketAddrs`].
+    /// What the last attempt came to, with its address: for instance `ConnectionRefused`. With its name, a host that
+    /// does not resolve. `InvalidInput` for what is no address: see [`ToSocketAddrs`].
     ///
     /// # Panics
     ///
     /// Polling it outside any event loop.
     #[track_caller]
     pub fn connect(address: impl ToSocketAddrs) -> Connect {
-        Connect {
-            candidates: Some(candidates(address)),
-            attempt: None,
-            last: None,
-            place: Location::caller(),
-        }
+        let place = Location::caller();
+        let addresses = Resolve::new("`TcpStream::connect`", "connect to", address, place);
+        Connect { addresses, attempt: None, place }
     }
 
     /// Takes over a connected stream of std, and sets it to non-blocking mode.
@@ -365,11 +361,9 @@ impl Future for Peek<'_> {
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
 pub struct Connect {
-    /// What is left to try. `None` once it is over.
-    candidates: Option<Candidates>,
+    /// What is left to try.
+    addresses: Resolve,
     attempt: Option<Attempt>,
-    /// What the last attempt came to.
-    last: Option<io::Error>,
     place: &'static Location<'static>,
 }
 
@@ -410,18 +404,6 @@ impl Attempt {
     }
 }
 
-impl Connect {
-    fn next_candidate(
-        candidates: &mut vec::IntoIter<SocketAddr>,
-        last: &mut Option<io::Error>,
-    ) -> io::Result<SocketAddr> {
-        match candidates.next() {
-            Some(address) => Ok(address),
-            None => Err(last.take().unwrap_or_else(|| no_address("connect"))),
-        }
-    }
-}
-
 impl Future for Connect {
     type Output = io::Result<TcpStream>;
 
@@ -433,34 +415,23 @@ impl Future for Connect {
         loop {
             if let Some(attempt) = &mut this.attempt {
                 let address = attempt.address;
-                match attempt.poll(cx) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(())) => {
-                        this.candidates = None;
+                match ready!(attempt.poll(cx)) {
+                    Ok(()) => {
+                        this.addresses.end();
                         return Poll::Ready(Ok(this.attempt.take().expect("it was polled just now").stream));
                     }
-                    Poll::Ready(Err(error)) => {
+                    Err(error) => {
                         this.attempt = None;
-                        this.last = Some(about("connect to", address, error));
+                        this.addresses.failed(address, error);
                     }
                 }
             }
-            let Some(candidates) = &mut this.candidates else {
-                panic!("headwaiter: a `Connect` was polled again after it was ready");
-            };
-            let next = match candidates {
-                Ok(candidates) => Connect::next_candidate(candidates, &mut this.last),
-                Err(error) => Err(std::mem::replace(error, io::ErrorKind::Other.into())),
-            };
-            match next {
+            match ready!(this.addresses.poll_next(cx)) {
                 Ok(address) => match Attempt::start(address, this.place) {
                     Ok(attempt) => this.attempt = Some(attempt),
-                    Err(error) => this.last = Some(about("connect to", address, error)),
+                    Err(error) => this.addresses.failed(address, error),
                 },
-                Err(error) => {
-                    this.candidates = None;
-                    return Poll::Ready(Err(error));
-                }
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
     }
