@@ -7,6 +7,8 @@
 //! tells why, and what follows from it.
 
 mod callback;
+#[cfg(unix)]
+mod fd;
 mod ready;
 mod registered;
 mod waiters;
@@ -20,6 +22,8 @@ use mio::{Events, Interest, Token};
 
 use self::callback::Closure;
 pub use self::callback::{Next, Registration, on_ready};
+#[cfg(unix)]
+pub(crate) use self::fd::FdSource;
 pub(crate) use self::ready::Direction;
 pub use self::ready::Ready;
 pub(crate) use self::registered::{Registered, Wait};

@@ -32,15 +32,28 @@ impl<S: Source> Registered<S> {
     /// Watches `io`, which must be in non-blocking mode, for both directions. Until the kernel says
     /// "would block" it is taken to be `ready`: trying first is cheaper than waiting first.
     #[track_caller]
-    pub(crate) fn new(mut io: S, kind: &'static str, ready: Ready) -> io::Result<Self> {
-        let watched =
-            Watched { ready, readers: Waiters::default(), writers: Waiters::default(), closure: None, kind };
-        let key = register(kind, &mut io, ALL, watched)?;
-        Ok(Registered { io, key, kind })
+    pub(crate) fn new(io: S, kind: &'static str, ready: Ready) -> io::Result<Self> {
+        Registered::try_new(io, kind, ready).map_err(|(error, _)| error)
     }
 
+    /// As [`new`](Self::new), but gives back what the kernel does not watch.
+    #[track_caller]
+    pub(crate) fn try_new(mut io: S, kind: &'static str, ready: Ready) -> Result<Self, (io::Error, S)> {
+        let watched =
+            Watched { ready, readers: Waiters::default(), writers: Waiters::default(), closure: None, kind };
+        match register(kind, &mut io, ALL, watched) {
+            Ok(key) => Ok(Registered { io, key, kind }),
+            Err(error) => Err((error, io)),
+        }
+    }
+
+    #[inline]
     pub(crate) fn io(&self) -> &S {
         &self.io
+    }
+
+    pub(crate) fn io_mut(&mut self) -> &mut S {
+        &mut self.io
     }
 
     /// Tries `op` while the source is taken to be ready; once the kernel says "would block", leaves the waker
@@ -179,6 +192,23 @@ impl<S: Source> Registered<S> {
         self.poll_io(wait, cx, direction, |_| Ok(()), |()| false)
     }
 
+    /// For an operation that is a user's code, so that it cannot be given to [`poll_io`](Self::poll_io): it is
+    /// called after [`poll_ready`](Self::poll_ready), with nothing borrowed, and what came of it is given here.
+    /// `None`: it is to be tried again, after the next `poll_ready`.
+    ///
+    /// No event can come between the call and this: events are taken in by the loop's turn, which is not
+    /// made while a task is polled.
+    pub(crate) fn settle<T>(&self, direction: Direction, result: io::Result<T>) -> Option<io::Result<T>> {
+        match &result {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.try_io(direction, |_| result).err();
+                None
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
+            _ => Some(result),
+        }
+    }
+
     /// Tries `op`, a system call and nothing else, once and without waiting. "Would block" is remembered.
     #[track_caller]
     pub(crate) fn try_io<T>(
@@ -217,9 +247,9 @@ enum Unready {
     Crowded,
 }
 
-impl<S: Source> Drop for Registered<S> {
-    /// Deregistered here, closed when the fields are dropped.
-    fn drop(&mut self) {
+impl<S: Source> Registered<S> {
+    /// Takes it from the poller, on any thread. The slot stays.
+    pub(super) fn deregister(&mut self) {
         let shared = Core::if_at_home(self.key, |core| Arc::clone(&core.shared));
         // With a loop that is gone there is nobody to be reported to.
         let shared = shared.or_else(|| remote::find(self.key.home));
@@ -233,6 +263,13 @@ impl<S: Source> Drop for Registered<S> {
                 format_args!("{kind} {number}: deregistering failed: {error}"),
             );
         }
+    }
+}
+
+impl<S: Source> Drop for Registered<S> {
+    /// Deregistered here, closed when the fields are dropped.
+    fn drop(&mut self) {
+        self.deregister();
         release(self.key, Release::Source(self.key.slot));
     }
 }
