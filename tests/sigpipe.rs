@@ -1,4 +1,4 @@
-//! Writing to a connection that is gone is an error, also where SIGPIPE would end the process. In a process
+//! Writing to a connection or a pipe that is gone is an error, also where SIGPIPE would end the process. In a process
 //! of its own, because a signal's disposition is the whole process's.
 #![cfg(target_os = "linux")]
 
@@ -33,5 +33,26 @@ fn with_sigpipe_at_its_default_a_write_to_a_dead_connection_is_an_error() {
                 "{error}"
             );
         }
+    });
+}
+
+#[test]
+fn with_sigpipe_at_its_default_a_write_to_a_dead_pipe_is_an_error_where_the_kernel_can_do_that() {
+    use rustix::io::{ReadWriteFlags, pwritev2};
+    let null = std::fs::File::create("/dev/null").unwrap();
+    let nosignal = ReadWriteFlags::from_bits_retain(0x100);
+    if pwritev2(&null, &[IoSlice::new(b"soup")], 0, nosignal).is_err() {
+        return println!("Linux before 6.18: the signal cannot be left out");
+    }
+    sigpipe::reset();
+    in_loop(|| async {
+        let (reader, mut writer) = headwaiter::io::pipe().unwrap();
+        drop(reader);
+        let error = writer.write(b"soup").await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        let bytes = [IoSlice::new(b"soup"), IoSlice::new(b"salad")];
+        let written = std::future::poll_fn(|cx| Pin::new(&mut &writer).poll_write_vectored(cx, &bytes)).await;
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(writer.try_write(b"soup").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     });
 }

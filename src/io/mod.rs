@@ -1,8 +1,13 @@
-//! The futures of byte streams, which their methods return: [`Read`], [`ReadExact`], [`Write`], [`WriteAll`]
-//! and [`Readiness`].
+//! Byte streams of all kinds: any file descriptor ([`Async`]), [`pipe()`]s; and the futures
+//! of their methods: [`Read`], [`ReadExact`], [`Write`], [`WriteAll`] and [`Readiness`].
 
-// Written once for every kind of stream. Each holds its stream, its buffer and its place among the
-// waiters, and tries the system call when it is polled.
+// The futures are written once for every kind of stream, also those of `net`. Each holds its stream, its buffer
+// and its place among the waiters, and tries the system call when it is polled.
+
+#[cfg(unix)]
+mod async_fd;
+#[cfg(unix)]
+mod pipe;
 
 use std::fmt;
 use std::future::Future;
@@ -11,6 +16,10 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+#[cfg(unix)]
+pub use self::async_fd::{Async, With, WithMut};
+#[cfg(unix)]
+pub use self::pipe::{PipeReader, PipeWriter, pipe};
 use crate::reactor::{Direction, Wait};
 
 /// What can be read, as the futures see it. Its methods are compiled once, with the stream, not with each
@@ -109,6 +118,19 @@ pub(crate) use async_write;
 /// is the end, or the buffer was empty.
 pub(crate) fn is_short(done: usize, asked: usize) -> bool {
     done > 0 && done < asked
+}
+
+/// O_NONBLOCK, of the open file description.
+#[cfg(target_os = "linux")]
+pub(crate) fn set_nonblocking(fd: impl std::os::fd::AsFd, nonblocking: bool) -> io::Result<()> {
+    Ok(rustix::io::ioctl_fionbio(fd, nonblocking)?)
+}
+
+/// As on Linux: std does it for sockets only, with a call that takes any descriptor.
+#[cfg(all(unix, not(target_os = "linux")))]
+pub(crate) fn set_nonblocking(fd: impl std::os::fd::AsFd, nonblocking: bool) -> io::Result<()> {
+    let duplicate = fd.as_fd().try_clone_to_owned()?;
+    std::os::unix::net::UnixStream::from(duplicate).set_nonblocking(nonblocking)
 }
 
 /// The future of `read`.

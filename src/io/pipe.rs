@@ -1,0 +1,425 @@
+//! Pipes: [`pipe`] makes one, [`PipeReader`] and [`PipeWriter`] are its ends. Used by users, and by `process`
+//! for what a child reads and writes.
+
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut, Read as _};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use super::{
+    ByteRead, ByteWrite, PollReady, Read, ReadExact, Readiness, Write, WriteAll, async_read, async_write,
+    is_short, set_nonblocking,
+};
+use crate::reactor::{Direction, FdSource, Ready, Registered, Wait};
+
+/// A pipe: what is written to the second can be read from the first. For bytes between tasks, and to and from
+/// child processes. Both ends are closed on exec.
+///
+/// ```
+/// headwaiter::block_on(async {
+///     let (mut reader, mut writer) = headwaiter::io::pipe()?;
+///     writer.write_all(b"soup").await?;
+///     drop(writer);
+///     let mut order = [0; 10];
+///     assert_eq!(reader.read(&mut order).await?, 4);
+///     assert_eq!(reader.read(&mut order).await?, 0, "the end: its writer is gone");
+///     Ok::<(), std::io::Error>(())
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// If the process has no two free file descriptors, or the user too many pipes.
+///
+/// # Panics
+///
+/// Outside any event loop.
+#[track_caller]
+pub fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
+    let (reader, writer) = io::pipe()?;
+    Ok((PipeReader::new(reader, true)?, PipeWriter::from_std(writer)?))
+}
+
+/// The end of a [`pipe`] that is read.
+pub struct PipeReader {
+    registered: Registered<FdSource<io::PipeReader>>,
+    /// Its writer is ours. Another's may keep its packets apart (O_DIRECT in pipe(2)), which cannot be seen from
+    /// here; then a short read does not mean that there is no more.
+    ours: bool,
+}
+
+/// The end of a [`pipe`] that is written. Dropping it ends the stream for the reader.
+pub struct PipeWriter {
+    registered: Registered<FdSource<io::PipeWriter>>,
+}
+
+impl ByteRead for PipeReader {
+    fn poll_read(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let asked = buf.len();
+        let op = |io: &FdSource<io::PipeReader>| io.get().read(buf);
+        self.registered.poll_io(wait, cx, Direction::Read, op, |n| self.ours && is_short(*n, asked))
+    }
+
+    fn poll_read_vectored(
+        &self,
+        wait: &mut Wait,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let asked = bufs.iter().map(|buf| buf.len()).sum();
+        let op = |io: &FdSource<io::PipeReader>| io.get().read_vectored(bufs);
+        self.registered.poll_io(wait, cx, Direction::Read, op, |n| self.ours && is_short(*n, asked))
+    }
+}
+
+impl ByteWrite for PipeWriter {
+    fn poll_write(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let op = |io: &FdSource<io::PipeWriter>| write(io.get(), buf);
+        self.registered.poll_io(wait, cx, Direction::Write, op, |n| is_short(*n, buf.len()))
+    }
+
+    fn poll_write_vectored(
+        &self,
+        wait: &mut Wait,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let asked = bufs.iter().map(|buf| buf.len()).sum();
+        let op = |io: &FdSource<io::PipeWriter>| write_vectored(io.get(), bufs);
+        self.registered.poll_io(wait, cx, Direction::Write, op, |n| is_short(*n, asked))
+    }
+
+    /// A pipe has no half-close: only dropping its writer ends it.
+    fn close(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl PollReady for PipeReader {
+    fn poll_ready(
+        &self,
+        wait: &mut Wait,
+        cx: &mut Context<'_>,
+        direction: Direction,
+    ) -> Poll<io::Result<()>> {
+        self.registered.poll_ready(wait, cx, direction)
+    }
+}
+
+impl PollReady for PipeWriter {
+    fn poll_ready(
+        &self,
+        wait: &mut Wait,
+        cx: &mut Context<'_>,
+        direction: Direction,
+    ) -> Poll<io::Result<()>> {
+        self.registered.poll_ready(wait, cx, direction)
+    }
+}
+
+async_read!(PipeReader);
+async_write!(PipeWriter);
+
+impl PipeReader {
+    /// Takes over a reader of std, or with [`From<OwnedFd>`](std::io::PipeReader#impl-From<OwnedFd>-for-PipeReader)
+    /// any descriptor of a pipe's or FIFO's end, and sets it to non-blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel cannot set the mode or watch the descriptor (`PermissionDenied`: it is no pipe).
+    ///
+    /// # Panics
+    ///
+    /// Outside any event loop.
+    #[track_caller]
+    pub fn from_std(reader: io::PipeReader) -> io::Result<Self> {
+        PipeReader::new(reader, false)
+    }
+
+    #[track_caller]
+    fn new(reader: io::PipeReader, ours: bool) -> io::Result<Self> {
+        set_nonblocking(&reader, true)?;
+        Ok(PipeReader {
+            registered: Registered::new(FdSource::new(reader), "pipe reader", Ready::BOTH)?,
+            ours,
+        })
+    }
+
+    /// As [`from_std`](Self::from_std), for a descriptor.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_std`](Self::from_std).
+    ///
+    /// # Panics
+    ///
+    /// Outside any event loop.
+    #[track_caller]
+    pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
+        PipeReader::from_std(fd.into())
+    }
+
+    /// Gives the reader to std, in blocking mode again, for instance to be the standard input of a child
+    /// process. (The mode is of the description, which duplicates of this descriptor share.)
+    ///
+    /// # Errors
+    ///
+    /// If the kernel cannot set the mode. The reader is closed then.
+    pub fn into_std(self) -> io::Result<io::PipeReader> {
+        let reader = self.registered.into_inner();
+        set_nonblocking(&reader, false)?;
+        Ok(reader)
+    }
+
+    /// As [`into_std`](Self::into_std), as a descriptor.
+    ///
+    /// # Errors
+    ///
+    /// As [`into_std`](Self::into_std).
+    pub fn into_fd(self) -> io::Result<OwnedFd> {
+        Ok(self.into_std()?.into())
+    }
+
+    /// Reads some bytes, at least one; 0 is the end: every writer is gone (or `buf` is empty).
+    ///
+    /// Cancel-safe: if it is dropped before it was ready, nothing was read.
+    ///
+    /// # Errors
+    ///
+    /// What read(2) says.
+    ///
+    /// # Panics
+    ///
+    /// Polling it outside the loop that the pipe belongs to. So do all operations below.
+    #[track_caller]
+    pub fn read<'a>(&'a mut self, buf: &'a mut [u8]) -> Read<'a, PipeReader> {
+        Read::new(self, buf)
+    }
+
+    /// Reads until `buf` is full.
+    ///
+    /// Not cancel-safe: if it is dropped before it was ready, what it had read is in `buf`, but nobody knows
+    /// how much.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` if the stream ends before; else as [`read`](Self::read).
+    #[track_caller]
+    pub fn read_exact<'a>(&'a mut self, buf: &'a mut [u8]) -> ReadExact<'a, PipeReader> {
+        ReadExact::new(self, buf)
+    }
+
+    /// Waits until there may be something to read: data, or the end. It may be wrong: only
+    /// [`try_read`](Self::try_read) tells, and makes the next `readable` wait if there was nothing.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// None at present.
+    #[track_caller]
+    pub fn readable(&self) -> Readiness<'_, PipeReader> {
+        Readiness::new(self, Direction::Read)
+    }
+
+    /// Reads without waiting.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if there is nothing to read; else as [`read`](Self::read).
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop that the pipe belongs to.
+    #[track_caller]
+    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.registered.try_io(Direction::Read, |io| io.get().read(buf))
+    }
+}
+
+impl PipeWriter {
+    /// Takes over a writer of std, and sets it to non-blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel cannot set the mode or watch the descriptor (`PermissionDenied`: it is no pipe).
+    ///
+    /// # Panics
+    ///
+    /// Outside any event loop.
+    #[track_caller]
+    pub fn from_std(writer: io::PipeWriter) -> io::Result<Self> {
+        set_nonblocking(&writer, true)?;
+        Ok(PipeWriter { registered: Registered::new(FdSource::new(writer), "pipe writer", Ready::BOTH)? })
+    }
+
+    /// As [`from_std`](Self::from_std), for a descriptor.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_std`](Self::from_std).
+    ///
+    /// # Panics
+    ///
+    /// Outside any event loop.
+    #[track_caller]
+    pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
+        PipeWriter::from_std(fd.into())
+    }
+
+    /// Gives the writer to std, in blocking mode again, for instance to be the standard output of a child
+    /// process. (The mode is of the description, which duplicates of this descriptor share.)
+    ///
+    /// # Errors
+    ///
+    /// If the kernel cannot set the mode. The writer is closed then.
+    pub fn into_std(self) -> io::Result<io::PipeWriter> {
+        let writer = self.registered.into_inner();
+        set_nonblocking(&writer, false)?;
+        Ok(writer)
+    }
+
+    /// As [`into_std`](Self::into_std), as a descriptor.
+    ///
+    /// # Errors
+    ///
+    /// As [`into_std`](Self::into_std).
+    pub fn into_fd(self) -> io::Result<OwnedFd> {
+        Ok(self.into_std()?.into())
+    }
+
+    /// Writes some of `buf`, at least one byte (unless it is empty), and returns how many. Up to 4096 bytes
+    /// (PIPE_BUF) are written in one piece or not at all, and do not mix with other writers'.
+    ///
+    /// Cancel-safe: if it is dropped before it was ready, nothing was written.
+    ///
+    /// # Errors
+    ///
+    /// `BrokenPipe` if no reader is left. There is no SIGPIPE, except where the program has changed what Rust does with that
+    /// signal (it ignores it) *and* the kernel cannot leave it out: Linux before 6.18, and other systems.
+    ///
+    /// # Panics
+    ///
+    /// Polling it outside the loop that the pipe belongs to. So do all operations below.
+    #[track_caller]
+    pub fn write<'a>(&'a mut self, buf: &'a [u8]) -> Write<'a, PipeWriter> {
+        Write::new(self, buf)
+    }
+
+    /// Writes all of `buf`.
+    ///
+    /// Not cancel-safe: if it is dropped before it was ready, some of it was written, and nobody knows how much.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    #[track_caller]
+    pub fn write_all<'a>(&'a mut self, buf: &'a [u8]) -> WriteAll<'a, PipeWriter> {
+        WriteAll::new(self, buf)
+    }
+
+    /// Waits until there may be room to write, or no reader is left. It may be wrong: only
+    /// [`try_write`](Self::try_write) tells.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// None at present.
+    #[track_caller]
+    pub fn writable(&self) -> Readiness<'_, PipeWriter> {
+        Readiness::new(self, Direction::Write)
+    }
+
+    /// Writes without waiting.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if there is no room; else as [`write`](Self::write).
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop that the pipe belongs to.
+    #[track_caller]
+    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        self.registered.try_io(Direction::Write, |io| write(io.get(), buf))
+    }
+}
+
+impl AsFd for PipeReader {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.registered.io().as_fd()
+    }
+}
+
+impl AsFd for PipeWriter {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.registered.io().as_fd()
+    }
+}
+
+impl fmt::Debug for PipeReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.registered.fmt(f)
+    }
+}
+
+impl fmt::Debug for PipeWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.registered.fmt(f)
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use super::*;
+    use rustix::io::{Errno, ReadWriteFlags, pwritev2};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// RWF_NOSIGNAL, since Linux 6.18: what MSG_NOSIGNAL is for sockets.
+    const NOSIGNAL: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x100);
+
+    /// An offset that pwritev2(2) takes to mean "where write(2) would".
+    const NOWHERE: u64 = u64::MAX;
+
+    /// More slices in one call are EINVAL: writev(2).
+    const IOV_MAX: usize = 1024;
+
+    /// The kernel knows [`NOSIGNAL`], as far as we know.
+    static SILENT: AtomicBool = AtomicBool::new(true);
+
+    /// write(2) without SIGPIPE, where the kernel can do that.
+    pub(crate) fn write(pipe: impl AsFd, buf: &[u8]) -> io::Result<usize> {
+        write_vectored(pipe, &[IoSlice::new(buf)])
+    }
+
+    pub(crate) fn write_vectored(pipe: impl AsFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let bufs = &bufs[..bufs.len().min(IOV_MAX)];
+        if SILENT.load(Ordering::Relaxed) {
+            match pwritev2(&pipe, bufs, NOWHERE, NOSIGNAL) {
+                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => SILENT.store(false, Ordering::Relaxed),
+                result => return Ok(result?),
+            }
+        }
+        Ok(rustix::io::writev(&pipe, bufs)?)
+    }
+}
+#[cfg(target_os = "linux")]
+use linux::{write, write_vectored};
+
+#[cfg(not(target_os = "linux"))]
+mod other {
+    use super::*;
+
+    pub(crate) fn write(mut pipe: impl io::Write, buf: &[u8]) -> io::Result<usize> {
+        pipe.write(buf)
+    }
+
+    pub(crate) fn write_vectored(mut pipe: impl io::Write, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        pipe.write_vectored(bufs)
+    }
+}
+#[cfg(not(target_os = "linux"))]
+use other::{write, write_vectored};
