@@ -17,6 +17,8 @@ use crate::observe;
 use crate::offload::Pool;
 use crate::reactor::{self, Reactor};
 use crate::remote::{self, Release, Shared};
+#[cfg(all(unix, feature = "signal"))]
+use crate::signal::unix::Signals;
 use crate::slots::{Key, Slot};
 use crate::task::{self, Tasks};
 use crate::time::Timers;
@@ -38,6 +40,9 @@ pub(crate) struct Core {
     pub(crate) pool: Arc<Pool>,
     /// Offloaded jobs whose end this loop has not heard of: a virtual clock stands still meanwhile.
     pub(crate) jobs: usize,
+    /// Who listens for signals. `None` until somebody does.
+    #[cfg(all(unix, feature = "signal"))]
+    pub(crate) signals: Option<Signals>,
     /// What is left of [`BUDGET`] to the user code that runs now.
     pub(crate) budget: u32,
     /// Some task has used its budget up since the kernel was asked: it is asked before the next batch, or
@@ -85,6 +90,8 @@ impl Core {
             shared,
             pool: Arc::new(pool),
             jobs: 0,
+            #[cfg(all(unix, feature = "signal"))]
+            signals: None,
             budget: BUDGET,
             overspent: false,
             closing: false,

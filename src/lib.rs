@@ -9,6 +9,8 @@ pub mod io;
 pub mod net;
 mod offload;
 mod remote;
+#[cfg(feature = "signal")]
+pub mod signal;
 mod core;
 mod slots;
 mod observe;

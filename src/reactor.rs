@@ -9,6 +9,8 @@
 mod callback;
 #[cfg(unix)]
 mod fd;
+#[cfg(all(unix, feature = "signal"))]
+mod notice;
 mod ready;
 mod registered;
 mod waiters;
@@ -24,6 +26,8 @@ use self::callback::Closure;
 pub use self::callback::{Next, Registration, on_ready};
 #[cfg(unix)]
 pub(crate) use self::fd::FdSource;
+#[cfg(all(unix, feature = "signal"))]
+pub(crate) use self::notice::{Notice, give};
 pub(crate) use self::ready::Direction;
 pub use self::ready::Ready;
 pub(crate) use self::registered::{Registered, Wait};
@@ -134,9 +138,18 @@ fn slot_of(token: Token) -> Slot {
 
 #[cold]
 fn dispatch_to_any(event: &Event) {
-    let ready = Ready::of(event);
+    if !tell(slot_of(event.token()), Ready::of(event)) {
+        // Stale: an earlier event of the same batch made its task or callback drop this source. The fd
+        // number and the place in the slab may have a new owner already; the generation has not.
+        observe::report(|| Step::Stale);
+    }
+}
+
+/// Tells a source that it is ready: makes that stick, wakes who waits and calls its callback. The slot is that of a
+/// token. `false`: there is no such source.
+fn tell(slot: Slot, ready: Ready) -> bool {
     let found = Core::with(|core| {
-        let (slot, watched) = core.reactor.sources.get_packed_mut(Layout::TOKEN, slot_of(event.token()))?;
+        let (slot, watched) = core.reactor.sources.get_packed_mut(Layout::TOKEN, slot)?;
         watched.ready.learn(ready);
         let mut woken = Vec::new();
         if ready.is_readable() {
@@ -147,18 +160,14 @@ fn dispatch_to_any(event: &Event) {
         }
         Some((slot, watched.kind, watched.closure.take(), woken))
     });
-    let Some((slot, kind, closure, woken)) = found.flatten() else {
-        // Stale: an earlier event of the same batch made its task or callback drop this source. The fd
-        // number and the place in the slab may have a new owner already; the generation has not.
-        observe::report(|| Step::Stale);
-        return;
-    };
+    let Some((slot, kind, closure, woken)) = found.flatten() else { return false };
     let callback = closure.is_some();
     observe::report(|| Step::Ready { source: slot, kind, ready, woken: &woken, callback });
     woken.into_iter().for_each(Wake::wake);
     if let Some(closure) = closure {
         callback::call(slot, closure, ready);
     }
+    true
 }
 
 /// Enters a source into a new slot and registers it with the poller of the loop that runs here.

@@ -37,7 +37,8 @@ impl Ready {
     /// Urgent data: a read stops before it, so that a short one does not mean that there is no more.
     const URGENT: u8 = 32;
     pub(crate) const NONE: Ready = Ready(0);
-    pub(crate) const BOTH: Ready = Ready(Ready::READABLE | Ready::WRITABLE);
+    pub(super) const READ: Ready = Ready(Ready::READABLE);
+    pub(crate) const BOTH: Ready = Ready(Ready::READ.0 | Ready::WRITABLE);
 
     #[inline]
     pub(super) fn of(event: &Event) -> Ready {

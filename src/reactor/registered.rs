@@ -23,7 +23,7 @@ use crate::task::waker::{TaskNumber, Wake};
 /// is made of. Dropped on any thread, it is deregistered, its slot given back, and closed, in this order.
 pub(crate) struct Registered<S: Source> {
     io: S,
-    key: Key,
+    pub(super) key: Key,
     /// What it is called in log lines and messages.
     kind: &'static str,
 }

@@ -1,0 +1,71 @@
+//! Sources that the kernel does not watch: another part of the loop says when one is ready, by [`give`].
+//! Listeners for signals are such. So their futures wait, are woken and dropped, and are
+//! shown in the log, as those of a socket are. Nothing in here is known to the poller.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use mio::event::Source;
+use mio::{Interest, Registry, Token};
+
+use super::{Direction, Reactor, Ready, Registered, Wait, slot_of, tell, token_of};
+use crate::core::Core;
+use crate::slots::Slot;
+
+/// The place of one who waits to be given notice. There is nothing to register, and nothing to close.
+#[derive(Debug)]
+pub(crate) struct Notice;
+
+impl Source for Notice {
+    fn register(&mut self, _: &Registry, _: Token, _: Interest) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn reregister(&mut self, _: &Registry, _: Token, _: Interest) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn deregister(&mut self, _: &Registry) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Registered<Notice> {
+    /// Where to [`give`] the notice.
+    pub(crate) fn slot(&self) -> Slot {
+        self.key.slot
+    }
+
+    /// A place without notice so far.
+    #[track_caller]
+    pub(crate) fn notice(kind: &'static str) -> io::Result<Self> {
+        Registered::new(Notice, kind, Ready::NONE)
+    }
+
+    /// Waits for notice, and uses it up: several that were given meanwhile are one.
+    #[track_caller]
+    pub(crate) fn poll_notice(&self, wait: &mut Wait, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = self.poll_ready(wait, cx, Direction::Read);
+        if polled.is_ready() {
+            Core::with(|core| {
+                if let Some(watched) = core.reactor.sources.get_mut(self.slot()) {
+                    watched.ready.disprove(Direction::Read);
+                }
+            });
+        }
+        polled
+    }
+}
+
+impl Reactor {
+    /// Whether anybody can be given notice in this slot still.
+    pub(crate) fn has(&self, slot: Slot) -> bool {
+        self.sources.get(slot).is_some()
+    }
+}
+
+/// Gives notice: whoever waits in this slot is woken; if nobody does, it is remembered. A slot that is gone is passed
+/// over.
+pub(crate) fn give(slot: Slot) {
+    tell(slot_of(token_of(slot)), Ready::READ);
+}
