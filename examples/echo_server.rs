@@ -1,32 +1,57 @@
 //! The echo server with async/await: one task a client, all on one thread.
 //!
-//! `cargo run --example echo_server [ADDRESS]`, then for instance `nc 127.0.0.1 7777`.
+//! `cargo run --example echo_server [ADDRESS [GRACE]]`, then for instance `nc 127.0.0.1 7777`. Ctrl-C ends it:
+//! those who are there then have GRACE seconds to finish, 5 if not given. A second Ctrl-C ends it at once.
 
-use std::io;
-use std::net::SocketAddr;
+use std::{env, io, net::SocketAddr, time::Duration};
 
-use futures_lite::StreamExt;
+use futures_lite::{StreamExt, future::or};
 use headwaiter::net::{TcpListener, TcpStream};
+use headwaiter::signal::ctrl_c;
+use headwaiter::task::{self, JoinHandle};
+use headwaiter::time::timeout;
 use log::{info, warn};
 
 fn main() -> io::Result<()> {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
-    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7777".to_owned());
-    headwaiter::block_on(serve(&address))
+    let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7777".to_owned());
+    let grace = env::args().nth(2).map_or(Ok(5), |seconds| seconds.parse()).map_err(io::Error::other)?;
+    headwaiter::block_on(serve(&address, Duration::from_secs(grace)))
 }
 
-async fn serve(address: &str) -> io::Result<()> {
+async fn serve(address: &str, grace: Duration) -> io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     info!("listening on {}", listener.local_addr()?);
+    let mut clients = Vec::new();
+    // The first that is ready. The other is dropped, here with the listener in it: nobody else comes in.
+    or(ctrl_c(), accept(listener, &mut clients)).await?;
+
+    clients.retain(|client| !client.is_finished());
+    info!("closing; clients that have {grace:?} to finish: {}", clients.len());
+    let all_finished = async {
+        for client in &mut clients {
+            let _ = client.await; // How it ended is in the log.
+        }
+        Ok(())
+    };
+    let _ = timeout(grace, or(ctrl_c(), all_finished)).await;
+    let cut_off = clients.iter().filter(|client| !client.is_finished()).count();
+    info!("closed; {} finished, {cut_off} were cut off", clients.len() - cut_off);
+    Ok(()) // With the loop its tasks end.
+}
+
+async fn accept(listener: TcpListener, clients: &mut Vec<JoinHandle<()>>) -> io::Result<()> {
     let mut incoming = listener.incoming();
     while let Some(stream) = incoming.next().await {
         match stream.and_then(|stream| Ok((stream.peer_addr()?, stream))) {
             Ok((peer, stream)) => {
-                let task = headwaiter::task::Builder::new().name(format!("client {peer}"));
-                drop(task.spawn(serve_client(stream, peer)));
+                if clients.len() == clients.capacity() {
+                    clients.retain(|client| !client.is_finished()); // Before it grows.
+                }
+                let task = task::Builder::new().name(format!("client {peer}"));
+                clients.push(task.spawn(serve_client(stream, peer)));
             }
-            // It was gone before we had its address.
-            Err(error) => warn!("a client was lost: {error}"),
+            Err(error) => warn!("a client was lost: {error}"), // Before we had its address.
         }
     }
     Ok(())
@@ -42,8 +67,7 @@ async fn serve_client(stream: TcpStream, peer: SocketAddr) {
 
 /// Gives every byte back until the client ends its side.
 async fn echo(mut stream: TcpStream) -> io::Result<u64> {
-    let mut bytes = [0; 16 * 1024];
-    let mut total = 0;
+    let (mut bytes, mut total) = ([0; 16 * 1024], 0);
     loop {
         let n = stream.read(&mut bytes).await?;
         if n == 0 {

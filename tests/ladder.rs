@@ -267,6 +267,70 @@ fn a_server_that_is_stopped_and_continued_serves_on() {
     });
 }
 
+/// Ctrl-C, to a server that gives its clients so many seconds. On an address that no other test has, so that nobody can
+/// get its port and be taken for it.
+#[cfg(target_os = "linux")]
+fn interrupted(address: &str, grace: &str, clients: usize) -> (Server, Vec<TcpStream>) {
+    let server = Server::start_with("echo_server", &[address, grace]);
+    let mut clients: Vec<_> = (0..clients).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        server.echoes(client, b"we are served");
+    }
+    server.program.interrupt();
+    server.program.wait_for_line("closing; ");
+    assert!(server.try_connect().is_err(), "it accepts still");
+    (server, clients)
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn after_ctrl_c_clients_may_finish_and_the_others_are_cut_off_in_the_end() {
+    sharing_files(|| {
+        let (server, mut clients) = interrupted("127.0.99.1:0", "1", 3);
+        // As far as it is about time, nothing here can come too late: who is cut off does nothing.
+        let mut last = [0];
+        assert_eq!(clients[0].read(&mut last).unwrap_or(0), 0);
+        let (code, said) = server.program.end();
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("clients that have 1s to finish: 3"), "{said}");
+        assert!(said.contains("closed; 0 finished, 3 were cut off"), "{said}");
+
+        let (server, clients) = interrupted("127.0.99.2:0", "3600", 2);
+        for mut client in clients {
+            server.echoes(&mut client, b"and still are");
+        }
+        // With the last client it ends, long before the hour is over.
+        let (code, said) = server.program.end();
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("closed; 2 finished, 0 were cut off"), "{said}");
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_second_ctrl_c_ends_the_server_at_once() {
+    sharing_files(|| {
+        let (server, mut clients) = interrupted("127.0.99.3:0", "3600", 2);
+        let name = clients[0].local_addr().unwrap();
+        drop(clients.remove(0));
+        server.program.wait_for_line(&format!("{name} left after "));
+        server.program.interrupt();
+        let (code, said) = server.program.end();
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("closed; 1 finished, 1 were cut off"), "{said}");
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn without_clients_ctrl_c_ends_the_server_at_once() {
+    sharing_files(|| {
+        let (server, _) = interrupted("127.0.99.4:0", "3600", 0);
+        let (code, said) = server.program.end();
+        assert_eq!(code, Some(0), "{said}");
+    });
+}
+
 #[test]
 fn the_load_fails_at_one_wrong_byte() {
     sharing_files(|| {
@@ -326,7 +390,11 @@ struct Server {
 
 impl Server {
     fn start(name: &'static str) -> Server {
-        let program = Program::start(name, &["127.0.0.1:0"]);
+        Server::start_with(name, &["127.0.0.1:0"])
+    }
+
+    fn start_with(name: &'static str, args: &[&str]) -> Server {
+        let program = Program::start(name, args);
         let line = program.wait_for_line("listening on ");
         let (_, address) = line.split_once("listening on ").unwrap();
         let address = address.trim().parse().expect("an address, and no escape codes of a terminal");

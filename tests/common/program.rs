@@ -50,6 +50,13 @@ impl Program {
         program
     }
 
+    /// Ctrl-C.
+    #[cfg(target_os = "linux")]
+    pub fn interrupt(&self) {
+        use rustix::process::{Pid, Signal, kill_process};
+        kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
+    }
+
     /// Takes in all it says to the end, so that it never waits for a reader.
     fn listen(&self, pipe: impl Read + Send + 'static) {
         let transcript = Arc::clone(&self.transcript);
