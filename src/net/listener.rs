@@ -1,7 +1,6 @@
 //! TCP listeners: [`TcpListener`] and its futures [`Bind`] and [`Accept`], and the stream [`Incoming`].
 //! What goes wrong in accept, and what is done about it, is in `poll_accept`; `docs/accept.md` tells why.
 
-use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -15,7 +14,7 @@ use futures_core::Stream;
 use log::Level;
 
 use super::resolve::{Resolve, ToSocketAddrs};
-use super::socket::own;
+use super::socket::{own, socket};
 use super::tcp::TcpStream;
 use crate::core::Core;
 use crate::observe;
@@ -51,6 +50,8 @@ pub struct TcpListener {
     held_until: AtomicU64,
 }
 
+socket!(TcpListener, mio::net::TcpListener);
+
 impl TcpListener {
     /// Listens on an address; on the first that can be had, if there are several. Port 0 lets the kernel choose:
     /// [`local_addr`](Self::local_addr) tells which. On Unix with SO_REUSEADDR.
@@ -68,7 +69,8 @@ impl TcpListener {
     /// Polling it outside any event loop.
     #[track_caller]
     pub fn bind(address: impl ToSocketAddrs) -> Bind {
-        Bind { addresses: Resolve::new("`TcpListener::bind`", "bind to", address, Location::caller()) }
+        let addresses = Resolve::new("`TcpListener::bind`", "bind to", address, Location::caller());
+        Bind::new(addresses, TcpListener::bind_one)
     }
 
     fn bind_one(address: SocketAddr) -> io::Result<Self> {
@@ -274,34 +276,29 @@ fn is_out_of_files(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| exhausted.contains(&code))
 }
 
-#[cfg(unix)]
-impl std::os::fd::AsFd for TcpListener {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.registered.io().as_fd()
-    }
-}
-
-impl fmt::Debug for TcpListener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.registered.fmt(f)
-    }
-}
-
-/// The future of [`TcpListener::bind`].
+/// The future of [`TcpListener::bind`] and [`UdpSocket::bind`](super::UdpSocket::bind).
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
-pub struct Bind {
+pub struct Bind<S = TcpListener> {
     addresses: Resolve,
+    bind: fn(SocketAddr) -> io::Result<S>,
 }
 
-impl Future for Bind {
-    type Output = io::Result<TcpListener>;
+impl<S> Bind<S> {
+    pub(super) fn new(addresses: Resolve, bind: fn(SocketAddr) -> io::Result<S>) -> Self {
+        Bind { addresses, bind }
+    }
+}
+
+impl<S> Future for Bind<S> {
+    type Output = io::Result<S>;
 
     /// # Panics
     ///
     /// Outside any event loop, and if it is polled again after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.addresses.poll_any(cx, TcpListener::bind_one)
+        let this = &mut *self;
+        this.addresses.poll_any(cx, this.bind)
     }
 }
 

@@ -1,16 +1,47 @@
-//! Sockets: TCP streams and listeners, on the reactor. Each operation is a future written by hand that
+//! Sockets: TCP streams and listeners, and UDP, on the reactor. Each operation is a future written by hand that
 //! tries its system call when it is polled and leaves its waker in the reactor when that would block.
 //!
 //! A socket belongs to the loop in which it was made. It may be moved to and dropped on any thread, but using
 //! it elsewhere panics and says so (asking for its addresses or setting its options does not need the loop).
+//!
+//! # Socket options
+//!
+//! Few options have a method here. For the others there is the crate
+//! [socket2](https://docs.rs/socket2): an open socket is lent to it, and one whose options must be set before it
+//! is bound is made with it and taken over by `from_std`.
+//!
+//! ```
+//! # #[cfg(unix)] {
+//! use headwaiter::net::{TcpListener, TcpStream};
+//! use socket2::{Domain, SockRef, Socket, Type};
+//!
+//! headwaiter::block_on(async {
+//!     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+//!     socket.set_reuse_port(true)?; // Other processes may listen there too, and share the connections.
+//!     socket.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into())?;
+//!     socket.listen(1024)?;
+//!     let listener = TcpListener::from_std(socket.into())?;
+//!
+//!     let stream = TcpStream::connect(listener.local_addr()?).await?;
+//!     SockRef::from(&stream).set_recv_buffer_size(64 * 1024)?;
+//!     assert!(SockRef::from(&stream).recv_buffer_size()? >= 64 * 1024);
+//!     Ok::<(), std::io::Error>(())
+//! })?;
+//! # }
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
+mod datagram;
 mod listener;
 mod resolve;
 mod socket;
 mod split;
 mod tcp;
+mod udp;
 
+pub use self::datagram::{RecvDatagram, SendDatagram};
 pub use self::listener::{Accept, Bind, Incoming, TcpListener};
 pub use self::resolve::{HostAddresses, LookupHost, ToSocketAddrs, lookup_host};
 pub use self::split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use self::tcp::{Connect, Peek, TcpStream};
+pub use self::udp::{SendTo, UdpConnect, UdpSocket};

@@ -1,7 +1,60 @@
-//! What sockets need of the system beneath mio: the calls of stream sockets that must not raise SIGPIPE. On Linux they are made with
-//! MSG_NOSIGNAL; elsewhere they are std's, beneath mio's, which set SO_NOSIGPIPE where there is one.
+//! What the sockets share beneath their public types: [`Socket`], and the calls of stream sockets that must not raise
+//! SIGPIPE. On Linux they are made with MSG_NOSIGNAL; elsewhere they are std's, beneath mio's, which set
+//! SO_NOSIGPIPE where there is one.
 
 use std::io::{self, IoSlice};
+use std::task::{Context, Poll};
+
+use mio::event::Source;
+
+use crate::io::PollReady;
+use crate::reactor::{Direction, Registered, Wait};
+
+/// A socket beneath its public type.
+pub(crate) trait Socket {
+    /// mio's.
+    type Io: Source;
+
+    fn registered(&self) -> &Registered<Self::Io>;
+}
+
+impl<S: Socket> PollReady for S {
+    fn poll_ready(
+        &self,
+        wait: &mut Wait,
+        cx: &mut Context<'_>,
+        direction: Direction,
+    ) -> Poll<io::Result<()>> {
+        self.registered().poll_ready(wait, cx, direction)
+    }
+}
+
+/// What the public type of every socket has: its descriptor for others, and `Debug`.
+macro_rules! socket {
+    ($socket:ident, $io:ty) => {
+        impl $crate::net::socket::Socket for $socket {
+            type Io = $io;
+
+            fn registered(&self) -> &Registered<$io> {
+                &self.registered
+            }
+        }
+
+        #[cfg(unix)]
+        impl ::std::os::fd::AsFd for $socket {
+            fn as_fd(&self) -> ::std::os::fd::BorrowedFd<'_> {
+                self.registered.io().as_fd()
+            }
+        }
+
+        impl ::std::fmt::Debug for $socket {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                self.registered.fmt(f)
+            }
+        }
+    };
+}
+pub(super) use socket;
 
 #[cfg(target_os = "linux")]
 mod linux {

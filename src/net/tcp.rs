@@ -1,7 +1,6 @@
 //! TCP streams: [`TcpStream`] and its futures [`Connect`] and [`Peek`]; reading and writing are the
 //! futures of [`crate::io`].
 
-use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut, Read as _};
 use std::net::{Shutdown, SocketAddr};
@@ -11,11 +10,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::resolve::{Resolve, ToSocketAddrs};
-use super::socket::{own, recv, send, send_vectored};
+use super::socket::{own, recv, send, send_vectored, socket};
 use super::split::{OwnedReadHalf, OwnedWriteHalf};
 use crate::io::{
-    ByteRead, ByteWrite, PollReady, Read, ReadExact, Readiness, Write, WriteAll, async_read, async_write,
-    is_short,
+    ByteRead, ByteWrite, Read, ReadExact, Readiness, Write, WriteAll, async_read, async_write, is_short,
 };
 use crate::reactor::{Direction, Ready, Registered, Wait};
 
@@ -91,17 +89,7 @@ impl ByteWrite for TcpStream {
     }
 }
 
-impl PollReady for TcpStream {
-    fn poll_ready(
-        &self,
-        wait: &mut Wait,
-        cx: &mut Context<'_>,
-        direction: Direction,
-    ) -> Poll<io::Result<()>> {
-        self.registered.poll_ready(wait, cx, direction)
-    }
-}
-
+socket!(TcpStream, mio::net::TcpStream);
 async_read!(TcpStream);
 async_write!(TcpStream);
 
@@ -322,19 +310,6 @@ impl TcpStream {
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
         let stream = Arc::new(self);
         (OwnedReadHalf::new(Arc::clone(&stream)), OwnedWriteHalf::new(stream))
-    }
-}
-
-#[cfg(unix)]
-impl std::os::fd::AsFd for TcpStream {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.registered.io().as_fd()
-    }
-}
-
-impl fmt::Debug for TcpStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.registered.fmt(f)
     }
 }
 

@@ -1,0 +1,137 @@
+//! The options of UDP sockets that have a method: those of mio. None of them needs the loop.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::UdpSocket;
+
+/// Options. For those that are not here see [socket options](crate::net#socket-options).
+impl UdpSocket {
+    /// Whether it may send to broadcast addresses (SO_BROADCAST). At first it may not.
+    ///
+    /// # Errors
+    ///
+    /// What setsockopt(2) says.
+    pub fn set_broadcast(&self, broadcast: bool) -> io::Result<()> {
+        self.registered.io().set_broadcast(broadcast)
+    }
+
+    /// See [`set_broadcast`](Self::set_broadcast).
+    ///
+    /// # Errors
+    ///
+    /// What getsockopt(2) says.
+    pub fn broadcast(&self) -> io::Result<bool> {
+        self.registered.io().broadcast()
+    }
+
+    /// How many routers a datagram may pass (IP_TTL).
+    ///
+    /// # Errors
+    ///
+    /// What setsockopt(2) says.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        self.registered.io().set_ttl(ttl)
+    }
+
+    /// See [`set_ttl`](Self::set_ttl).
+    ///
+    /// # Errors
+    ///
+    /// What getsockopt(2) says.
+    pub fn ttl(&self) -> io::Result<u32> {
+        self.registered.io().ttl()
+    }
+
+    /// Also receives what is sent to a multicast group, on the interface with this address; `UNSPECIFIED` lets the
+    /// kernel choose one.
+    ///
+    /// # Errors
+    ///
+    /// What setsockopt(2) says.
+    pub fn join_multicast_v4(&self, group: Ipv4Addr, interface: Ipv4Addr) -> io::Result<()> {
+        self.registered.io().join_multicast_v4(&group, &interface)
+    }
+
+    /// Undoes [`join_multicast_v4`](Self::join_multicast_v4).
+    ///
+    /// # Errors
+    ///
+    /// What setsockopt(2) says.
+    pub fn leave_multicast_v4(&self, group: Ipv4Addr, interface: Ipv4Addr) -> io::Result<()> {
+        self.registered.io().leave_multicast_v4(&group, &interface)
+    }
+
+    /// Also receives what is sent to a multicast group, on the interface with this index; 0 lets the kernel
+    /// choose one.
+    ///
+    /// # Errors
+    ///
+    /// What setsockopt(2) says.
+    pub fn join_multicast_v6(&self, group: &Ipv6Addr, interface: u32) -> io::Result<()> {
+        self.registered.io().join_multicast_v6(group, interface)
+    }
+
+    /// Undoes [`join_multicast_v6`](Self::join_multicast_v6).
+    ///
+    /// # Errors
+    ///
+    /// What setsockopt(2) says.
+    pub fn leave_multicast_v6(&self, group: &Ipv6Addr, interface: u32) -> io::Result<()> {
+        self.registered.io().leave_multicast_v6(group, interface)
+    }
+
+    /// Whether what it sends to a group over IPv4 also comes to this machine's own members (IP_MULTICAST_LOOP).
+    ///
+    /// # Errors
+    ///
+    /// What setsockopt(2) says.
+    pub fn set_multicast_loop_v4(&self, looped: bool) -> io::Result<()> {
+        self.registered.io().set_multicast_loop_v4(looped)
+    }
+
+    /// See [`set_multicast_loop_v4`](Self::set_multicast_loop_v4).
+    ///
+    /// # Errors
+    ///
+    /// What getsockopt(2) says.
+    pub fn multicast_loop_v4(&self) -> io::Result<bool> {
+        self.registered.io().multicast_loop_v4()
+    }
+
+    /// As [`set_multicast_loop_v4`](Self::set_multicast_loop_v4), over IPv6.
+    ///
+    /// # Errors
+    ///
+    /// What setsockopt(2) says.
+    pub fn set_multicast_loop_v6(&self, looped: bool) -> io::Result<()> {
+        self.registered.io().set_multicast_loop_v6(looped)
+    }
+
+    /// See [`set_multicast_loop_v6`](Self::set_multicast_loop_v6).
+    ///
+    /// # Errors
+    ///
+    /// What getsockopt(2) says.
+    pub fn multicast_loop_v6(&self) -> io::Result<bool> {
+        self.registered.io().multicast_loop_v6()
+    }
+
+    /// How many routers a datagram to a group may pass (IP_MULTICAST_TTL); at first 1: none.
+    ///
+    /// # Errors
+    ///
+    /// What setsockopt(2) says.
+    pub fn set_multicast_ttl_v4(&self, ttl: u32) -> io::Result<()> {
+        self.registered.io().set_multicast_ttl_v4(ttl)
+    }
+
+    /// See [`set_multicast_ttl_v4`](Self::set_multicast_ttl_v4).
+    ///
+    /// # Errors
+    ///
+    /// What getsockopt(2) says.
+    pub fn multicast_ttl_v4(&self) -> io::Result<u32> {
+        self.registered.io().multicast_ttl_v4()
+    }
+}
