@@ -16,7 +16,7 @@ use log::Level;
 use crate::observe;
 use crate::offload::Pool;
 use crate::reactor::{self, Reactor};
-use crate::remote::{self, Release, Shared};
+use crate::remote::{self, LoopId, Release, Shared};
 #[cfg(all(unix, feature = "signal"))]
 use crate::signal::unix::Signals;
 use crate::slots::{Key, Slot};
@@ -30,7 +30,7 @@ use crate::time::clock::LoopClock;
 const BUDGET: u32 = 128;
 
 pub(crate) struct Core {
-    pub(crate) id: u64,
+    pub(crate) id: LoopId,
     pub(crate) tasks: Tasks,
     pub(crate) reactor: Reactor,
     pub(crate) timers: Timers,

@@ -112,7 +112,7 @@ impl EventLoop {
         let mut output = None;
         {
             let future = pin!(Store { future, output: &mut output, done: &main.done });
-            let mut main_task: Main<'_> = (main.slot, future);
+            let mut main_task = Main { slot: main.slot, future, done: &main.done };
             // This is the event loop.
             while !main.done.get() {
                 if let Err(error) = self.driver.turn(None, Some(&mut main_task)) {
@@ -246,7 +246,8 @@ impl Driver {
         turn.timers = time::fire();
 
         // 5. Run the tasks that are ready now.
-        turn.polls = task::run_batch(main);
+        let most = if in_block_on { POLLS_BETWEEN_WAITS.saturating_sub(self.polls_since_wait) } else { 0 };
+        turn.polls = task::run_batch(main, most as usize);
         self.polls_since_wait = self.polls_since_wait.saturating_add(turn.polls as u32);
         Ok(turn)
     }

@@ -7,6 +7,7 @@ mod inbox;
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -26,7 +27,7 @@ use crate::task::{self, JoinError, Origin};
 
 /// The part of a loop that other threads may use.
 pub(crate) struct Shared {
-    pub(crate) id: u64,
+    pub(crate) id: LoopId,
     /// The loop's own: it is not `Send`.
     thread: ThreadId,
     inbox: Inbox,
@@ -110,9 +111,15 @@ fn table() -> MutexGuard<'static, Table> {
     LOOPS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The bits of a loop's id that fit in a waker.
-pub(crate) const fn narrow(id: u64) -> u64 {
-    id % Layout::WAKER.homes()
+/// A loop's number, never reused. It is not zero, so that a [`Key`](crate::slots::Key) that may be absent is two words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LoopId(NonZero<u64>);
+
+impl LoopId {
+    /// Its bits that fit in a waker.
+    pub(crate) const fn narrow(self) -> u64 {
+        self.0.get() % Layout::WAKER.homes()
+    }
 }
 
 /// Enters a new loop in the table.
@@ -128,8 +135,9 @@ pub(crate) fn open(waker: mio::Waker, registry: mio::Registry) -> io::Result<Arc
             "{homes} event loops are alive in this process, and no more can be told apart: drop some first"
         )));
     }
+    let id = NonZero::new(serial * homes + narrow).expect("the first serial is 1");
     let shared = Arc::new(Shared {
-        id: serial * homes + narrow,
+        id: LoopId(id),
         thread: thread::current().id(),
         inbox: Inbox::new(),
         waker,
@@ -141,12 +149,12 @@ pub(crate) fn open(waker: mio::Waker, registry: mio::Registry) -> io::Result<Arc
 
 /// Takes a dead loop out of the table. Its narrow id may be a new loop's from here on.
 pub(crate) fn forget(shared: &Shared) {
-    drop(table().loops.remove(narrow(shared.id) as usize));
+    drop(table().loops.remove(shared.id.narrow() as usize));
 }
 
 /// The loop of a handle, if it is still alive.
-pub(crate) fn find(id: u64) -> Option<Arc<Shared>> {
-    table().loops.get(narrow(id) as usize).filter(|shared| shared.id == id).cloned()
+pub(crate) fn find(id: LoopId) -> Option<Arc<Shared>> {
+    table().loops.get(id.narrow() as usize).filter(|shared| shared.id == id).cloned()
 }
 
 /// Wakes a task of whatever loop has these bits now. A stranger gets at worst one spurious wake.
@@ -158,7 +166,7 @@ pub(crate) fn wake_narrow(narrow: u64, task: Slot) {
 }
 
 /// Sends what a handle gave back, when the handle is not dropped at home.
-pub(crate) fn release(home: u64, what: Release) {
+pub(crate) fn release(home: LoopId, what: Release) {
     if let Some(shared) = find(home) {
         shared.send(Message::Release(what));
     }
@@ -240,7 +248,7 @@ impl Handle {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("loop", &self.shared.id).finish()
+        f.debug_struct("Handle").field("loop", &self.shared.id.0).finish()
     }
 }
 

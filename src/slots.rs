@@ -2,16 +2,39 @@
 //! one machine word. Tasks, sources and timers each live in one [`Slots`]; wakers and mio's tokens
 //! are packed words. Nothing here knows what is kept in a slot.
 
+use std::fmt;
+
 use slab::Slab;
+
+use crate::remote::LoopId;
 
 /// A place in a [`Slots`]. The generation tells the present occupant from earlier ones, so that a
 /// late event, wake or release for an earlier one misses instead of hitting a stranger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Slot {
-    pub(crate) index: u32,
+///
+/// One word and not two halves: a word that is read back soon after its halves were written stalls the processor.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Slot(u64);
+
+impl Slot {
+    pub(crate) const fn new(index: u32, generation: u32) -> Self {
+        Slot((generation as u64) << 32 | index as u64)
+    }
+
+    pub(crate) const fn index(self) -> u32 {
+        self.0 as u32
+    }
+
     /// Counts the insertions of the whole slab, not of this place: so it is also the number by
     /// which people know the occupant ("task 17").
-    pub(crate) generation: u32,
+    pub(crate) const fn generation(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.generation(), self.index())
+    }
 }
 
 /// What a handle holds: which loop, and which place in one of that loop's three slabs.
@@ -20,8 +43,7 @@ pub(crate) struct Slot {
 /// later occupant, however often the generation wraps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
-    /// The loop's id, never reused: see [`crate::remote`].
-    pub(crate) home: u64,
+    pub(crate) home: LoopId,
     pub(crate) slot: Slot,
 }
 
@@ -63,8 +85,8 @@ impl Layout {
     /// `home` must be below [`homes`](Self::homes) and the index below [`indexes`](Self::indexes).
     /// The generation is cut to what fits.
     pub(crate) const fn pack(self, home: u64, slot: Slot) -> u64 {
-        let generation = self.cut(slot.generation) as u64;
-        let low = slot.index as u64 | (generation << self.index);
+        let generation = self.cut(slot.generation()) as u64;
+        let low = slot.index() as u64 | (generation << self.index);
         match self.index + self.generation {
             64 => low,
             used => low | (home << used),
@@ -79,7 +101,7 @@ impl Layout {
             64 => 0,
             used => word >> used,
         };
-        (home, Slot { index, generation })
+        (home, Slot::new(index, generation))
     }
 
     const fn cut(self, generation: u32) -> u32 {
@@ -89,7 +111,8 @@ impl Layout {
 
 /// A slab whose occupants are told apart by generation.
 pub(crate) struct Slots<T> {
-    slab: Slab<(u32, T)>,
+    /// Each with its own slot, by which a later occupant is told.
+    slab: Slab<(Slot, T)>,
     /// The generation of the next insertion.
     next: u32,
     /// Where [`any`](Self::any) looks first.
@@ -109,43 +132,41 @@ impl<T> Slots<T> {
         if index >= layout.indexes() as usize {
             return Err(value);
         }
-        let slot = Slot { index: index as u32, generation: self.next };
+        let slot = Slot::new(index as u32, self.next);
         self.next = self.next.wrapping_add(1);
-        self.slab.insert((slot.generation, value));
+        self.slab.insert((slot, value));
         Ok(slot)
     }
 
     #[inline]
     pub(crate) fn get(&self, slot: Slot) -> Option<&T> {
-        let (generation, value) = self.slab.get(slot.index as usize)?;
-        (*generation == slot.generation).then_some(value)
+        let (occupant, value) = self.slab.get(slot.index() as usize)?;
+        (*occupant == slot).then_some(value)
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut T> {
-        let (generation, value) = self.slab.get_mut(slot.index as usize)?;
-        (*generation == slot.generation).then_some(value)
+        let (occupant, value) = self.slab.get_mut(slot.index() as usize)?;
+        (*occupant == slot).then_some(value)
     }
 
     /// The occupant that a packed word means, if it still lives, and its whole slot.
     #[inline]
     pub(crate) fn get_packed(&self, layout: Layout, packed: Slot) -> Option<(Slot, &T)> {
-        let (generation, value) = self.slab.get(packed.index as usize)?;
-        let slot = Slot { index: packed.index, generation: *generation };
-        (layout.cut(*generation) == packed.generation).then_some((slot, value))
+        let (occupant, value) = self.slab.get(packed.index() as usize)?;
+        (layout.cut(occupant.generation()) == packed.generation()).then_some((*occupant, value))
     }
 
     #[inline]
     pub(crate) fn get_packed_mut(&mut self, layout: Layout, packed: Slot) -> Option<(Slot, &mut T)> {
-        let (generation, value) = self.slab.get_mut(packed.index as usize)?;
-        let slot = Slot { index: packed.index, generation: *generation };
-        (layout.cut(*generation) == packed.generation).then_some((slot, value))
+        let (occupant, value) = self.slab.get_mut(packed.index() as usize)?;
+        (layout.cut(occupant.generation()) == packed.generation()).then_some((*occupant, value))
     }
 
     #[inline]
     pub(crate) fn remove(&mut self, slot: Slot) -> Option<T> {
         self.get(slot)?;
-        Some(self.slab.remove(slot.index as usize).1)
+        Some(self.slab.remove(slot.index() as usize).1)
     }
 
     /// The occupant of an index that is known to have one, as the links of a list are.
@@ -162,7 +183,7 @@ impl<T> Slots<T> {
 
     /// The whole slot of an index that is known to have an occupant.
     pub(crate) fn slot_at(&self, index: u32) -> Slot {
-        Slot { index, generation: self.slab[index as usize].0 }
+        self.slab[index as usize].0
     }
 
     /// Any one occupant: how a dying loop empties itself. It goes round, so that emptying takes linear time,
@@ -170,8 +191,8 @@ impl<T> Slots<T> {
     pub(crate) fn any(&mut self) -> Option<Slot> {
         while !self.slab.is_empty() {
             let index = self.popped % self.slab.capacity();
-            if let Some((generation, _)) = self.slab.get(index) {
-                return Some(Slot { index: index as u32, generation: *generation });
+            if let Some((occupant, _)) = self.slab.get(index) {
+                return Some(*occupant);
             }
             self.popped = index + 1;
         }
@@ -207,14 +228,14 @@ mod tests {
         fn a_packed_word_gives_back_what_was_packed(home: u64, index: u32, generation: u32) {
             for layout in LAYOUTS {
                 let home = home % layout.homes();
-                let slot = Slot { index: index % layout.indexes(), generation };
+                let slot = Slot::new(index % layout.indexes(), generation);
                 let word = layout.pack(home, slot);
                 prop_assert!(layout.word == 64 || word < 1 << 32);
                 prop_assert_ne!(word, u64::MAX >> (64 - layout.word));
                 let (home_again, slot_again) = layout.unpack(word);
                 prop_assert_eq!(home_again, home);
-                prop_assert_eq!(slot_again.index, slot.index);
-                prop_assert_eq!(slot_again.generation, layout.cut(generation));
+                prop_assert_eq!(slot_again.index(), slot.index());
+                prop_assert_eq!(slot_again.generation(), layout.cut(generation));
             }
         }
 

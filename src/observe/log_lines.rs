@@ -28,7 +28,7 @@ pub(super) fn write(step: &Step<'_>) {
                 let names: Vec<_> = woken.iter().map(label_of).collect();
                 format!("wakes {}", names.join(", "))
             };
-            log!(target: SOURCE, Level::Trace, "{kind} {} is {ready} → {whom}", source.generation);
+            log!(target: SOURCE, Level::Trace, "{kind} {} is {ready} → {whom}", source.generation());
         }
         Step::Stale => {
             log!(target: SOURCE, Level::Trace, "an event for a source that is gone: ignored");
@@ -48,7 +48,7 @@ pub(super) fn write(step: &Step<'_>) {
         }
         Step::Fire { timer, late, woken } => {
             let whom = woken.map_or("nobody".to_owned(), label_of);
-            log!(target: TIMER, Level::Trace, "timer {} fires, {late:?} late → wakes {whom}", timer.generation);
+            log!(target: TIMER, Level::Trace, "timer {} fires, {late:?} late → wakes {whom}", timer.generation());
         }
         Step::Wake { task } => {
             log!(target: TASK, Level::Trace, "{} is ready to run", label(*task));
@@ -66,10 +66,10 @@ pub(super) fn write(step: &Step<'_>) {
         Step::AwaitSource { source, kind, direction, place } => {
             let place = place.map_or(String::new(), |place| format!(", at {place}"));
             let what = direction.verb();
-            log!(target: SOURCE, Level::Trace, "waits until {kind} {} can {what}{place}", source.generation);
+            log!(target: SOURCE, Level::Trace, "waits until {kind} {} can {what}{place}", source.generation());
         }
         Step::AwaitTimer { timer, left, place } => {
-            log!(target: TIMER, Level::Trace, "arms timer {}, due in {left:?}, at {place}", timer.generation);
+            log!(target: TIMER, Level::Trace, "arms timer {}, due in {left:?}, at {place}", timer.generation());
         }
         Step::Spawn { task, place } => {
             log!(target: TASK, Level::Debug, "{} spawned at {place}", label(*task));
@@ -84,10 +84,10 @@ pub(super) fn write(step: &Step<'_>) {
             log!(target: OFFLOAD, Level::Debug, "the job of {place} is done");
         }
         Step::Register { source, kind } => {
-            log!(target: SOURCE, Level::Debug, "{kind} {} registered", source.generation);
+            log!(target: SOURCE, Level::Debug, "{kind} {} registered", source.generation());
         }
         Step::Deregister { source, kind } => {
-            log!(target: SOURCE, Level::Debug, "{kind} {} deregistered", source.generation);
+            log!(target: SOURCE, Level::Debug, "{kind} {} deregistered", source.generation());
         }
     }
     if let Step::Poll { task, outcome: Outcome::Finished | Outcome::Panicked } = step {

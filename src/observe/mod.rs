@@ -184,7 +184,7 @@ pub(crate) struct TaskLabel<'a> {
 
 impl fmt::Display for TaskLabel<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "task {}", self.slot.generation)?;
+        write!(f, "task {}", self.slot.generation())?;
         match self.name {
             Some(name) => write!(f, " {name:?}"),
             None => Ok(()),

@@ -285,6 +285,6 @@ impl<S> Drop for Registration<S> {
 
 impl<S> fmt::Debug for Registration<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registration").field("source", &self.key.slot.generation).finish_non_exhaustive()
+        f.debug_struct("Registration").field("source", &self.key.slot.generation()).finish_non_exhaustive()
     }
 }

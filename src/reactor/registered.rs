@@ -256,7 +256,7 @@ impl<S: Source> Registered<S> {
         let mut deregister = |shared: Arc<Shared>| shared.registry.deregister(&mut self.io);
         let result = shared.and_then(|shared| contain("deregistering a source", || deregister(shared)));
         if let Some(Err(error)) = result {
-            let (kind, number) = (self.kind, self.key.slot.generation);
+            let (kind, number) = (self.kind, self.key.slot.generation());
             observe::say(
                 Level::Debug,
                 observe::SOURCE,

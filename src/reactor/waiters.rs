@@ -2,6 +2,7 @@
 //! [`Registered`](super::Registered) sources use it, and always inside a borrow: so it hands foreign wakers out, and
 //! never wakes, clones or drops one.
 
+use crate::remote::LoopId;
 use crate::task::Tasks;
 use crate::task::waker::{TaskNumber, Wake};
 
@@ -31,7 +32,7 @@ impl Waiters {
 
     /// A task waits. `false`: it must be left among the others.
     #[inline]
-    pub(super) fn leave_task(&mut self, ticket: u64, number: TaskNumber, home: u64) -> bool {
+    pub(super) fn leave_task(&mut self, ticket: u64, number: TaskNumber, home: LoopId) -> bool {
         if self.task.is_none() && number.is_of(home) {
             self.task = Some((ticket, number));
             return true;

@@ -125,7 +125,7 @@ impl Mail {
     /// of tasks, whatever the number of wakes.
     fn push_wake(&mut self, slot: Slot) {
         if self.wakes.len() == self.wakes.capacity() && self.wakes.len() >= 64 {
-            self.wakes.sort_unstable_by_key(|slot| (slot.index, slot.generation));
+            self.wakes.sort_unstable_by_key(|slot| (slot.index(), slot.generation()));
             self.wakes.dedup();
             self.wakes.reserve(self.wakes.len());
         }
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     fn wake(inbox: &Inbox, index: u32) -> bool {
-        inbox.push_wake(Slot { index, generation: 1 })
+        inbox.push_wake(Slot::new(index, 1))
     }
 
     #[test]
@@ -147,7 +147,7 @@ mod tests {
         assert!(!inbox.has_mail());
         assert!(wake(&inbox, 1));
         assert!(!wake(&inbox, 2));
-        assert!(matches!(inbox.push(Message::Abort(Slot { index: 1, generation: 1 })), Ok(false)));
+        assert!(matches!(inbox.push(Message::Abort(Slot::new(1, 1))), Ok(false)));
         assert!(inbox.has_mail());
         let mail = inbox.take();
         assert_eq!((mail.wakes.len(), mail.messages.len()), (2, 1));
@@ -161,7 +161,7 @@ mod tests {
         assert!(wake(&inbox, 1));
         assert_eq!(inbox.close().wakes.len(), 1);
         assert!(!wake(&inbox, 2));
-        let late = Message::Abort(Slot { index: 1, generation: 1 });
+        let late = Message::Abort(Slot::new(1, 1));
         assert!(matches!(inbox.push(late), Err(Message::Abort(_))));
         assert!(inbox.take().wakes.is_empty());
     }
@@ -174,7 +174,7 @@ mod tests {
         }
         let mail = inbox.take();
         assert!(mail.wakes.capacity() <= 1024, "{}", mail.wakes.capacity());
-        assert!((0..100).all(|n| mail.wakes.iter().any(|slot| slot.index == n)));
+        assert!((0..100).all(|n| mail.wakes.iter().any(|slot| slot.index() == n)));
     }
 }
 
@@ -203,7 +203,7 @@ mod loom_tests {
                 .map(|index| {
                     let (inbox, poller) = (Arc::clone(&inbox), Arc::clone(&poller));
                     thread::spawn(move || {
-                        if inbox.push_wake(Slot { index, generation: 0 }) {
+                        if inbox.push_wake(Slot::new(index, 0)) {
                             *poller.woken.lock().unwrap() = true;
                             poller.changed.notify_one();
                         }

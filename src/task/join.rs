@@ -7,7 +7,6 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
-use std::mem;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
@@ -15,8 +14,8 @@ use std::task::{Context, Poll};
 
 use log::Level;
 
-use super::waker::Wake;
-use super::{Body, Id, State, abort};
+use super::waker::TaskNumber;
+use super::{Body, Flags, Id, Stage, abort};
 use crate::core::{Core, panic_message, release};
 use crate::observe::{self, TaskLabel};
 use crate::remote::{self, Message, Release};
@@ -73,13 +72,13 @@ impl<T> JoinHandle<T> {
     pub fn is_finished(&self) -> bool {
         let Some(key) = self.key else { return true };
         Core::at_home(key, "a `JoinHandle`", |core| {
-            core.tasks.slots.get(key.slot).is_none_or(|task| task.state == State::Finished)
+            core.tasks.slots.get(key.slot).is_none_or(|task| task.flags.has(Flags::FINISHED))
         })
     }
 
     /// The task's id, which also stands in its log lines.
     pub fn id(&self) -> Id {
-        Id(self.slot().unwrap_or(Slot { index: u32::MAX, generation: 0 }))
+        Id(self.slot().unwrap_or(Slot::new(u32::MAX, 0)))
     }
 }
 
@@ -95,22 +94,20 @@ impl<T: 'static> Future for JoinHandle<T> {
             self.taken = true;
             return Poll::Ready(Err(JoinError::cancelled(None)));
         };
-        let Poll::Ready(body) = poll_finished(key, cx) else { return Poll::Pending };
+        let Poll::Ready(mut body) = poll_finished(key, cx) else { return Poll::Pending };
         self.taken = true;
         let mut output: Option<Self::Output> = None;
-        if let Some(mut body) = body {
-            body.as_mut().take(&mut output);
-        }
-        // There is none only in a task that the loop's own end has emptied.
+        body.as_mut().take(&mut output);
         Poll::Ready(output.unwrap_or_else(|| Err(JoinError::cancelled(None))))
     }
 }
 
 /// The part of joining that does not depend on the output's type: takes a finished task out of its slot.
 #[track_caller]
-fn poll_finished(key: Key, cx: &Context<'_>) -> Poll<Option<Body>> {
-    // Made before the borrow, and dropped after it: it may be foreign.
-    let mut joiner = Some(Wake::of(cx.waker()));
+fn poll_finished(key: Key, cx: &Context<'_>) -> Poll<Body> {
+    let joiner = TaskNumber::of(cx.waker());
+    // Made before the borrow, and dropped after it: it is foreign.
+    let mut foreign = if joiner.is_none() { Some(cx.waker().clone()) } else { None };
     let mut out_of_budget = false;
     let finished = Core::at_home(key, "a `JoinHandle`", |core| {
         out_of_budget = !core.may_go_on();
@@ -118,13 +115,14 @@ fn poll_finished(key: Key, cx: &Context<'_>) -> Poll<Option<Body>> {
             return Poll::Pending;
         }
         match core.tasks.slots.get_mut(key.slot) {
-            Some(task) if task.state != State::Finished => {
-                mem::swap(&mut task.joiner, &mut joiner);
+            Some(task) if !task.flags.has(Flags::FINISHED) => {
+                task.leave_joiner(joiner.unwrap_or(TaskNumber::NOBODY), &mut foreign);
                 Poll::Pending
             }
             _ => {
                 core.budget -= 1;
-                Poll::Ready(core.tasks.slots.remove(key.slot).and_then(|task| task.body))
+                let body = core.tasks.slots.remove(key.slot).and_then(|task| task.body);
+                Poll::Ready(body.unwrap_or_else(|| Box::pin(Emptied)))
             }
         }
     });
@@ -132,6 +130,23 @@ fn poll_finished(key: Key, cx: &Context<'_>) -> Poll<Option<Body>> {
         cx.waker().wake_by_ref();
     }
     finished
+}
+
+/// A task that the loop's own end has emptied: it has no output.
+struct Emptied;
+
+impl Stage for Emptied {
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        unreachable!("it is not in the slab");
+    }
+
+    fn fail(self: Pin<&mut Self>, _: JoinError) {}
+
+    fn take(self: Pin<&mut Self>, _: &mut dyn Any) {}
+
+    fn error(&self) -> Option<&JoinError> {
+        None
+    }
 }
 
 impl<T> Drop for JoinHandle<T> {

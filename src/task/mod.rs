@@ -16,12 +16,13 @@ mod join;
 pub(crate) mod waker;
 
 use std::any::Any;
+use std::cell;
 use std::fmt;
 use std::future::Future;
 use std::mem::{self, ManuallyDrop};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use pin_project_lite::pin_project;
 
@@ -46,26 +47,81 @@ struct Task {
     /// `None` while it is lent to [`run_next`]; for ever so for the main future of `block_on`, which lives on
     /// its stack.
     body: Option<Body>,
-    state: State,
-    /// Aborted while it was being polled: dropped when the poll returns.
-    aborted: bool,
-    /// Nobody holds its [`JoinHandle`]: it is removed when it finishes.
-    detached: bool,
-    /// Code outside this crate has cloned its waker, and may wake it at any time.
-    foreign: bool,
-    joiner: Option<Wake>,
-    name: Option<Box<str>>,
+    flags: Flags,
+    /// The task to wake when it finishes, or [`TaskNumber::NOBODY`].
+    joiner: TaskNumber,
+    rare: Option<Box<Rare>>,
     place: &'static Location<'static>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Waiting, or being polled: a wake puts it into the ready queue.
-    Idle,
+/// What few tasks have, kept apart so that a task is small.
+struct Rare {
+    name: Option<Box<str>>,
+    /// Whom to wake when it finishes, if that is a foreign waker.
+    joiner: Option<Waker>,
+}
+
+impl Rare {
+    fn named(name: Box<str>) -> Box<Self> {
+        Box::new(Rare { name: Some(name), joiner: None })
+    }
+}
+
+impl Task {
+    fn name(&self) -> Option<&str> {
+        self.rare.as_ref()?.name.as_deref()
+    }
+
+    /// Leaves whom to wake when it finishes: a task, or else a foreign waker. One that was there before is left in
+    /// `other`, to be dropped outside the borrow.
+    #[inline]
+    fn leave_joiner(&mut self, task: TaskNumber, other: &mut Option<Waker>) {
+        self.joiner = task;
+        match &mut self.rare {
+            Some(rare) => mem::swap(&mut rare.joiner, other),
+            None if other.is_some() => self.rare = Some(Box::new(Rare { name: None, joiner: other.take() })),
+            None => {}
+        }
+    }
+
+    #[inline]
+    fn take_joiner(&mut self) -> Option<Wake> {
+        match mem::replace(&mut self.joiner, TaskNumber::NOBODY) {
+            TaskNumber::NOBODY => self.rare.as_mut()?.joiner.take().map(Wake::Other),
+            task => Some(Wake::Task(task)),
+        }
+    }
+}
+
+/// What is so of a task. Without the first two it waits, or is being polled, and a wake puts it into the ready queue.
+/// (One word, for the reason that [`Slot`] is one.)
+#[derive(Clone, Copy)]
+struct Flags(u64);
+
+impl Flags {
     /// In the ready queue: a second wake does not queue it again.
-    Queued,
-    /// Its body is its output. It may still stand in the ready queue, which then passes over it.
-    Finished,
+    const QUEUED: Flags = Flags(1);
+    /// Its body is its output. It may still stand in the ready queue, which then passes over it. Never with `QUEUED`.
+    const FINISHED: Flags = Flags(2);
+    /// Aborted while it was being polled: dropped when the poll returns.
+    const ABORTED: Flags = Flags(4);
+    /// Nobody holds its [`JoinHandle`]: it is removed when it finishes.
+    const DETACHED: Flags = Flags(8);
+    /// Code outside this crate has cloned its waker, and may wake it at any time.
+    const FOREIGN: Flags = Flags(16);
+
+    /// Whether any of `flags` is set.
+    fn has(self, flags: Flags) -> bool {
+        self.0 & flags.0 != 0
+    }
+
+    fn set(&mut self, flags: Flags) {
+        self.0 |= flags.0;
+    }
+
+    fn clear(&mut self, flags: Flags) {
+        self.0 &= !flags.0;
+    }
 }
 
 /// The future, and after it its output.
@@ -130,7 +186,7 @@ pub struct Id(Slot);
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0.generation, f)
+        fmt::Display::fmt(&self.0.generation(), f)
     }
 }
 
@@ -147,7 +203,7 @@ impl Tasks {
     /// Whether one of them is still there: it may have been aborted since.
     pub(crate) fn is_any_ready(&self) -> bool {
         let mut queued = self.batch[self.done..].iter().chain(&self.ready);
-        queued.any(|slot| self.slots.get(*slot).is_some_and(|task| task.state == State::Queued))
+        queued.any(|slot| self.slots.get(*slot).is_some_and(|task| task.flags.has(Flags::QUEUED)))
     }
 
     /// What is ready now becomes the batch, if the last one is over.
@@ -160,17 +216,24 @@ impl Tasks {
         }
     }
 
-    /// Takes the next task of the batch, and its body out of its slot. `None`: the batch is over.
+    /// Takes the next task of the batch, and its body out of its slot; or the first of the next batch, if the loop
+    /// `may_go_on` to it. `None`: the batch is over.
     #[inline]
-    fn take_ready(&mut self) -> Option<(Slot, Option<Body>)> {
+    fn take_ready(&mut self, may_go_on: impl Fn() -> bool) -> Option<(Slot, Option<Body>)> {
         loop {
-            let slot = *self.batch.get(self.done)?;
+            let Some(&slot) = self.batch.get(self.done) else {
+                if self.ready.is_empty() || !may_go_on() {
+                    return None;
+                }
+                self.begin_batch();
+                continue;
+            };
             self.done += 1;
             // Whoever was queued may have finished or gone since; the place may even have a new occupant.
             if let Some(task) = self.slots.get_mut(slot)
-                && task.state == State::Queued
+                && task.flags.has(Flags::QUEUED)
             {
-                task.state = State::Idle;
+                task.flags.clear(Flags::QUEUED);
                 return Some((slot, task.body.take()));
             }
         }
@@ -180,57 +243,48 @@ impl Tasks {
     #[inline]
     pub(crate) fn wake(&mut self, packed: Slot) -> Option<Slot> {
         let (slot, task) = self.slots.get_packed_mut(Layout::WAKER, packed)?;
-        if task.state != State::Idle {
+        if task.flags.has(Flags(Flags::QUEUED.0 | Flags::FINISHED.0)) {
             return None;
         }
-        task.state = State::Queued;
+        task.flags.set(Flags::QUEUED);
         self.ready.push(slot);
         Some(slot)
     }
 
     pub(crate) fn mark_foreign(&mut self, packed: Slot) {
         if let Some((_, task)) = self.slots.get_packed_mut(Layout::WAKER, packed) {
-            task.foreign = true;
+            task.flags.set(Flags::FOREIGN);
         }
     }
 
     pub(crate) fn is_foreign(&self, slot: Slot) -> bool {
-        self.slots.get(slot).is_some_and(|task| task.foreign)
+        self.slots.get(slot).is_some_and(|task| task.flags.has(Flags::FOREIGN))
     }
 
     /// Who a waker's bits mean, for log lines.
     pub(crate) fn find(&self, packed: Slot) -> Option<(Slot, Option<&str>)> {
         let (slot, task) = self.slots.get_packed(Layout::WAKER, packed)?;
-        Some((slot, task.name.as_deref()))
+        Some((slot, task.name()))
     }
 
     pub(crate) fn name(&self, slot: Slot) -> Option<&str> {
-        self.slots.get(slot)?.name.as_deref()
+        self.slots.get(slot)?.name()
     }
 
     /// Which task an error or a log line is about.
     fn origin(&self, slot: Slot) -> Option<Origin> {
         let task = self.slots.get(slot)?;
-        Some(Origin { id: Some(Id(slot)), name: task.name.clone(), place: task.place })
+        Some(Origin { id: Some(Id(slot)), name: task.name().map(Into::into), place: task.place })
     }
 
     #[inline]
     fn insert(
         &mut self,
         body: Option<Body>,
-        name: Option<Box<str>>,
+        rare: Option<Box<Rare>>,
         place: &'static Location<'static>,
     ) -> Result<Slot, Option<Body>> {
-        let task = Task {
-            body,
-            state: State::Queued,
-            aborted: false,
-            detached: false,
-            foreign: false,
-            joiner: None,
-            name,
-            place,
-        };
+        let task = Task { body, flags: Flags::QUEUED, joiner: TaskNumber::NOBODY, rare, place };
         let slot = self.slots.insert(Layout::WAKER, task).map_err(|task| task.body)?;
         self.ready.push(slot);
         Ok(slot)
@@ -239,7 +293,7 @@ impl Tasks {
     /// The seat of `block_on`'s main future: woken, named and queued like any task, and new for each
     /// `block_on`, so that a waker kept from an earlier one means nobody.
     pub(crate) fn seat_main(&mut self, place: &'static Location<'static>) -> Option<Slot> {
-        self.insert(None, Some("main".into()), place).ok()
+        self.insert(None, Some(Rare::named("main".into())), place).ok()
     }
 
     pub(crate) fn unseat_main(&mut self, main: Slot) {
@@ -333,11 +387,12 @@ where
 #[track_caller]
 fn enter(body: Body, name: Option<Box<str>>, place: &'static Location<'static>) -> Option<Key> {
     let mut body = Some(body);
+    let rare = name.map(Rare::named);
     let inserted = Core::expect("`spawn`", |core| {
         if core.closing {
             return Ok(None);
         }
-        core.tasks.insert(body.take(), name, place).map(|slot| Some(core.key(slot)))
+        core.tasks.insert(body.take(), rare, place).map(|slot| Some(core.key(slot)))
     });
     let Ok(key) = inserted else {
         panic!(
@@ -353,20 +408,27 @@ fn enter(body: Body, name: Option<Box<str>>, place: &'static Location<'static>) 
 }
 
 /// The main future of a `block_on`, as a turn sees it.
-pub(crate) type Main<'a> = (Slot, Pin<&'a mut dyn Future<Output = ()>>);
+pub(crate) struct Main<'a> {
+    pub(crate) slot: Slot,
+    pub(crate) future: Pin<&'a mut dyn Future<Output = ()>>,
+    pub(crate) done: &'a cell::Cell<bool>,
+}
 
 /// Polls the tasks that are ready now, and the main future when it is its turn. Returns how many.
 ///
 /// The batch is what was ready at its start. So a task that wakes itself, or two that wake each
 /// other, cannot keep the loop from the kernel and the timers.
-pub(crate) fn run_batch(mut main: Option<&mut Main<'_>>) -> usize {
+///
+/// The next batch follows at once while fewer than `most` polls were made and the turn between them would find nothing
+/// to do: so it is with tasks that wake each other while no timer is armed.
+pub(crate) fn run_batch(mut main: Option<&mut Main<'_>>, most: usize) -> usize {
     Core::with(|core| core.tasks.begin_batch());
     let mut polls = 0;
     // The task whose poll is under way. It stands outside the closure, so that a panic does not drop it.
     let mut polled = None;
     // Entered once for the batch, and again after each panic: it costs as much as a short poll.
     while let Err(payload) = catch_unwind(AssertUnwindSafe(|| {
-        while run_next(&mut polled, main.as_deref_mut()) {
+        while run_next(&mut polled, main.as_deref_mut(), polls < most) {
             polls += 1;
         }
     })) {
@@ -384,12 +446,16 @@ pub(crate) fn run_batch(mut main: Option<&mut Main<'_>>) -> usize {
     polls
 }
 
-/// Polls the next task of the batch. `false`: the batch is over.
+/// Polls the next task of the batch, or the first of the next batch if the loop `may_go_on` to it. `false`: the
+/// batch is over.
 #[inline]
-fn run_next(polled: &mut Option<(Slot, Body)>, main: Option<&mut Main<'_>>) -> bool {
+fn run_next(polled: &mut Option<(Slot, Body)>, main: Option<&mut Main<'_>>, may_go_on: bool) -> bool {
     let taken = Core::with(|core| {
         core.refill_budget();
-        let (slot, body) = core.tasks.take_ready()?;
+        let is_done = || main.as_ref().is_none_or(|main| main.done.get());
+        let only_tasks = || !core.overspent && !core.timers.has_armed() && !core.shared.has_mail();
+        let may_go_on = || may_go_on && !is_done() && only_tasks() && !observe::is_on();
+        let (slot, body) = core.tasks.take_ready(may_go_on)?;
         Some((core.key(slot), body))
     });
     let Some((key, body)) = taken.flatten() else { return false };
@@ -398,8 +464,8 @@ fn run_next(polled: &mut Option<(Slot, Body)>, main: Option<&mut Main<'_>>) -> b
     let mut cx = Context::from_waker(&waker);
     let slot = key.slot;
     let Some(body) = body else {
-        if let Some((_, future)) = main.filter(|(seat, _)| *seat == slot) {
-            let outcome = Outcome::of(future.as_mut().poll(&mut cx));
+        if let Some(main) = main.filter(|main| main.slot == slot) {
+            let outcome = Outcome::of(main.future.as_mut().poll(&mut cx));
             observe::report(|| Step::Poll { task: slot, outcome });
         }
         return true;
@@ -421,7 +487,7 @@ fn run_next(polled: &mut Option<(Slot, Body)>, main: Option<&mut Main<'_>>) -> b
 fn put_back(slot: Slot, body: Body) -> Option<Body> {
     let mut body = Some(body);
     Core::with(|core| {
-        if let Some(task) = core.tasks.slots.get_mut(slot).filter(|task| !task.aborted) {
+        if let Some(task) = core.tasks.slots.get_mut(slot).filter(|task| !task.flags.has(Flags::ABORTED)) {
             mem::swap(&mut task.body, &mut body);
         }
     });
@@ -445,13 +511,14 @@ fn finish(slot: Slot, body: Body) {
     let mut body = Some(body);
     let joiner = Core::with(|core| {
         let task = core.tasks.slots.get_mut(slot)?;
-        if task.detached {
+        if task.flags.has(Flags::DETACHED) {
             core.tasks.slots.remove(slot);
             return None;
         }
         mem::swap(&mut task.body, &mut body);
-        task.state = State::Finished;
-        match task.joiner.take() {
+        task.flags.clear(Flags::QUEUED);
+        task.flags.set(Flags::FINISHED);
+        match task.take_joiner() {
             // The usual case, in which nobody listens and nothing foreign is called.
             Some(Wake::Task(number)) if number.is_of(core.id) && !observe::is_on() => {
                 core.tasks.wake(number.packed());
@@ -479,9 +546,9 @@ fn discard_output(body: Body) {
 /// Drops a task's future, inside this call unless the task is running right now.
 pub(crate) fn abort(slot: Slot) {
     let body = Core::with(|core| {
-        let task = core.tasks.slots.get_mut(slot).filter(|task| task.state != State::Finished)?;
+        let task = core.tasks.slots.get_mut(slot).filter(|task| !task.flags.has(Flags::FINISHED))?;
         // For the poll that it may be in.
-        task.aborted = true;
+        task.flags.set(Flags::ABORTED);
         task.body.take()
     });
     if let Some(body) = body.flatten() {
@@ -502,9 +569,9 @@ pub(crate) fn give_up(slot: Slot, error: impl FnOnce(Option<Origin>) -> JoinErro
 pub(crate) fn detach(slot: Slot) {
     let gone = Core::with(|core| {
         let task = core.tasks.slots.get_mut(slot)?;
-        let joiner = task.joiner.take();
-        task.detached = true;
-        let body = if task.state == State::Finished { core.tasks.slots.remove(slot)?.body } else { None };
+        let joiner = task.take_joiner();
+        task.flags.set(Flags::DETACHED);
+        let body = if task.flags.has(Flags::FINISHED) { core.tasks.slots.remove(slot)?.body } else { None };
         Some((joiner, body))
     });
     let Some((joiner, body)) = gone.flatten() else { return };
@@ -518,7 +585,7 @@ pub(crate) fn detach(slot: Slot) {
 pub(crate) fn drop_all() {
     while let Some(task) = Core::with(|core| core.tasks.slots.pop()).flatten() {
         discard(task.body);
-        discard(task.joiner);
+        discard(task.rare);
     }
 }
 

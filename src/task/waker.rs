@@ -10,7 +10,7 @@ use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use crate::core::Core;
 use crate::observe::{self, Step};
-use crate::remote;
+use crate::remote::{self, LoopId};
 use crate::slots::{Key, Layout, Slot};
 
 /// A `static`, not a `const`: its address is how [`Wake::of`] knows our own wakers.
@@ -62,8 +62,11 @@ impl Wake {
 pub(crate) struct TaskNumber(usize);
 
 impl TaskNumber {
+    /// No task has this number: see [`Layout::indexes`].
+    pub(crate) const NOBODY: TaskNumber = TaskNumber(usize::MAX);
+
     pub(crate) fn new(task: Key) -> Self {
-        let home = remote::narrow(task.home);
+        let home = task.home.narrow();
         TaskNumber(Layout::WAKER.pack(home, task.slot) as usize)
     }
 
@@ -85,8 +88,8 @@ impl TaskNumber {
 
     /// Whether it is a task of the loop with this id.
     #[inline]
-    pub(crate) fn is_of(self, home: u64) -> bool {
-        Layout::WAKER.unpack(self.0 as u64).0 == remote::narrow(home)
+    pub(crate) fn is_of(self, home: LoopId) -> bool {
+        Layout::WAKER.unpack(self.0 as u64).0 == home.narrow()
     }
 
     /// The task, as far as its bits tell.
@@ -107,7 +110,7 @@ impl TaskNumber {
     pub(crate) fn wake(self) {
         let (narrow, packed) = Layout::WAKER.unpack(self.0 as u64);
         let queued = Core::with(|core| {
-            if remote::narrow(core.id) != narrow {
+            if core.id.narrow() != narrow {
                 return Queued::Elsewhere;
             }
             core.tasks.wake(packed).map_or(Queued::Already, Queued::Now)
@@ -131,7 +134,7 @@ enum Queued {
 fn clone(data: *const ()) -> RawWaker {
     let (narrow, packed) = Layout::WAKER.unpack(data.addr() as u64);
     Core::with(|core| {
-        if remote::narrow(core.id) == narrow {
+        if core.id.narrow() == narrow {
             core.tasks.mark_foreign(packed);
         }
     });

@@ -82,23 +82,23 @@ impl<T> Wheel<T> {
     pub(crate) fn arm(&mut self, deadline: u64, value: T) -> Result<Slot, T> {
         let timer = Timer { deadline, prev: NIL, next: NIL, place: None, value };
         let slot = self.timers.insert(Layout::UNPACKED, timer).map_err(|timer| timer.value)?;
-        self.link(slot.index);
+        self.link(slot.index());
         Ok(slot)
     }
 
     /// Gives a timer another deadline, whether it has fired or not.
     pub(crate) fn rearm(&mut self, slot: Slot, deadline: u64) {
         if self.timers.get(slot).is_some() {
-            self.unlink(slot.index);
-            self.timers.at_mut(slot.index).deadline = deadline;
-            self.link(slot.index);
+            self.unlink(slot.index());
+            self.timers.at_mut(slot.index()).deadline = deadline;
+            self.link(slot.index());
         }
     }
 
     /// Takes a timer out, fired or not.
     pub(crate) fn cancel(&mut self, slot: Slot) -> Option<T> {
         self.timers.get(slot)?;
-        self.unlink(slot.index);
+        self.unlink(slot.index());
         Some(self.timers.remove(slot)?.value)
     }
 
@@ -417,7 +417,7 @@ mod tests {
                 .timers
                 .insert(Layout::UNPACKED, Timer { deadline: 0, prev: NIL, next: NIL, place: None, value: () })
                 .unwrap()
-                .index
+                .index()
                 < 4
         );
     }
