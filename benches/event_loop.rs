@@ -1,5 +1,5 @@
 //! What the loop's own operations cost, headwaiter alone: spawning and joining tasks, yielding, a wake from
-//! another thread, timers, and an echo whose both ends are in the same loop.
+//! another thread, jobs for the pool of threads, timers, and an echo whose both ends are in the same loop.
 //!
 //! `cargo bench --bench event_loop [NAME]`. Where an iteration is of many tasks, timers or messages,
 //! `thrpt` is how many of them there are in a second. `benches/compare` measures the same beside tokio.
@@ -18,12 +18,12 @@ use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterio
 use headwaiter::net::{TcpListener, TcpStream};
 use headwaiter::task::{JoinHandle, yield_now};
 use headwaiter::time::{Sleep, advance, sleep};
-use headwaiter::{Clock, EventLoop, spawn};
+use headwaiter::{Clock, EventLoop, spawn, spawn_blocking};
 
 criterion_group! {
     name = benches;
     config = Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
-    targets = spawn_join, yields, wake, timer, echo
+    targets = spawn_join, yields, wake, offload, timer, echo
 }
 criterion_main!(benches);
 
@@ -83,6 +83,21 @@ fn wake(c: &mut Criterion) {
     });
     drop(wakers);
     waking.join().unwrap();
+}
+
+fn offload(c: &mut Criterion) {
+    let mut group = c.benchmark_group("offload");
+    let event_loop = &mut EventLoop::new().expect("a loop");
+    measure(&mut group, "empty_job", 1, event_loop, async |times| {
+        for n in 0..times {
+            black_box(spawn_blocking(move || n).await.unwrap());
+        }
+    });
+    measure(&mut group, "hundred_empty_jobs", 100, event_loop, async |times| {
+        for _ in 0..times {
+            join((0..100).map(|n| spawn_blocking(move || n)).collect()).await;
+        }
+    });
 }
 
 fn timer(c: &mut Criterion) {

@@ -432,8 +432,8 @@ impl<F: Future> Future for Store<'_, F> {
 }
 
 impl Drop for EventLoop {
-    /// Drops the offloaded jobs that have not begun, all tasks, then unread messages, callbacks and timers' wakers. Whatever their drops do: what they
-    /// spawn is dropped at once, what they open is refused, and a panic is logged.
+    /// Drops the offloaded jobs that have not begun, all tasks, then unread messages, callbacks and timers' wakers.
+    /// Whatever their drops do: what they spawn is dropped at once, what they open is refused, and a panic is logged.
     fn drop(&mut self) {
         // Also inside another loop, for instance when one of its tasks owns this loop.
         let _entered = Core::enter(&mut self.core);

@@ -44,6 +44,7 @@ const IDLE: Duration = Duration::from_secs(10);
 
 /// The threads of a loop, and the queue of their jobs. The loop's [`Core`] and each thread have a share of it.
 pub(crate) struct Pool {
+    /// May be locked while a packet is, but no packet while this is.
     state: Mutex<State>,
     /// Notified for each job that an idle thread can take, and at the end.
     changed: Condvar,
@@ -61,9 +62,8 @@ struct State {
     arrived: u64,
     /// Where the jobs that run were called, for the last word of a dying loop.
     running: Vec<&'static Location<'static>>,
+    /// Those that run no job wait for one, or are about to look for one.
     threads: usize,
-    /// Those of them that wait for a job. One that was notified and has not got up yet counts: so does its job.
-    idle: usize,
     /// The loop is gone, or about to go: there are no more jobs.
     closed: bool,
 }
@@ -71,7 +71,7 @@ struct State {
 /// A job as the threads see it.
 trait Work: Send + Sync {
     /// Returns whom to wake.
-    fn run(&self) -> Option<Wake>;
+    fn run(&self, pool: &Pool) -> Option<Wake>;
     /// Drops what is in there. It never begins then; if it runs, its thread drops the result. Returns whom to wake.
     fn give_up(&self) -> Option<Wake>;
     fn place(&self) -> &'static Location<'static>;
@@ -105,14 +105,8 @@ enum Content<F, T> {
 
 impl Pool {
     pub(crate) fn new(most: usize, shared: Arc<Shared>) -> Self {
-        let state = State {
-            waiting: BTreeMap::new(),
-            arrived: 0,
-            running: Vec::new(),
-            threads: 0,
-            idle: 0,
-            closed: false,
-        };
+        let state =
+            State { waiting: BTreeMap::new(), arrived: 0, running: Vec::new(), threads: 0, closed: false };
         Pool { state: Mutex::new(state), changed: Condvar::new(), most, idle_for: IDLE, shared }
     }
 
@@ -133,7 +127,8 @@ impl Pool {
         let number = state.arrived;
         state.waiting.insert(number, work);
         // Each waiting job has notified an idle thread, as long as there are as many.
-        if state.waiting.len() <= state.idle {
+        let idle = state.threads - state.running.len();
+        if state.waiting.len() <= idle {
             drop(state);
             self.changed.notify_one();
         } else if state.threads < self.most {
@@ -165,25 +160,22 @@ impl Pool {
     fn serve(&self) {
         let mut state = self.state();
         loop {
-            while let Some((_, work)) = state.waiting.pop_first() {
-                let place = work.place();
-                state.running.push(place);
+            if let Some((_, work)) = state.waiting.pop_first() {
+                state.running.push(work.place());
                 drop(state);
-                let wake = work.run();
+                let wake = work.run(self);
                 drop(work);
-                self.forget_running(place);
                 self.tell_end(wake);
                 state = self.state();
+                continue;
             }
             if state.closed {
                 break;
             }
-            state.idle += 1;
             let nothing_to_do = |state: &mut State| state.waiting.is_empty() && !state.closed;
             let waited = self.changed.wait_timeout_while(state, self.idle_for, nothing_to_do);
             let (got_up, waited) = waited.unwrap_or_else(PoisonError::into_inner);
             state = got_up;
-            state.idle -= 1;
             if waited.timed_out() {
                 break;
             }
@@ -191,8 +183,9 @@ impl Pool {
         state.threads -= 1;
     }
 
-    /// Done before anybody hears of the end, so that a loop is not said to leave behind what it has seen to end.
-    fn forget_running(&self, place: &'static Location<'static>) {
+    /// A job no longer runs. Called before anybody can see its end: a loop must not say that it left behind what it has
+    /// seen to end, nor start a thread when this one is about to look for the next job.
+    fn has_run(&self, place: &'static Location<'static>) {
         let mut state = self.state();
         if let Some(index) = state.running.iter().position(|running| *running == place) {
             state.running.swap_remove(index);
@@ -256,26 +249,23 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
-    fn run(&self) -> Option<Wake> {
-        let work = {
-            let mut state = self.state();
-            match mem::replace(&mut state.content, Content::Running) {
-                Content::Waiting(work) => work,
-                // Given up after the thread had taken it from the queue.
-                over => {
-                    state.content = over;
-                    return None;
-                }
-            }
+    fn run(&self, pool: &Pool) -> Option<Wake> {
+        let content = mem::replace(&mut self.state().content, Content::Running);
+        let Content::Waiting(work) = content else {
+            // Given up after the thread had taken it from the queue: nobody will ask what became of it.
+            pool.has_run(self.place);
+            return None;
         };
         let result = catch_unwind(AssertUnwindSafe(work));
         let mut state = self.state();
         if let Content::Running = state.content {
+            pool.has_run(self.place);
             state.content = Content::Done(result);
             return state.wake.take();
         }
         drop(state);
         discard(result);
+        pool.has_run(self.place);
         None
     }
 
@@ -393,8 +383,9 @@ impl<T> Drop for Job<T> {
 /// Work that would block the loop, and its result, for this crate's own futures. It is handed to the pool when it
 /// is first polled, or [`started`](Self::start). A panic in the work goes on in who awaits it.
 ///
-/// Dropping it before the work has begun means that it never does; dropped later, the work is done to its
-/// end, and its result is dropped.
+/// Dropping it before the work has begun takes it out of the queue; dropped later, the work is done to its end, and its
+/// result is dropped. So the queue is never longer than there are futures that wait, and that they wait is the
+/// back-pressure.
 #[must_use = "futures do nothing unless awaited"]
 pub(crate) struct Run<T> {
     job: Job<T>,
@@ -535,5 +526,178 @@ impl<T> Future for Offloaded<T> {
             // The loop is being dropped, and this task with it.
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{block_on, spawn};
+    use std::sync::mpsc;
+
+    fn with_pool<R>(look: impl FnOnce(&mut Arc<Pool>) -> R) -> R {
+        Core::with(|core| look(&mut core.pool)).expect("a loop runs")
+    }
+
+    /// Threads, jobs that run, and jobs that wait.
+    fn counts() -> (usize, usize, usize) {
+        with_pool(|pool| {
+            let state = pool.state();
+            (state.threads, state.running.len(), state.waiting.len())
+        })
+    }
+
+    fn jobs() -> usize {
+        Core::with(|core| core.jobs).expect("a loop runs")
+    }
+
+    /// Lets the loop and the other threads go on until it is so.
+    async fn until(mut is_so: impl FnMut() -> bool) {
+        let start = std::time::Instant::now();
+        while !is_so() {
+            assert!(start.elapsed() < Duration::from_secs(60), "it never is so");
+            thread::yield_now();
+            task::yield_now().await;
+        }
+    }
+
+    #[test]
+    fn a_thread_retires_when_idle_and_another_is_started_when_needed() {
+        block_on(async {
+            with_pool(|pool| {
+                Arc::get_mut(pool).expect("no thread has it yet").idle_for = Duration::from_millis(1)
+            });
+            for _ in 0..3 {
+                let together: Vec<_> = (0..4).map(|_| spawn_blocking(|| thread::current().id())).collect();
+                for job in together {
+                    job.await.unwrap();
+                }
+                until(|| counts().0 == 0).await;
+            }
+        });
+    }
+
+    #[test]
+    fn a_thread_that_is_about_to_look_for_a_job_is_given_the_next() {
+        block_on(async {
+            for _ in 0..1000 {
+                spawn_blocking(|| ()).await.unwrap();
+            }
+            assert_eq!(counts().0, 1);
+        });
+    }
+
+    #[test]
+    fn idle_threads_end_with_their_loop() {
+        let mut event_loop = crate::EventLoop::new().unwrap();
+        let pool = event_loop.block_on(async {
+            with_pool(|pool| Arc::get_mut(pool).expect("no thread has it yet").idle_for = Duration::MAX);
+            let jobs: Vec<_> = (0..8).map(|_| spawn_blocking(|| ())).collect();
+            for job in jobs {
+                job.await.unwrap();
+            }
+            assert!(counts().0 > 0);
+            with_pool(|pool| Arc::clone(pool))
+        });
+        drop(event_loop);
+        let start = std::time::Instant::now();
+        while Arc::strong_count(&pool) > 1 {
+            assert!(start.elapsed() < Duration::from_secs(60), "some thread lives on");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_jobs_leave_nothing_behind() {
+        block_on(async {
+            for round in 0..100 {
+                let mut tasks: Vec<_> = (0..1000).map(|n| spawn_blocking(move || n)).collect();
+                // Some are detached, some aborted, some awaited.
+                tasks.truncate(800);
+                for task in &tasks[..100] {
+                    task.abort();
+                }
+                for (n, task) in tasks.into_iter().enumerate().skip(round) {
+                    match task.await {
+                        Ok(output) => assert_eq!(output, n),
+                        Err(error) => assert!(error.is_cancelled() && n < 100, "{error}"),
+                    }
+                }
+            }
+            until(|| jobs() == 0).await;
+            let (threads, running, waiting) = counts();
+            assert!(threads <= THREADS, "{threads}");
+            assert_eq!((running, waiting), (0, 0));
+            // Of tasks, only the main future is left, and those that were detached have ended.
+            until(|| Core::with(|core| core.tasks.count()) == Some(1)).await;
+        });
+    }
+
+    #[test]
+    fn a_run_that_is_dropped_before_it_has_begun_leaves_the_queue_at_once() {
+        let mut event_loop = crate::EventLoop::builder().blocking_threads(1).build().unwrap();
+        event_loop.block_on(async {
+            let (end, ends) = mpsc::channel::<()>();
+            let held = spawn_blocking(move || ends.recv());
+            until(|| counts() == (1, 1, 0)).await;
+            let place = Location::caller();
+            for _ in 0..10_000 {
+                let mut run = run(|| unreachable!("it was dropped"), place);
+                run.start();
+                assert_eq!(counts(), (1, 1, 1));
+                drop(run);
+                assert_eq!(counts(), (1, 1, 0));
+            }
+            // Made and never started, it was never there.
+            drop(run(|| unreachable!("it was dropped"), place));
+            until(|| jobs() == 1).await;
+            drop(end);
+            assert!(held.await.unwrap().is_err());
+        });
+    }
+
+    #[test]
+    fn a_run_that_was_started_is_done_before_it_is_polled() {
+        block_on(async {
+            let (done, is_done) = mpsc::channel();
+            let mut run = run(
+                move || {
+                    done.send(()).unwrap();
+                    5
+                },
+                Location::caller(),
+            );
+            run.start();
+            run.start();
+            is_done.recv().unwrap();
+            // Its end is known, though nobody polls it: a virtual clock may go on.
+            until(|| jobs() == 0).await;
+            assert_eq!(run.await.unwrap(), 5);
+        });
+    }
+
+    #[test]
+    fn a_panic_in_a_run_goes_on_in_who_awaits_it() {
+        block_on(async {
+            let place = Location::caller();
+            let task = spawn(async move { run(|| panic!("on fire"), place).await });
+            let error = task.await.unwrap_err();
+            assert!(error.is_panic() && error.to_string().contains("on fire"), "{error}");
+        });
+    }
+
+    #[test]
+    fn more_runs_than_threads_all_get_their_turn() {
+        let mut event_loop = crate::EventLoop::builder().blocking_threads(2).build().unwrap();
+        event_loop.block_on(async {
+            let place = Location::caller();
+            let tasks: Vec<_> =
+                (0..1000).map(|n| spawn(async move { run(move || n, place).await.unwrap() })).collect();
+            for (n, task) in tasks.into_iter().enumerate() {
+                assert_eq!(task.await.unwrap(), n);
+            }
+            let (threads, ..) = counts();
+            assert!(threads <= 2, "{threads}");
+        });
     }
 }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::sync::Mutex;
+use std::sync::{Mutex, mpsc};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -96,6 +96,31 @@ fn the_log_tells_each_step_of_the_loop() {
     assert!(has(&["asks the kernel, for as long as it takes"]), "{told:#?}");
     assert!(has(&["DEBUG headwaiter::source TCP stream", "deregistered"]), "{told:#?}");
 
+    // Jobs for the threads: queued, ended, fetched.
+    let offload = || headwaiter::block_on(async { headwaiter::spawn_blocking(|| ()).await.unwrap() });
+    let told = lines_of(offload);
+    let has = |parts: &[&str]| told.iter().any(|line| parts.iter().all(|part| line.contains(part)));
+    let place = "tests/log_lines.rs";
+    assert!(has(&["DEBUG headwaiter::offload a job was queued for the threads, at", place]), "{told:#?}");
+    assert!(has(&["TRACE headwaiter::loop other threads sent", "; 1 offloaded job ended"]), "{told:#?}");
+    assert!(has(&["DEBUG headwaiter::offload the job of", place, "is done"]), "{told:#?}");
+
+    // While a job is under way, a virtual clock stands still, and the loop sleeps.
+    let patient = || {
+        virtual_loop().block_on(async {
+            drop(headwaiter::spawn_blocking(|| {
+                let waits = "for as long as it takes: the virtual clock waits for 1 offloaded job";
+                while !KEEPER.0.lock().unwrap().iter().any(|(.., text)| text.contains(waits)) {
+                    std::thread::yield_now();
+                }
+            }));
+            sleep(Duration::from_millis(20)).await;
+        });
+    };
+    let told = lines_of(patient);
+    let line_of = |what: &str| told.iter().position(|line| line.contains(what)).expect(what);
+    assert!(line_of("1 offloaded job ended") < line_of("the virtual clock jumps"), "{told:#?}");
+
     // A wake from inside the logger, just before the wait, is not slept through (tokio 934f68d91).
     bounded(|| {
         headwaiter::block_on(async {
@@ -137,6 +162,33 @@ fn the_log_tells_each_step_of_the_loop() {
     assert!(told_of("oven").ends_with("panicked: on fire (and nobody awaits the task)"), "{told:#?}");
     assert!(told_of("baker").starts_with("ERROR headwaiter::task task 3 \"baker\" (spawned at"), "{told:#?}");
     assert!(told_of("baker").ends_with("failed: no flour"), "{told:#?}");
+    // A loop that is dropped tells which jobs it left running, and only those.
+    let leaving = move || {
+        let (begins, begun) = mpsc::channel();
+        let (end, ends) = mpsc::channel::<()>();
+        headwaiter::block_on(async {
+            drop(headwaiter::spawn_blocking(move || {
+                begins.send(()).unwrap();
+                let _ = ends.recv();
+            }));
+            begun.recv().unwrap();
+        });
+        drop(end);
+        for _ in 0..100 {
+            offload();
+        }
+    };
+    let told = lines_of(leaving);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    let line = &told[0];
+    assert!(
+        line.starts_with(
+            "WARN headwaiter::offload the event loop is dropped while 1 offloaded job is still running"
+        ),
+        "{line}"
+    );
+    assert!(line.contains("called at tests/log_lines.rs:"), "{line}");
+
     let quiet = lines_of(echo);
     assert!(quiet.is_empty(), "{quiet:#?}");
 

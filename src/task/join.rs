@@ -53,7 +53,8 @@ impl<T> JoinHandle<T> {
     /// is running; when the loop takes the message, if this is another thread (or no loop runs on it).
     /// Only then does the handle report [`JoinError::is_cancelled`].
     ///
-    /// Aborting a task that has finished does nothing: its output stays.
+    /// Aborting a task that has finished does nothing: its output stays. Of a job that runs on another thread see
+    /// [`spawn_blocking`](crate::spawn_blocking).
     pub fn abort(&self) {
         let Some(key) = self.key else { return };
         if Core::is_home_of(key) {

@@ -200,6 +200,11 @@ impl Tasks {
         self.ready.len() + self.batch.len() - self.done
     }
 
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
+        self.slots.len()
+    }
+
     /// Whether one of them is still there: it may have been aborted since.
     pub(crate) fn is_any_ready(&self) -> bool {
         let mut queued = self.batch[self.done..].iter().chain(&self.ready);

@@ -89,13 +89,15 @@ fn table() {
 }
 
 fn rows() -> impl Iterator<Item = Row> {
-    let work: [fn() -> Row; 6] = [
+    let work: [fn() -> Row; 8] = [
         spawn_join_single,
         spawn_join_many,
         yield_single,
         yield_many,
         || timer(0, "timer armed + cancelled, alone"),
         || timer(100_000, "timer armed + cancelled, 100k"),
+        || offload("empty job offloaded, alone", 2000, 1),
+        || offload("empty job offloaded, 100 at once", 20, 100),
     ];
     work.into_iter().map(|row| row())
 }
@@ -195,6 +197,36 @@ fn yields(name: &'static str, tasks: u32, each: u32) -> Row {
                 let tasks: Vec<_> = (0..tasks).map(|_| tokio::spawn(task())).collect();
                 for task in tasks {
                     task.await.unwrap();
+                }
+            });
+        },
+    )
+}
+
+fn offload(name: &'static str, rounds: u32, at_once: u32) -> Row {
+    let mut event_loop = headwaiter::EventLoop::new().expect("an event loop");
+    let tokio = tokio_runtime();
+    measure(
+        name,
+        1.0,
+        rounds * at_once,
+        || {
+            event_loop.block_on(async {
+                for _ in 0..rounds {
+                    let jobs: Vec<_> = (0..at_once).map(|n| headwaiter::spawn_blocking(move || n)).collect();
+                    for job in jobs {
+                        black_box(job.await.unwrap());
+                    }
+                }
+            });
+        },
+        || {
+            tokio.block_on(async {
+                for _ in 0..rounds {
+                    let jobs: Vec<_> = (0..at_once).map(|n| tokio::task::spawn_blocking(move || n)).collect();
+                    for job in jobs {
+                        black_box(job.await.unwrap());
+                    }
                 }
             });
         },

@@ -1,0 +1,74 @@
+//! What becomes of offloaded jobs when the system gives no more threads (tokio #8406). In a process of its own,
+//! because the limit is the whole process's. (A sanitizer reserves more address space than there is.)
+#![cfg(all(target_os = "linux", not(sanitized)))]
+
+mod common;
+
+use std::io;
+use std::sync::mpsc;
+
+use common::*;
+use headwaiter::net::{TcpStream, lookup_host};
+use headwaiter::{block_on, spawn_blocking, try_spawn_blocking};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Leaves the process less address space than a thread's stack needs, or lifts that limit.
+fn limit_memory(limited: bool) {
+    let maximum = getrlimit(Resource::As).maximum;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let in_use = status.lines().find_map(|line| line.strip_prefix("VmSize:")?.trim().strip_suffix(" kB"));
+    let in_use: u64 = in_use.expect("a size").parse().unwrap();
+    let current = if limited { Some((in_use + 1024) * 1024) } else { maximum };
+    setrlimit(Resource::As, Rlimit { current, maximum }).unwrap();
+}
+
+#[test]
+fn a_job_for_which_no_thread_can_be_started_is_an_error_unless_another_thread_takes_it() {
+    bounded(|| {
+        block_on(async {
+            limit_memory(true);
+            let error = spawn_blocking(|| ()).await.unwrap_err();
+            assert!(error.is_not_started() && !error.is_cancelled() && !error.is_panic());
+            let text = error.to_string();
+            assert!(
+                text.contains("tests/thread_limit.rs") && text.contains("no thread could be started"),
+                "{text}"
+            );
+            assert!(text.contains("os error 11"), "{text}");
+            let tried = try_spawn_blocking(|| ()).map_err(|_| "the queue is empty").unwrap();
+            assert!(tried.await.unwrap_err().is_not_started());
+            for error in [
+                lookup_host("localhost:80").await.map(|_| ()).unwrap_err(),
+                TcpStream::connect("localhost:80").await.map(|_| ()).unwrap_err(),
+            ] {
+                assert_eq!(error.kind(), io::ErrorKind::Other);
+                let text = error.to_string();
+                assert!(
+                    text.contains("localhost:80") && text.contains("no thread could be started"),
+                    "{text}"
+                );
+            }
+            // Numbers need no thread.
+            assert_eq!(lookup_host("127.0.0.1:80").await.unwrap().len(), 1);
+
+            // With one thread alive, jobs wait for it.
+            limit_memory(false);
+            let (begins, begun) = mpsc::channel();
+            let (end, ends) = mpsc::channel::<()>();
+            let busy = spawn_blocking(move || {
+                begins.send(()).unwrap();
+                let _ = ends.recv();
+            });
+            begun.recv().unwrap();
+            limit_memory(true);
+            let jobs: Vec<_> = (0..10).map(|n| spawn_blocking(move || n)).collect();
+            assert!(jobs.iter().all(|job| !job.is_finished()));
+            drop(end);
+            busy.await.unwrap();
+            for (n, job) in jobs.into_iter().enumerate() {
+                assert_eq!(job.await.unwrap(), n);
+            }
+            limit_memory(false);
+        });
+    });
+}
