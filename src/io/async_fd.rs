@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-use super::{PollReady, Readiness};
+use super::{PollReady, Readiness, within};
 use crate::about::about;
 use crate::reactor::{Direction, FdSource, Ready, Registered, Wait};
 
@@ -246,17 +246,6 @@ impl<T: AsFd + fmt::Debug> fmt::Debug for Async<T> {
 
 /// Nothing in it is ever pinned.
 impl<T: AsFd> Unpin for Async<T> {}
-
-/// A reader or writer of the user's may say anything.
-fn within(buffer: usize, result: io::Result<usize>) -> io::Result<usize> {
-    match result {
-        Ok(n) if n > buffer => Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("a stream claims to have moved {n} bytes of a buffer of {buffer}"),
-        )),
-        result => result,
-    }
-}
 
 impl<T: AsFd + Read> AsyncRead for Async<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {

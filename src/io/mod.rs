@@ -1,11 +1,12 @@
-//! Byte streams of all kinds: any file descriptor ([`Async`]), [`pipe()`]s; and the futures
-//! of their methods: [`Read`], [`ReadExact`], [`Write`], [`WriteAll`] and [`Readiness`].
+//! Byte streams of all kinds: any file descriptor ([`Async`]), [`pipe()`]s; [`copy()`] from one to another; and
+//! the futures of their methods: [`Read`], [`ReadExact`], [`Write`], [`WriteAll`] and [`Readiness`].
 
 // The futures are written once for every kind of stream, also those of `net`. Each holds its stream, its buffer
 // and its place among the waiters, and tries the system call when it is polled.
 
 #[cfg(unix)]
 mod async_fd;
+mod copy;
 #[cfg(unix)]
 mod pipe;
 
@@ -18,6 +19,7 @@ use std::task::{Context, Poll};
 
 #[cfg(unix)]
 pub use self::async_fd::{Async, With, WithMut};
+pub use self::copy::{Copy, CopyBidirectional, copy, copy_bidirectional};
 #[cfg(unix)]
 pub use self::pipe::{PipeReader, PipeWriter, pipe};
 use crate::reactor::{Direction, Wait};
@@ -131,6 +133,17 @@ pub(crate) fn set_nonblocking(fd: impl std::os::fd::AsFd, nonblocking: bool) -> 
 pub(crate) fn set_nonblocking(fd: impl std::os::fd::AsFd, nonblocking: bool) -> io::Result<()> {
     let duplicate = fd.as_fd().try_clone_to_owned()?;
     std::os::unix::net::UnixStream::from(duplicate).set_nonblocking(nonblocking)
+}
+
+/// A reader or writer that is not ours may say anything.
+fn within(most: usize, moved: io::Result<usize>) -> io::Result<usize> {
+    match moved {
+        Ok(n) if n > most => {
+            let message = format!("a stream claims to have moved {n} bytes where there were {most}");
+            Err(io::Error::new(io::ErrorKind::InvalidData, message))
+        }
+        moved => moved,
+    }
 }
 
 /// The future of `read`.

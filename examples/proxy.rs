@@ -1,0 +1,67 @@
+//! A TCP proxy: what comes from a client goes to the target, and back, until both have ended.
+//!
+//! `cargo run --example proxy 127.0.0.1:8080 example.org:80`, then for instance
+//! `curl -H 'Host: example.org' http://127.0.0.1:8080/`.
+
+use std::io;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_lite::StreamExt;
+use headwaiter::io::copy_bidirectional;
+use headwaiter::net::{TcpListener, TcpStream};
+use headwaiter::time::timeout;
+use log::{error, info, warn};
+
+/// How long the target may take to answer a connection.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [listen, target] = &args[..] else {
+        eprintln!("usage: proxy LISTEN TARGET, two addresses such as 127.0.0.1:8080 and example.org:80");
+        return ExitCode::from(2);
+    };
+    match headwaiter::block_on(serve(listen, target.as_str().into())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(listen: &str, target: Rc<str>) -> io::Result<()> {
+    let listener = TcpListener::bind(listen).await?;
+    info!("listening on {}, for {target}", listener.local_addr()?);
+    let mut incoming = listener.incoming();
+    while let Some(stream) = incoming.next().await {
+        match stream.and_then(|stream| Ok((stream.peer_addr()?, stream))) {
+            Ok((peer, stream)) => {
+                let task = headwaiter::task::Builder::new().name(format!("client {peer}"));
+                drop(task.spawn(serve_client(stream, peer, Rc::clone(&target))));
+            }
+            // It was gone before we had its address.
+            Err(error) => warn!("a client was lost: {error}"),
+        }
+    }
+    Ok(())
+}
+
+async fn serve_client(client: TcpStream, peer: SocketAddr, target: Rc<str>) {
+    info!("{peer} is here");
+    match carry(client, &target).await {
+        Ok((sent, received)) => info!("{peer} left after {sent} bytes there and {received} back"),
+        Err(error) => warn!("{peer} was lost: {error}"),
+    }
+}
+
+async fn carry(mut client: TcpStream, target: &str) -> io::Result<(u64, u64)> {
+    let mut server = timeout(PATIENCE, TcpStream::connect(target)).await??;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    copy_bidirectional(&mut client, &mut server).await
+}
