@@ -272,6 +272,11 @@ fn a_server_that_is_stopped_and_continued_serves_on() {
 #[cfg(target_os = "linux")]
 fn interrupted(address: &str, grace: &str, clients: usize) -> (Server, Vec<TcpStream>) {
     let server = Server::start_with("echo_server", &[address, grace]);
+    // It says where it listens before it listens for Ctrl-C. Once it has served somebody, it does both.
+    let mut first = server.connect();
+    server.echoes(&mut first, b"is it open?");
+    drop(first);
+    server.program.wait_for_line(" left after ");
     let mut clients: Vec<_> = (0..clients).map(|_| server.connect()).collect();
     for client in &mut clients {
         server.echoes(client, b"we are served");
