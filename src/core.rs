@@ -154,6 +154,11 @@ impl Core {
         Key { home: self.id, slot }
     }
 
+    /// Jobs and children whose end this loop has not heard of: a virtual clock stands still meanwhile.
+    pub(crate) fn under_way(&self) -> usize {
+        self.jobs + self.reactor.works()
+    }
+
     /// Done before a task is polled.
     #[inline]
     pub(crate) fn refill_budget(&mut self) {

@@ -277,8 +277,8 @@ impl Driver {
                 return max_wait.map_or(WaitFor::Ever, WaitFor::Caller);
             };
             if core.clock.is_virtual() {
-                if core.jobs > 0 {
-                    return max_wait.map_or(WaitFor::Jobs { under_way: core.jobs }, WaitFor::Caller);
+                if let under_way @ 1.. = core.under_way() {
+                    return max_wait.map_or(WaitFor::Work { under_way }, WaitFor::Caller);
                 }
                 let whole = if core.reactor.is_awaited() { self.io_grace } else { Duration::ZERO };
                 let given = whole.saturating_sub(self.graced);
@@ -337,10 +337,10 @@ fn sort_mail() {
 }
 
 /// Moves a virtual clock to its next timer, if the loop is idle: the kernel and the other threads had
-/// nothing, no task is ready, and no offloaded job is under way.
+/// nothing, no task is ready, and no job or child is under way.
 fn jump(max_wait: Option<Duration>) {
     let by = Core::with(|core| {
-        if core.tasks.ready() > 0 || core.jobs > 0 || core.shared.has_mail() {
+        if core.tasks.ready() > 0 || core.under_way() > 0 || core.shared.has_mail() {
             return 0;
         }
         let Some(next) = core.timers.earliest() else { return 0 };
@@ -360,7 +360,7 @@ impl WaitFor {
         match self {
             WaitFor::Skip { .. } => None,
             WaitFor::Tasks { .. } => Some(Some(Duration::ZERO)),
-            WaitFor::Ever | WaitFor::Jobs { .. } => Some(None),
+            WaitFor::Ever | WaitFor::Work { .. } => Some(None),
             WaitFor::Timer { left, .. } | WaitFor::Caller(left) => Some(Some(left)),
             WaitFor::Grace { given, .. } => Some(Some(given)),
         }

@@ -11,6 +11,8 @@ mod offload;
 mod remote;
 #[cfg(feature = "signal")]
 pub mod signal;
+#[cfg(unix)]
+pub mod process;
 mod core;
 mod slots;
 mod observe;

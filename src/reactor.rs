@@ -9,7 +9,7 @@
 mod callback;
 #[cfg(unix)]
 mod fd;
-#[cfg(all(unix, feature = "signal"))]
+#[cfg(unix)]
 mod notice;
 mod ready;
 mod registered;
@@ -23,10 +23,11 @@ use mio::event::{Event, Source};
 use mio::{Events, Interest, Token};
 
 use self::callback::Closure;
+pub(crate) use self::callback::on_ready_of;
 pub use self::callback::{Next, Registration, on_ready};
 #[cfg(unix)]
 pub(crate) use self::fd::FdSource;
-#[cfg(all(unix, feature = "signal"))]
+#[cfg(unix)]
 pub(crate) use self::notice::{Notice, give};
 pub(crate) use self::ready::Direction;
 pub use self::ready::Ready;
@@ -63,9 +64,23 @@ struct Watched {
     closure: Option<Box<dyn Closure>>,
     /// For log lines.
     kind: &'static str,
+    /// Work that is under way until this is ready: a virtual clock stands still meanwhile.
+    is_work: bool,
 }
 
 impl Watched {
+    /// Without anybody who waits.
+    fn new(kind: &'static str, ready: Ready) -> Self {
+        Watched {
+            ready,
+            readers: Waiters::default(),
+            writers: Waiters::default(),
+            closure: None,
+            kind,
+            is_work: false,
+        }
+    }
+
     fn waiters(&mut self, direction: Direction) -> &mut Waiters {
         match direction {
             Direction::Read => &mut self.readers,
@@ -83,6 +98,11 @@ impl Reactor {
     pub(crate) fn is_awaited(&self) -> bool {
         let awaited = |w: &Watched| w.closure.is_some() || !w.readers.is_empty() || !w.writers.is_empty();
         self.sources.iter().any(awaited)
+    }
+
+    /// How much work is under way whose end this loop will be told.
+    pub(crate) fn works(&self) -> usize {
+        self.sources.iter().filter(|w| w.is_work && !w.ready.is_readable()).count()
     }
 
     /// Does all that an event asks for, if that wakes at most tasks of this loop. `false`: it needs more, which

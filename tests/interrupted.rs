@@ -18,6 +18,7 @@ mod linux {
     use std::time::{Duration, Instant};
 
     use super::common::*;
+    use headwaiter::process::Command;
     use headwaiter::time::{self, sleep, timeout};
     use headwaiter::{EventLoop, block_on, spawn};
     use rustix::process::{Signal, getpid, kill_process};
@@ -32,6 +33,7 @@ mod linux {
         });
         waits_are_interrupted_and_no_timer_is_early();
         no_operation_says_that_it_was_interrupted();
+        no_child_is_lost();
         assert!(came.load(Ordering::Relaxed));
         stop.store(true, Ordering::Relaxed);
         sender.join().unwrap();
@@ -84,6 +86,17 @@ mod linux {
                     timeout(Duration::from_secs(30), client.read_exact(&mut bytes)).await.unwrap().unwrap();
                 }
                 echo.await.unwrap();
+            }
+        });
+    }
+
+    fn no_child_is_lost() {
+        block_on(async {
+            for n in 0..50 {
+                let output = Command::new("sh").args(["-c", &format!("echo {n}; exit {n}")]).output();
+                let output = timeout(Duration::from_secs(30), output).await.unwrap().unwrap();
+                assert_eq!(output.status.code(), Some(n));
+                assert_eq!(output.stdout, format!("{n}\n").into_bytes());
             }
         });
     }

@@ -106,9 +106,10 @@ fn wait_line(wait: WaitFor) -> String {
             format!("asks the kernel, for at most {max:?}: as the caller of `turn` wants")
         }
         WaitFor::Ever => "asks the kernel, for as long as it takes: no timer is armed".to_owned(),
-        WaitFor::Jobs { under_way } => format!(
-            "asks the kernel, for as long as it takes: the virtual clock waits for {under_way} offloaded job{}",
-            plural(under_way)
+        WaitFor::Work { under_way } => format!(
+            "asks the kernel, for as long as it takes: the virtual clock waits for {under_way} offloaded job{} or child process{}",
+            plural(under_way),
+            if under_way == 1 { "" } else { "es" }
         ),
         WaitFor::Grace { given: grace, .. } => {
             format!("asks the kernel, for {grace:?} of real time before the virtual clock jumps")

@@ -115,8 +115,8 @@ pub(crate) enum WaitFor {
     Caller(Duration),
     /// Nothing but a source or another thread can end the wait.
     Ever,
-    /// A virtual clock, which stands still until offloaded jobs have ended.
-    Jobs { under_way: usize },
+    /// A virtual clock, which stands still until offloaded jobs and child processes have ended.
+    Work { under_way: usize },
     /// A virtual clock: so long in real time, of this in all, before it jumps.
     Grace { given: Duration, whole: Duration },
 }

@@ -14,7 +14,7 @@ use log::Level;
 use mio::event::Source;
 use mio::{Interest, Token};
 
-use super::{Ready, Waiters, Watched, register, token_of};
+use super::{Ready, Watched, register, token_of};
 use crate::core::{Core, bury, contain, discard, panic_message, release};
 use crate::observe;
 use crate::remote::Release;
@@ -134,15 +134,23 @@ where
     S: Source + 'static,
     F: FnMut(&mut S, Ready) -> Next + 'static,
 {
+    on_ready_of("callback source", source, interest, callback)
+}
+
+/// As [`on_ready`], for a source that has a name in log lines.
+#[track_caller]
+pub(crate) fn on_ready_of<S, F>(
+    kind: &'static str,
+    source: S,
+    interest: Interest,
+    callback: F,
+) -> io::Result<Registration<S>>
+where
+    S: Source + 'static,
+    F: FnMut(&mut S, Ready) -> Next + 'static,
+{
     let mut closure = Callback { source, interest, call: callback, place: Location::caller() };
-    let watched = Watched {
-        ready: Ready::NONE,
-        readers: Waiters::default(),
-        writers: Waiters::default(),
-        closure: None,
-        kind: "callback source",
-    };
-    let key = register("`on_ready`", &mut closure.source, interest, watched)?;
+    let key = register("`on_ready`", &mut closure.source, interest, Watched::new(kind, Ready::NONE))?;
     put_back(key.slot, Box::new(closure));
     Ok(Registration { key, source: PhantomData })
 }

@@ -1,5 +1,5 @@
 //! Sources that the kernel does not watch: another part of the loop says when one is ready, by [`give`].
-//! Listeners for signals are such. So their futures wait, are woken and dropped, and are
+//! Listeners for signals are such, and children. So their futures wait, are woken and dropped, and are
 //! shown in the log, as those of a socket are. Nothing in here is known to the poller.
 
 use std::io;
@@ -42,7 +42,20 @@ impl Registered<Notice> {
         Registered::new(Notice, kind, Ready::NONE)
     }
 
+    /// The same for the end of some work: until that is given notice of, it is under way, and a virtual clock stands still.
+    #[track_caller]
+    pub(crate) fn notice_of_work(kind: &'static str) -> io::Result<Self> {
+        let notice = Registered::notice(kind)?;
+        Core::with(|core| {
+            if let Some(watched) = core.reactor.sources.get_mut(notice.slot()) {
+                watched.is_work = true;
+            }
+        });
+        Ok(notice)
+    }
+
     /// Waits for notice, and uses it up: several that were given meanwhile are one.
+    #[cfg_attr(not(feature = "signal"), expect(dead_code))]
     #[track_caller]
     pub(crate) fn poll_notice(&self, wait: &mut Wait, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = self.poll_ready(wait, cx, Direction::Read);
@@ -57,6 +70,7 @@ impl Registered<Notice> {
     }
 }
 
+#[cfg_attr(not(feature = "signal"), expect(dead_code))]
 impl Reactor {
     /// Whether anybody can be given notice in this slot still.
     pub(crate) fn has(&self, slot: Slot) -> bool {

@@ -11,7 +11,7 @@ use log::Level;
 use mio::Interest;
 use mio::event::Source;
 
-use super::waiters::{NO_TICKET, Waiters};
+use super::waiters::NO_TICKET;
 use super::{Direction, Ready, Watched, is_closing, register};
 use crate::core::{Core, contain, release};
 use crate::observe::{self, Step};
@@ -39,8 +39,7 @@ impl<S: Source> Registered<S> {
     /// As [`new`](Self::new), but gives back what the kernel does not watch.
     #[track_caller]
     pub(crate) fn try_new(mut io: S, kind: &'static str, ready: Ready) -> Result<Self, (io::Error, S)> {
-        let watched =
-            Watched { ready, readers: Waiters::default(), writers: Waiters::default(), closure: None, kind };
+        let watched = Watched::new(kind, ready);
         match register(kind, &mut io, ALL, watched) {
             Ok(key) => Ok(Registered { io, key, kind }),
             Err(error) => Err((error, io)),

@@ -22,7 +22,7 @@ use signal_hook_mio::v1_0 as hook;
 
 use crate::about::about;
 use crate::core::Core;
-use crate::reactor::{self, Next, Notice, Registered, Wait, on_ready};
+use crate::reactor::{self, Next, Notice, Registered, Wait, on_ready_of};
 use crate::slots::Slot;
 
 /// Which signal: see signal(7).
@@ -256,7 +256,8 @@ fn hook_of_this_loop() -> io::Result<Rc<Hook>> {
         return Ok(hook);
     }
     let hook = Rc::new(RefCell::new(hook::Signals::new::<_, c_int>([])?));
-    let watched = on_ready(Watched(Rc::clone(&hook)), Interest::READABLE, |source, _| {
+    let source = Watched(Rc::clone(&hook));
+    let watched = on_ready_of("signal socket", source, Interest::READABLE, |source, _| {
         deliver(&source.0);
         Next::Continue
     });

@@ -17,9 +17,9 @@ pub enum Clock {
     #[default]
     Real,
     /// A clock that stands still while there is anything to do. When no task is ready, no job of
-    /// [`spawn_blocking`](crate::spawn_blocking) or look-up of a name is under way, no other thread has sent anything and
-    /// the kernel has nothing, it jumps to the next timer. So a test of an hour of timeouts takes a millisecond, and
-    /// takes the same course every time.
+    /// [`spawn_blocking`](crate::spawn_blocking), look-up of a name or child process is under way, no other thread has sent
+    /// anything and the kernel has nothing, it jumps to the next timer. So a test of an hour of timeouts takes a
+    /// millisecond, and takes the same course every time.
     ///
     /// While a source is waited for, the kernel first gets
     /// [`Builder::io_grace`](crate::Builder::io_grace) of real time. A peer in another process or thread

@@ -1,0 +1,304 @@
+//! A child process that was started: [`Child`], its streams, and the futures that wait for it. Made by
+//! [`Command`](super::Command). It only looks whether the child has ended: the reaping is `reap`'s.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::mem;
+use std::panic::Location;
+use std::pin::Pin;
+use std::process::{ExitStatus, Output};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::reap::Process;
+use crate::about::about;
+use crate::io::{ByteRead, PipeReader, PipeWriter};
+use crate::reactor::{Direction, Notice, Registered, Wait};
+
+/// What a child reads from a pipe: we write it.
+pub type ChildStdin = PipeWriter;
+/// What a child writes into a pipe as its standard output: we read it.
+pub type ChildStdout = PipeReader;
+/// What a child writes into a pipe as its standard error: we read it.
+pub type ChildStderr = PipeReader;
+
+/// A child process, started by [`Command::spawn`](super::Command::spawn).
+///
+/// Dropping it, on any thread, leaves the child running (unless
+/// [`kill_on_drop`](super::Command::kill_on_drop) was set) and closes our ends of its pipes. It is reaped by its loop when it ends,
+/// whoever waits for it or nobody.
+///
+/// ```
+/// use headwaiter::process::Command;
+/// use std::process::Stdio;
+///
+/// headwaiter::block_on(async {
+///     let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+///     let mut stdin = child.stdin.take().expect("it is piped");
+///     stdin.write_all(b"soup").await?;
+///     drop(stdin); // The end of what it reads.
+///     let output = child.wait_with_output().await?;
+///     assert_eq!(output.stdout, b"soup");
+///     Ok::<(), std::io::Error>(())
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Child {
+    /// What it reads, if that is a pipe.
+    pub stdin: Option<ChildStdin>,
+    /// What it writes to its standard output, if that is a pipe.
+    pub stdout: Option<ChildStdout>,
+    /// What it writes to its standard error, if that is a pipe.
+    pub stderr: Option<ChildStderr>,
+    /// Given notice when the child was reaped.
+    pub(super) exit: Registered<Notice>,
+    pub(super) handle: Handle,
+    /// What errors call it.
+    pub(super) name: Box<str>,
+}
+
+/// A part of its own, so that the streams can be moved out of a [`Child`], which has no `Drop` therefore.
+pub(super) struct Handle {
+    process: Arc<Process>,
+    kill_on_drop: bool,
+}
+
+impl Handle {
+    pub(super) fn new(process: Arc<Process>, kill_on_drop: bool) -> Self {
+        Handle { process, kill_on_drop }
+    }
+
+    #[cfg(test)]
+    pub(super) fn process(&self) -> &Arc<Process> {
+        &self.process
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.kill_on_drop {
+            // It fails only where there is nothing left to do.
+            let _ = self.process.kill();
+        }
+    }
+}
+
+impl Child {
+    /// Its process id. `None` once it was reaped: then the number may be another's.
+    pub fn id(&self) -> Option<u32> {
+        self.handle.process.id()
+    }
+
+    /// Closes [`stdin`](Self::stdin), for a child that reads to the end would not end before, and waits until the child
+    /// has ended. Other pipes stay as they are: if it is stuck because nobody reads what it writes, it stays so; that is what
+    /// [`wait_with_output`](Self::wait_with_output) is for.
+    ///
+    /// Cancel-safe, but for the closed stdin: the status stays, for the next `wait` too.
+    ///
+    /// # Errors
+    ///
+    /// If somebody else has reaped it, for instance by waitpid(-1): then nobody knows how it ended.
+    ///
+    /// # Panics
+    ///
+    /// Polling it outside the loop that started the child.
+    #[track_caller]
+    pub fn wait(&mut self) -> WaitForExit<'_> {
+        WaitForExit { child: self, wait: Wait::at(Location::caller()) }
+    }
+
+    /// How it ended, if it has, without waiting. On any thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.handle.process.try_wait().map_err(|error| about("wait for", &self.name, error))
+    }
+
+    /// Sends it SIGKILL, which ends it soon. On any thread. It is no error if it has ended before.
+    ///
+    /// # Errors
+    ///
+    /// If we may not: it runs as another user.
+    pub fn start_kill(&mut self) -> io::Result<()> {
+        self.handle.process.kill().map_err(|error| about("kill", &self.name, error))
+    }
+
+    /// Sends it SIGKILL, and waits until it has ended.
+    ///
+    /// Cancel-safe: once polled, the child is killed also if this is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`start_kill`](Self::start_kill) and [`wait`](Self::wait).
+    ///
+    /// # Panics
+    ///
+    /// Polling it outside the loop that started the child.
+    #[track_caller]
+    pub fn kill(&mut self) -> Kill<'_> {
+        Kill { child: self, sent: false, wait: Wait::at(Location::caller()) }
+    }
+
+    /// Closes [`stdin`](Self::stdin), takes in all that the child writes into its pipes, both at the same time, and waits until
+    /// it has ended. Without a pipe its output is empty.
+    ///
+    /// Like std's it waits for the end of the pipes too: who inherited them from the child keeps it waiting.
+    ///
+    /// Not cancel-safe: if it is dropped before it was ready, what was read is lost, and the child runs on (it finds its pipes
+    /// closed), or is killed if [`kill_on_drop`](super::Command::kill_on_drop) was set.
+    ///
+    /// # Errors
+    ///
+    /// What read(2) says; else as [`wait`](Self::wait).
+    ///
+    /// # Panics
+    ///
+    /// Polling it outside the loop that started the child.
+    #[track_caller]
+    pub fn wait_with_output(self) -> WaitWithOutput {
+        WaitWithOutput::new(Ok(self), Location::caller())
+    }
+
+    #[track_caller]
+    pub(super) fn poll_exit(
+        &mut self,
+        wait: &mut Wait,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<ExitStatus>> {
+        self.stdin = None;
+        let try_wait = |_: &Notice| match self.handle.process.try_wait() {
+            Ok(Some(status)) => Ok(status),
+            Ok(None) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(error) => Err(about("wait for", &self.name, error)),
+        };
+        self.exit.poll_io(wait, cx, Direction::Read, try_wait, |_| false)
+    }
+}
+
+impl fmt::Debug for Child {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Child").field("command", &self.name).field("id", &self.id()).finish_non_exhaustive()
+    }
+}
+
+/// The future of [`Child::wait`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct WaitForExit<'a> {
+    child: &'a mut Child,
+    wait: Wait,
+}
+
+impl Future for WaitForExit<'_> {
+    type Output = io::Result<ExitStatus>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        this.child.poll_exit(&mut this.wait, cx)
+    }
+}
+
+/// The future of [`Child::kill`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct Kill<'a> {
+    child: &'a mut Child,
+    sent: bool,
+    wait: Wait,
+}
+
+impl Future for Kill<'_> {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if !this.sent {
+            this.child.start_kill()?;
+            this.sent = true;
+        }
+        this.child.poll_exit(&mut this.wait, cx).map_ok(drop)
+    }
+}
+
+/// The future of [`Command::output`](super::Command::output) and [`Child::wait_with_output`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct WaitWithOutput {
+    /// `None` once it is over.
+    child: Option<io::Result<Child>>,
+    stdout: Intake,
+    stderr: Intake,
+    wait: Wait,
+}
+
+/// What was read from a pipe so far.
+#[derive(Debug)]
+struct Intake {
+    bytes: Vec<u8>,
+    wait: Wait,
+}
+
+impl WaitWithOutput {
+    pub(super) fn new(child: io::Result<Child>, place: &'static Location<'static>) -> Self {
+        let intake = || Intake { bytes: Vec::new(), wait: Wait::at(place) };
+        WaitWithOutput { child: Some(child), stdout: intake(), stderr: intake(), wait: Wait::at(place) }
+    }
+}
+
+/// What a future that starts its child has of it: the child, or why there is none.
+#[track_caller]
+pub(super) fn started(child: &mut Option<io::Result<Child>>) -> io::Result<Child> {
+    match child.take() {
+        Some(child) => child,
+        None => panic!("headwaiter: a future of a child process was polled again after it was ready"),
+    }
+}
+
+impl Future for WaitWithOutput {
+    type Output = io::Result<Output>;
+
+    /// # Panics
+    ///
+    /// If it is polled again after it was ready.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let mut child = started(&mut this.child)?;
+        child.stdin = None;
+        // Both each time: a child that fills one pipe may not come to write into the other.
+        let stdout = this.stdout.poll(&mut child.stdout, cx)?;
+        let stderr = this.stderr.poll(&mut child.stderr, cx)?;
+        if stdout.is_ready()
+            && stderr.is_ready()
+            && let Poll::Ready(status) = child.poll_exit(&mut this.wait, cx)?
+        {
+            let (stdout, stderr) = (mem::take(&mut this.stdout.bytes), mem::take(&mut this.stderr.bytes));
+            return Poll::Ready(Ok(Output { status, stdout, stderr }));
+        }
+        this.child = Some(Ok(child));
+        Poll::Pending
+    }
+}
+
+/// So much is asked of a pipe at once: what it holds, on Linux.
+const PIECE: usize = 64 * 1024;
+
+impl Intake {
+    fn poll(&mut self, pipe: &mut Option<PipeReader>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(open) = pipe {
+            let filled = self.bytes.len();
+            self.bytes.resize(filled + PIECE, 0);
+            let polled = open.poll_read(&mut self.wait, cx, &mut self.bytes[filled..]);
+            let read = if let Poll::Ready(Ok(read)) = polled { read } else { 0 };
+            self.bytes.truncate(filled + read);
+            match polled? {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(0) => *pipe = None,
+                Poll::Ready(_) => {}
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
