@@ -186,6 +186,11 @@ impl Core {
         self.budget -= u32::from(may_go_on);
         may_go_on
     }
+
+    /// For an operation that took as long as so many more.
+    pub(crate) fn charge(&mut self, more: u32) {
+        self.budget = self.budget.saturating_sub(more);
+    }
 }
 
 #[cold]

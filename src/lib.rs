@@ -7,6 +7,7 @@ pub mod task;
 pub mod time;
 pub mod io;
 pub mod net;
+pub mod fs;
 mod offload;
 mod remote;
 #[cfg(feature = "signal")]

@@ -357,6 +357,29 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
+    fn files_that_the_kernel_does_not_watch_have_no_slot_and_a_fifo_gives_its_own_back() {
+        use crate::fs::File;
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        block_on(async {
+            for path in ["Cargo.toml", ".", "/dev/null", "/proc/version", "/proc/self/mountinfo"] {
+                let _opened = File::open(path).await.unwrap();
+                assert_eq!(left(), (0, 0), "{path}");
+            }
+            let path = std::env::temp_dir().join(format!("headwaiter-fifo-{}", std::process::id()));
+            mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+            let fifo = File::open(&path).await;
+            std::fs::remove_file(&path).unwrap();
+            let mut fifo = fifo.unwrap();
+            assert_eq!(left(), (1, 0));
+            assert!(polls_pending(fifo.read(&mut [0]), Waker::noop()));
+            assert_eq!(left(), (1, 0));
+            drop(fifo.into_std().await.unwrap());
+            assert_eq!(left(), (0, 0));
+        });
+    }
+
+    #[test]
     fn a_socket_dropped_on_another_thread_leaves_no_slot_once_the_loop_has_its_message() {
         let mut event_loop = EventLoop::new().unwrap();
         let listener = event_loop.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();

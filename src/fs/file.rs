@@ -1,0 +1,732 @@
+//! [`File`]: an open file, with the one operation that may be under way with it. Its futures are in `call.rs`; they poll
+//! the `poll_` methods here, as the traits of futures-io do. Nothing here waits for a disk on the loop's own thread.
+
+// The position of the file descriptor is the truth, less what was read ahead. So the kernel keeps it, as for std: it
+// knows of O_APPEND and of whoever shares the description. What is read ahead is bytes that the descriptor has
+// passed and the user has not got yet; before anything but a read, the descriptor is moved back to where the user is.
+
+use std::fmt;
+use std::fs::{FileType, Metadata, Permissions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::mem;
+use std::panic::Location;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use super::call::{Call, Work};
+#[cfg(unix)]
+use super::stream::Watched;
+use super::{Change, IntoStd, Open, OpenOptions, Operation, Read, ReadExact, Seek, Write, WriteAll};
+use crate::about::about;
+use crate::core::Core;
+use crate::offload::{self, Run};
+
+/// The most that one call reads on the loop's own thread: as long as it copies, nobody else is served.
+const AT_ONCE: usize = 128 * 1024;
+
+/// The most that a job reads ahead of what was asked for.
+const READ_AHEAD: usize = 256 * 1024;
+
+/// The most that a job reads or writes.
+const MOST: usize = 1024 * 1024;
+
+/// An open file.
+///
+/// What the kernel can watch is watched: a FIFO, a terminal, a character device. Reading a regular file gives at once what
+/// the kernel has in memory, on the loop's own thread; what it does not have is read by the pool, and so is every
+/// file on a file system that does not tell (on Linux ext4, XFS and Btrfs do; tmpfs and `/proc` do not, nor does any other
+/// system). A write is made by the pool, and has been done when its future is ready: there is no
+/// hidden write-behind, and a flush has nothing to do.
+///
+/// # Reading ahead
+///
+/// Where the pool must read a regular file, it reads more than was asked for once the file is read from front
+/// to back, up to 256 KiB. What somebody else changes in those bytes meanwhile is not seen. Seeking or writing drops
+/// them. Reads that are served from the kernel's memory have nothing between them and the file.
+///
+/// # Cancelling
+///
+/// A dropped `read` has read nothing, as far as the next operation can tell. A dropped `write`, `seek` or `set_len` may be
+/// done or not; the next operation waits for it, so the order stays. If it failed, the next operation says so
+/// in its place, and does nothing itself. The traits of futures-io cannot tell a new operation from an old one that is polled
+/// again: with them, the same bytes at the same time are the same write.
+///
+/// # Dropping
+///
+/// On any thread, at any time. What is under way is done to its end, if it has begun, and the file is closed after
+/// it; its error is lost, as is that of std's `close`. A file that was written over a network may wait in that `close`
+/// for its server, wherever it is dropped: [`sync_all`](Self::sync_all) waits for it in the pool.
+///
+/// ```
+/// use std::io::SeekFrom;
+///
+/// let path = std::env::temp_dir().join(format!("headwaiter-file-{}", std::process::id()));
+/// headwaiter::block_on(async {
+///     let mut file = headwaiter::fs::File::options().read(true).write(true).create(true).open(&path).await?;
+///     file.write_all(b"soup and bread").await?;
+///     file.seek(SeekFrom::Start(9)).await?;
+///     let mut order = [0; 5];
+///     file.read_exact(&mut order).await?;
+///     assert_eq!(&order, b"bread");
+///     headwaiter::fs::remove_file(&path).await
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct File {
+    /// Shared with the job under way, so that this may be dropped meanwhile.
+    std: Arc<std::fs::File>,
+    /// For errors.
+    path: Option<Arc<Path>>,
+    /// What the kernel watches, if it does.
+    #[cfg(unix)]
+    watched: Option<Watched>,
+    /// Whether it may be asked for what it has in memory: until it says that it does not tell.
+    has_nowait: bool,
+    /// Whether the pool may read ahead: only where the position can be moved back.
+    may_read_ahead: bool,
+    /// What a job has read, from `start` to `end`, and the user has not got yet. Its length never shrinks, so that it need
+    /// not be zeroed again.
+    ahead: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// How much the next job reads at least.
+    window: usize,
+    /// The bytes of the last write, kept for their allocation, and to tell one write from another.
+    written: Vec<u8>,
+    job: Option<Job>,
+    /// Where it was opened, for operations that have no better place.
+    place: &'static Location<'static>,
+}
+
+/// What is under way, on a thread of the pool.
+struct Job {
+    doing: Doing,
+    run: Run<Done>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Doing {
+    Read,
+    Write,
+    Seek(SeekFrom),
+    /// Of the whole file. What it is called in errors.
+    Change(&'static str),
+}
+
+/// What a job comes to.
+struct Done {
+    /// The memory that it was given.
+    bytes: Vec<u8>,
+    /// How many bytes were moved, or the new position.
+    result: io::Result<u64>,
+}
+
+impl Doing {
+    fn verb(self) -> &'static str {
+        match self {
+            Doing::Read => "read",
+            Doing::Write => "write",
+            Doing::Seek(_) => "seek in",
+            Doing::Change(verb) => verb,
+        }
+    }
+}
+
+impl File {
+    /// Opens a file for reading.
+    ///
+    /// A folder can be opened, as in std, but not read: that is the error `IsADirectory`. A FIFO is opened at once, on Linux;
+    /// its first `read` waits until somebody writes to it.
+    ///
+    /// Cancel-safe: what was opened is closed.
+    ///
+    /// # Errors
+    ///
+    /// As [`std::fs::File::open`], with the path.
+    ///
+    /// # Panics
+    ///
+    /// Polling it outside any event loop. So do all operations below; and those on a FIFO, a terminal or a device outside the
+    /// loop in which it was opened.
+    #[track_caller]
+    pub fn open(path: impl AsRef<Path>) -> Open {
+        OpenOptions::new().read(true).open(path)
+    }
+
+    /// Opens a file for writing: creates it, or cuts it to nothing.
+    ///
+    /// Not cancel-safe: dropped before it was ready, it may have been done or not.
+    ///
+    /// # Errors
+    ///
+    /// As [`std::fs::File::create`], with the path.
+    #[track_caller]
+    pub fn create(path: impl AsRef<Path>) -> Open {
+        OpenOptions::new().write(true).create(true).truncate(true).open(path)
+    }
+
+    /// Creates a file that was not there, for reading and writing.
+    ///
+    /// Not cancel-safe: dropped before it was ready, it may have been done or not.
+    ///
+    /// # Errors
+    ///
+    /// As [`std::fs::File::create_new`], with the path: `AlreadyExists`.
+    #[track_caller]
+    pub fn create_new(path: impl AsRef<Path>) -> Open {
+        OpenOptions::new().read(true).write(true).create_new(true).open(path)
+    }
+
+    /// Opens a file in whichever way: see [`OpenOptions`].
+    pub fn options() -> OpenOptions {
+        OpenOptions::new()
+    }
+
+    /// Takes over a file of std, at its position.
+    ///
+    /// A FIFO, a terminal or a device that the kernel can watch is set to non-blocking mode, which all see who share
+    /// its description.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel cannot say what it is, set the mode, or watch it.
+    ///
+    /// # Panics
+    ///
+    /// Outside any event loop, for what is to be watched.
+    #[track_caller]
+    pub fn from_std(file: std::fs::File) -> io::Result<Self> {
+        let file_type = file.metadata()?.file_type();
+        File::new(file, file_type, None, Location::caller())
+    }
+
+    #[track_caller]
+    pub(super) fn new(
+        file: std::fs::File,
+        file_type: FileType,
+        path: Option<Arc<Path>>,
+        place: &'static Location<'static>,
+    ) -> io::Result<Self> {
+        let std = Arc::new(file);
+        Ok(File {
+            #[cfg(unix)]
+            watched: Watched::new(&std, file_type)?,
+            has_nowait: cfg!(target_os = "linux") && file_type.is_file(),
+            may_read_ahead: file_type.is_file() || is_block_device(file_type),
+            std,
+            path,
+            ahead: Vec::new(),
+            start: 0,
+            end: 0,
+            window: 0,
+            written: Vec::new(),
+            job: None,
+            place,
+        })
+    }
+
+    /// Gives the file back to std, at its position; what the kernel watched stays in non-blocking mode.
+    ///
+    /// Not cancel-safe: dropped before it was ready, the file is closed.
+    ///
+    /// # Errors
+    ///
+    /// If an operation that was dropped has failed since; if the process has no free file descriptor, and needs one because a
+    /// dropped [`metadata`](Self::metadata) still has this. The file is closed then.
+    pub fn into_std(self) -> IntoStd {
+        IntoStd::new(self)
+    }
+
+    /// Reads some bytes, at least one; 0 is the end of the file (or `buf` is empty).
+    ///
+    /// Cancel-safe: if it is dropped before it was ready, the next read gets what it would have got.
+    ///
+    /// # Errors
+    ///
+    /// What read(2) says, with the path: `IsADirectory` for a folder.
+    #[track_caller]
+    pub fn read<'a>(&'a mut self, buf: &'a mut [u8]) -> Read<'a> {
+        Read::new(self, buf)
+    }
+
+    /// Reads until `buf` is full.
+    ///
+    /// Not cancel-safe: if it is dropped before it was ready, what it had read is in `buf`, but nobody knows
+    /// how much.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` if the file ends before; else as [`read`](Self::read).
+    #[track_caller]
+    pub fn read_exact<'a>(&'a mut self, buf: &'a mut [u8]) -> ReadExact<'a> {
+        ReadExact::new(self, buf)
+    }
+
+    /// Writes some of `buf`, at least one byte (unless it is empty), and returns how many. The system call has been made
+    /// then. At most 1 MiB is written at a time.
+    ///
+    /// Not cancel-safe: if it is dropped before it was ready, it may be written or not: see [Cancelling](#cancelling).
+    ///
+    /// # Errors
+    ///
+    /// What write(2) says, with the path: `StorageFull`, for instance.
+    #[track_caller]
+    pub fn write<'a>(&'a mut self, buf: &'a [u8]) -> Write<'a> {
+        Write::new(self, buf)
+    }
+
+    /// Writes all of `buf`.
+    ///
+    /// Not cancel-safe: if it is dropped before it was ready, some of it was written, and nobody knows how much.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write). Of a full disk it is told as soon as nothing more fits.
+    #[track_caller]
+    pub fn write_all<'a>(&'a mut self, buf: &'a [u8]) -> WriteAll<'a> {
+        WriteAll::new(self, buf)
+    }
+
+    /// Goes to another position, counted in bytes, and returns it.
+    ///
+    /// Not cancel-safe: if it is dropped before it was ready, it may be done or not.
+    ///
+    /// # Errors
+    ///
+    /// What lseek(2) says, with the path: `InvalidInput` before the start, `NotSeekable` for a FIFO or a terminal.
+    #[track_caller]
+    pub fn seek(&mut self, to: SeekFrom) -> Seek<'_> {
+        Seek::new(self, to)
+    }
+
+    /// What the file system knows of it. If an operation was dropped and is still under way, it tells of before or
+    /// after.
+    ///
+    /// Cancel-safe: nothing is changed by it.
+    ///
+    /// # Errors
+    ///
+    /// As [`std::fs::File::metadata`], with the path.
+    #[track_caller]
+    pub fn metadata(&self) -> Operation<Metadata> {
+        let (file, path) = (Arc::clone(&self.std), self.path.clone());
+        let work = move || file.metadata().map_err(|error| File::about("look at", &file, &path, error));
+        Operation::run(work, Location::caller())
+    }
+
+    /// Cuts or extends the file to `size` bytes; the position stays.
+    ///
+    /// Not cancel-safe: if it is dropped before it was ready, it may be done or not.
+    ///
+    /// # Errors
+    ///
+    /// As [`std::fs::File::set_len`], with the path.
+    #[track_caller]
+    pub fn set_len(&mut self, size: u64) -> Change<'_> {
+        Change::new(self, "set the length of", move |file| file.set_len(size))
+    }
+
+    /// Waits until all that was written is on the disk, with what the file system knows of it.
+    ///
+    /// Cancel-safe: it changes nothing that can be seen.
+    ///
+    /// # Errors
+    ///
+    /// As [`std::fs::File::sync_all`], with the path.
+    #[track_caller]
+    pub fn sync_all(&mut self) -> Change<'_> {
+        Change::new(self, "sync", std::fs::File::sync_all)
+    }
+
+    /// As [`sync_all`](Self::sync_all), but only with what is needed to find the bytes again.
+    ///
+    /// Cancel-safe: it changes nothing that can be seen.
+    ///
+    /// # Errors
+    ///
+    /// As [`std::fs::File::sync_data`], with the path.
+    #[track_caller]
+    pub fn sync_data(&mut self) -> Change<'_> {
+        Change::new(self, "sync", std::fs::File::sync_data)
+    }
+
+    /// Changes the permissions.
+    ///
+    /// Not cancel-safe: if it is dropped before it was ready, it may be done or not.
+    ///
+    /// # Errors
+    ///
+    /// As [`std::fs::File::set_permissions`], with the path.
+    #[track_caller]
+    pub fn set_permissions(&mut self, permissions: Permissions) -> Change<'_> {
+        Change::new(self, "set the permissions of", move |file| file.set_permissions(permissions))
+    }
+
+    pub(super) fn poll_read(
+        &mut self,
+        call: &mut Call,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            if self.job.is_some() {
+                match ready!(self.poll_job(cx))? {
+                    // The end. That which another read has found may have moved since.
+                    (Doing::Read, 0) if call.began && !buf.is_empty() => return Poll::Ready(Ok(0)),
+                    _ => {}
+                }
+            }
+            #[cfg(unix)]
+            if let Some(watched) = &self.watched {
+                let result = ready!(watched.poll_read(&mut call.wait, cx, buf));
+                return Poll::Ready(result.map_err(|error| self.error(Doing::Read, error)));
+            }
+            if !Core::expect("a `File`", Core::spend) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let n = self.take_ahead(buf);
+            if n > 0 || buf.is_empty() {
+                return Poll::Ready(Ok(n));
+            }
+            if self.has_nowait {
+                let most = buf.len().min(AT_ONCE);
+                match nowait::read(&self.std, &mut buf[..most]) {
+                    Ok(n) => {
+                        charge(n);
+                        return Poll::Ready(Ok(n));
+                    }
+                    // Not in memory. Any other error the pool will meet again, if it is one.
+                    Err(error) => self.has_nowait = error.kind() == io::ErrorKind::WouldBlock,
+                }
+            }
+            self.start_read(buf.len(), call);
+        }
+    }
+
+    fn take_ahead(&mut self, buf: &mut [u8]) -> usize {
+        let n = buf.len().min(self.end - self.start);
+        buf[..n].copy_from_slice(&self.ahead[self.start..self.start + n]);
+        self.start += n;
+        charge(n);
+        n
+    }
+
+    /// Before anything but a read: what was read ahead is dropped. What was read of a device stays, for its next
+    /// read.
+    fn drop_ahead(&mut self) -> io::Result<()> {
+        if self.may_read_ahead { self.move_back() } else { Ok(()) }
+    }
+
+    /// Moves the descriptor back to where the user is.
+    fn move_back(&mut self) -> io::Result<()> {
+        self.window = 0;
+        let unread = self.end - self.start;
+        if unread > 0 {
+            (&*self.std).seek(SeekFrom::Current(-(unread as i64)))?;
+            (self.start, self.end) = (0, 0);
+        }
+        Ok(())
+    }
+
+    fn start_read(&mut self, asked: usize, call: &mut Call) {
+        let mut size = asked.min(MOST);
+        if self.may_read_ahead {
+            size = size.max(self.window);
+            self.window = (size * 4).min(READ_AHEAD);
+        }
+        let mut bytes = mem::take(&mut self.ahead);
+        if bytes.capacity() < size {
+            bytes = vec![0; size];
+        } else if bytes.len() < size {
+            bytes.resize(size, 0);
+        }
+        let file = Arc::clone(&self.std);
+        self.start_job(Doing::Read, call, move || {
+            let result = persist(|| (&*file).read(&mut bytes[..size]));
+            Done { bytes, result: result.map(|n| n as u64) }
+        });
+    }
+
+    pub(super) fn poll_write(
+        &mut self,
+        call: &mut Call,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            if self.job.is_some()
+                && let (Doing::Write, n) = ready!(self.poll_job(cx))?
+                && call.began
+                && buf.starts_with(&self.written[..n as usize])
+            {
+                return Poll::Ready(Ok(n as usize));
+            }
+            #[cfg(unix)]
+            if let Some(watched) = &self.watched {
+                let result = ready!(watched.poll_write(&mut call.wait, cx, buf));
+                return Poll::Ready(result.map_err(|error| self.error(Doing::Write, error)));
+            }
+            if buf.is_empty() {
+                return Poll::Ready(Ok(0));
+            }
+            self.drop_ahead().map_err(|error| self.error(Doing::Write, error))?;
+            let mut bytes = mem::take(&mut self.written);
+            bytes.clear();
+            bytes.extend_from_slice(&buf[..buf.len().min(MOST)]);
+            charge(bytes.len());
+            let file = Arc::clone(&self.std);
+            self.start_job(Doing::Write, call, move || {
+                let result = persist(|| (&*file).write(&bytes));
+                Done { bytes, result: result.map(|n| n as u64) }
+            });
+        }
+    }
+
+    pub(super) fn poll_seek(
+        &mut self,
+        call: &mut Call,
+        cx: &mut Context<'_>,
+        to: SeekFrom,
+    ) -> Poll<io::Result<u64>> {
+        loop {
+            if self.job.is_some() {
+                match ready!(self.poll_job(cx))? {
+                    (Doing::Seek(same), position) if call.began && same == to => {
+                        return Poll::Ready(Ok(position));
+                    }
+                    _ => {}
+                }
+            }
+            if !Core::expect("a `File`", Core::spend) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let moved = self.move_back().and_then(|()| match to {
+                // Where the end is, a file system in the network may have to ask.
+                SeekFrom::End(_) => Ok(None),
+                _ => (&*self.std).seek(to).map(Some),
+            });
+            match moved.map_err(|error| self.error(Doing::Seek(to), error))? {
+                Some(position) => return Poll::Ready(Ok(position)),
+                None => {
+                    let file = Arc::clone(&self.std);
+                    self.start_job(Doing::Seek(to), call, move || Done {
+                        bytes: Vec::new(),
+                        result: (&*file).seek(to),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Does something with the whole file, after what is under way. `work` is there until it has begun.
+    pub(super) fn poll_change(
+        &mut self,
+        call: &mut Call,
+        cx: &mut Context<'_>,
+        verb: &'static str,
+        work: &mut Option<Work>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_idle(cx))?;
+            let Some(work) = work.take() else { return Poll::Ready(Ok(())) };
+            self.drop_ahead().map_err(|error| self.error(Doing::Change(verb), error))?;
+            let file = Arc::clone(&self.std);
+            self.start_job(Doing::Change(verb), call, move || Done {
+                bytes: Vec::new(),
+                result: work(&file).map(|()| 0),
+            });
+        }
+    }
+
+    /// Waits until nothing is under way. If what was dropped has failed, this is where it is told.
+    pub(super) fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.job.is_some() {
+            ready!(self.poll_job(cx))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    pub(super) fn give_back(mut self) -> io::Result<std::fs::File> {
+        self.drop_ahead().map_err(|error| self.error(Doing::Seek(SeekFrom::Current(0)), error))?;
+        #[cfg(unix)]
+        drop(self.watched);
+        Arc::try_unwrap(self.std).or_else(|shared| shared.try_clone())
+    }
+
+    fn start_job(&mut self, doing: Doing, call: &mut Call, work: impl FnOnce() -> Done + Send + 'static) {
+        call.began = true;
+        let run = offload::run(work, call.place.unwrap_or(self.place));
+        self.job = Some(Job { doing, run });
+    }
+
+    /// Fetches what the job under way came to. There must be one.
+    fn poll_job(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Doing, u64)>> {
+        let job = self.job.as_mut().expect("the caller has seen it");
+        let done = ready!(Pin::new(&mut job.run).poll(cx));
+        let doing = job.doing;
+        self.job = None;
+        let result = done.and_then(|Done { bytes, result }| {
+            match doing {
+                Doing::Read => {
+                    let n = result.as_ref().map_or(0, |n| *n as usize);
+                    (self.ahead, self.start, self.end) = (bytes, 0, n);
+                }
+                Doing::Write => self.written = bytes,
+                Doing::Seek(_) | Doing::Change(_) => {}
+            }
+            result
+        });
+        Poll::Ready(match result {
+            Ok(n) => Ok((doing, n)),
+            Err(error) => Err(self.error(doing, error)),
+        })
+    }
+
+    pub(super) fn ended_early(&self, filled: usize, wanted: usize) -> io::Error {
+        let what = format!("the file ended after {filled} of {wanted} bytes");
+        self.error(Doing::Read, io::Error::new(io::ErrorKind::UnexpectedEof, what))
+    }
+
+    pub(super) fn takes_no_more(&self) -> io::Error {
+        self.error(Doing::Write, io::ErrorKind::WriteZero.into())
+    }
+
+    fn error(&self, doing: Doing, error: io::Error) -> io::Error {
+        File::about(doing.verb(), &self.std, &self.path, error)
+    }
+
+    fn about(
+        doing: &'static str,
+        file: &std::fs::File,
+        path: &Option<Arc<Path>>,
+        error: io::Error,
+    ) -> io::Error {
+        match path {
+            Some(path) => about(doing, format_args!("{path:?}"), error),
+            // It tells its number, and what the system knows of it.
+            None => about(doing, format_args!("{file:?}"), error),
+        }
+    }
+}
+
+impl futures_io::AsyncRead for File {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        File::poll_read(&mut self, &mut Call::of_trait(), cx, buf)
+    }
+}
+
+impl futures_io::AsyncWrite for File {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        File::poll_write(&mut self, &mut Call::of_trait(), cx, buf)
+    }
+
+    /// Nothing is buffered on this side of the kernel: it only waits for what was dropped.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_idle(cx)
+    }
+
+    /// As a flush: only dropping it closes the file.
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_idle(cx)
+    }
+}
+
+impl futures_io::AsyncSeek for File {
+    fn poll_seek(mut self: Pin<&mut Self>, cx: &mut Context<'_>, to: SeekFrom) -> Poll<io::Result<u64>> {
+        File::poll_seek(&mut self, &mut Call::of_trait(), cx, to)
+    }
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsFd for File {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.std.as_fd()
+    }
+}
+
+#[cfg(windows)]
+impl std::os::windows::io::AsHandle for File {
+    fn as_handle(&self) -> std::os::windows::io::BorrowedHandle<'_> {
+        self.std.as_handle()
+    }
+}
+
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("File");
+        match &self.path {
+            Some(path) => debug.field("path", path),
+            None => debug.field("std", &self.std),
+        };
+        debug.field("under_way", &self.job.as_ref().map(|job| job.doing.verb())).finish_non_exhaustive()
+    }
+}
+
+/// To copy many bytes takes as long as several operations.
+fn charge(bytes: usize) {
+    if bytes >= 8192 {
+        Core::with(|core| core.charge((bytes / 8192) as u32));
+    }
+}
+
+/// Tries again when a signal handler ran.
+fn persist<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_block_device(file_type: FileType) -> bool {
+    std::os::unix::fs::FileTypeExt::is_block_device(&file_type)
+}
+
+#[cfg(not(unix))]
+fn is_block_device(_: FileType) -> bool {
+    false
+}
+
+/// What the kernel has in memory: `docs/files.md` tells what can be relied on.
+#[cfg(target_os = "linux")]
+mod nowait {
+    use super::*;
+    use rustix::io::{Errno, ReadWriteFlags, preadv2};
+    use std::io::IoSliceMut;
+
+    /// "The current file offset is used and updated."
+    const AT_ITS_POSITION: u64 = u64::MAX;
+
+    /// Reads without waiting; `WouldBlock` if not even the first byte is there.
+    pub(super) fn read(file: &std::fs::File, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let bufs = &mut [IoSliceMut::new(buf)];
+            match preadv2(file, bufs, AT_ITS_POSITION, ReadWriteFlags::NOWAIT) {
+                // Linux 5.9 and 5.10 may say so in the middle of a file: preadv2(2), "BUGS".
+                Ok(0) if !is_at_end(file)? => return Err(io::ErrorKind::WouldBlock.into()),
+                Err(Errno::INTR) => {}
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    fn is_at_end(mut file: &std::fs::File) -> io::Result<bool> {
+        Ok(file.stream_position()? >= file.metadata()?.len())
+    }
+}
+
+/// No other system tells.
+#[cfg(not(target_os = "linux"))]
+mod nowait {
+    use super::*;
+
+    pub(super) fn read(_: &std::fs::File, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
