@@ -1,11 +1,12 @@
 //! headwaiter beside tokio's current_thread runtime, both on their defaults, in one run: the two take turns
 //! on each workload, and the medians are compared, so that a busy machine slows both.
 //!
-//! - `compare` prints the tables.
+//! - `compare` prints the tables; `compare files` only the one of files.
 //! - `compare server headwaiter|tokio` is an echo server on a port of the kernel's choice that ends with its
 //!   last client; `compare client ADDRESS CONNECTIONS ROUNDS` talks to it. `instructions.sh` counts with
 //!   these what a message costs.
 
+mod files;
 mod late;
 
 use std::future::Future;
@@ -19,7 +20,9 @@ fn main() -> io::Result<()> {
         [] => {
             table();
             late::print();
+            files::print()?;
         }
+        ["files"] => files::print()?,
         ["server", "headwaiter"] => return headwaiter::block_on(serve_headwaiter()),
         ["server", "tokio"] => return tokio_runtime().block_on(serve_tokio()),
         ["client", address, connections, rounds] => {
@@ -27,7 +30,7 @@ fn main() -> io::Result<()> {
         }
         _ => {
             eprintln!(
-                "usage: compare | compare server headwaiter|tokio | compare client ADDRESS CONNECTIONS ROUNDS"
+                "usage: compare [files] | compare server headwaiter|tokio | compare client ADDRESS CONNECTIONS ROUNDS"
             );
             std::process::exit(2);
         }
