@@ -36,12 +36,13 @@ mod listener;
 mod resolve;
 mod socket;
 mod split;
+mod stream;
 mod tcp;
 mod udp;
 
 pub use self::datagram::{RecvDatagram, SendDatagram};
 pub use self::listener::{Accept, Bind, Incoming, TcpListener};
 pub use self::resolve::{HostAddresses, LookupHost, ToSocketAddrs, lookup_host};
-pub use self::split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
+pub use self::split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError, Split};
 pub use self::tcp::{Connect, Peek, TcpStream};
 pub use self::udp::{SendTo, UdpConnect, UdpSocket};

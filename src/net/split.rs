@@ -1,8 +1,8 @@
-//! The owned halves of a TCP stream, for two tasks. Both hold the whole stream, which is closed
-//! with the last of them.
+//! The owned halves of a stream, for two tasks. Both hold the whole stream, which is closed with the last of
+//! them. The same for TCP streams and Unix streams.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,44 +10,59 @@ use std::{error, fmt};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
+use super::stream::StreamSocket;
 use super::tcp::{Peek, TcpStream};
-use crate::io::{Read, ReadExact, Write, WriteAll};
+use crate::io::{ByteRead, ByteWrite, Read, ReadExact, Write, WriteAll};
+use crate::reactor::Wait;
+
+/// A stream that can be split into owned halves: each kind of stream in this module.
+pub trait Split: sealed::Split {}
+
+impl<S: sealed::Split> Split for S {}
+
+pub(crate) mod sealed {
+    use std::io;
+    use std::net::Shutdown;
+
+    pub trait Split {
+        /// What the other end is called.
+        type Address;
+
+        fn shut(&self, how: Shutdown) -> io::Result<()>;
+        fn peer(&self) -> io::Result<Self::Address>;
+    }
+}
 
 /// The half that reads: see [`TcpStream::into_split`].
 #[derive(Debug)]
-pub struct OwnedReadHalf {
-    stream: Arc<TcpStream>,
+pub struct OwnedReadHalf<S = TcpStream> {
+    stream: Arc<S>,
 }
 
 /// The half that writes: see [`TcpStream::into_split`]. Dropping it shuts the write direction down: the peer
 /// reads the end.
 #[derive(Debug)]
-pub struct OwnedWriteHalf {
+pub struct OwnedWriteHalf<S: Split = TcpStream> {
     /// `None` only after [`OwnedReadHalf::reunite`].
-    stream: Option<Arc<TcpStream>>,
+    stream: Option<Arc<S>>,
 }
 
-impl OwnedReadHalf {
-    pub(super) fn new(stream: Arc<TcpStream>) -> Self {
-        OwnedReadHalf { stream }
-    }
+pub(super) fn halves<S: Split>(stream: S) -> (OwnedReadHalf<S>, OwnedWriteHalf<S>) {
+    let stream = Arc::new(stream);
+    (OwnedReadHalf { stream: Arc::clone(&stream) }, OwnedWriteHalf { stream: Some(stream) })
+}
 
+impl<S: Split> OwnedReadHalf<S> {
     /// As [`TcpStream::read`].
     #[track_caller]
-    pub fn read<'a>(&'a mut self, buf: &'a mut [u8]) -> Read<'a, TcpStream> {
+    pub fn read<'a>(&'a mut self, buf: &'a mut [u8]) -> Read<'a, S> {
         Read::new(&self.stream, buf)
     }
 
     /// As [`TcpStream::read_exact`].
     #[track_caller]
-    pub fn read_exact<'a>(&'a mut self, buf: &'a mut [u8]) -> ReadExact<'a, TcpStream> {
+    pub fn read_exact<'a>(&'a mut self, buf: &'a mut [u8]) -> ReadExact<'a, S> {
         ReadExact::new(&self.stream, buf)
-    }
-
-    /// As [`TcpStream::peek`].
-    #[track_caller]
-    pub fn peek<'a>(&'a mut self, buf: &'a mut [u8]) -> Peek<'a> {
-        self.stream.peek(buf)
     }
 
     /// The other end.
@@ -55,8 +70,8 @@ impl OwnedReadHalf {
     /// # Errors
     ///
     /// As [`TcpStream::peer_addr`].
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.stream.peer_addr()
+    pub fn peer_addr(&self) -> io::Result<S::Address> {
+        self.stream.peer()
     }
 
     /// Makes one stream of two halves again.
@@ -64,7 +79,7 @@ impl OwnedReadHalf {
     /// # Errors
     ///
     /// [`ReuniteError`], with both halves in it, if they are not of the same stream.
-    pub fn reunite(self, mut write: OwnedWriteHalf) -> Result<TcpStream, ReuniteError> {
+    pub fn reunite(self, mut write: OwnedWriteHalf<S>) -> Result<S, ReuniteError<S>> {
         if !Arc::ptr_eq(&self.stream, write.stream()) {
             return Err(ReuniteError(self, write));
         }
@@ -73,24 +88,28 @@ impl OwnedReadHalf {
     }
 }
 
-impl OwnedWriteHalf {
-    pub(super) fn new(stream: Arc<TcpStream>) -> Self {
-        OwnedWriteHalf { stream: Some(stream) }
+impl OwnedReadHalf {
+    /// As [`TcpStream::peek`].
+    #[track_caller]
+    pub fn peek<'a>(&'a mut self, buf: &'a mut [u8]) -> Peek<'a> {
+        self.stream.peek(buf)
     }
+}
 
-    fn stream(&self) -> &Arc<TcpStream> {
+impl<S: Split> OwnedWriteHalf<S> {
+    fn stream(&self) -> &Arc<S> {
         self.stream.as_ref().expect("only `reunite` takes it, with the half")
     }
 
     /// As [`TcpStream::write`].
     #[track_caller]
-    pub fn write<'a>(&'a mut self, buf: &'a [u8]) -> Write<'a, TcpStream> {
+    pub fn write<'a>(&'a mut self, buf: &'a [u8]) -> Write<'a, S> {
         Write::new(self.stream(), buf)
     }
 
     /// As [`TcpStream::write_all`].
     #[track_caller]
-    pub fn write_all<'a>(&'a mut self, buf: &'a [u8]) -> WriteAll<'a, TcpStream> {
+    pub fn write_all<'a>(&'a mut self, buf: &'a [u8]) -> WriteAll<'a, S> {
         WriteAll::new(self.stream(), buf)
     }
 
@@ -100,7 +119,7 @@ impl OwnedWriteHalf {
     ///
     /// As [`TcpStream::shutdown`].
     pub fn shutdown(&self) -> io::Result<()> {
-        self.stream().shutdown(Shutdown::Write)
+        self.stream().shut(Shutdown::Write)
     }
 
     /// The other end.
@@ -108,23 +127,23 @@ impl OwnedWriteHalf {
     /// # Errors
     ///
     /// As [`TcpStream::peer_addr`].
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.stream().peer_addr()
+    pub fn peer_addr(&self) -> io::Result<S::Address> {
+        self.stream().peer()
     }
 }
 
-impl Drop for OwnedWriteHalf {
+impl<S: Split> Drop for OwnedWriteHalf<S> {
     fn drop(&mut self) {
         if let Some(stream) = self.stream.take() {
             // `NotConnected`: the peer was faster.
-            let _ = stream.shutdown(Shutdown::Write);
+            let _ = stream.shut(Shutdown::Write);
         }
     }
 }
 
-impl AsyncRead for OwnedReadHalf {
+impl<S: StreamSocket> AsyncRead for OwnedReadHalf<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self.stream).poll_read(cx, buf)
+        self.stream.poll_read(&mut Wait::unticketed(), cx, buf)
     }
 
     fn poll_read_vectored(
@@ -132,13 +151,13 @@ impl AsyncRead for OwnedReadHalf {
         cx: &mut Context<'_>,
         bufs: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self.stream).poll_read_vectored(cx, bufs)
+        self.stream.poll_read_vectored(&mut Wait::unticketed(), cx, bufs)
     }
 }
 
-impl AsyncWrite for OwnedWriteHalf {
+impl<S: StreamSocket> AsyncWrite for OwnedWriteHalf<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &**self.stream()).poll_write(cx, buf)
+        self.stream().poll_write(&mut Wait::unticketed(), cx, buf)
     }
 
     fn poll_write_vectored(
@@ -146,26 +165,26 @@ impl AsyncWrite for OwnedWriteHalf {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &**self.stream()).poll_write_vectored(cx, bufs)
+        self.stream().poll_write_vectored(&mut Wait::unticketed(), cx, bufs)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut &**self.stream()).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut &**self.stream()).poll_close(cx)
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.stream().close())
     }
 }
 
 /// The two halves given to [`OwnedReadHalf::reunite`] were not of the same stream. Both are in here.
 #[derive(Debug)]
-pub struct ReuniteError(pub OwnedReadHalf, pub OwnedWriteHalf);
+pub struct ReuniteError<S: Split = TcpStream>(pub OwnedReadHalf<S>, pub OwnedWriteHalf<S>);
 
-impl fmt::Display for ReuniteError {
+impl<S: Split> fmt::Display for ReuniteError<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the two halves are not of the same TCP stream")
+        f.write_str("the two halves are not of the same stream")
     }
 }
 
-impl error::Error for ReuniteError {}
+impl<S: Split + fmt::Debug> error::Error for ReuniteError<S> {}

@@ -2,19 +2,17 @@
 //! futures of [`crate::io`].
 
 use std::future::Future;
-use std::io::{self, IoSlice, IoSliceMut, Read as _};
+use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::panic::Location;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::resolve::{Resolve, ToSocketAddrs};
-use super::socket::{own, recv, send, send_vectored, socket};
-use super::split::{OwnedReadHalf, OwnedWriteHalf};
-use crate::io::{
-    ByteRead, ByteWrite, Read, ReadExact, Readiness, Write, WriteAll, async_read, async_write, is_short,
-};
+use super::socket::{StreamIo, own, socket};
+use super::split::{self, OwnedReadHalf, OwnedWriteHalf};
+use super::stream::StreamSocket;
+use crate::io::{Read, ReadExact, Readiness, Write, WriteAll, async_read, async_write};
 use crate::reactor::{Direction, Ready, Registered, Wait};
 
 pub(super) const KIND: &str = "TCP stream";
@@ -45,51 +43,24 @@ pub struct TcpStream {
     registered: Registered<mio::net::TcpStream>,
 }
 
-impl ByteRead for TcpStream {
-    fn poll_read(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let asked = buf.len();
-        self.registered.poll_io(wait, cx, Direction::Read, |io| recv(io, buf), |n| is_short(*n, asked))
-    }
-
-    fn poll_read_vectored(
-        &self,
-        wait: &mut Wait,
-        cx: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let asked = bufs.iter().map(|buf| buf.len()).sum();
-        let op = |mut io: &mio::net::TcpStream| io.read_vectored(bufs);
-        self.registered.poll_io(wait, cx, Direction::Read, op, |n| is_short(*n, asked))
-    }
-}
-
-impl ByteWrite for TcpStream {
-    fn poll_write(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.registered.poll_io(wait, cx, Direction::Write, |io| send(io, buf), |n| is_short(*n, buf.len()))
-    }
-
-    fn poll_write_vectored(
-        &self,
-        wait: &mut Wait,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let asked = bufs.iter().map(|buf| buf.len()).sum();
-        let op = |io: &_| send_vectored(io, bufs);
-        self.registered.poll_io(wait, cx, Direction::Write, op, |n| is_short(*n, asked))
-    }
-
-    /// Shuts the write direction down.
-    fn close(&self) -> io::Result<()> {
-        match self.shutdown(Shutdown::Write) {
-            // The peer was faster: closed is what was asked for.
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
-            result => result,
-        }
-    }
-}
-
 socket!(TcpStream, mio::net::TcpStream);
+
+impl StreamSocket for TcpStream {
+    const SHORT_READ_EMPTIES: bool = true;
+}
+
+impl split::sealed::Split for TcpStream {
+    type Address = SocketAddr;
+
+    fn shut(&self, how: Shutdown) -> io::Result<()> {
+        self.shutdown(how)
+    }
+
+    fn peer(&self) -> io::Result<SocketAddr> {
+        self.peer_addr()
+    }
+}
+
 async_read!(TcpStream);
 async_write!(TcpStream);
 
@@ -243,7 +214,7 @@ impl TcpStream {
     /// Outside the loop that the stream belongs to.
     #[track_caller]
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.registered.try_io(Direction::Read, |io| recv(io, buf))
+        self.registered.try_io(Direction::Read, |io| io.recv(buf))
     }
 
     /// Writes without waiting.
@@ -257,7 +228,7 @@ impl TcpStream {
     /// Outside the loop that the stream belongs to.
     #[track_caller]
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.registered.try_io(Direction::Write, |io| send(io, buf))
+        self.registered.try_io(Direction::Write, |io| io.send(buf))
     }
 
     /// Closes one direction, or both. After `Shutdown::Write` the peer reads the end.
@@ -308,8 +279,7 @@ impl TcpStream {
     /// Two halves that can be moved to different tasks. Dropping the write half ends the stream for
     /// the peer; the connection is closed when both are dropped.
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
-        let stream = Arc::new(self);
-        (OwnedReadHalf::new(Arc::clone(&stream)), OwnedWriteHalf::new(stream))
+        split::halves(self)
     }
 }
 

@@ -1,0 +1,64 @@
+//! What TCP streams and Unix streams share: how they are read, written and closed, for the futures of
+//! [`crate::io`] and the traits of futures-io.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::Shutdown;
+use std::task::{Context, Poll};
+
+use super::socket::{Socket, StreamIo};
+use super::split::sealed::Split;
+use crate::io::{ByteRead, ByteWrite, is_short};
+use crate::reactor::{Direction, Wait};
+
+/// A stream beneath its public type.
+pub(crate) trait StreamSocket: Socket<Io: StreamIo> + Split {
+    /// Whether a short read has emptied the kernel's buffer, so that the next would block. (A short write has always
+    /// filled it.)
+    const SHORT_READ_EMPTIES: bool;
+}
+
+impl<S: StreamSocket> ByteRead for S {
+    fn poll_read(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let asked = buf.len();
+        let exhausted = |n: &usize| S::SHORT_READ_EMPTIES && is_short(*n, asked);
+        self.registered().poll_io(wait, cx, Direction::Read, |io| io.recv(buf), exhausted)
+    }
+
+    fn poll_read_vectored(
+        &self,
+        wait: &mut Wait,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let asked = bufs.iter().map(|buf| buf.len()).sum();
+        let exhausted = |n: &usize| S::SHORT_READ_EMPTIES && is_short(*n, asked);
+        self.registered().poll_io(wait, cx, Direction::Read, |io| io.recv_vectored(bufs), exhausted)
+    }
+}
+
+impl<S: StreamSocket> ByteWrite for S {
+    fn poll_write(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let exhausted = |n: &usize| is_short(*n, buf.len());
+        self.registered().poll_io(wait, cx, Direction::Write, |io| io.send(buf), exhausted)
+    }
+
+    fn poll_write_vectored(
+        &self,
+        wait: &mut Wait,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let asked = bufs.iter().map(|buf| buf.len()).sum();
+        let exhausted = |n: &usize| is_short(*n, asked);
+        self.registered().poll_io(wait, cx, Direction::Write, |io| io.send_vectored(bufs), exhausted)
+    }
+
+    /// Shuts the write direction down.
+    fn close(&self) -> io::Result<()> {
+        match self.shut(Shutdown::Write) {
+            // The peer was faster: closed is what was asked for.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            result => result,
+        }
+    }
+}
