@@ -1,32 +1,22 @@
-//! TCP listeners: [`TcpListener`] and its futures [`Bind`] and [`Accept`], and the stream [`Incoming`].
-//! What goes wrong in accept, and what is done about it, is in `poll_accept`; `docs/accept.md` tells why.
+//! TCP listeners: [`TcpListener`], and the future [`Bind`]. How it takes connections in is in
+//! [`accept`](super::accept).
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::Location;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use futures_core::Stream;
-use log::Level;
-
+use super::accept::{Accept, Accepts, Hold, Incoming, Listener};
 use super::resolve::{Resolve, ToSocketAddrs};
 use super::socket::{own, socket};
 use super::tcp::TcpStream;
-use crate::core::Core;
-use crate::observe;
-use crate::reactor::{Direction, Ready, Registered, Wait};
-use crate::time::{Sleep, sleep_until};
+use crate::reactor::{Ready, Registered};
 
 /// How many connections the kernel completes and keeps for us until we accept them. tokio's figure; std's 128
 /// makes a crowd of clients wait a second each for their SYN to be sent again.
 const BACKLOG: i32 = 1024;
-
-/// How long accept holds back when the process or the machine has no more file descriptors.
-const HOLD: Duration = Duration::from_millis(20);
 
 /// A socket that takes TCP connections in.
 ///
@@ -45,12 +35,30 @@ const HOLD: Duration = Duration::from_millis(20);
 /// ```
 pub struct TcpListener {
     registered: Registered<mio::net::TcpListener>,
-    /// Not before this time of the loop's clock (in nanoseconds) is accept tried again; 0 while all is
-    /// well. Atomic only so that the listener is `Sync`.
-    held_until: AtomicU64,
+    hold: Hold,
 }
 
 socket!(TcpListener, mio::net::TcpListener);
+
+impl Accepts for TcpListener {
+    type Stream = TcpStream;
+    type Address = SocketAddr;
+}
+
+impl Listener for TcpListener {
+    fn hold(&self) -> &Hold {
+        &self.hold
+    }
+
+    fn accept_one(io: &mio::net::TcpListener) -> io::Result<(mio::net::TcpStream, SocketAddr)> {
+        io.accept()
+    }
+
+    fn take_in(io: mio::net::TcpStream) -> io::Result<TcpStream> {
+        // A client mostly speaks first, so reading is tried at once.
+        TcpStream::new(io, Ready::BOTH)
+    }
+}
 
 impl TcpListener {
     /// Listens on an address; on the first that can be had, if there are several. Port 0 lets the kernel choose:
@@ -84,7 +92,7 @@ impl TcpListener {
     #[track_caller]
     fn new(io: mio::net::TcpListener) -> io::Result<Self> {
         let registered = Registered::new(io, "TCP listener", Ready::BOTH)?;
-        Ok(TcpListener { registered, held_until: AtomicU64::new(0) })
+        Ok(TcpListener { registered, hold: Hold::default() })
     }
 
     /// Takes over a listening socket of std, and sets it to non-blocking mode. For options that must be set before
@@ -120,7 +128,7 @@ impl TcpListener {
     /// Polling it outside the loop that the listener belongs to.
     #[track_caller]
     pub fn accept(&self) -> Accept<'_> {
-        Accept { wait: Wait::at(Location::caller()), listener: self, hold: None }
+        Accept::new(self)
     }
 
     /// All connections to come, as a stream that never ends. When there are no file descriptors left, it logs
@@ -148,7 +156,7 @@ impl TcpListener {
     /// Polling it outside the loop that the listener belongs to.
     #[track_caller]
     pub fn incoming(&self) -> Incoming<'_> {
-        Incoming { accept: self.accept() }
+        Incoming::new(self)
     }
 
     /// Where it listens.
@@ -168,112 +176,6 @@ impl TcpListener {
     pub fn into_std(self) -> io::Result<std::net::TcpListener> {
         own(self.registered.io()).map(Into::into)
     }
-
-    fn poll_accept(
-        &self,
-        wait: &mut Wait,
-        hold: &mut Option<Sleep>,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        loop {
-            if self.poll_hold(hold, cx).is_pending() {
-                return Poll::Pending;
-            }
-            let accepted = self.registered.poll_io(wait, cx, Direction::Read, |io| io.accept(), |_| false);
-            let Poll::Ready(accepted) = accepted else { return Poll::Pending };
-            match accepted {
-                Ok((io, peer)) => {
-                    self.held_until.store(0, Ordering::Relaxed);
-                    // A client mostly speaks first, so reading is tried at once.
-                    return Poll::Ready(TcpStream::new(io, Ready::BOTH).map(|stream| (stream, peer)));
-                }
-                Err(error) if is_of_the_connection(&error) => {
-                    observe::say(
-                        Level::Debug,
-                        observe::SOURCE,
-                        format_args!("a connection died before it was accepted: {error}"),
-                    );
-                }
-                Err(error) => {
-                    if is_out_of_files(&error) {
-                        self.hold_back(&error);
-                    }
-                    return Poll::Ready(Err(error));
-                }
-            }
-        }
-    }
-
-    /// Pending while accept is held back.
-    fn poll_hold(&self, hold: &mut Option<Sleep>, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            let until = self.held_until.load(Ordering::Relaxed);
-            if until == 0 {
-                *hold = None;
-                return Poll::Ready(());
-            }
-            let (now, until) =
-                Core::expect("a TCP listener", |core| (core.clock.now(), core.clock.instant(until)));
-            if now >= until {
-                *hold = None;
-                return Poll::Ready(());
-            }
-            // Another task may have tried meanwhile, and prolonged it.
-            let sleep = hold.get_or_insert_with(|| sleep_until(until));
-            if sleep.deadline() != until {
-                sleep.reset(until);
-            }
-            if Pin::new(sleep).poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            *hold = None;
-        }
-    }
-
-    fn hold_back(&self, error: &io::Error) {
-        let now = Core::expect("a TCP listener", |core| core.clock.now_nanos());
-        let until = now + HOLD.as_nanos() as u64;
-        let before = self.held_until.swap(until, Ordering::Relaxed);
-        if before == 0 {
-            observe::say(
-                Level::Warn,
-                observe::SOURCE,
-                format_args!(
-                    "accept: {error}: clients wait until file descriptors are free; trying again every {HOLD:?}"
-                ),
-            );
-        }
-    }
-}
-
-/// Errors of a connection that is no more, not of the listener: accept(2) lists them, and says to
-/// treat them like EAGAIN.
-fn is_of_the_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{
-        ConnectionAborted, ConnectionReset, HostUnreachable, NetworkDown, NetworkUnreachable,
-    };
-    // EPROTO, ENOPROTOOPT, EHOSTDOWN, ENONET, which have no kind. (Not EPERM: of a firewall it is of the
-    // connection, of a sandbox it is for ever.)
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    if let Some(71 | 92 | 112 | 64) = error.raw_os_error() {
-        return true;
-    }
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionReset | HostUnreachable | NetworkDown | NetworkUnreachable
-    )
-}
-
-/// EMFILE, ENFILE, ENOBUFS, ENOMEM: not of this connection, and not over by the next try.
-fn is_out_of_files(error: &io::Error) -> bool {
-    let exhausted: &[i32] = if cfg!(windows) {
-        &[10024, 10055] // WSAEMFILE, WSAENOBUFS
-    } else if cfg!(any(target_os = "linux", target_os = "android")) {
-        &[24, 23, 105, 12]
-    } else {
-        &[24, 23, 55, 12] // The BSDs and macOS have another ENOBUFS.
-    };
-    error.raw_os_error().is_some_and(|code| exhausted.contains(&code))
 }
 
 /// The future of [`TcpListener::bind`] and [`UdpSocket::bind`](super::UdpSocket::bind).
@@ -299,72 +201,5 @@ impl<S> Future for Bind<S> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         this.addresses.poll_any(cx, this.bind)
-    }
-}
-
-/// The future of [`TcpListener::accept`].
-#[derive(Debug)]
-#[must_use = "futures do nothing unless awaited"]
-pub struct Accept<'a> {
-    listener: &'a TcpListener,
-    wait: Wait,
-    hold: Option<Sleep>,
-}
-
-impl Future for Accept<'_> {
-    type Output = io::Result<(TcpStream, SocketAddr)>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        this.listener.poll_accept(&mut this.wait, &mut this.hold, cx)
-    }
-}
-
-/// The stream of [`TcpListener::incoming`].
-#[derive(Debug)]
-#[must_use = "streams do nothing unless polled"]
-pub struct Incoming<'a> {
-    accept: Accept<'a>,
-}
-
-impl Stream for Incoming<'_> {
-    type Item = io::Result<TcpStream>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            match Pin::new(&mut self.accept).poll(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok((stream, _))) => return Poll::Ready(Some(Ok(stream))),
-                // Logged; the next poll holds back. (If accept had gone well, and only the kernel could
-                // not watch the connection, there is nothing to hold back for.)
-                Poll::Ready(Err(error))
-                    if is_out_of_files(&error)
-                        && self.accept.listener.held_until.load(Ordering::Relaxed) != 0 => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn the_errors_of_accept_are_told_apart() {
-        let is = |code, check: fn(&io::Error) -> bool| check(&io::Error::from_raw_os_error(code));
-        // ECONNABORTED, EPROTO, ENOPROTOOPT, EHOSTDOWN, ENONET, ENETDOWN, ENETUNREACH, EHOSTUNREACH.
-        for code in [103, 71, 92, 112, 64, 100, 101, 113] {
-            assert!(is(code, is_of_the_connection) && !is(code, is_out_of_files), "{code}");
-        }
-        // EMFILE, ENFILE, ENOBUFS, ENOMEM.
-        for code in [24, 23, 105, 12] {
-            assert!(is(code, is_out_of_files) && !is(code, is_of_the_connection), "{code}");
-        }
-        // EINVAL, EBADF, EPERM: of the listener.
-        for code in [22, 9, 1] {
-            assert!(!is(code, is_out_of_files) && !is(code, is_of_the_connection), "{code}");
-        }
     }
 }

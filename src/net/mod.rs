@@ -31,6 +31,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod accept;
 mod datagram;
 mod listener;
 mod resolve;
@@ -40,9 +41,10 @@ mod stream;
 mod tcp;
 mod udp;
 
+pub use self::accept::{Accept, Incoming};
 pub use self::datagram::{RecvDatagram, SendDatagram};
-pub use self::listener::{Accept, Bind, Incoming, TcpListener};
+pub use self::listener::{Bind, TcpListener};
 pub use self::resolve::{HostAddresses, LookupHost, ToSocketAddrs, lookup_host};
-pub use self::split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError, Split};
+pub use self::split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use self::tcp::{Connect, Peek, TcpStream};
 pub use self::udp::{SendTo, UdpConnect, UdpSocket};

@@ -15,22 +15,13 @@ use super::tcp::{Peek, TcpStream};
 use crate::io::{ByteRead, ByteWrite, Read, ReadExact, Write, WriteAll};
 use crate::reactor::Wait;
 
-/// A stream that can be split into owned halves: each kind of stream in this module.
-pub trait Split: sealed::Split {}
+/// A stream that has owned halves. (Public because it is a bound of theirs; nobody outside can reach it.)
+pub trait Split {
+    /// What the other end is called.
+    type Address;
 
-impl<S: sealed::Split> Split for S {}
-
-pub(crate) mod sealed {
-    use std::io;
-    use std::net::Shutdown;
-
-    pub trait Split {
-        /// What the other end is called.
-        type Address;
-
-        fn shut(&self, how: Shutdown) -> io::Result<()>;
-        fn peer(&self) -> io::Result<Self::Address>;
-    }
+    fn shut(&self, how: Shutdown) -> io::Result<()>;
+    fn peer(&self) -> io::Result<Self::Address>;
 }
 
 /// The half that reads: see [`TcpStream::into_split`].

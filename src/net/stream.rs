@@ -6,7 +6,7 @@ use std::net::Shutdown;
 use std::task::{Context, Poll};
 
 use super::socket::{Socket, StreamIo};
-use super::split::sealed::Split;
+use super::split::Split;
 use crate::io::{ByteRead, ByteWrite, is_short};
 use crate::reactor::{Direction, Wait};
 

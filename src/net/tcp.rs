@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use super::resolve::{Resolve, ToSocketAddrs};
 use super::socket::{StreamIo, own, socket};
-use super::split::{self, OwnedReadHalf, OwnedWriteHalf};
+use super::split::{self, OwnedReadHalf, OwnedWriteHalf, Split};
 use super::stream::StreamSocket;
 use crate::io::{Read, ReadExact, Readiness, Write, WriteAll, async_read, async_write};
 use crate::reactor::{Direction, Ready, Registered, Wait};
@@ -49,7 +49,7 @@ impl StreamSocket for TcpStream {
     const SHORT_READ_EMPTIES: bool = true;
 }
 
-impl split::sealed::Split for TcpStream {
+impl Split for TcpStream {
     type Address = SocketAddr;
 
     fn shut(&self, how: Shutdown) -> io::Result<()> {
