@@ -552,28 +552,29 @@ fn the_virtual_clock_does_not_jump_while_a_task_is_ready() {
     });
 }
 
-#[test]
-fn the_virtual_clock_gives_the_kernel_its_grace_while_a_source_is_awaited() {
-    in_virtual_time(|| async {
-        let (mut client, mut server) = tcp_pair().await.unwrap();
-        let echo = spawn(async move {
-            let mut bytes = [0; 4];
-            while server.read_exact(&mut bytes).await.is_ok() {
-                server.write_all(&bytes).await.unwrap();
+with_both_streams! {
+    fn the_virtual_clock_gives_the_kernel_its_grace_while_a_source_is_awaited(pair) {
+        in_virtual_time(|| async {
+            let (mut client, mut server) = pair().await.unwrap();
+            let echo = spawn(async move {
+                let mut bytes = [0; 4];
+                while server.read_exact(&mut bytes).await.is_ok() {
+                    server.write_all(&bytes).await.unwrap();
+                }
+            });
+            let start = time::now();
+            for _ in 0..100 {
+                let round = async {
+                    client.write_all(b"ping").await?;
+                    client.read_exact(&mut [0; 4]).await
+                };
+                timeout(Duration::from_secs(1), round).await.expect("not timed out in virtual time").unwrap();
             }
+            assert_eq!(time::now(), start);
+            drop(client);
+            echo.await.unwrap();
         });
-        let start = time::now();
-        for _ in 0..100 {
-            let round = async {
-                client.write_all(b"ping").await?;
-                client.read_exact(&mut [0; 4]).await
-            };
-            timeout(Duration::from_secs(1), round).await.expect("not timed out in virtual time").unwrap();
-        }
-        assert_eq!(time::now(), start);
-        drop(client);
-        echo.await.unwrap();
-    });
+    }
 }
 
 #[test]
@@ -603,34 +604,36 @@ fn a_turn_under_a_virtual_clock_jumps_no_further_than_it_may_wait() {
     });
 }
 
-#[test]
-fn dropping_any_future_leaves_nothing_behind() {
-    bounded(|| {
-        let mut event_loop = EventLoop::new().unwrap();
-        event_loop.block_on(async {
-            let (mut client, _server) = tcp_pair().await.unwrap();
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let mut buf = [0; 8];
-            let full = vec![0; 64 * 1024];
-            while let Poll::Ready(written) = poll_once(&mut client.write(&full)).await {
-                written.unwrap();
-            }
-            assert!(poll_once(&mut client.write_all(&full)).await.is_pending());
-            assert!(poll_once(&mut client.read(&mut buf)).await.is_pending());
-            assert!(poll_once(&mut client.read_exact(&mut buf)).await.is_pending());
-            assert!(poll_once(&mut client.peek(&mut buf)).await.is_pending());
-            assert!(poll_once(&mut client.readable()).await.is_pending());
-            assert!(poll_once(&mut client.writable()).await.is_pending());
-            assert!(poll_once(&mut listener.accept()).await.is_pending());
-            assert!(poll_once(&mut sleep(ms(1))).await.is_pending());
-            assert!(poll_once(&mut pin!(timeout(ms(1), pending::<()>()))).await.is_pending());
-            assert!(poll_once(&mut time::interval_at(Instant::now(), ms(1)).tick()).await.is_pending());
+with_both_streams! {
+    fn dropping_any_future_leaves_nothing_behind(pair) {
+        bounded(|| {
+            let mut event_loop = EventLoop::new().unwrap();
+            event_loop.block_on(async {
+                let (mut client, _server) = pair().await.unwrap();
+                let (peeker, _peer) = tcp_pair().await.unwrap();
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let mut buf = [0; 8];
+                let full = vec![0; 64 * 1024];
+                while let Poll::Ready(written) = poll_once(&mut client.write(&full)).await {
+                    written.unwrap();
+                }
+                assert!(poll_once(&mut client.write_all(&full)).await.is_pending());
+                assert!(poll_once(&mut client.read(&mut buf)).await.is_pending());
+                assert!(poll_once(&mut client.read_exact(&mut buf)).await.is_pending());
+                assert!(poll_once(&mut peeker.peek(&mut buf)).await.is_pending());
+                assert!(poll_once(&mut client.readable()).await.is_pending());
+                assert!(poll_once(&mut client.writable()).await.is_pending());
+                assert!(poll_once(&mut listener.accept()).await.is_pending());
+                assert!(poll_once(&mut sleep(ms(1))).await.is_pending());
+                assert!(poll_once(&mut pin!(timeout(ms(1), pending::<()>()))).await.is_pending());
+                assert!(poll_once(&mut time::interval_at(Instant::now(), ms(1)).tick()).await.is_pending());
+            });
+            // No timer was left to wake for, and no waiter: nothing is polled any more.
+            assert_eq!(event_loop.next_deadline(), None);
+            let turn = event_loop.turn(Some(ms(5))).unwrap();
+            assert_eq!((turn.polls, turn.timers), (0, 0));
         });
-        // No timer was left to wake for, and no waiter: nothing is polled any more.
-        assert_eq!(event_loop.next_deadline(), None);
-        let turn = event_loop.turn(Some(ms(5))).unwrap();
-        assert_eq!((turn.polls, turn.timers), (0, 0));
-    });
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@
 mod common;
 
 use common::*;
-use headwaiter::net::TcpListener;
+use headwaiter::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream};
 use headwaiter::task::yield_now;
 use headwaiter::{EventLoop, spawn};
 
@@ -25,8 +25,19 @@ fn memory_and_files_return_to_where_they_were_after_each_crowd() {
                 let address = listener.local_addr().unwrap();
                 let mut crowd = Vec::new();
                 for _ in 0..400 {
-                    let client = headwaiter::net::TcpStream::connect(address).await.unwrap();
+                    let client = TcpStream::connect(address).await.unwrap();
                     crowd.push((client, listener.accept().await.unwrap()));
+                }
+                drop(crowd);
+                let folder = Folder::new();
+                let path = folder.path("door");
+                let listener = UnixListener::bind(&path).unwrap();
+                let mut crowd = Vec::new();
+                for _ in 0..200 {
+                    let client = UnixStream::connect(&path).await.unwrap();
+                    let datagrams =
+                        (UdpSocket::bind("127.0.0.1:0").await.unwrap(), UnixDatagram::pair().unwrap());
+                    crowd.push((client, listener.accept().await.unwrap(), datagrams));
                 }
             });
             let (files, resident) = (open_files(), resident_kib());

@@ -272,39 +272,40 @@ fn a_task_scheduled_by_a_callback_runs_though_nothing_else_is_pending() {
     });
 }
 
-/// smol #151.
-#[test]
-fn two_tasks_that_wait_on_the_same_side_of_a_socket_both_make_progress() {
-    in_loop(|| async {
-        let (mut client, server) = tcp_pair().await.unwrap();
-        let server = Rc::new(server);
-        for round in 0..200 {
-            let readers: Vec<_> = (0..3)
-                .map(|n| {
-                    let server = Rc::clone(&server);
-                    spawn(async move {
-                        use futures_lite::AsyncReadExt;
-                        if n == round % 3 {
-                            // One of them by `poll_read`, the others by a future that waits.
-                            return (&*server).read_exact(&mut [0]).await.unwrap();
-                        }
-                        loop {
-                            server.readable().await.unwrap();
-                            match server.try_read(&mut [0]) {
-                                Ok(n) => return assert_eq!(n, 1),
-                                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+with_both_streams! {
+    /// smol #151.
+    fn two_tasks_that_wait_on_the_same_side_of_a_socket_both_make_progress(pair) {
+        in_loop(|| async {
+            let (mut client, server) = pair().await.unwrap();
+            let server = Rc::new(server);
+            for round in 0..200 {
+                let readers: Vec<_> = (0..3)
+                    .map(|n| {
+                        let server = Rc::clone(&server);
+                        spawn(async move {
+                            use futures_lite::AsyncReadExt;
+                            if n == round % 3 {
+                                // One of them by `poll_read`, the others by a future that waits.
+                                return (&*server).read_exact(&mut [0]).await.unwrap();
                             }
-                        }
+                            loop {
+                                server.readable().await.unwrap();
+                                match server.try_read(&mut [0]) {
+                                    Ok(n) => return assert_eq!(n, 1),
+                                    Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+                                }
+                            }
+                        })
                     })
-                })
-                .collect();
-            yield_now().await;
-            client.write_all(b"abc").await.unwrap();
-            for reader in readers {
-                reader.await.unwrap();
+                    .collect();
+                yield_now().await;
+                client.write_all(b"abc").await.unwrap();
+                for reader in readers {
+                    reader.await.unwrap();
+                }
             }
-        }
-    });
+        });
+    }
 }
 
 /// tokio caa7e180e.
@@ -438,29 +439,29 @@ fn an_fd_closed_behind_the_back_of_the_loop_is_an_error_or_success_but_no_panic(
     });
 }
 
-/// mio #933.
-#[test]
-fn a_half_closed_peer_with_a_full_send_buffer_costs_no_busy_loop() {
-    bounded(|| {
-        let mut event_loop = EventLoop::new().unwrap();
-        let (server, client) = std_pair();
-        let task = event_loop.enter(|| {
-            let mut server = TcpStream::from_std(server).unwrap();
-            spawn(async move {
-                assert_eq!(server.read(&mut [0]).await.unwrap(), 0);
-                server.write_all(&vec![0; 64 << 20]).await
-            })
+with_both_streams! {
+    /// mio #933.
+    fn a_half_closed_peer_with_a_full_send_buffer_costs_no_busy_loop(pair) {
+        bounded(|| {
+            let mut event_loop = EventLoop::new().unwrap();
+            let (mut server, client) = event_loop.block_on(async { pair().await.unwrap() });
+            let task = event_loop.enter(|| {
+                spawn(async move {
+                    assert_eq!(server.read(&mut [0]).await.unwrap(), 0);
+                    server.write_all(&vec![0; 64 << 20]).await
+                })
+            });
+            client.shutdown(std::net::Shutdown::Write).unwrap();
+            let mut turns = 0;
+            let start = Instant::now();
+            while start.elapsed() < ms(1000) {
+                event_loop.turn(Some(ms(1000))).unwrap();
+                turns += 1;
+            }
+            assert!(turns < 10, "{turns} turns, each with a wait, in a second");
+            event_loop.enter(|| task.abort());
         });
-        client.shutdown(std::net::Shutdown::Write).unwrap();
-        let mut turns = 0;
-        let start = Instant::now();
-        while start.elapsed() < ms(1000) {
-            event_loop.turn(Some(ms(1000))).unwrap();
-            turns += 1;
-        }
-        assert!(turns < 10, "{turns} turns, each with a wait, in a second");
-        event_loop.enter(|| task.abort());
-    });
+    }
 }
 
 /// mio 8e5a4b5e.
@@ -602,34 +603,35 @@ fn short_sleeps_are_never_early_and_take_a_bounded_number_of_waits() {
     });
 }
 
-/// async-io aae2473.
-#[test]
-fn a_million_waits_polled_and_dropped_leave_no_waker() {
-    in_loop(|| async {
-        let (mut client, server) = tcp_pair().await.unwrap();
-        assert_eq!(server.try_read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        let woken = Arc::new(AtomicUsize::new(0));
-        struct Counts(Arc<AtomicUsize>);
-        impl Wake for Counts {
-            fn wake(self: Arc<Self>) {
-                self.0.fetch_add(1, Ordering::Relaxed);
+with_both_streams! {
+    /// async-io aae2473.
+    fn a_million_waits_polled_and_dropped_leave_no_waker(pair) {
+        in_loop(|| async {
+            let (mut client, server) = pair().await.unwrap();
+            assert_eq!(server.try_read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+            let woken = Arc::new(AtomicUsize::new(0));
+            struct Counts(Arc<AtomicUsize>);
+            impl Wake for Counts {
+                fn wake(self: Arc<Self>) {
+                    self.0.fetch_add(1, Ordering::Relaxed);
+                }
             }
-        }
-        let own = Arc::new(Counts(Arc::clone(&woken)));
-        let foreign = Waker::from(Arc::clone(&own));
-        for n in 0..1_000_000 {
-            let mut wait = server.readable();
-            if n % 2 == 0 {
-                assert!(poll_once(&mut wait).await.is_pending());
-            } else {
-                assert!(Pin::new(&mut wait).poll(&mut Context::from_waker(&foreign)).is_pending());
+            let own = Arc::new(Counts(Arc::clone(&woken)));
+            let foreign = Waker::from(Arc::clone(&own));
+            for n in 0..1_000_000 {
+                let mut wait = server.readable();
+                if n % 2 == 0 {
+                    assert!(poll_once(&mut wait).await.is_pending());
+                } else {
+                    assert!(Pin::new(&mut wait).poll(&mut Context::from_waker(&foreign)).is_pending());
+                }
             }
-        }
-        assert_eq!(Arc::strong_count(&own), 2);
-        client.write_all(b"x").await.unwrap();
-        server.readable().await.unwrap();
-        assert_eq!(woken.load(Ordering::Relaxed), 0);
-    });
+            assert_eq!(Arc::strong_count(&own), 2);
+            client.write_all(b"x").await.unwrap();
+            server.readable().await.unwrap();
+            assert_eq!(woken.load(Ordering::Relaxed), 0);
+        });
+    }
 }
 
 /// tokio-core #190.
@@ -847,25 +849,26 @@ fn wakers_whose_drops_panic_harm_nobody_else() {
     });
 }
 
-/// Found by review: an idle connection read anew by one combinator after another.
-#[test]
-fn abandoned_polls_of_a_stream_do_not_pile_up() {
-    in_loop(|| async {
-        use futures_lite::AsyncRead;
-        struct Inert;
-        impl Wake for Inert {
-            fn wake(self: Arc<Self>) {}
-        }
-        let (stream, _peer) = tcp_pair().await.unwrap();
-        let inert: Vec<_> = (0..10_000).map(|_| Arc::new(Inert)).collect();
-        for waker in &inert {
-            let waker = Waker::from(Arc::clone(waker));
-            let mut cx = Context::from_waker(&waker);
-            assert!(Pin::new(&mut &stream).poll_read(&mut cx, &mut [0]).is_pending());
-        }
-        let kept = inert.iter().filter(|waker| Arc::strong_count(waker) > 1).count();
-        assert!(kept <= 1025, "{kept} wakers kept");
-    });
+with_both_streams! {
+    /// Found by review: an idle connection read anew by one combinator after another.
+    fn abandoned_polls_of_a_stream_do_not_pile_up(pair) {
+        in_loop(|| async {
+            use futures_lite::AsyncRead;
+            struct Inert;
+            impl Wake for Inert {
+                fn wake(self: Arc<Self>) {}
+            }
+            let (stream, _peer) = pair().await.unwrap();
+            let inert: Vec<_> = (0..10_000).map(|_| Arc::new(Inert)).collect();
+            for waker in &inert {
+                let waker = Waker::from(Arc::clone(waker));
+                let mut cx = Context::from_waker(&waker);
+                assert!(Pin::new(&mut &stream).poll_read(&mut cx, &mut [0]).is_pending());
+            }
+            let kept = inert.iter().filter(|waker| Arc::strong_count(waker) > 1).count();
+            assert!(kept <= 1025, "{kept} wakers kept");
+        });
+    }
 }
 
 /// Found by review: the drop of one thing used another whose slot was gone.
@@ -1032,33 +1035,34 @@ fn a_source_whose_registration_panics_leaves_the_loop_usable() {
     });
 }
 
-#[test]
-fn split_halves_work_in_two_tasks_and_can_be_reunited() {
-    in_loop(|| async {
-        use futures_lite::{AsyncReadExt, AsyncWriteExt};
-        let (client, server) = tcp_pair().await.unwrap();
-        let (mut from_client, mut to_client) = server.into_split();
-        let echo = spawn(async move {
-            futures_lite::io::copy(&mut from_client, &mut to_client).await.unwrap();
-            (from_client, to_client)
+with_both_streams! {
+    fn split_halves_work_in_two_tasks_and_can_be_reunited(pair) {
+        in_loop(|| async {
+            use futures_lite::{AsyncReadExt, AsyncWriteExt};
+            let (client, server) = pair().await.unwrap();
+            let (mut from_client, mut to_client) = server.into_split();
+            let echo = spawn(async move {
+                futures_lite::io::copy(&mut from_client, &mut to_client).await.unwrap();
+                (from_client, to_client)
+            });
+            let (mut from_server, mut to_server) = client.into_split();
+            to_server.write_vectored(&[io::IoSlice::new(b"so"), io::IoSlice::new(b"up")]).await.unwrap();
+            let (mut so, mut up) = ([0; 2], [0; 2]);
+            let mut both = [io::IoSliceMut::new(&mut so), io::IoSliceMut::new(&mut up)];
+            assert_eq!(from_server.read_vectored(&mut both).await.unwrap(), 4);
+            assert_eq!((&so, &up), (b"so", b"up"));
+            // Dropping the half that writes is the end for the peer.
+            let other = pair().await.unwrap().0.into_split();
+            let headwaiter::net::ReuniteError(from_server, _) = from_server.reunite(other.1).unwrap_err();
+            drop(to_server);
+            let (from_client, to_client) = echo.await.unwrap();
+            let server = from_client.reunite(to_client).unwrap();
+            assert!(server.peer_addr().is_ok());
+            drop(from_server);
+            let late = time::timeout_at(Instant::now() + ms(1), pending::<()>()).await;
+            assert_eq!(io::Error::from(late.unwrap_err()).kind(), io::ErrorKind::TimedOut);
         });
-        let (mut from_server, mut to_server) = client.into_split();
-        to_server.write_vectored(&[io::IoSlice::new(b"so"), io::IoSlice::new(b"up")]).await.unwrap();
-        let (mut so, mut up) = ([0; 2], [0; 2]);
-        let mut both = [io::IoSliceMut::new(&mut so), io::IoSliceMut::new(&mut up)];
-        assert_eq!(from_server.read_vectored(&mut both).await.unwrap(), 4);
-        assert_eq!((&so, &up), (b"so", b"up"));
-        // Dropping the half that writes is the end for the peer.
-        let other = tcp_pair().await.unwrap().0.into_split();
-        let headwaiter::net::ReuniteError(from_server, _) = from_server.reunite(other.1).unwrap_err();
-        drop(to_server);
-        let (from_client, to_client) = echo.await.unwrap();
-        let server = from_client.reunite(to_client).unwrap();
-        assert!(server.peer_addr().is_ok());
-        drop(from_server);
-        let late = time::timeout_at(Instant::now() + ms(1), pending::<()>()).await;
-        assert_eq!(io::Error::from(late.unwrap_err()).kind(), io::ErrorKind::TimedOut);
-    });
+    }
 }
 
 /// Found by review: the inbox's own event, whose mail was taken before, counted for the whole grace.

@@ -10,30 +10,31 @@ use std::pin::Pin;
 use common::*;
 use futures_lite::AsyncWrite;
 
-#[test]
-fn with_sigpipe_at_its_default_a_write_to_a_dead_connection_is_an_error() {
-    sigpipe::reset();
-    in_loop(|| async {
-        for vectored in [false, true] {
-            let (mut client, server) = tcp_pair().await.unwrap();
-            drop(server);
-            let error = loop {
-                let written = if vectored {
-                    let bytes = [IoSlice::new(b"soup"), IoSlice::new(b"salad")];
-                    std::future::poll_fn(|cx| Pin::new(&mut &client).poll_write_vectored(cx, &bytes)).await
-                } else {
-                    client.write(b"soup").await
+with_both_streams! {
+    fn with_sigpipe_at_its_default_a_write_to_a_dead_connection_is_an_error(pair) {
+        sigpipe::reset();
+        in_loop(|| async {
+            for vectored in [false, true] {
+                let (mut client, server) = pair().await.unwrap();
+                drop(server);
+                let error = loop {
+                    let written = if vectored {
+                        let bytes = [IoSlice::new(b"soup"), IoSlice::new(b"salad")];
+                        std::future::poll_fn(|cx| Pin::new(&mut &client).poll_write_vectored(cx, &bytes)).await
+                    } else {
+                        client.write(b"soup").await
+                    };
+                    if let Err(error) = written {
+                        break error;
+                    }
                 };
-                if let Err(error) = written {
-                    break error;
-                }
-            };
-            assert!(
-                matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset),
-                "{error}"
-            );
-        }
-    });
+                assert!(
+                    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset),
+                    "{error}"
+                );
+            }
+        });
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Sockets: TCP streams and listeners, and UDP, on the reactor. Each operation is a future written by hand that
+//! Sockets: TCP, UDP and Unix sockets, on the reactor. Each operation is a future written by hand that
 //! tries its system call when it is polled and leaves its waker in the reactor when that would block.
 //!
 //! A socket belongs to the loop in which it was made. It may be moved to and dropped on any thread, but using
@@ -40,6 +40,8 @@ mod split;
 mod stream;
 mod tcp;
 mod udp;
+#[cfg(unix)]
+mod unix;
 
 pub use self::accept::{Accept, Incoming};
 pub use self::datagram::{RecvDatagram, SendDatagram};
@@ -48,3 +50,5 @@ pub use self::resolve::{HostAddresses, LookupHost, ToSocketAddrs, lookup_host};
 pub use self::split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use self::tcp::{Connect, Peek, TcpStream};
 pub use self::udp::{SendTo, UdpConnect, UdpSocket};
+#[cfg(unix)]
+pub use self::unix::{UnixConnect, UnixDatagram, UnixListener, UnixSendTo, UnixStream};

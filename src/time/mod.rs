@@ -157,7 +157,7 @@ pub struct Sleep {
 }
 
 impl Sleep {
-    fn new(deadline: Instant, place: &'static Location<'static>) -> Self {
+    pub(crate) fn new(deadline: Instant, place: &'static Location<'static>) -> Self {
         Sleep { deadline, timer: None, done: false, place }
     }
 

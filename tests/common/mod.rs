@@ -5,12 +5,16 @@ pub mod program;
 
 use std::future::Future;
 use std::io;
+use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
+#[cfg(unix)]
+use headwaiter::net::UnixStream;
 use headwaiter::net::{TcpListener, TcpStream};
 use headwaiter::{Clock, EventLoop};
 
@@ -60,6 +64,64 @@ pub async fn tcp_pair() -> io::Result<(TcpStream, TcpStream)> {
     let client = TcpStream::connect(listener.local_addr()?).await?;
     let (server, _) = listener.accept().await?;
     Ok((client, server))
+}
+
+/// Both ends of a connection of Unix sockets. Async only to be used in the place of [`tcp_pair`].
+#[cfg(unix)]
+pub async fn unix_pair() -> io::Result<(UnixStream, UnixStream)> {
+    UnixStream::pair()
+}
+
+/// The same test of a pair of TCP streams and of a pair of Unix streams.
+#[allow(unused_macros)]
+macro_rules! with_both_streams {
+    ($($(#[$about:meta])* fn $test:ident($pair:ident) $body:block)*) => {$(
+        $(#[$about])*
+        mod $test {
+            #[allow(unused_imports)]
+            use super::*;
+
+            #[test]
+            fn tcp() {
+                use super::common::tcp_pair as $pair;
+                $body
+            }
+
+            #[test]
+            #[cfg(unix)]
+            fn unix() {
+                use super::common::unix_pair as $pair;
+                $body
+            }
+        }
+    )*};
+}
+
+#[allow(unused_imports)]
+pub(crate) use with_both_streams;
+
+/// A directory of the test's own, removed at its end.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new() -> Self {
+        static LAST: AtomicUsize = AtomicUsize::new(0);
+        let number = LAST.fetch_add(1, Ordering::Relaxed);
+        // Short, for the paths of Unix sockets.
+        let folder = std::env::temp_dir().join(format!("hw-{}-{number}", std::process::id()));
+        std::fs::create_dir(&folder).expect("a folder for the test");
+        Folder(folder)
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// As [`tcp_pair`], not registered anywhere.

@@ -1,0 +1,74 @@
+//! Unix sockets: between processes of one machine, named by paths. What their three kinds share is here: how an
+//! address is named in a message, and the pauses between tries where the kernel has no event to wait for.
+
+mod datagram;
+mod listener;
+mod stream;
+
+use std::future::Future;
+use std::io;
+use std::os::unix::net::SocketAddr;
+use std::panic::Location;
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+pub use self::datagram::{UnixDatagram, UnixSendTo};
+pub use self::listener::UnixListener;
+pub use self::stream::{UnixConnect, UnixStream};
+use crate::about::about;
+use crate::core::Core;
+use crate::time::Sleep;
+
+/// An error with the path that it is about.
+fn about_path(doing: &'static str, path: &Path, error: io::Error) -> io::Error {
+    about(doing, format_args!("{path:?}"), error)
+}
+
+/// An address as messages name it.
+fn name(address: &SocketAddr) -> String {
+    match address.as_pathname() {
+        Some(path) => format!("{path:?}"),
+        None if address.is_unnamed() => "a socket without a name".to_owned(),
+        None => format!("{address:?}"), // An abstract one.
+    }
+}
+
+/// The pauses between tries of what the kernel refuses for now without an event for when it would not: it must be asked
+/// again. They double, up to the longest.
+#[derive(Debug)]
+struct Retry {
+    sleep: Option<Sleep>,
+    next: Duration,
+    place: &'static Location<'static>,
+}
+
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_millis(20);
+
+impl Retry {
+    fn at(place: &'static Location<'static>) -> Self {
+        Retry { sleep: None, next: SHORTEST, place }
+    }
+
+    /// Begins a pause.
+    fn pause(&mut self) {
+        let now = Core::expect("a Unix socket", |core| core.clock.now());
+        self.sleep = Some(Sleep::new(now + self.next, self.place));
+        self.next = LONGEST.min(self.next * 2);
+    }
+
+    /// Pending in a pause, and for a task that has had its share of the turn.
+    fn poll_go(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(sleep) = &mut self.sleep {
+            ready!(Pin::new(sleep).poll(cx));
+            self.sleep = None;
+        }
+        if !Core::expect("a Unix socket", Core::spend) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+}

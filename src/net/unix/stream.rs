@@ -1,0 +1,311 @@
+//! [`UnixStream`] and its future [`UnixConnect`]; reading and writing are the futures of [`crate::io`].
+
+use std::future::Future;
+use std::io;
+use std::net::Shutdown;
+use std::os::unix::net::SocketAddr;
+use std::panic::Location;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use super::{Retry, about_path};
+use crate::io::{Read, ReadExact, Readiness, Write, WriteAll, async_read, async_write};
+use crate::net::socket::{StreamIo, own, socket};
+use crate::net::split::{self, OwnedReadHalf, OwnedWriteHalf, Split};
+use crate::net::stream::StreamSocket;
+use crate::reactor::{Direction, Ready, Registered, Wait};
+
+/// A connection between two processes of one machine, or two parts of one.
+///
+/// Dropping it closes the connection, on any thread. Reading and writing at the same time: both traits of
+/// futures-io are also implemented for `&UnixStream`, and [`into_split`](Self::into_split) gives owned halves.
+///
+/// File descriptors that a peer sends along are closed by the kernel. To receive them, put a stream of std into an
+/// [`Async`](crate::io::Async), and call recvmsg(2) in its `read_with`.
+///
+/// ```
+/// use headwaiter::net::UnixStream;
+///
+/// headwaiter::block_on(async {
+///     let (mut guest, mut kitchen) = UnixStream::pair()?;
+///     guest.write_all(b"soup").await?;
+///     let mut order = [0; 4];
+///     kitchen.read_exact(&mut order).await?;
+///     assert_eq!(&order, b"soup");
+///     Ok::<(), std::io::Error>(())
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct UnixStream {
+    registered: Registered<mio::net::UnixStream>,
+}
+
+socket!(UnixStream, mio::net::UnixStream);
+
+impl StreamSocket for UnixStream {
+    /// It also ends before or after a message with credentials or file descriptors, for which the kernel makes no further
+    /// event. (recvmsg(2) would tell, but costs as much more as the try that it would save.)
+    const SHORT_READ_EMPTIES: bool = false;
+}
+
+impl Split for UnixStream {
+    type Address = SocketAddr;
+
+    fn shut(&self, how: Shutdown) -> io::Result<()> {
+        self.shutdown(how)
+    }
+
+    fn peer(&self) -> io::Result<SocketAddr> {
+        self.peer_addr()
+    }
+}
+
+async_read!(UnixStream);
+async_write!(UnixStream);
+
+impl UnixStream {
+    #[track_caller]
+    pub(super) fn new(io: mio::net::UnixStream) -> io::Result<Self> {
+        Ok(UnixStream { registered: Registered::new(io, "Unix stream", Ready::BOTH)? })
+    }
+
+    /// Connects to the listener at a path.
+    ///
+    /// A connection is there as soon as it is in the listener's queue. While that is full, the kernel (Linux) refuses and
+    /// has no event for when it would not; so this tries again, first after 1 ms, then less and less often, in the
+    /// end every 20 ms, for as long as it takes: see [`timeout`](crate::time::timeout). Otherwise it is ready at
+    /// the first poll (or, in a task that has had its share of the turn, at the second).
+    ///
+    /// Cancel-safe: a connection that was not returned is closed.
+    ///
+    /// For an abstract address, connect a stream of std, and use [`from_std`](Self::from_std).
+    ///
+    /// # Errors
+    ///
+    /// What connect(2) says, with the path: for instance `NotFound`, or `ConnectionRefused` if there is a file and nobody
+    /// listens. (On other systems than Linux, that is also what a full queue comes to.)
+    ///
+    /// # Panics
+    ///
+    /// Polling it outside any event loop.
+    #[track_caller]
+    pub fn connect(path: impl AsRef<Path>) -> UnixConnect {
+        UnixConnect { path: Some(path.as_ref().to_owned()), retry: Retry::at(Location::caller()) }
+    }
+
+    /// Two streams that are connected to each other.
+    ///
+    /// # Errors
+    ///
+    /// If the process has not two free file descriptors, or the kernel cannot watch them.
+    ///
+    /// # Panics
+    ///
+    /// Outside any event loop.
+    #[track_caller]
+    pub fn pair() -> io::Result<(UnixStream, UnixStream)> {
+        let (one, other) = mio::net::UnixStream::pair()?;
+        Ok((UnixStream::new(one)?, UnixStream::new(other)?))
+    }
+
+    /// Takes over a connected stream of std, and sets it to non-blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel cannot set the mode or watch the socket.
+    ///
+    /// # Panics
+    ///
+    /// Outside any event loop.
+    #[track_caller]
+    pub fn from_std(stream: std::os::unix::net::UnixStream) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        UnixStream::new(mio::net::UnixStream::from_std(stream))
+    }
+
+    /// Gives the socket back to std, still in non-blocking mode: also the way to another loop.
+    ///
+    /// # Errors
+    ///
+    /// If the process has no free file descriptor, to which the socket could move. It is closed then.
+    pub fn into_std(self) -> io::Result<std::os::unix::net::UnixStream> {
+        own(self.registered.io()).map(Into::into)
+    }
+
+    /// Reads some bytes, at least one; 0 is the end of the stream (or `buf` is empty).
+    ///
+    /// Cancel-safe: if it is dropped before it was ready, nothing was read.
+    ///
+    /// # Errors
+    ///
+    /// What recv(2) says, for instance `ConnectionReset`.
+    ///
+    /// # Panics
+    ///
+    /// Polling it outside the loop that the stream belongs to. So do all operations below.
+    #[track_caller]
+    pub fn read<'a>(&'a mut self, buf: &'a mut [u8]) -> Read<'a, UnixStream> {
+        Read::new(self, buf)
+    }
+
+    /// Reads until `buf` is full.
+    ///
+    /// Not cancel-safe: if it is dropped before it was ready, what it had read is in `buf`, but nobody knows
+    /// how much.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` if the stream ends before; else as [`read`](Self::read).
+    #[track_caller]
+    pub fn read_exact<'a>(&'a mut self, buf: &'a mut [u8]) -> ReadExact<'a, UnixStream> {
+        ReadExact::new(self, buf)
+    }
+
+    /// Writes some of `buf`, at least one byte (unless it is empty), and returns how many.
+    ///
+    /// Cancel-safe: if it is dropped before it was ready, nothing was written.
+    ///
+    /// # Errors
+    ///
+    /// What send(2) says, for instance `BrokenPipe`. There is no SIGPIPE.
+    #[track_caller]
+    pub fn write<'a>(&'a mut self, buf: &'a [u8]) -> Write<'a, UnixStream> {
+        Write::new(self, buf)
+    }
+
+    /// Writes all of `buf`.
+    ///
+    /// Not cancel-safe: if it is dropped before it was ready, some of it was written, and nobody knows how much.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    #[track_caller]
+    pub fn write_all<'a>(&'a mut self, buf: &'a [u8]) -> WriteAll<'a, UnixStream> {
+        WriteAll::new(self, buf)
+    }
+
+    /// Waits until there may be something to read: data, the end, or an error. It may be wrong: only
+    /// [`try_read`](Self::try_read) tells, and makes the next `readable` wait if there was nothing.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// None at present.
+    #[track_caller]
+    pub fn readable(&self) -> Readiness<'_, UnixStream> {
+        Readiness::new(self, Direction::Read)
+    }
+
+    /// Waits until there may be room to write. It may be wrong: only [`try_write`](Self::try_write) tells.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// None at present.
+    #[track_caller]
+    pub fn writable(&self) -> Readiness<'_, UnixStream> {
+        Readiness::new(self, Direction::Write)
+    }
+
+    /// Reads without waiting.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if there is nothing to read; else as [`read`](Self::read).
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop that the stream belongs to.
+    #[track_caller]
+    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.registered.try_io(Direction::Read, |io| io.recv(buf))
+    }
+
+    /// Writes without waiting.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if there is no room; else as [`write`](Self::write).
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop that the stream belongs to.
+    #[track_caller]
+    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        self.registered.try_io(Direction::Write, |io| io.send(buf))
+    }
+
+    /// Closes one direction, or both. After `Shutdown::Write` the peer reads the end.
+    ///
+    /// # Errors
+    ///
+    /// What shutdown(2) says.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.registered.io().shutdown(how)
+    }
+
+    /// What the other end is bound to: a listener's path, or mostly nothing.
+    ///
+    /// # Errors
+    ///
+    /// What getpeername(2) says.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.registered.io().peer_addr()
+    }
+
+    /// What this end is bound to: a listener's path, or mostly nothing.
+    ///
+    /// # Errors
+    ///
+    /// What getsockname(2) says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.registered.io().local_addr()
+    }
+
+    /// Two halves that can be moved to different tasks. Dropping the write half ends the stream for
+    /// the peer; the connection is closed when both are dropped.
+    pub fn into_split(self) -> (OwnedReadHalf<UnixStream>, OwnedWriteHalf<UnixStream>) {
+        split::halves(self)
+    }
+}
+
+/// The future of [`UnixStream::connect`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct UnixConnect {
+    /// `None` once it is over.
+    path: Option<PathBuf>,
+    retry: Retry,
+}
+
+impl Future for UnixConnect {
+    type Output = io::Result<UnixStream>;
+
+    /// # Panics
+    ///
+    /// Outside any event loop, and if it is polled again after it was ready.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        loop {
+            ready!(this.retry.poll_go(cx));
+            let Some(path) = &this.path else {
+                panic!("headwaiter: a `UnixConnect` was polled again after it was ready");
+            };
+            // It is connected now or it fails: a Unix socket is never on its way.
+            let connected = match mio::net::UnixStream::connect(path).and_then(UnixStream::new) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    this.retry.pause();
+                    continue;
+                }
+                Err(error) => Err(about_path("connect to", path, error)),
+                connected => connected,
+            };
+            this.path = None;
+            return Poll::Ready(connected);
+        }
+    }
+}

@@ -1,0 +1,706 @@
+//! Unix sockets. Each test is named for the promise it checks. (What streams of all kinds promise is checked of TCP and Unix
+//! streams alike, in `failures.rs` and `contracts.rs`.)
+#![cfg(unix)]
+
+mod common;
+
+use std::cell::Cell;
+use std::future::Future;
+use std::io;
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use common::*;
+use headwaiter::net::{UnixDatagram, UnixListener, UnixStream};
+use headwaiter::task::yield_now;
+use headwaiter::time::{self, timeout};
+use headwaiter::{EventLoop, block_on, spawn};
+
+fn would_block<T: std::fmt::Debug>(result: io::Result<T>) -> bool {
+    result.unwrap_err().kind() == io::ErrorKind::WouldBlock
+}
+
+/// Counts how often a future is polled.
+struct Counted<F>(F, Rc<Cell<usize>>);
+
+impl<F: Future + Unpin> Future for Counted<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.1.set(self.1.get() + 1);
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+#[test]
+fn a_client_connects_by_path_and_both_ends_know_what_they_are_bound_to() {
+    in_loop(|| async {
+        let folder = Folder::new();
+        let path = folder.path("door");
+        let listener = UnixListener::bind(&path).unwrap();
+        assert_eq!(listener.local_addr().unwrap().as_pathname(), Some(&*path));
+        let mut client = UnixStream::connect(&path).await.unwrap();
+        assert_eq!(client.peer_addr().unwrap().as_pathname(), Some(&*path));
+        let (mut server, peer) = listener.accept().await.unwrap();
+        assert!(peer.is_unnamed() && client.local_addr().unwrap().is_unnamed());
+        assert_eq!(server.local_addr().unwrap().as_pathname(), Some(&*path));
+        client.write_all(b"soup").await.unwrap();
+        let mut bytes = [0; 5];
+        server.read_exact(&mut bytes[..4]).await.unwrap();
+        server.write_all(b"bread").await.unwrap();
+        client.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(&bytes, b"bread");
+        // The stream of connections, while they are there and when they come.
+        let mut incoming = listener.incoming();
+        use futures_lite::StreamExt;
+        assert!(poll_once(&mut incoming.next()).await.is_pending());
+        let _another = UnixStream::connect(&path).await.unwrap();
+        assert!(incoming.next().await.unwrap().unwrap().peer_addr().unwrap().is_unnamed());
+    });
+}
+
+/// mio's accept panics on such a client.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_client_may_be_bound_to_anything_that_the_kernel_takes() {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, connect, socket};
+    in_loop(|| async {
+        let folder = Folder::new();
+        let path = folder.path("door");
+        let listener = UnixListener::bind(&path).unwrap();
+        let client_at = |address: &SocketAddrUnix| {
+            let client = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+            bind(&client, address).unwrap();
+            connect(&client, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+            client
+        };
+        for length in [1, 50, 106, 107, 108] {
+            let room = length - folder.path("").as_os_str().len().min(length);
+            if room == 0 {
+                continue;
+            }
+            let name = folder.path(&"x".repeat(room));
+            assert_eq!(name.as_os_str().len(), length);
+            let _client = client_at(&SocketAddrUnix::new(&name).unwrap());
+            let (server, peer) = listener.accept().await.unwrap();
+            assert_eq!(peer.as_pathname(), Some(&*name), "{length} bytes");
+            drop(server);
+        }
+        use std::os::linux::net::SocketAddrExt;
+        let name = format!("headwaiter {}", std::process::id());
+        let _client = client_at(&SocketAddrUnix::new_abstract_name(name.as_bytes()).unwrap());
+        let (_server, peer) = listener.accept().await.unwrap();
+        assert_eq!(peer.as_abstract_name(), Some(name.as_bytes()));
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn abstract_addresses_come_through_std() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net;
+    in_loop(|| async {
+        let name = format!("headwaiter abstract {}", std::process::id());
+        let address = net::SocketAddr::from_abstract_name(&name).unwrap();
+        let listener = UnixListener::from_std(net::UnixListener::bind_addr(&address).unwrap()).unwrap();
+        let client = net::UnixStream::connect_addr(&address).unwrap();
+        let mut client = UnixStream::from_std(client).unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        client.write_all(b"soup").await.unwrap();
+        server.read_exact(&mut [0; 4]).await.unwrap();
+        assert_eq!(server.local_addr().unwrap().as_abstract_name(), Some(name.as_bytes()));
+    });
+}
+
+#[test]
+fn paths_that_cannot_be_used_are_errors_that_name_them() {
+    in_loop(|| async {
+        let folder = Folder::new();
+        let (nothing, file, no_folder) =
+            (folder.path("nothing"), folder.path("file"), folder.path("no/such"));
+        let too_long = folder.path(&"x".repeat(200));
+        drop(UnixListener::bind(&file).unwrap());
+        let socket = UnixDatagram::unbound().unwrap();
+        let mut checked = 0;
+        let mut check = |error: io::Error, kind, doing: &str, path: &std::path::Path| {
+            assert_eq!(error.kind(), kind, "{error}");
+            assert!(error.to_string().starts_with(&format!("{doing} {path:?}: ")), "{error}");
+            checked += 1;
+        };
+        use io::ErrorKind::{AddrInUse, ConnectionRefused, InvalidInput, NotFound};
+        check(UnixStream::connect(&nothing).await.unwrap_err(), NotFound, "connect to", &nothing);
+        check(UnixStream::connect(&file).await.unwrap_err(), ConnectionRefused, "connect to", &file);
+        check(UnixStream::connect(&too_long).await.unwrap_err(), InvalidInput, "connect to", &too_long);
+        check(UnixListener::bind(&file).unwrap_err(), AddrInUse, "bind to", &file);
+        check(UnixListener::bind(&no_folder).unwrap_err(), NotFound, "bind to", &no_folder);
+        check(UnixListener::bind(&too_long).unwrap_err(), InvalidInput, "bind to", &too_long);
+        check(UnixDatagram::bind(&file).unwrap_err(), AddrInUse, "bind to", &file);
+        check(socket.connect(&nothing).unwrap_err(), NotFound, "connect to", &nothing);
+        check(socket.send_to(b"x", &nothing).await.unwrap_err(), NotFound, "send to", &nothing);
+        check(socket.try_send_to(b"x", &nothing).unwrap_err(), NotFound, "send to", &nothing);
+        assert_eq!(checked, 10);
+        // Nobody: not connected.
+        assert_eq!(socket.peer_addr().unwrap_err().kind(), io::ErrorKind::NotConnected);
+        assert!(socket.send(b"x").await.is_err());
+        // And the loop goes on.
+        assert!(unix_pair().await.is_ok());
+    });
+}
+
+/// mio #1560.
+#[test]
+#[cfg(target_os = "linux")]
+fn connect_waits_for_a_full_queue_with_bounded_pace_and_until_it_is_in_there() {
+    in_virtual_time(|| async {
+        let folder = Folder::new();
+        let path = folder.path("door");
+        let listener = UnixListener::bind(&path).unwrap();
+        rustix::net::listen(&listener, 1).unwrap();
+        let mut queued = Vec::new();
+        let mut waiting = loop {
+            let mut connect = UnixStream::connect(&path);
+            match poll_once(&mut connect).await {
+                Poll::Ready(client) => queued.push(client.unwrap()),
+                Poll::Pending => break connect,
+            }
+        };
+        assert!(!queued.is_empty());
+        // It asks again, not all the time.
+        let polls = Rc::new(Cell::new(0));
+        let start = time::now();
+        let counted = Counted(&mut waiting, Rc::clone(&polls));
+        assert!(timeout(Duration::from_secs(10), counted).await.is_err());
+        assert_eq!(time::now() - start, Duration::from_secs(10));
+        assert!((400..=600).contains(&polls.get()), "{} polls in 10 s", polls.get());
+        // Connected when, and only when, there is room.
+        let accepted = listener.accept().await.unwrap();
+        let start = time::now();
+        let mut client = waiting.await.unwrap();
+        assert!(time::now() - start <= ms(20));
+        client.write_all(b"here").await.unwrap();
+        drop(accepted);
+        for _ in 1..queued.len() {
+            listener.accept().await.unwrap();
+        }
+        let (mut server, _) = listener.accept().await.unwrap();
+        server.read_exact(&mut [0; 4]).await.unwrap();
+        assert!(poll_once(&mut listener.accept()).await.is_pending());
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn operations_of_unix_sockets_dropped_half_way_leave_nothing() {
+    bounded(|| {
+        let folder = Folder::new();
+        let path = folder.path("door");
+        let mut event_loop = EventLoop::new().unwrap();
+        event_loop.block_on(async {
+            let listener = UnixListener::bind(&path).unwrap();
+            rustix::net::listen(&listener, 0).unwrap();
+            let mut queued = 0;
+            while poll_once(&mut UnixStream::connect(&path)).await.is_ready() {
+                queued += 1;
+            }
+            for _ in 0..20 {
+                assert!(poll_once(&mut UnixStream::connect(&path)).await.is_pending());
+            }
+            // Those that waited never came.
+            for _ in 0..queued {
+                listener.accept().await.unwrap();
+            }
+            assert!(poll_once(&mut listener.accept()).await.is_pending());
+            use futures_lite::StreamExt;
+            assert!(poll_once(&mut listener.incoming().next()).await.is_pending());
+            // A connection that comes while nobody waits stays.
+            let _client = UnixStream::connect(&path).await.unwrap();
+            let mut accept = listener.accept();
+            drop(accept_when_ready(&mut accept).await);
+            assert!(poll_once(&mut listener.accept()).await.is_pending());
+        });
+        // Datagrams: none is lost, none is sent.
+        event_loop.block_on(async {
+            let (one, other) = UnixDatagram::pair().unwrap();
+            let mut buf = [0; 8];
+            assert!(would_block(other.try_recv(&mut buf)));
+            for _ in 0..100 {
+                let (mut recv, mut more) = (other.recv(&mut buf), [0; 8]);
+                let mut recv_from = other.recv_from(&mut more);
+                assert!(poll_once(&mut recv).await.is_pending());
+                assert!(poll_once(&mut recv_from).await.is_pending());
+                one.send(b"soup").await.unwrap();
+                other.readable().await.unwrap();
+                drop((recv, recv_from));
+                assert_eq!(other.recv(&mut buf).await.unwrap(), 4);
+                assert!(would_block(other.try_recv(&mut buf)));
+            }
+            let mut sent = 0;
+            while let Poll::Ready(done) = poll_once(&mut one.send(&[7; 1000])).await {
+                done.unwrap();
+                sent += 1;
+            }
+            assert!(poll_once(&mut one.writable()).await.is_pending());
+            let mut buf = [0; 1000];
+            for _ in 0..sent {
+                assert_eq!(other.recv(&mut buf).await.unwrap(), 1000);
+            }
+            assert!(would_block(other.try_recv(&mut buf)));
+            let receiver = UnixDatagram::bind(folder.path("receiver")).unwrap();
+            let sender = UnixDatagram::unbound().unwrap();
+            let mut sent = 0;
+            while poll_once(&mut sender.send_to(b"x", folder.path("receiver"))).await.is_ready() {
+                sent += 1;
+            }
+            for _ in 0..sent {
+                receiver.recv(&mut buf).await.unwrap();
+            }
+            assert!(would_block(receiver.try_recv(&mut buf)));
+        });
+        assert_eq!(event_loop.next_deadline(), None, "a timer was left");
+        let turn = event_loop.turn(Some(ms(2))).unwrap();
+        assert_eq!((turn.polls, turn.timers), (0, 0));
+    });
+}
+
+#[cfg(target_os = "linux")]
+async fn accept_when_ready(
+    accept: &mut headwaiter::net::Accept<'_, UnixListener>,
+) -> (UnixStream, std::os::unix::net::SocketAddr) {
+    accept.await.unwrap()
+}
+
+/// A read ends at the boundary of a message with a file descriptor, and what is behind it makes no event of its own.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_file_descriptor_between_the_bytes_does_not_stall_a_stream() {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+    use std::os::fd::AsFd;
+    in_loop(|| async {
+        let (mut client, mut server) = unix_pair().await.unwrap();
+        let null = std::fs::File::open("/dev/null").unwrap();
+        for vectored in [false, true] {
+            for _ in 0..50 {
+                // All of it is there before the one event is taken.
+                client.write_all(b"ab").await.unwrap();
+                let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+                let mut control = SendAncillaryBuffer::new(&mut space);
+                let fds = [null.as_fd()];
+                assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
+                sendmsg(&client, &[io::IoSlice::new(b"cd")], &mut control, SendFlags::empty()).unwrap();
+                client.write_all(b"ef").await.unwrap();
+                let (mut bytes, mut reads) = (Vec::new(), 0);
+                while bytes.len() < 6 {
+                    let mut buf = [0; 64];
+                    let n = if vectored {
+                        use futures_lite::AsyncReadExt;
+                        (&server).read_vectored(&mut [io::IoSliceMut::new(&mut buf)]).await.unwrap()
+                    } else {
+                        server.read(&mut buf).await.unwrap()
+                    };
+                    bytes.extend_from_slice(&buf[..n]);
+                    reads += 1;
+                }
+                assert_eq!(
+                    (&*bytes, reads),
+                    (&b"abcdef"[..], 2),
+                    "the kernel does not stop there: then why test it"
+                );
+            }
+        }
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn urgent_data_does_not_stall_a_unix_stream() {
+    use rustix::net::{SendFlags, send};
+    in_loop(|| async {
+        let (client, mut server) = unix_pair().await.unwrap();
+        if send(&client, b"U", SendFlags::OOB).is_err() {
+            return println!("this kernel has no urgent data on Unix sockets");
+        }
+        let mut bytes = [0; 8];
+        for _ in 0..50 {
+            send(&client, b"a", SendFlags::empty()).unwrap();
+            send(&client, b"U", SendFlags::OOB).unwrap();
+            send(&client, b"bcd", SendFlags::empty()).unwrap();
+            let mut got = 0;
+            while got < 4 {
+                got += server.read(&mut bytes).await.unwrap();
+            }
+        }
+    });
+}
+
+/// tokio 10f1507cf.
+#[test]
+fn a_writer_on_a_full_stream_hears_that_its_reader_has_gone() {
+    in_loop(|| async {
+        let (mut client, server) = unix_pair().await.unwrap();
+        let writer = spawn(async move { client.write_all(&vec![7; 64 << 20]).await });
+        yield_now().await;
+        yield_now().await;
+        assert!(!writer.is_finished());
+        drop(server);
+        let error = writer.await.unwrap().unwrap_err();
+        use io::ErrorKind::{BrokenPipe, ConnectionReset};
+        assert!(matches!(error.kind(), BrokenPipe | ConnectionReset), "{error}");
+        // Without unread bytes it is the plain one.
+        let (mut client, server) = unix_pair().await.unwrap();
+        drop(server);
+        assert_eq!(client.write(b"x").await.unwrap_err().kind(), BrokenPipe);
+        assert_eq!(client.try_write(b"x").unwrap_err().kind(), BrokenPipe);
+        assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+    });
+}
+
+#[test]
+fn a_half_closed_stream_still_carries_the_other_half() {
+    in_loop(|| async {
+        let (mut client, mut server) = unix_pair().await.unwrap();
+        let waiting = spawn(async move {
+            let mut bytes = [0; 8];
+            assert_eq!(server.read(&mut bytes).await.unwrap(), 0);
+            server.write_all(b"soup").await.unwrap();
+            // Dropped: the end.
+        });
+        yield_now().await;
+        client.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(client.write(b"x").await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        let mut bytes = [0; 8];
+        client.read_exact(&mut bytes[..4]).await.unwrap();
+        assert_eq!(&bytes[..4], b"soup");
+        waiting.await.unwrap();
+        assert_eq!(client.read(&mut bytes).await.unwrap(), 0);
+        let error = client.read_exact(&mut bytes).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    });
+}
+
+#[test]
+fn unix_sockets_carry_datagrams_of_no_byte_one_byte_and_many_bytes() {
+    in_loop(|| async {
+        let folder = Folder::new();
+        let (one, other) = UnixDatagram::pair().unwrap();
+        let sender = UnixDatagram::bind(folder.path("sender")).unwrap();
+        let receiver = UnixDatagram::bind(folder.path("receiver")).unwrap();
+        let mut buf = vec![0; 65_508];
+        for size in [0, 1, 65_507] {
+            let datagram: Vec<u8> = (0..size).map(|n| n as u8).collect();
+            assert_eq!(one.send(&datagram).await.unwrap(), size);
+            assert_eq!(other.recv(&mut buf).await.unwrap(), size);
+            assert_eq!(buf[..size], datagram);
+            assert_eq!(sender.send_to(&datagram, folder.path("receiver")).await.unwrap(), size);
+            let (n, from) = receiver.recv_from(&mut buf).await.unwrap();
+            assert_eq!((n, from.as_pathname()), (size, Some(&*folder.path("sender"))));
+            assert_eq!(buf[..size], datagram);
+            assert_eq!(sender.try_send_to(&datagram, folder.path("receiver")).unwrap(), size);
+            assert_eq!(receiver.try_recv_from(&mut buf).unwrap().0, size);
+            assert_eq!(one.try_send(&datagram).unwrap(), size);
+            assert_eq!(other.try_recv(&mut buf).unwrap(), size);
+        }
+        sender.connect(folder.path("receiver")).unwrap();
+        assert_eq!(sender.peer_addr().unwrap().as_pathname(), Some(&*folder.path("receiver")));
+        sender.send(b"soup").await.unwrap();
+        assert_eq!(receiver.recv(&mut buf).await.unwrap(), 4);
+        // Who has no name, has none.
+        UnixDatagram::unbound().unwrap().send_to(b"x", folder.path("receiver")).await.unwrap();
+        assert!(receiver.recv_from(&mut buf).await.unwrap().1.is_unnamed());
+    });
+}
+
+#[test]
+fn the_rest_of_a_unix_datagram_that_does_not_fit_is_lost_and_the_next_is_whole() {
+    in_loop(|| async {
+        let (one, other) = UnixDatagram::pair().unwrap();
+        for datagram in [b"much too long", b"once more long"] as [&[u8]; 2] {
+            one.send(datagram).await.unwrap();
+        }
+        one.send(b"next").await.unwrap();
+        let mut buf = [0; 4];
+        assert_eq!(other.recv(&mut buf).await.unwrap(), 4);
+        assert_eq!(&buf, b"much");
+        assert_eq!(other.recv_from(&mut buf).await.unwrap().0, 4);
+        assert_eq!(&buf, b"once");
+        assert_eq!(other.recv(&mut buf).await.unwrap(), 4);
+        assert_eq!(&buf, b"next");
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_unix_datagram_that_is_too_large_is_an_error_with_the_path() {
+    in_loop(|| async {
+        let folder = Folder::new();
+        let path = folder.path("receiver");
+        let receiver = UnixDatagram::bind(&path).unwrap();
+        let sender = UnixDatagram::unbound().unwrap();
+        sender.connect(&path).unwrap();
+        let too_large = vec![0; 16 << 20];
+        for error in [
+            sender.send(&too_large).await.unwrap_err(),
+            sender.try_send(&too_large).unwrap_err(),
+            sender.send_to(&too_large, &path).await.unwrap_err(),
+            sender.try_send_to(&too_large, &path).unwrap_err(),
+        ] {
+            let source = error.get_ref().and_then(|about| about.source()).unwrap();
+            assert_eq!(source.downcast_ref::<io::Error>().unwrap().raw_os_error(), Some(90), "EMSGSIZE");
+            assert!(error.to_string().starts_with(&format!("send to {path:?}: ")), "{error}");
+        }
+        sender.send(b"soup").await.unwrap();
+        assert_eq!(receiver.recv(&mut [0; 8]).await.unwrap(), 4);
+    });
+}
+
+/// Fills the queue of a receiver with somebody else's datagrams. Returns how many.
+fn fill(path: &std::path::Path) -> usize {
+    let filler = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    filler.set_nonblocking(true).unwrap();
+    std::iter::from_fn(|| filler.send_to(b"filler", path).ok()).count()
+}
+
+#[test]
+fn a_connected_sender_waits_for_a_full_queue_and_is_woken_when_there_is_room() {
+    in_loop(|| async {
+        let folder = Folder::new();
+        let path = folder.path("receiver");
+        let receiver = UnixDatagram::bind(&path).unwrap();
+        let sender = Rc::new(UnixDatagram::unbound().unwrap());
+        sender.connect(&path).unwrap();
+        for _ in 0..20 {
+            let filled = fill(&path);
+            assert!(would_block(sender.try_send(b"soup")));
+            let of_task = Rc::clone(&sender);
+            let sending = spawn(async move { of_task.send(b"soup").await });
+            let of_task = Rc::clone(&sender);
+            let waiting = spawn(async move { of_task.writable().await });
+            yield_now().await;
+            assert!(!sending.is_finished() && !waiting.is_finished());
+            for _ in 0..filled {
+                assert_eq!(receiver.recv(&mut [0; 8]).await.unwrap(), 6);
+            }
+            assert_eq!(sending.await.unwrap().unwrap(), 4);
+            waiting.await.unwrap().unwrap();
+            assert_eq!(receiver.recv(&mut [0; 8]).await.unwrap(), 4);
+        }
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn send_to_waits_for_a_full_queue_with_bounded_pace() {
+    bounded(|| {
+        let folder = Folder::new();
+        let path = folder.path("receiver");
+        let mut event_loop = EventLoop::new().unwrap();
+        let (receiver, sender) =
+            event_loop.enter(|| (UnixDatagram::bind(&path).unwrap(), UnixDatagram::unbound().unwrap()));
+        let filled = fill(&path);
+        let sender = Rc::new(sender);
+        let (of_task, to) = (Rc::clone(&sender), path.clone());
+        let sending = event_loop.enter(|| spawn(async move { of_task.send_to(b"soup", &to).await }));
+        // Each try that fails makes an event, which nobody waits for.
+        let (mut turns, start) = (0, Instant::now());
+        while start.elapsed() < ms(500) {
+            event_loop.turn(Some(ms(500))).unwrap();
+            turns += 1;
+        }
+        assert!(turns <= 100, "{turns} turns in half a second");
+        event_loop.block_on(async {
+            assert!(!sending.is_finished());
+            assert!(would_block(sender.try_send_to(b"soup", &path)));
+            // It says nothing of this socket itself.
+            assert!(poll_once(&mut sender.writable()).await.is_ready());
+            for _ in 0..filled {
+                assert_eq!(receiver.recv(&mut [0; 8]).await.unwrap(), 6);
+            }
+            assert_eq!(sending.await.unwrap().unwrap(), 4);
+            assert_eq!(receiver.recv(&mut [0; 8]).await.unwrap(), 4);
+        });
+    });
+}
+
+#[test]
+fn that_the_other_end_of_a_datagram_socket_has_gone_is_an_error_and_it_goes_on() {
+    in_loop(|| async {
+        let folder = Folder::new();
+        let (first, second) = (folder.path("first"), folder.path("second"));
+        let sender = UnixDatagram::unbound().unwrap();
+        let receiver = UnixDatagram::bind(&first).unwrap();
+        sender.connect(&first).unwrap();
+        drop(receiver);
+        let refused = sender.send(b"soup").await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        let receiver = UnixDatagram::bind(&second).unwrap();
+        sender.connect(&second).unwrap();
+        sender.send(b"soup").await.unwrap();
+        assert_eq!(receiver.recv(&mut [0; 8]).await.unwrap(), 4);
+        receiver.shutdown(Shutdown::Read).unwrap();
+        assert_eq!(sender.send(b"soup").await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert!(sender.take_error().unwrap().is_none());
+    });
+}
+
+#[test]
+fn tasks_that_share_a_unix_datagram_socket_all_make_progress() {
+    in_loop(|| async {
+        let (one, other) = UnixDatagram::pair().unwrap();
+        let other = Rc::new(other);
+        for _ in 0..100 {
+            let receivers: Vec<_> = (0..3)
+                .map(|_| {
+                    let other = Rc::clone(&other);
+                    spawn(async move { other.recv(&mut [0; 8]).await.unwrap() })
+                })
+                .collect();
+            yield_now().await;
+            for size in 1..=3 {
+                one.send(&[0; 8][..size]).await.unwrap();
+            }
+            let mut sum = 0;
+            for receiver in receivers {
+                sum += receiver.await.unwrap();
+            }
+            assert_eq!(sum, 1 + 2 + 3);
+        }
+    });
+}
+
+#[test]
+fn connecting_and_sending_for_ever_yields_too() {
+    in_loop(|| async {
+        let folder = Folder::new();
+        let path = folder.path("door");
+        let listener = UnixListener::bind(&path).unwrap();
+        let receiver = UnixDatagram::bind(folder.path("receiver")).unwrap();
+        let sender = UnixDatagram::unbound().unwrap();
+        let turns = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&turns);
+        let counting = spawn(async move {
+            loop {
+                counted.set(counted.get() + 1);
+                yield_now().await;
+            }
+        });
+        for _ in 0..300 {
+            drop(UnixStream::connect(&path).await.unwrap());
+            listener.accept().await.unwrap();
+        }
+        assert!(turns.get() >= 4, "{} turns in 300 connects and accepts", turns.get());
+        turns.set(0);
+        for _ in 0..300 {
+            sender.send_to(b"x", folder.path("receiver")).await.unwrap();
+            receiver.recv(&mut [0]).await.unwrap();
+        }
+        assert!(turns.get() >= 4, "{} turns in 300 datagrams", turns.get());
+        counting.abort();
+    });
+}
+
+#[test]
+fn unix_sockets_go_through_std_to_another_loop() {
+    bounded(|| {
+        let folder = Folder::new();
+        let path = folder.path("door");
+        let (listener, datagram, stream, mut peer) = block_on(async {
+            let (stream, peer) = std::os::unix::net::UnixStream::pair().unwrap();
+            let stream = UnixStream::from_std(stream).unwrap();
+            let datagram = UnixDatagram::bind(folder.path("receiver")).unwrap();
+            let listener = UnixListener::bind(&path).unwrap();
+            let std = (listener.into_std(), datagram.into_std(), stream.into_std());
+            (std.0.unwrap(), std.1.unwrap(), std.2.unwrap(), peer)
+        });
+        block_on(async {
+            let listener = UnixListener::from_std(listener).unwrap();
+            let _client = UnixStream::connect(&path).await.unwrap();
+            listener.accept().await.unwrap();
+            let receiver = UnixDatagram::from_std(datagram).unwrap();
+            UnixDatagram::unbound().unwrap().send_to(b"soup", folder.path("receiver")).await.unwrap();
+            assert_eq!(receiver.recv(&mut [0; 8]).await.unwrap(), 4);
+            UnixStream::from_std(stream).unwrap().write_all(b"soup").await.unwrap();
+        });
+        let mut soup = String::new();
+        io::Read::read_to_string(&mut peer, &mut soup).unwrap();
+        assert_eq!(soup, "soup");
+    });
+}
+
+#[test]
+fn mistakes_with_unix_sockets_are_named_with_the_way_out() {
+    bounded(|| {
+        let folder = Folder::new();
+        let path = folder.path("door");
+        let (mut stream, _peer) = block_on(unix_pair()).unwrap();
+        let datagram = block_on(async { UnixDatagram::unbound().unwrap() });
+        for text in [
+            panic_text(|| drop(UnixListener::bind(&path))),
+            panic_text(|| drop(UnixStream::pair())),
+            panic_text(|| drop(UnixDatagram::unbound())),
+            panic_text(|| drop(futures_lite::future::block_on(UnixStream::connect(&path)))),
+            panic_text(|| drop(stream.try_read(&mut [0]))),
+            panic_text(|| drop(datagram.try_recv(&mut [0]))),
+        ] {
+            assert!(text.contains("outside any event loop") && text.contains("block_on"), "{text}");
+        }
+        let another = panic_text(|| drop(block_on(stream.read(&mut [0]))));
+        assert!(another.contains("another event loop") && another.contains("Unix stream"), "{another}");
+        let again = panic_text(|| {
+            block_on(async {
+                let mut connect = UnixStream::connect(folder.path("nothing"));
+                assert!(poll_once(&mut connect).await.is_ready());
+                let _ = poll_once(&mut connect).await;
+            });
+        });
+        assert!(again.contains("polled again"), "{again}");
+        fn send_and_sync<T: Send + Sync>() {}
+        send_and_sync::<UnixStream>();
+        send_and_sync::<UnixListener>();
+        send_and_sync::<UnixDatagram>();
+    });
+}
+
+/// failures 20: what a child inherits.
+#[test]
+#[cfg(target_os = "linux")]
+fn no_socket_leaks_into_a_child_process() {
+    use std::os::fd::{AsFd, AsRawFd};
+    in_loop(|| async {
+        let folder = Folder::new();
+        let path = folder.path("door");
+        let listener = UnixListener::bind(&path).unwrap();
+        let client = UnixStream::connect(&path).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        let (one, other) = unix_pair().await.unwrap();
+        let (datagram, another) = UnixDatagram::pair().unwrap();
+        let bound = UnixDatagram::bind(folder.path("receiver")).unwrap();
+        let udp = headwaiter::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let tcp = headwaiter::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (tcp_client, tcp_server) = tcp_pair().await.unwrap();
+        let sockets = [
+            listener.as_fd(),
+            client.as_fd(),
+            server.as_fd(),
+            one.as_fd(),
+            other.as_fd(),
+            datagram.as_fd(),
+            another.as_fd(),
+            bound.as_fd(),
+            udp.as_fd(),
+            tcp.as_fd(),
+            tcp_client.as_fd(),
+            tcp_server.as_fd(),
+        ];
+        let list = std::process::Command::new("ls").args(["-l", "/proc/self/fd"]).output().unwrap();
+        let list = String::from_utf8(list.stdout).unwrap();
+        assert!(list.contains("/proc/"), "{list}");
+        for socket in sockets {
+            let inode = std::fs::read_link(format!("/proc/self/fd/{}", socket.as_raw_fd())).unwrap();
+            let inode = inode.to_str().unwrap();
+            assert!(inode.starts_with("socket:"), "{inode}");
+            assert!(!list.contains(inode), "{inode} is in the child:\n{list}");
+        }
+    });
+}
