@@ -62,8 +62,10 @@ struct State {
     arrived: u64,
     /// Where the jobs that run were called, for the last word of a dying loop.
     running: Vec<&'static Location<'static>>,
-    /// Those that run no job wait for one, or are about to look for one.
     threads: usize,
+    /// Those of them that wait for a job, or were just started for one. One that was notified and has not got up yet
+    /// counts: so does its job.
+    idle: usize,
     /// The loop is gone, or about to go: there are no more jobs.
     closed: bool,
 }
@@ -105,8 +107,14 @@ enum Content<F, T> {
 
 impl Pool {
     pub(crate) fn new(most: usize, shared: Arc<Shared>) -> Self {
-        let state =
-            State { waiting: BTreeMap::new(), arrived: 0, running: Vec::new(), threads: 0, closed: false };
+        let state = State {
+            waiting: BTreeMap::new(),
+            arrived: 0,
+            running: Vec::new(),
+            threads: 0,
+            idle: 0,
+            closed: false,
+        };
         Pool { state: Mutex::new(state), changed: Condvar::new(), most, idle_for: IDLE, shared }
     }
 
@@ -127,16 +135,17 @@ impl Pool {
         let number = state.arrived;
         state.waiting.insert(number, work);
         // Each waiting job has notified an idle thread, as long as there are as many.
-        let idle = state.threads - state.running.len();
-        if state.waiting.len() <= idle {
+        if state.waiting.len() <= state.idle {
             drop(state);
             self.changed.notify_one();
         } else if state.threads < self.most {
             state.threads += 1;
+            state.idle += 1;
             drop(state);
             if let Err(error) = self.start_thread() {
                 let mut state = self.state();
                 state.threads -= 1;
+                state.idle -= 1;
                 // Else some other thread will take it.
                 if state.threads == 0 && state.waiting.remove(&number).is_some() {
                     return Err(error);
@@ -157,26 +166,32 @@ impl Pool {
     }
 
     /// The life of a thread.
+    ///
+    /// It counts as idle only when it is about to sleep. So jobs that follow one another alternate between two threads,
+    /// of which one tends to stand on the loop's processor: 14 µs a job, where one thread on the other processor, with
+    /// both to be woken in turn, took 40 (measured with two processors of a virtual machine).
     fn serve(&self) {
         let mut state = self.state();
         loop {
-            if let Some((_, work)) = state.waiting.pop_first() {
+            state.idle -= 1;
+            while let Some((_, work)) = state.waiting.pop_first() {
                 state.running.push(work.place());
                 drop(state);
                 let wake = work.run(self);
                 drop(work);
                 self.tell_end(wake);
                 state = self.state();
-                continue;
             }
             if state.closed {
                 break;
             }
+            state.idle += 1;
             let nothing_to_do = |state: &mut State| state.waiting.is_empty() && !state.closed;
             let waited = self.changed.wait_timeout_while(state, self.idle_for, nothing_to_do);
             let (got_up, waited) = waited.unwrap_or_else(PoisonError::into_inner);
             state = got_up;
             if waited.timed_out() {
+                state.idle -= 1;
                 break;
             }
         }
@@ -184,7 +199,7 @@ impl Pool {
     }
 
     /// A job no longer runs. Called before anybody can see its end: a loop must not say that it left behind what it has
-    /// seen to end, nor start a thread when this one is about to look for the next job.
+    /// seen to end.
     fn has_run(&self, place: &'static Location<'static>) {
         let mut state = self.state();
         if let Some(index) = state.running.iter().position(|running| *running == place) {
@@ -578,12 +593,21 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_is_about_to_look_for_a_job_is_given_the_next() {
+    fn idle_threads_are_used_before_another_is_started() {
         block_on(async {
-            for _ in 0..1000 {
-                spawn_blocking(|| ()).await.unwrap();
+            with_pool(|pool| Arc::get_mut(pool).expect("no thread has it yet").idle_for = Duration::MAX);
+            for _ in 0..100 {
+                let together = Arc::new(std::sync::Barrier::new(4));
+                let jobs = (0..4)
+                    .map(|_| Arc::clone(&together))
+                    .map(|together| spawn_blocking(move || together.wait()));
+                let jobs: Vec<_> = jobs.collect();
+                for job in jobs {
+                    job.await.unwrap();
+                }
+                until(|| with_pool(|pool| pool.state().idle) == 4).await;
+                assert_eq!(counts(), (4, 0, 0));
             }
-            assert_eq!(counts().0, 1);
         });
     }
 
