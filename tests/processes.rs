@@ -29,10 +29,10 @@ fn shell(script: &str) -> Command {
     command
 }
 
-/// A child that ends only when it is killed.
+/// A child that ends only when it is killed. It does not keep our output open, should a test fail.
 fn sleeper() -> Command {
     let mut command = Command::new("sleep");
-    command.arg("1000");
+    command.arg("1000").stdout(Stdio::null()).stderr(Stdio::null());
     command
 }
 
@@ -314,7 +314,7 @@ fn kill_on_drop_kills_wherever_the_child_is_dropped() {
         event_loop.block_on(async {
             let (mut reader, writer) = headwaiter::io::pipe().unwrap();
             let writer = writer.into_std().unwrap();
-            let status = shell(script).stdout(writer).kill_on_drop(true).status();
+            let status = shell(script).stdout(writer).stderr(Stdio::null()).kill_on_drop(true).status();
             let mut line = [0; 20];
             let n = reader.read(&mut line).await.unwrap();
             let id = std::str::from_utf8(&line[..n]).unwrap().trim().parse().unwrap();

@@ -233,8 +233,11 @@ mod tests {
         assert!(left_behind().iter().any(|left| Arc::ptr_eq(left, &process)));
         process.kill().unwrap();
         block_on(async {
+            let mut later = 0;
             while !process.state().over {
                 Command::new("true").status().await.unwrap();
+                later += 1;
+                assert!(later < 10_000, "it was forgotten");
             }
         });
         assert!(!left_behind().iter().any(|left| Arc::ptr_eq(left, &process)));
@@ -243,6 +246,8 @@ mod tests {
     #[test]
     #[cfg(feature = "signal")]
     fn without_pidfds_children_are_reaped_on_sigchld() {
+        use std::time::{Duration, Instant};
+
         WITHOUT_PIDFDS.set(true);
         let mut event_loop = EventLoop::new().unwrap();
         let spawn = |script: &str| shell(script).spawn().unwrap();
@@ -257,11 +262,13 @@ mod tests {
         });
         // Nobody waits for these.
         let dropped = event_loop.enter(|| Arc::clone(spawn("exit 0").handle.process()));
+        let patience = Instant::now() + Duration::from_secs(60);
         while !dropped.state().over {
-            event_loop.turn(None).unwrap();
+            event_loop.turn(Some(Duration::from_secs(60))).unwrap();
+            assert!(Instant::now() < patience, "nothing tells that it has ended");
         }
         let left = event_loop.enter(|| Arc::clone(spawn("sleep 1000").handle.process()));
-        event_loop.turn(Some(std::time::Duration::ZERO)).unwrap();
+        event_loop.turn(Some(Duration::ZERO)).unwrap();
         drop(event_loop);
         assert!(left_behind().iter().any(|each| Arc::ptr_eq(each, &left)));
         left.kill().unwrap();
