@@ -119,6 +119,10 @@ impl Child {
 
     /// Sends it SIGKILL, which ends it soon. On any thread. It is no error if it has ended before.
     ///
+    /// It is sent to this one process, not to those that it has started in turn, as shells do. (To end these too, start
+    /// it in a [process group](std::os::unix::process::CommandExt::process_group) of its own, and send the
+    /// signal to the group.)
+    ///
     /// # Errors
     ///
     /// If we may not: it runs as another user.

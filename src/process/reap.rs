@@ -257,7 +257,7 @@ mod tests {
                 assert_eq!(child.wait().await.unwrap().code(), Some(n as i32));
             }
             assert_eq!(works(), 0);
-            let mut killed = spawn("sleep 1000");
+            let mut killed = spawn("exec sleep 1000");
             killed.kill().await.unwrap();
         });
         // Nobody waits for these.
@@ -267,7 +267,7 @@ mod tests {
             event_loop.turn(Some(Duration::from_secs(60))).unwrap();
             assert!(Instant::now() < patience, "nothing tells that it has ended");
         }
-        let left = event_loop.enter(|| Arc::clone(spawn("sleep 1000").handle.process()));
+        let left = event_loop.enter(|| Arc::clone(spawn("exec sleep 1000").handle.process()));
         event_loop.turn(Some(Duration::ZERO)).unwrap();
         drop(event_loop);
         assert!(left_behind().iter().any(|each| Arc::ptr_eq(each, &left)));
