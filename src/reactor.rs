@@ -28,7 +28,7 @@ pub use self::callback::{Next, Registration, on_ready};
 #[cfg(unix)]
 pub(crate) use self::fd::FdSource;
 #[cfg(unix)]
-pub(crate) use self::notice::{Notice, give};
+pub(crate) use self::notice::{Notice, give, give_from_afar};
 pub(crate) use self::ready::Direction;
 pub use self::ready::Ready;
 pub(crate) use self::registered::{Registered, Wait};

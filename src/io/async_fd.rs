@@ -46,14 +46,14 @@ pub struct Async<T: AsFd> {
 impl<T: AsFd> Async<T> {
     /// Watches `io`, and sets it to non-blocking mode.
     ///
-    /// That mode is of the *open file description*, which all duplicates of a descriptor share, also those in
-    /// other processes: so do not give it what others use too, such as the standard input that a program has from
-    /// its shell.
+    /// That mode is of the *open file description*, which all duplicates of a descriptor share, also those in other
+    /// processes: so do not give it what others use too, such as the standard input that a program has from its
+    /// shell. For that there is [`stdin`](super::stdin).
     ///
     /// # Errors
     ///
     /// If the kernel cannot watch it: `PermissionDenied` for a regular file or a folder, which are for
-    /// `headwaiter::fs`; `AlreadyExists` if this descriptor is watched by this loop already. `io` is dropped
+    /// [`fs`](crate::fs); `AlreadyExists` if this descriptor is watched by this loop already. `io` is dropped
     /// then, its mode as it was.
     ///
     /// # Panics

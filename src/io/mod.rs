@@ -1,4 +1,4 @@
-//! Byte streams of all kinds: any file descriptor ([`Async`]), [`pipe()`]s; [`copy()`] from one to another; and
+//! Byte streams of all kinds: any file descriptor ([`Async`]), [`pipe()`]s, the standard streams; [`copy()`] from one to another; and
 //! the futures of their methods: [`Read`], [`ReadExact`], [`Write`], [`WriteAll`] and [`Readiness`].
 
 // The futures are written once for every kind of stream, also those of `net`. Each holds its stream, its buffer
@@ -9,6 +9,8 @@ mod async_fd;
 mod copy;
 #[cfg(unix)]
 mod pipe;
+#[cfg(unix)]
+mod stdio;
 
 use std::fmt;
 use std::future::Future;
@@ -22,6 +24,8 @@ pub use self::async_fd::{Async, With, WithMut};
 pub use self::copy::{Copy, CopyBidirectional, copy, copy_bidirectional};
 #[cfg(unix)]
 pub use self::pipe::{PipeReader, PipeWriter, pipe};
+#[cfg(unix)]
+pub use self::stdio::{Stderr, Stdin, Stdout, stderr, stdin, stdout};
 use crate::reactor::{Direction, Wait};
 
 /// What can be read, as the futures see it. Its methods are compiled once, with the stream, not with each

@@ -407,7 +407,7 @@ mod linux {
     }
 }
 #[cfg(target_os = "linux")]
-use linux::{write, write_vectored};
+pub(super) use linux::{write, write_vectored};
 
 #[cfg(not(target_os = "linux"))]
 mod other {
@@ -422,4 +422,4 @@ mod other {
     }
 }
 #[cfg(not(target_os = "linux"))]
-use other::{write, write_vectored};
+pub(super) use other::{write, write_vectored};

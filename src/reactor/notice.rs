@@ -1,6 +1,7 @@
 //! Sources that the kernel does not watch: another part of the loop says when one is ready, by [`give`].
-//! Listeners for signals are such, and children. So their futures wait, are woken and dropped, and are
-//! shown in the log, as those of a socket are. Nothing in here is known to the poller.
+//! Listeners for signals are such, children, and who waits for the thread of a standard stream. So their futures
+//! wait, are woken and dropped, and are shown in the log, as those of a socket are. Nothing in here is known to the
+//! poller.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -10,7 +11,8 @@ use mio::{Interest, Registry, Token};
 
 use super::{Direction, Reactor, Ready, Registered, Wait, slot_of, tell, token_of};
 use crate::core::Core;
-use crate::slots::Slot;
+use crate::remote::{self, Message};
+use crate::slots::{Key, Slot};
 
 /// The place of one who waits to be given notice. There is nothing to register, and nothing to close.
 #[derive(Debug)]
@@ -34,6 +36,11 @@ impl Registered<Notice> {
     /// Where to [`give`] the notice.
     pub(crate) fn slot(&self) -> Slot {
         self.key.slot
+    }
+
+    /// Where to [`give_from_afar`].
+    pub(crate) fn key(&self) -> Key {
+        self.key
     }
 
     /// A place without notice so far.
@@ -82,4 +89,13 @@ impl Reactor {
 /// over.
 pub(crate) fn give(slot: Slot) {
     tell(slot_of(token_of(slot)), Ready::READ);
+}
+
+/// As [`give`], on any thread, and for both directions.
+pub(crate) fn give_from_afar(key: Key) {
+    if let Some(shared) = remote::find(key.home) {
+        shared.send(Message::Run(Box::new(move || {
+            tell(slot_of(token_of(key.slot)), Ready::BOTH);
+        })));
+    }
 }

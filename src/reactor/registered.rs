@@ -307,6 +307,11 @@ impl Wait {
         Wait { taken: None, place: None }
     }
 
+    /// Whether this is the first poll of a future. (Of a trait's method it cannot be known.)
+    pub(crate) fn is_first(&self) -> bool {
+        self.taken.is_none() && self.place.is_some()
+    }
+
     #[inline]
     fn take_ticket(&mut self, source: Key, direction: Direction, last: &mut u64) -> u64 {
         if self.place.is_none() {
