@@ -380,6 +380,39 @@ mod tests {
     }
 
     #[test]
+    #[cfg(unix)]
+    fn dropped_operations_on_any_descriptor_leave_no_waiter_and_no_slot() {
+        use crate::io::{Async, pipe};
+        block_on(async {
+            let (mut reader, mut writer) = pipe().unwrap();
+            while writer.try_write(&[0; 4096]).is_ok() {}
+            let other = Async::new(io::pipe().unwrap().0).unwrap();
+            let own = std::future::poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+            assert_eq!(left(), (3, 0));
+            let would_block = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+            for waker in [&own, Waker::noop()] {
+                for _ in 0..100 {
+                    assert!(polls_pending(writer.write(&[0]), waker));
+                    assert!(polls_pending(writer.write_all(&[0]), waker));
+                    assert!(polls_pending(writer.writable(), waker));
+                    assert!(polls_pending(other.read_with(|_| would_block()), waker));
+                    assert!(polls_pending(other.write_with(|_| would_block()), waker));
+                    assert!(polls_pending(other.readable(), waker));
+                }
+            }
+            assert_eq!(left(), (3, 0));
+            // Given back, its place is free; dropped on another thread, once the loop has heard of it.
+            drop(other.into_inner());
+            assert_eq!(left(), (2, 0));
+            assert!(!polls_pending(reader.read(&mut [0]), &own));
+            std::thread::spawn(move || drop((reader, writer))).join().unwrap();
+            while left() != (0, 0) {
+                crate::task::yield_now().await;
+            }
+        });
+    }
+
+    #[test]
     fn a_socket_dropped_on_another_thread_leaves_no_slot_once_the_loop_has_its_message() {
         let mut event_loop = EventLoop::new().unwrap();
         let listener = event_loop.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();

@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 use common::*;
 use futures_lite::future::{or, zip};
 use futures_lite::{AsyncWrite, AsyncWriteExt};
-use headwaiter::io::{Stdin, Stdout, copy, stderr, stdin, stdout};
+use headwaiter::io::{Async, PipeReader, PipeWriter, Stderr, Stdin, Stdout, copy, stderr, stdin, stdout};
 use headwaiter::task::yield_now;
 use headwaiter::time::sleep;
 use headwaiter::{EventLoop, block_on, spawn};
@@ -108,6 +108,16 @@ fn a_child_in_its_role() {
                 }
                 report(u64::from_ne_bytes(bytes));
             }
+        }),
+        "give up to read exactly" => event_loop.block_on(async {
+            let (mut stdin, mut bytes) = (stdin(), [0; 8]);
+            while bytes[..3] != *b"sou" {
+                assert!(poll_once(&mut stdin.read_exact(&mut bytes)).await.is_pending());
+                sleep(ms(1)).await;
+            }
+            report("gave up");
+            stdin.read_exact(&mut bytes[3..]).await.unwrap();
+            report(String::from_utf8_lossy(&bytes));
         }),
         "close and read" => event_loop.block_on(async {
             close_standard_input();
@@ -503,6 +513,19 @@ fn a_read_that_was_given_up_loses_nothing() {
 }
 
 #[test]
+fn what_was_read_of_an_exact_read_that_was_given_up_is_in_its_buffer() {
+    bounded(|| {
+        let (reader, mut writer) = io::pipe().unwrap();
+        writer.write_all(b"sou").unwrap();
+        let mut child = Role::start("give up to read exactly", reader, Stdio::inherit());
+        assert_eq!(child.says(), "gave up");
+        writer.write_all(b"p now").unwrap();
+        assert_eq!(child.says(), "soup now");
+        child.ends_well();
+    });
+}
+
+#[test]
 fn what_is_written_to_a_pipe_a_socket_and_a_terminal_comes_out() {
     bounded(|| {
         let (reader, writer) = io::pipe().unwrap();
@@ -728,6 +751,15 @@ fn handles_leave_nothing_to_children_and_nothing_behind() {
         assert_eq!(child.says(), "as before");
         child.ends_well();
     });
+}
+
+#[test]
+fn handles_may_be_moved_to_other_threads() {
+    fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<(Stdin, Stdout, Stderr)>();
+    is_send_and_sync::<(PipeReader, PipeWriter, Async<OwnedFd>)>();
+    fn is_send<T: Send>(_: &T) {}
+    is_send(&copy(&mut &b""[..], &mut Vec::new()));
 }
 
 #[test]

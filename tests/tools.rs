@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
@@ -131,6 +132,91 @@ fn the_proxy_explains_itself_when_its_arguments_are_wrong() {
             let (code, said) = Program::start("proxy", &[listen, "127.0.0.1:1"]).end();
             assert_eq!(code, Some(1), "{said}");
             assert!(said.contains(word), "{said}");
+        }
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn tail_f_prints_the_last_lines_and_what_is_appended() {
+    bounded(|| {
+        let folder = Folder::new();
+        let log = folder.path("log");
+        let lines: String = (0..5000).map(|n| format!("line {n}\n")).collect();
+        fs::write(&log, lines).unwrap();
+        let program = Program::start("tail_f", &[log.to_str().unwrap()]);
+        program.wait_for_line("line 4999");
+        let said = program.said(|said| said.lines.clone());
+        let last: Vec<_> = (4990..5000).map(|n| format!("line {n}")).collect();
+        assert_eq!(said, last);
+        let mut file = fs::File::options().append(true).open(&log).unwrap();
+        for n in 0..10 {
+            write!(file, "new {n}, in two ").unwrap();
+            writeln!(file, "pieces").unwrap();
+            program.wait_for_line(&format!("new {n}, in two pieces"));
+        }
+        // What happens to others is not its business.
+        fs::write(folder.path("other"), "not for you\n").unwrap();
+        let much = "x".repeat(1_000_000);
+        writeln!(file, "{much}").unwrap();
+        writeln!(file, "the end").unwrap();
+        program.wait_for_line("the end");
+        let said = program.said(|said| said.lines.clone());
+        assert_eq!(said.len(), 22, "each line once");
+        assert!(said[20] == much);
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn tail_f_follows_a_file_that_is_truncated_replaced_or_gone_for_a_while() {
+    bounded(|| {
+        let folder = Folder::new();
+        let log = folder.path("log");
+        fs::write(&log, "first\n").unwrap();
+        let program = Program::start("tail_f", &[log.to_str().unwrap()]);
+        program.wait_for_line("first");
+        // With the copytruncate of logrotate.
+        fs::File::create(&log).unwrap();
+        program.wait_for_line("log was truncated");
+        fs::write(&log, "second\n").unwrap();
+        program.wait_for_line("second");
+        // With its rename and create; the old one is read to its end.
+        let mut old = fs::File::options().append(true).open(&log).unwrap();
+        writeln!(old, "third").unwrap();
+        fs::rename(&log, folder.path("log.1")).unwrap();
+        writeln!(old, "fourth").unwrap();
+        fs::write(&log, "fifth\n").unwrap();
+        program.wait_for_line("log is a new file");
+        program.wait_for_line("fifth");
+        program.said(|said| {
+            let place = |word| said.lines.iter().position(|line| line == word);
+            let places = ["third", "fourth", "fifth"].map(|word| place(word).unwrap());
+            assert!(places.is_sorted(), "{:?}", said.lines);
+        });
+        // And when it is moved over the old one.
+        fs::write(folder.path("new"), "sixth\n").unwrap();
+        fs::rename(folder.path("new"), &log).unwrap();
+        program.wait_for_line("sixth");
+        fs::remove_file(&log).unwrap();
+        fs::write(&log, "seventh\n").unwrap();
+        program.wait_for_line("seventh");
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn tail_f_explains_itself_when_it_cannot_follow() {
+    bounded(|| {
+        for args in [&[][..], &["one", "two"]] {
+            let (code, said) = Program::start("tail_f", args).end();
+            assert_eq!(code, Some(2), "{said}");
+            assert!(said.contains("usage: tail_f FILE"), "{said}");
+        }
+        for (path, word) in [("no/such/file", "No such file"), (".", "Is a directory")] {
+            let (code, said) = Program::start("tail_f", &[path]).end();
+            assert_eq!(code, Some(1), "{said}");
+            assert!(said.starts_with("tail_f: ") && said.contains(path) && said.contains(word), "{said}");
         }
     });
 }

@@ -51,6 +51,7 @@ impl<S: Source> Registered<S> {
         &self.io
     }
 
+    #[cfg(unix)]
     pub(crate) fn io_mut(&mut self) -> &mut S {
         &mut self.io
     }
@@ -197,6 +198,7 @@ impl<S: Source> Registered<S> {
     ///
     /// No event can come between the call and this: events are taken in by the loop's turn, which is not
     /// made while a task is polled.
+    #[cfg(unix)]
     pub(crate) fn settle<T>(&self, direction: Direction, result: io::Result<T>) -> Option<io::Result<T>> {
         match &result {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -308,6 +310,7 @@ impl Wait {
     }
 
     /// Whether this is the first poll of a future. (Of a trait's method it cannot be known.)
+    #[cfg(unix)]
     pub(crate) fn is_first(&self) -> bool {
         self.taken.is_none() && self.place.is_some()
     }
