@@ -14,6 +14,7 @@ use std::sync::Arc;
 use log::Level;
 
 use crate::observe;
+use crate::observe::stuck::Deadlock;
 use crate::offload::Pool;
 use crate::reactor::{self, Reactor};
 use crate::remote::{self, LoopId, Release, Shared};
@@ -23,6 +24,7 @@ use crate::slots::{Key, Slot};
 use crate::task::{self, Tasks};
 use crate::time::Timers;
 use crate::time::clock::LoopClock;
+use crate::waits::Waits;
 
 /// How many operations that complete at once a task may do in one poll, before it has to let the
 /// others have their turn. The figure is tokio's: large enough to cost nothing, small enough that 128 reads of a
@@ -38,6 +40,11 @@ pub(crate) struct Core {
     pub(crate) shared: Arc<Shared>,
     /// The threads for what cannot be waited for. They share it.
     pub(crate) pool: Arc<Pool>,
+    /// What tasks wait for besides sources, timers and each other.
+    pub(crate) waits: Waits,
+    pub(crate) deadlock: Deadlock,
+    /// It was said that nothing can wake the loop any more.
+    pub(crate) quiescent: bool,
     /// Offloaded jobs whose end this loop has not heard of: a virtual clock stands still meanwhile.
     pub(crate) jobs: usize,
     /// Who listens for signals. `None` until somebody does.
@@ -89,6 +96,9 @@ impl Core {
             clock,
             shared,
             pool: Arc::new(pool),
+            waits: Waits::new(),
+            deadlock: Deadlock::default(),
+            quiescent: false,
             jobs: 0,
             #[cfg(all(unix, feature = "signal"))]
             signals: None,
@@ -178,6 +188,22 @@ impl Core {
         }
         self.overspent = true;
         false
+    }
+
+    /// Tries an operation, which spends budget if it completes. `None`: the task has had its share, and must yield. It
+    /// needs no loop: where none runs, there is nobody to starve. The loop is borrowed around `operation`.
+    #[inline(always)]
+    pub(crate) fn on_budget<R>(operation: impl FnOnce() -> Option<R>) -> Option<Option<R>> {
+        let mut taken = Taken::new();
+        let mut core = taken.0.as_deref_mut();
+        if core.as_mut().is_some_and(|core| !core.may_go_on()) {
+            return None;
+        }
+        let result = operation();
+        if let (Some(core), Some(_)) = (core, &result) {
+            core.budget -= 1;
+        }
+        Some(result)
     }
 
     /// As [`may_go_on`](Self::may_go_on), for an operation that always completes at once.

@@ -16,6 +16,7 @@ use mio::Events;
 use pin_project_lite::pin_project;
 
 use crate::core::{Core, Entered, contain, discard, release_here};
+use crate::observe::stuck::{self, Deadlock, Verdict};
 use crate::observe::{self, Step, WaitFor};
 use crate::offload::{self, Pool};
 use crate::reactor::{self, INBOX};
@@ -208,6 +209,9 @@ impl Driver {
             // The logger may have woken a task, or armed a timer.
             wait = self.wait_for(max_wait, in_block_on);
         }
+        if matches!(wait, WaitFor::Ever) && in_block_on {
+            look_before_sleep();
+        }
         self.events.clear();
         let (mut idle, mut interrupted) = (true, false);
         if let Some(timeout) = wait.timeout() {
@@ -225,6 +229,7 @@ impl Driver {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => interrupted = true,
                 result => result?,
             }
+            Core::with(|core| core.clock.begin_turn());
         }
 
         // 2. Dispatch its events.
@@ -295,6 +300,13 @@ impl Driver {
     }
 }
 
+#[cold]
+fn look_before_sleep() {
+    if let Verdict::Panic(report) = stuck::look_before_sleep() {
+        panic!("headwaiter: {report}");
+    }
+}
+
 const A_LOOP_RUNS: &str = "a turn is made by the loop that runs here";
 
 /// Returns whether there was any.
@@ -328,6 +340,9 @@ fn sort_mail() {
         match message {
             Message::Release(what) => release_here(what),
             Message::Abort(task) => task::abort(task),
+            Message::Foreign(task) => {
+                Core::with(|core| core.tasks.mark_foreign(task));
+            }
             Message::Run(job) => {
                 Core::with(Core::lift_budget);
                 contain("a job from another thread", job);
@@ -389,7 +404,7 @@ struct Seat {
 
 impl Seat {
     fn new(place: &'static Location<'static>) -> Self {
-        let slot = Core::with(|core| core.tasks.seat_main(place)).flatten();
+        let slot = Core::with(|core| core.tasks.seat_main(place, core.clock.turn_nanos())).flatten();
         let slot = slot
             .expect("headwaiter: this loop has so many tasks that there is no number left for `block_on`");
         Seat { slot, done: Cell::new(false) }
@@ -490,11 +505,17 @@ pub struct Builder {
     clock: Clock,
     io_grace: Duration,
     blocking_threads: usize,
+    deadlock: Deadlock,
 }
 
 impl Default for Builder {
     fn default() -> Self {
-        Builder { clock: Clock::Real, io_grace: Duration::from_millis(1), blocking_threads: offload::THREADS }
+        Builder {
+            clock: Clock::Real,
+            io_grace: Duration::from_millis(1),
+            blocking_threads: offload::THREADS,
+            deadlock: Deadlock::default(),
+        }
     }
 }
 
@@ -520,6 +541,13 @@ impl Builder {
         self
     }
 
+    /// What is done when tasks wait for each other in a circle, or nothing can wake the loop any more. Default:
+    /// [`Deadlock::Warn`].
+    pub fn deadlock(mut self, deadlock: Deadlock) -> Self {
+        self.deadlock = deadlock;
+        self
+    }
+
     /// Makes the loop.
     ///
     /// # Errors
@@ -536,7 +564,8 @@ impl Builder {
         let waker = mio::Waker::new(poll.registry(), INBOX)?;
         let shared = remote::open(waker, poll.registry().try_clone()?)?;
         let pool = Pool::new(self.blocking_threads, Arc::clone(&shared));
-        let core = Core::new(LoopClock::new(self.clock), Arc::clone(&shared), pool);
+        let mut core = Core::new(LoopClock::new(self.clock), Arc::clone(&shared), pool);
+        core.deadlock = self.deadlock;
         let driver = Driver {
             poll,
             events: Events::with_capacity(reactor::EVENTS),

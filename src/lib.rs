@@ -10,18 +10,23 @@ pub mod net;
 pub mod fs;
 mod offload;
 mod remote;
+pub mod sync;
 #[cfg(feature = "signal")]
 pub mod signal;
 #[cfg(unix)]
 pub mod process;
 mod core;
 mod slots;
+mod places;
+mod waits;
 mod observe;
 mod about;
 
 pub use mio::Interest;
 
 pub use event_loop::{Builder, EventLoop, Turn, block_on};
+pub use observe::dump::{Dump, dump};
+pub use observe::stuck::Deadlock;
 pub use offload::{spawn_blocking, try_spawn_blocking};
 pub use reactor::{Next, Ready, Registration, on_ready};
 pub use remote::{Handle, RemoteHandle};

@@ -30,8 +30,10 @@ use crate::core::{Core, discard};
 use crate::observe::{self, Step};
 use crate::reactor::is_closing;
 use crate::remote::Shared;
-use crate::task::waker::Wake;
+use crate::slots::Key;
+use crate::task::waker::{TaskNumber, Wake};
 use crate::task::{self, JoinError, JoinHandle};
+use crate::waits::{self, What};
 
 /// How many threads a loop may start, unless its builder says otherwise. Waiting for a disk they cost no processor.
 pub(crate) const THREADS: usize = 64;
@@ -325,13 +327,20 @@ struct Job<T> {
     packet: Option<Arc<dyn Outcome<T>>>,
     /// Since it was submitted: where, and its number in that queue.
     queued: Option<(Arc<Pool>, u64)>,
+    /// The wait for it as the loop knows it.
+    seen: Option<Key>,
     place: &'static Location<'static>,
 }
 
 impl<T: Send + 'static> Job<T> {
     fn new(work: impl FnOnce() -> T + Send + 'static, place: &'static Location<'static>) -> Self {
         let state = PacketState { content: Content::Waiting(work), wake: None };
-        Job { packet: Some(Arc::new(Packet { state: Mutex::new(state), place })), queued: None, place }
+        Job {
+            packet: Some(Arc::new(Packet { state: Mutex::new(state), place })),
+            queued: None,
+            seen: None,
+            place,
+        }
     }
 
     /// Hands the job to the pool of the loop that runs here.
@@ -372,8 +381,18 @@ impl<T> Job<T> {
         let Some(packet) = &self.packet else {
             panic!("headwaiter: an offloaded job was polled again after it was ready");
         };
-        let Poll::Ready(result) = packet.poll(Wake::of(cx.waker())) else { return Poll::Pending };
+        let Poll::Ready(result) = packet.poll(Wake::of(cx.waker())) else {
+            match (self.seen, TaskNumber::of(cx.waker())) {
+                (Some(seen), _) => waits::goes_on(seen),
+                (None, Some(task)) => {
+                    self.seen = waits::begin(task, What::Outside("an offloaded job"), self.place);
+                }
+                (None, None) => {}
+            }
+            return Poll::Pending;
+        };
         self.packet = None;
+        self.end_seen();
         Core::with(Core::spend);
         let place = self.place;
         observe::report(|| Step::Fetch { place });
@@ -381,8 +400,17 @@ impl<T> Job<T> {
     }
 }
 
+impl<T> Job<T> {
+    fn end_seen(&mut self) {
+        if let Some(seen) = self.seen.take() {
+            waits::end(seen);
+        }
+    }
+}
+
 impl<T> Drop for Job<T> {
     fn drop(&mut self) {
+        self.end_seen();
         let Some(packet) = self.packet.take() else { return };
         if let Some((pool, number)) = &self.queued {
             // The closure is dropped below, outside the lock.

@@ -3,8 +3,8 @@
 //! call, when the kernel says "ready". [`dispatch`] is called by the loop for each event; futures call
 //! [`Registered::poll_io`]; users call [`on_ready`]. It knows nothing of futures beyond their wakers.
 //!
-//! Everything is registered edge-triggered, once, for both directions: `docs/edge-triggered.md`
-//! tells why, and what follows from it.
+//! Everything is registered edge-triggered, once, for both directions (some sockets for reading first):
+//! `docs/edge-triggered.md` tells why, and what follows from it.
 
 mod callback;
 #[cfg(unix)]
@@ -38,6 +38,7 @@ use crate::observe::{self, Step};
 use crate::slots::{Key, Layout, Slot, Slots};
 use crate::task::Tasks;
 use crate::task::waker::Wake;
+use crate::waits::{self, What};
 
 /// The token of the poller's waker: no source's token has all bits set.
 pub(crate) const INBOX: Token = Token(usize::MAX);
@@ -66,7 +67,11 @@ struct Watched {
     kind: &'static str,
     /// Work that is under way until this is ready: a virtual clock stands still meanwhile.
     is_work: bool,
+    /// The descriptor of a [quiet](Registered::quiet) source, until somebody waits for room to write; else `LOUD`.
+    quiet: i32,
 }
+
+const LOUD: i32 = -1;
 
 impl Watched {
     /// Without anybody who waits.
@@ -78,6 +83,7 @@ impl Watched {
             closure: None,
             kind,
             is_work: false,
+            quiet: LOUD,
         }
     }
 
@@ -116,6 +122,25 @@ impl Reactor {
         let read = !ready.is_readable() || watched.readers.wake_task(tasks);
         let write = !ready.is_writable() || watched.writers.wake_task(tasks);
         read && write && watched.closure.is_none()
+    }
+
+    /// What the tasks of this loop wait for here.
+    pub(crate) fn each_wait(&self, each: &mut impl FnMut(waits::Wait)) {
+        for (slot, watched) in self.sources.iter_with_slots() {
+            for (direction, waiters) in
+                [(Direction::Read, &watched.readers), (Direction::Write, &watched.writers)]
+            {
+                for (task, origin) in waiters.tasks() {
+                    let what = What::Source { slot, kind: watched.kind, direction };
+                    each(waits::Wait { task, what, place: origin.place, since: Some(origin.since) });
+                }
+            }
+        }
+    }
+
+    /// How many sources there are.
+    pub(crate) fn count(&self) -> usize {
+        self.sources.iter().count()
     }
 
     /// A future that waited here and was dropped.
@@ -245,7 +270,7 @@ fn discard_all(watched: Watched) {
         callback::remove(closure);
     }
     for waiters in [watched.readers, watched.writers] {
-        waiters.others.into_iter().for_each(discard);
+        waiters.others.into_iter().for_each(|other| discard(other.wake));
     }
 }
 

@@ -10,9 +10,12 @@ use std::io;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, ThreadId};
+use std::time::Duration;
 
 use log::Level;
 use pin_project_lite::pin_project;
@@ -21,6 +24,8 @@ use slab::Slab;
 use self::inbox::Inbox;
 use crate::core::{Core, contain};
 use crate::observe;
+use crate::observe::dump::{Dump, dump};
+use crate::places::PlaceId;
 use crate::reactor::Direction;
 use crate::slots::{Layout, Slot};
 use crate::task::{self, JoinError, Origin};
@@ -30,6 +35,11 @@ pub(crate) struct Shared {
     pub(crate) id: LoopId,
     /// The loop's own: it is not `Send`.
     thread: ThreadId,
+    /// The task that is being polled: in the lower half its number, in the upper the place where it was spawned. 0:
+    /// none. For who asks why the loop does not answer.
+    pub(crate) polled: AtomicU64,
+    /// How many [`Handle`]s there are: whoever has one may spawn what wakes a task.
+    handles: AtomicUsize,
     inbox: Inbox,
     waker: mio::Waker,
     /// Deregisters the fd of a handle that is dropped on a foreign thread, before the fd is closed.
@@ -42,6 +52,8 @@ pub(crate) enum Message {
     Release(Release),
     /// Abort this task.
     Abort(Slot),
+    /// Code outside this crate has cloned a task's waker; its slot as the waker's bits tell it.
+    Foreign(Slot),
     /// Run this on the loop's thread.
     Run(Box<dyn FnOnce() + Send>),
 }
@@ -83,6 +95,10 @@ impl Shared {
     /// Takes no more messages, and gives the last ones back to be dropped.
     pub(crate) fn close(&self) -> inbox::Mail {
         self.inbox.close()
+    }
+
+    pub(crate) fn has_handles(&self) -> bool {
+        self.handles.load(Ordering::Relaxed) > 0
     }
 
     fn is_closed(&self) -> bool {
@@ -139,6 +155,8 @@ pub(crate) fn open(waker: mio::Waker, registry: mio::Registry) -> io::Result<Arc
     let shared = Arc::new(Shared {
         id: LoopId(id),
         thread: thread::current().id(),
+        polled: AtomicU64::new(0),
+        handles: AtomicUsize::new(0),
         inbox: Inbox::new(),
         waker,
         registry,
@@ -165,6 +183,14 @@ pub(crate) fn wake_narrow(narrow: u64, task: Slot) {
     }
 }
 
+/// A waker of whatever loop has these bits was cloned on another thread.
+pub(crate) fn mark_foreign(narrow: u64, task: Slot) {
+    let shared = table().loops.get(narrow as usize).cloned();
+    if let Some(shared) = shared {
+        shared.send(Message::Foreign(task));
+    }
+}
+
 /// Sends what a handle gave back, when the handle is not dropped at home.
 pub(crate) fn release(home: LoopId, what: Release) {
     if let Some(shared) = find(home) {
@@ -176,13 +202,25 @@ pub(crate) fn release(home: LoopId, what: Release) {
 ///
 /// A handle does not keep its loop alive, only two file descriptors of it. What is spawned on a loop that is gone ends at once
 /// with [`JoinError::is_cancelled`].
-#[derive(Clone)]
 pub struct Handle {
     shared: Arc<Shared>,
 }
 
+impl Clone for Handle {
+    fn clone(&self) -> Self {
+        Handle::new(Arc::clone(&self.shared))
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.handles.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Handle {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        shared.handles.fetch_add(1, Ordering::Relaxed);
         Handle { shared }
     }
 
@@ -243,6 +281,60 @@ impl Handle {
         let job = Job { make, sender: Sender { packet: Arc::clone(&packet), place } };
         self.shared.send(Message::Run(Box::new(move || job.run())));
         RemoteHandle { packet }
+    }
+}
+
+/// For so long [`Handle::dump`] waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl Handle {
+    /// What the loop has, and who waits for what: as [`dump`], from another thread. It blocks this thread until the loop
+    /// answers. If it does not within a second, the dump says which task is being polled, and where that was
+    /// spawned: the one that blocks it.
+    ///
+    /// ```
+    /// let mut event_loop = headwaiter::EventLoop::new()?;
+    /// let handle = event_loop.handle();
+    /// let asked = std::thread::spawn(move || handle.dump().to_string());
+    /// while !asked.is_finished() {
+    ///     event_loop.turn(Some(std::time::Duration::from_millis(1)))?;
+    /// }
+    /// assert!(asked.join().unwrap().contains("0 tasks"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// On the thread of the loop, which would wait for itself: use [`dump`] there.
+    #[track_caller]
+    pub fn dump(&self) -> Dump {
+        assert!(
+            self.shared.thread != thread::current().id(),
+            "headwaiter: `Handle::dump` was called on the thread of the loop it asks: call `headwaiter::dump` inside the loop instead"
+        );
+        let (give, take) = mpsc::channel();
+        self.shared.send(Message::Run(Box::new(move || {
+            let _ = give.send(dump()); // Nobody may wait for it any more.
+        })));
+        match take.recv_timeout(PATIENCE) {
+            Ok(dump) => dump,
+            Err(RecvTimeoutError::Disconnected) => Dump::of("the event loop is gone".to_owned()),
+            Err(RecvTimeoutError::Timeout) => Dump::of(self.why_busy()),
+        }
+    }
+
+    fn why_busy(&self) -> String {
+        let polled = self.shared.polled.load(Ordering::Relaxed);
+        if polled == 0 {
+            return format!(
+                "the event loop has not answered for {PATIENCE:?}, and polls no task: nobody turns it, or a callback blocks it"
+            );
+        }
+        let place = PlaceId::from_bits((polled >> 32) as u32).location();
+        format!(
+            "the event loop has not answered for {PATIENCE:?}: it polls task {}, spawned at {place}",
+            polled as u32
+        )
     }
 }
 
@@ -358,7 +450,7 @@ impl<T> Future for RemoteHandle<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if Core::with(Core::spend) == Some(false) {
+        if Core::with(Core::may_go_on) == Some(false) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -366,7 +458,11 @@ impl<T> Future for RemoteHandle<T> {
         let waker = cx.waker().clone();
         let mut state = self.packet.state();
         match state.take() {
-            Some(result) => Poll::Ready(result),
+            Some(result) => {
+                drop(state);
+                Core::with(Core::spend);
+                Poll::Ready(result)
+            }
             None => {
                 let old = state.waker.replace(waker);
                 drop(state);

@@ -16,6 +16,9 @@ use crate::remote::LoopId;
 pub(crate) struct Slot(u64);
 
 impl Slot {
+    /// A slot that is never given: see [`Layout::indexes`].
+    pub(crate) const NONE: Slot = Slot(u64::MAX);
+
     pub(crate) const fn new(index: u32, generation: u32) -> Self {
         Slot((generation as u64) << 32 | index as u64)
     }
@@ -203,6 +206,10 @@ impl<T> Slots<T> {
     pub(crate) fn pop(&mut self) -> Option<T> {
         let slot = self.any()?;
         self.remove(slot)
+    }
+
+    pub(crate) fn iter_with_slots(&self) -> impl Iterator<Item = (Slot, &T)> {
+        self.slab.iter().map(|(_, (slot, value))| (*slot, value))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {

@@ -335,6 +335,32 @@ fn urgent_data_does_not_stall_a_unix_stream() {
     });
 }
 
+#[test]
+fn room_to_write_is_heard_of_each_time_that_there_was_none() {
+    in_loop(|| async {
+        let (client, mut server) = unix_pair().await.unwrap();
+        let client = Rc::new(client);
+        let mut bytes = vec![0; 1 << 16];
+        for _ in 0..5 {
+            let mut written = 0;
+            loop {
+                match client.try_write(&bytes) {
+                    Ok(n) => written += n,
+                    Err(error) => break assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+                }
+            }
+            let waiting = Rc::clone(&client);
+            let waiting = spawn(async move { waiting.writable().await });
+            yield_now().await;
+            assert!(!waiting.is_finished());
+            while written > 0 {
+                written -= server.read(&mut bytes).await.unwrap();
+            }
+            waiting.await.unwrap().unwrap();
+        }
+    });
+}
+
 /// tokio 10f1507cf.
 #[test]
 fn a_writer_on_a_full_stream_hears_that_its_reader_has_gone() {
@@ -354,6 +380,61 @@ fn a_writer_on_a_full_stream_hears_that_its_reader_has_gone() {
         assert_eq!(client.write(b"x").await.unwrap_err().kind(), BrokenPipe);
         assert_eq!(client.try_write(b"x").unwrap_err().kind(), BrokenPipe);
         assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+    });
+}
+
+/// Linux reports it with each message that the other end reads, or that goes out.
+#[test]
+#[cfg(target_os = "linux")]
+fn room_to_write_that_was_always_there_wakes_nobody() {
+    use headwaiter::net::UdpSocket;
+    use std::io::{Read, Write};
+    bounded(|| {
+        let mut event_loop = EventLoop::new().unwrap();
+        let mut events = 0;
+        let mut turn = |event_loop: &mut EventLoop, wait| {
+            events += event_loop.turn(wait).unwrap().events;
+            events
+        };
+        let at_once = Some(Duration::ZERO);
+        let (server, mut client) = std::os::unix::net::UnixStream::pair().unwrap();
+        let echo = event_loop.enter(|| {
+            let mut server = UnixStream::from_std(server).unwrap();
+            spawn(async move {
+                let mut byte = [0];
+                while server.read(&mut byte).await.unwrap() == 1 {
+                    server.write_all(&byte).await.unwrap();
+                }
+            })
+        });
+        turn(&mut event_loop, at_once);
+        for n in 1..=100 {
+            client.write_all(b"x").unwrap();
+            turn(&mut event_loop, None);
+            client.read_exact(&mut [0]).unwrap();
+            assert_eq!(turn(&mut event_loop, at_once), n);
+        }
+        event_loop.enter(|| echo.abort());
+        let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.connect(server.local_addr().unwrap()).unwrap();
+        let echo = event_loop.enter(|| {
+            let server = UdpSocket::from_std(server).unwrap();
+            spawn(async move {
+                loop {
+                    let (_, from) = server.recv_from(&mut [0]).await.unwrap();
+                    server.send_to(b"x", from).await.unwrap();
+                }
+            })
+        });
+        turn(&mut event_loop, at_once);
+        for n in 101..=200 {
+            client.send(b"x").unwrap();
+            turn(&mut event_loop, None);
+            client.recv(&mut [0]).unwrap();
+            assert_eq!(turn(&mut event_loop, at_once), n);
+        }
+        event_loop.enter(|| echo.abort());
     });
 }
 

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::{fmt, io, mem, vec};
+use std::{fmt, io, iter, mem, option, vec};
 
 use crate::about::about;
 use crate::core::Core;
@@ -24,8 +24,12 @@ pub trait ToSocketAddrs: sealed::ToSocketAddrs {}
 
 impl<A: sealed::ToSocketAddrs + ?Sized> ToSocketAddrs for A {}
 
-/// The addresses to try, in turn.
-type Addresses = vec::IntoIter<SocketAddr>;
+/// The addresses to try, in turn. One alone, as each `send_to` has it, takes no allocation.
+type Addresses = iter::Chain<option::IntoIter<SocketAddr>, vec::IntoIter<SocketAddr>>;
+
+fn addresses(first: Option<SocketAddr>, others: Vec<SocketAddr>) -> Addresses {
+    first.into_iter().chain(others)
+}
 
 /// What a user's address comes to.
 pub enum Target {
@@ -53,7 +57,7 @@ mod sealed {
 }
 
 fn single(address: SocketAddr) -> io::Result<Target> {
-    Ok(Target::Numbers(vec![address].into_iter()))
+    Ok(Target::Numbers(addresses(Some(address), Vec::new())))
 }
 
 macro_rules! numeric {
@@ -70,7 +74,7 @@ numeric!(SocketAddr, SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16),
 
 impl sealed::ToSocketAddrs for [SocketAddr] {
     fn target(&self) -> io::Result<Target> {
-        Ok(Target::Numbers(Vec::from(self).into_iter()))
+        Ok(Target::Numbers(addresses(None, Vec::from(self))))
     }
 }
 
@@ -159,7 +163,7 @@ impl Resolve {
             Ok(Target::Numbers(addresses)) => (Found::Known(addresses), None),
             Ok(Target::Name(name)) => {
                 let (host, port) = (name.host.clone(), name.port);
-                let ask = move || (&*host, port).to_socket_addrs();
+                let ask = move || Ok(addresses(None, (&*host, port).to_socket_addrs()?.collect()));
                 (Found::Asked(offload::run(ask, place)), Some(name))
             }
             Err(error) => (Found::Nothing(error), None),
@@ -292,7 +296,8 @@ impl Future for LookupHost {
     /// Outside any event loop, and if it is polled again after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         ready!(self.addresses.poll_turn(cx));
-        let known = ready!(self.addresses.poll_known(cx)).map(mem::take);
+        let known = ready!(self.addresses.poll_known(cx))
+            .map(|known| mem::replace(known, addresses(None, Vec::new())));
         self.addresses.end();
         Poll::Ready(known.map(HostAddresses))
     }

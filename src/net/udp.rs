@@ -16,9 +16,7 @@ use super::resolve::{Resolve, ToSocketAddrs};
 use super::socket::{own, socket};
 use crate::about::about;
 use crate::io::Readiness;
-use crate::reactor::{Direction, Ready, Registered, Wait};
-
-const KIND: &str = "UDP socket";
+use crate::reactor::{Direction, Registered, Wait};
 
 /// A socket that sends and receives UDP datagrams.
 ///
@@ -85,7 +83,7 @@ impl UdpSocket {
 
     #[track_caller]
     fn new(io: mio::net::UdpSocket) -> io::Result<Self> {
-        Ok(UdpSocket { registered: Registered::new(io, KIND, Ready::BOTH)? })
+        Ok(UdpSocket { registered: Registered::quiet(io, "UDP socket")? })
     }
 
     /// Takes over a socket of std, and sets it to non-blocking mode. For options that must be set before `bind`,

@@ -1,7 +1,7 @@
 //! The log lines: one for each step. `trace` tells every move of the loop, `debug` the life of tasks and
 //! sources. The targets are `headwaiter::loop`, `::task`, `::source`, `::timer` and `::offload`.
 
-use super::{LOOP, OFFLOAD, Outcome, SOURCE, Step, TASK, TIMER, TaskLabel, WaitFor};
+use super::{LOOP, OFFLOAD, Outcome, SOURCE, Step, TASK, TIMER, TaskLabel, WaitFor, plural};
 use crate::core::Core;
 use crate::slots::Slot;
 use crate::task::waker::Wake;
@@ -71,6 +71,9 @@ pub(super) fn write(step: &Step<'_>) {
         Step::AwaitTimer { timer, left, place } => {
             log!(target: TIMER, Level::Trace, "arms timer {}, due in {left:?}, at {place}", timer.generation());
         }
+        Step::AwaitSync { what, place } => {
+            log!(target: TASK, Level::Trace, "waits for {what}, at {place}");
+        }
         Step::Spawn { task, place } => {
             log!(target: TASK, Level::Debug, "{} spawned at {place}", label(*task));
         }
@@ -115,10 +118,6 @@ fn wait_line(wait: WaitFor) -> String {
             format!("asks the kernel, for {grace:?} of real time before the virtual clock jumps")
         }
     }
-}
-
-fn plural(count: usize) -> &'static str {
-    if count == 1 { "" } else { "s" }
 }
 
 fn label(slot: Slot) -> String {

@@ -2,7 +2,9 @@
 //! [`report`]; the `log` lines are written from there. With logging off, a step costs a load, a
 //! comparison and a branch that is not taken.
 
+pub(crate) mod dump;
 mod log_lines;
+pub(crate) mod stuck;
 
 use std::fmt;
 use std::mem;
@@ -75,6 +77,11 @@ pub(crate) enum Step<'a> {
     AwaitTimer {
         timer: Slot,
         left: Duration,
+        place: &'static Location<'static>,
+    },
+    /// A future waits for another task: for a lock, a message and the like.
+    AwaitSync {
+        what: &'static str,
         place: &'static Location<'static>,
     },
     Spawn {
@@ -167,6 +174,10 @@ pub(crate) fn say(level: Level, target: &'static str, line: fmt::Arguments<'_>) 
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| log::log!(target: target, level, "{line}"))) {
         crate::core::bury(payload);
     }
+}
+
+pub(crate) fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
 }
 
 /// The targets of the log lines.

@@ -10,9 +10,13 @@ use std::task::{Context, Poll};
 use log::Level;
 use mio::Interest;
 use mio::event::Source;
+#[cfg(unix)]
+use mio::unix::SourceFd;
 
-use super::waiters::NO_TICKET;
-use super::{Direction, Ready, Watched, is_closing, register};
+#[cfg(unix)]
+use super::token_of;
+use super::waiters::{self, NO_TICKET};
+use super::{Direction, LOUD, Ready, Watched, is_closing, register};
 use crate::core::{Core, contain, release};
 use crate::observe::{self, Step};
 use crate::remote::{self, Release, Shared};
@@ -46,6 +50,27 @@ impl<S: Source> Registered<S> {
         }
     }
 
+    /// As [`new`](Self::new), for a source of which Linux reports room to write again and again though there always was
+    /// some: with each datagram that is sent, and with all that the other end of a Unix socket reads. Room is
+    /// asked for only when somebody must wait for it first, and from then on. Taken to be ready for both.
+    #[cfg(target_os = "linux")]
+    #[track_caller]
+    pub(crate) fn quiet(mut io: S, kind: &'static str) -> io::Result<Self>
+    where
+        S: std::os::fd::AsRawFd,
+    {
+        let mut watched = Watched::new(kind, Ready::BOTH);
+        watched.quiet = io.as_raw_fd();
+        let key = register(kind, &mut io, ALL_BUT_ROOM, watched)?;
+        Ok(Registered { io, key, kind })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    #[track_caller]
+    pub(crate) fn quiet(io: S, kind: &'static str) -> io::Result<Self> {
+        Registered::new(io, kind, Ready::BOTH)
+    }
+
     #[inline]
     pub(crate) fn io(&self) -> &S {
         &self.io
@@ -74,6 +99,7 @@ impl<S: Source> Registered<S> {
     ) -> Poll<io::Result<T>> {
         match self.attempt(wait, cx, direction, &mut op, &exhausted) {
             Ok(result) => Poll::Ready(result),
+            Err(Unready::Waiting) if direction == Direction::Write => self.pend_for_room(),
             Err(Unready::Waiting) => Poll::Pending,
             Err(unready) => self.pend_unusually(unready, wait, cx, direction, op, exhausted),
         }
@@ -124,7 +150,10 @@ impl<S: Source> Registered<S> {
             }
             let ticket = wait.take_ticket(self.key, direction, &mut core.reactor.last_ticket);
             let Some(number) = TaskNumber::of(cx.waker()) else { return Err(Unready::Other(ticket)) };
-            if !watched.waiters(direction).leave_task(ticket, number, core.id) {
+            let since = core.clock.turn_nanos();
+            let origin = waiters::Origin { place: wait.place, since };
+            core.tasks.keep();
+            if !watched.waiters(direction).leave_task(ticket, number, core.id, origin) {
                 return Err(Unready::Other(ticket));
             }
             Err(if observe::is_on() { Unready::Told } else { Unready::Waiting })
@@ -158,27 +187,63 @@ impl<S: Source> Registered<S> {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            Unready::Other(ticket) => self.leave_other(ticket, cx, direction),
+            Unready::Other(ticket) => self.leave_other(ticket, wait.place, cx, direction),
             Unready::Waiting | Unready::Told => {}
             Unready::Crowded => unreachable!("the place was given up just now"),
         }
         let (source, kind, place) = (self.key.slot, self.kind, wait.place);
         observe::report(|| Step::AwaitSource { source, kind, direction, place });
-        Poll::Pending
+        match direction {
+            Direction::Read => Poll::Pending,
+            Direction::Write => self.pend_for_room(),
+        }
     }
 
     /// Leaves a waker that is foreign, or not alone, cloned outside the borrow.
-    fn leave_other(&self, ticket: u64, cx: &Context<'_>, direction: Direction) {
+    fn leave_other(
+        &self,
+        ticket: u64,
+        place: Option<&'static Location<'static>>,
+        cx: &Context<'_>,
+        direction: Direction,
+    ) {
         let wake = Wake::of(cx.waker());
-        let (unwanted, displaced) =
-            Core::at_home(self.key, self.kind, |core| match core.reactor.sources.get_mut(self.key.slot) {
-                Some(watched) => watched.waiters(direction).leave_other(ticket, wake),
+        let (unwanted, displaced) = Core::at_home(self.key, self.kind, |core| {
+            let origin = waiters::Origin { place, since: core.clock.turn_nanos() };
+            match core.reactor.sources.get_mut(self.key.slot) {
+                Some(watched) => watched.waiters(direction).leave_other(ticket, wake, origin),
                 None => (Some(wake), None),
-            });
+            }
+        });
         drop(unwanted);
         if let Some(displaced) = displaced {
             displaced.wake();
         }
+    }
+
+    /// The waker is left: now a quiet source becomes one like all others. The kernel reports anew what there is already:
+    /// epoll_ctl(2), EPOLL_CTL_MOD.
+    #[cfg(unix)]
+    #[cold]
+    fn pend_for_room<T>(&self) -> Poll<io::Result<T>> {
+        let asked = Core::at_home(self.key, self.kind, |core| {
+            let slot = self.key.slot;
+            let Some(watched) = core.reactor.sources.get_mut(slot) else { return Ok(()) };
+            if watched.quiet != LOUD {
+                core.shared.registry.reregister(&mut SourceFd(&watched.quiet), token_of(slot), ALL)?;
+                watched.quiet = LOUD;
+            }
+            Ok(())
+        });
+        match asked {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn pend_for_room<T>(&self) -> Poll<io::Result<T>> {
+        Poll::Pending
     }
 
     /// Waits until the source is taken to be ready, without trying anything.
@@ -232,6 +297,8 @@ impl<S: Source> Registered<S> {
 /// What a socket of ours is registered for, once.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const ALL: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
+#[cfg(target_os = "linux")]
+const ALL_BUT_ROOM: Interest = Interest::READABLE.add(Interest::PRIORITY);
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const ALL: Interest = Interest::READABLE.add(Interest::WRITABLE);
 

@@ -2,6 +2,8 @@
 //! [`Registered`](super::Registered) sources use it, and always inside a borrow: so it hands foreign wakers out, and
 //! never wakes, clones or drops one.
 
+use std::panic::Location;
+
 use crate::remote::LoopId;
 use crate::task::Tasks;
 use crate::task::waker::{TaskNumber, Wake};
@@ -11,8 +13,24 @@ use crate::task::waker::{TaskNumber, Wake};
 pub(super) struct Waiters {
     /// Nearly always there is one task of this loop, or nobody: no allocation then, and nothing foreign.
     pub(super) task: Option<(u64, TaskNumber)>,
+    /// Of the task, if there is one.
+    origin: Origin,
     /// Whoever else.
-    pub(super) others: Vec<(u64, Wake)>,
+    pub(super) others: Vec<Other>,
+}
+
+/// Where the operation was called, if that is known, and since when it waits, in nanoseconds of the loop's clock as of the turn:
+/// for a dump.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Origin {
+    pub(super) place: Option<&'static Location<'static>>,
+    pub(super) since: u64,
+}
+
+pub(super) struct Other {
+    ticket: u64,
+    pub(super) wake: Wake,
+    origin: Origin,
 }
 
 /// Tickets are never repeated in a loop, so that a dropped future finds its own place and no other. This one
@@ -30,29 +48,43 @@ impl Waiters {
         self.task.is_none() && self.others.is_empty()
     }
 
-    /// A task waits. `false`: it must be left among the others.
-    #[inline]
-    pub(super) fn leave_task(&mut self, ticket: u64, number: TaskNumber, home: LoopId) -> bool {
+    /// A task waits. `false`: it must be left among the others. (A call of its own: it is inlined into functions that
+    /// have no registers left for it.)
+    #[inline(never)]
+    pub(super) fn leave_task(
+        &mut self,
+        ticket: u64,
+        number: TaskNumber,
+        home: LoopId,
+        origin: Origin,
+    ) -> bool {
         if self.task.is_none() && number.is_of(home) {
             self.task = Some((ticket, number));
+            self.origin = origin;
             return true;
         }
         self.task == Some((NO_TICKET, number)) && ticket == NO_TICKET
     }
 
     /// Whoever must be dropped, or woken to make room, outside the borrow.
-    pub(super) fn leave_other(&mut self, ticket: u64, wake: Wake) -> (Option<Wake>, Option<Wake>) {
+    pub(super) fn leave_other(
+        &mut self,
+        ticket: u64,
+        wake: Wake,
+        origin: Origin,
+    ) -> (Option<Wake>, Option<Wake>) {
         let mut displaced = None;
         if ticket == NO_TICKET {
-            if self.others.iter().any(|(others, other)| *others == NO_TICKET && other.same(&wake)) {
+            if self.others.iter().any(|other| other.ticket == NO_TICKET && other.wake.same(&wake)) {
                 return (Some(wake), None);
             }
-            let mut unticketed = self.others.iter().enumerate().filter(|(_, other)| other.0 == NO_TICKET);
+            let mut unticketed =
+                self.others.iter().enumerate().filter(|(_, other)| other.ticket == NO_TICKET);
             if let (Some((oldest, _)), MOST_UNTICKETED..) = (unticketed.next(), unticketed.count() + 1) {
-                displaced = Some(self.others.remove(oldest).1);
+                displaced = Some(self.others.remove(oldest).wake);
             }
         }
-        self.others.push((ticket, wake));
+        self.others.push(Other { ticket, wake, origin });
         (None, displaced)
     }
 
@@ -67,8 +99,8 @@ impl Waiters {
     }
 
     pub(super) fn forget_other(&mut self, ticket: u64) -> Option<Wake> {
-        let at = self.others.iter().position(|(others, _)| *others == ticket)?;
-        Some(self.others.swap_remove(at).1)
+        let at = self.others.iter().position(|other| other.ticket == ticket)?;
+        Some(self.others.swap_remove(at).wake)
     }
 
     /// Wakes the task. `false`: there are others besides.
@@ -82,7 +114,16 @@ impl Waiters {
 
     pub(super) fn take_all(&mut self, all: &mut Vec<Wake>) {
         all.extend(self.task.take().map(|(_, number)| Wake::Task(number)));
-        all.extend(self.others.drain(..).map(|(_, wake)| wake));
+        all.extend(self.others.drain(..).map(|other| other.wake));
         self.others.shrink_to(16);
+    }
+
+    /// Those that are tasks.
+    pub(super) fn tasks(&self) -> impl Iterator<Item = (TaskNumber, Origin)> {
+        let others = self.others.iter().filter_map(|other| match other.wake {
+            Wake::Task(number) => Some((number, other.origin)),
+            Wake::Other(_) => None,
+        });
+        self.task.iter().map(|(_, number)| (*number, self.origin)).chain(others)
     }
 }

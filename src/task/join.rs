@@ -118,6 +118,11 @@ fn poll_finished(key: Key, cx: &Context<'_>) -> Poll<Body> {
         match core.tasks.slots.get_mut(key.slot) {
             Some(task) if !task.flags.has(Flags::FINISHED) => {
                 task.leave_joiner(joiner.unwrap_or(TaskNumber::NOBODY), &mut foreign);
+                let is_ready = task.flags.has(Flags::QUEUED);
+                core.tasks.keep();
+                if let (false, Some(joiner)) = (is_ready, joiner) {
+                    core.tasks.joins_waiting(joiner, key.slot);
+                }
                 Poll::Pending
             }
             _ => {
@@ -243,6 +248,8 @@ enum Kind {
     },
     /// The system gave no thread.
     NotStarted(io::Error),
+    /// It was stuck in a knot of tasks, of which this is the report.
+    Deadlock(String),
 }
 
 impl JoinError {
@@ -254,6 +261,10 @@ impl JoinError {
         let message = panic_message(&*payload).to_owned();
         let kind = Kind::Panic { message, payload: Mutex::new(payload) };
         JoinError { why: Box::new((origin, kind)) }
+    }
+
+    pub(crate) fn deadlocked(origin: Option<Origin>, report: String) -> Self {
+        JoinError { why: Box::new((origin, Kind::Deadlock(report))) }
     }
 
     /// A job for which there was no thread.
@@ -284,6 +295,12 @@ impl JoinError {
         matches!(self.why.1, Kind::NotStarted(_))
     }
 
+    /// The task waited for itself, with other tasks or alone, and its loop was built with
+    /// [`Deadlock::Fail`](crate::Deadlock::Fail). `Display` is the whole report.
+    pub fn is_deadlock(&self) -> bool {
+        matches!(self.why.1, Kind::Deadlock(_))
+    }
+
     /// What the task's panic carried, for [`std::panic::resume_unwind`].
     ///
     /// # Panics
@@ -294,7 +311,7 @@ impl JoinError {
         let not_a_panic = format!("headwaiter: `JoinError::into_panic` on an error that is no panic: {self}");
         match self.why.1 {
             Kind::Panic { payload, .. } => payload.into_inner().unwrap_or_else(PoisonError::into_inner),
-            Kind::Cancelled | Kind::NotStarted(_) => panic!("{not_a_panic}"),
+            Kind::Cancelled | Kind::NotStarted(_) | Kind::Deadlock(_) => panic!("{not_a_panic}"),
         }
     }
 }
@@ -309,6 +326,7 @@ impl fmt::Display for JoinError {
             Kind::Cancelled => f.write_str(" was cancelled"),
             Kind::Panic { message, .. } => write!(f, " panicked: {message}"),
             Kind::NotStarted(error) => write!(f, " was not started: {error}"),
+            Kind::Deadlock(report) => write!(f, " was dropped. {report}"),
         }
     }
 }

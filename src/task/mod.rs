@@ -22,7 +22,9 @@ use std::future::Future;
 use std::mem::{self, ManuallyDrop};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
@@ -30,8 +32,11 @@ pub(crate) use self::join::Origin;
 pub use self::join::{JoinError, JoinHandle};
 use self::waker::{TaskNumber, Wake};
 use crate::core::{Core, contain, discard};
+use crate::observe::stuck::{self, Verdict};
 use crate::observe::{self, Outcome, Step};
+use crate::places::PlaceId;
 use crate::slots::{Key, Layout, Slot, Slots};
+use crate::waits::{Wait, What};
 
 /// The tasks of a loop.
 pub(crate) struct Tasks {
@@ -41,6 +46,10 @@ pub(crate) struct Tasks {
     /// The batch that runs now, from `done` on. After a panic of the main future some may be left over.
     batch: Vec<Slot>,
     done: usize,
+    /// Who was polled last.
+    pub(crate) polled: Slot,
+    /// What is to be looked at more closely in it, as bits: see [`Tasks::UNKEPT`].
+    pub(crate) suspicion: u8,
 }
 
 struct Task {
@@ -51,7 +60,34 @@ struct Task {
     /// The task to wake when it finishes, or [`TaskNumber::NOBODY`].
     joiner: TaskNumber,
     rare: Option<Box<Rare>>,
-    place: &'static Location<'static>,
+    /// The lock or the task whose end it last waited for, as far as that was noted: a hint for [`crate::observe::stuck`].
+    joining: Slot,
+    birth: Birth,
+}
+
+/// Where and when a task was spawned. (One word, for the reason that [`Slot`] is one.)
+#[derive(Clone, Copy)]
+struct Birth(u64);
+
+impl Birth {
+    /// `nanos` of the loop's clock. They are kept to the millisecond or so, and begin anew after 52 days.
+    fn new(place: PlaceId, nanos: u64) -> Self {
+        Birth(u64::from(place.to_bits()) << 32 | u64::from((nanos >> 20) as u32))
+    }
+
+    /// What other threads are told of the task that is being polled: see [`Shared`](crate::remote::Shared).
+    fn published(self, slot: Slot) -> u64 {
+        (self.0 >> 32) << 32 | u64::from(slot.generation())
+    }
+
+    fn place(self) -> PlaceId {
+        PlaceId::from_bits((self.0 >> 32) as u32)
+    }
+
+    fn age(self, nanos: u64) -> Duration {
+        let units = ((nanos >> 20) as u32).wrapping_sub(self.0 as u32);
+        Duration::from_nanos(u64::from(units) << 20)
+    }
 }
 
 /// What few tasks have, kept apart so that a task is small.
@@ -109,6 +145,18 @@ impl Flags {
     const DETACHED: Flags = Flags(8);
     /// Code outside this crate has cloned its waker, and may wake it at any time.
     const FOREIGN: Flags = Flags(16);
+    /// What it last waited for is a lock, not a task: see `Task::joining`.
+    const AT_LOCK: Flags = Flags(32);
+    /// It was reported as stuck.
+    const REPORTED: Flags = Flags(64);
+
+    /// Added for each poll: the upper half counts them.
+    const POLL: u64 = 1 << 32;
+
+    /// How often the task was polled (modulo four billion).
+    fn polls(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
 
     /// Whether any of `flags` is set.
     fn has(self, flags: Flags) -> bool {
@@ -191,8 +239,26 @@ impl fmt::Display for Id {
 }
 
 impl Tasks {
+    /// It has not finished, was not woken, and nobody has kept its waker.
+    pub(crate) const UNKEPT: u8 = 1;
+    /// It waits for a task that itself waits, or for a lock that is held.
+    pub(crate) const BLOCKED: u8 = 2;
+
+    /// Somebody has the waker of the task that is being polled.
+    #[inline]
+    pub(crate) fn keep(&mut self) {
+        self.suspicion &= Tasks::BLOCKED;
+    }
+
     pub(crate) fn new() -> Self {
-        Tasks { slots: Slots::new(), ready: Vec::new(), batch: Vec::new(), done: 0 }
+        Tasks {
+            slots: Slots::new(),
+            ready: Vec::new(),
+            batch: Vec::new(),
+            done: 0,
+            polled: Slot::NONE,
+            suspicion: 0,
+        }
     }
 
     /// How many are queued.
@@ -224,7 +290,7 @@ impl Tasks {
     /// Takes the next task of the batch, and its body out of its slot; or the first of the next batch, if the loop
     /// `may_go_on` to it. `None`: the batch is over.
     #[inline]
-    fn take_ready(&mut self, may_go_on: impl Fn() -> bool) -> Option<(Slot, Option<Body>)> {
+    fn take_ready(&mut self, may_go_on: impl Fn() -> bool) -> Option<(Slot, Birth, Option<Body>)> {
         loop {
             let Some(&slot) = self.batch.get(self.done) else {
                 if self.ready.is_empty() || !may_go_on() {
@@ -239,7 +305,10 @@ impl Tasks {
                 && task.flags.has(Flags::QUEUED)
             {
                 task.flags.clear(Flags::QUEUED);
-                return Some((slot, task.body.take()));
+                task.flags.0 = task.flags.0.wrapping_add(Flags::POLL);
+                self.polled = slot;
+                self.suspicion = Tasks::UNKEPT;
+                return Some((slot, task.birth, task.body.take()));
             }
         }
     }
@@ -253,7 +322,107 @@ impl Tasks {
         }
         task.flags.set(Flags::QUEUED);
         self.ready.push(slot);
+        if slot == self.polled {
+            self.keep();
+        }
         Some(slot)
+    }
+
+    /// A task waits for the end of another, which itself waits.
+    #[cold]
+    fn joins_waiting(&mut self, joiner: TaskNumber, joined: Slot) {
+        self.suspicion |= Tasks::BLOCKED;
+        self.hint_at_task(joiner, joined);
+    }
+
+    fn hint_at_task(&mut self, joiner: TaskNumber, joined: Slot) {
+        if let Some((_, task)) = self.slots.get_packed_mut(Layout::WAKER, joiner.packed()) {
+            task.flags.clear(Flags::AT_LOCK);
+            task.joining = joined;
+        }
+    }
+
+    /// Who waits for the end of a task that waits gets the hint, and who waits for that, and so on. (Not done when they
+    /// begin to wait, because nearly always the task is ready then.)
+    pub(crate) fn hint_joiners(&mut self, task: Slot, most: usize) {
+        let mut at = task;
+        for _ in 0..most {
+            let joiner = self.slots.get(at).map_or(TaskNumber::NOBODY, |task| task.joiner);
+            let Some(next) = self.slot_of(joiner).filter(|_| joiner != TaskNumber::NOBODY) else { return };
+            self.hint_at_task(joiner, at);
+            at = next;
+        }
+    }
+
+    /// It waits for a lock, whose record this is.
+    pub(crate) fn waits_for_lock(&mut self, task: TaskNumber, lock: Slot) {
+        self.keep();
+        self.suspicion |= Tasks::BLOCKED;
+        if let Some((_, task)) = self.slots.get_packed_mut(Layout::WAKER, task.packed()) {
+            task.flags.set(Flags::AT_LOCK);
+            task.joining = lock;
+        }
+    }
+
+    /// What a task last waited for, lock or task. It may wait for it no longer, or for other things besides.
+    pub(crate) fn hint(&self, slot: Slot) -> Option<Hint> {
+        let task = self.slots.get(slot)?;
+        match task.joining {
+            Slot::NONE => None,
+            lock if task.flags.has(Flags::AT_LOCK) => Some(Hint::Lock(lock)),
+            joined => Some(Hint::Task(joined)),
+        }
+    }
+
+    /// Whether it waits, and nobody outside this crate can wake it.
+    pub(crate) fn can_be_stuck(&self, slot: Slot) -> bool {
+        const BUSY: Flags = Flags(Flags::QUEUED.0 | Flags::FINISHED.0 | Flags::ABORTED.0 | Flags::FOREIGN.0);
+        self.slots.get(slot).is_some_and(|task| !task.flags.has(BUSY))
+    }
+
+    pub(crate) fn slot_of(&self, number: TaskNumber) -> Option<Slot> {
+        Some(self.slots.get_packed(Layout::WAKER, number.packed())?.0)
+    }
+
+    pub(crate) fn was_reported(&self, slot: Slot) -> bool {
+        self.slots.get(slot).is_some_and(|task| task.flags.has(Flags::REPORTED))
+    }
+
+    pub(crate) fn mark_reported(&mut self, slot: Slot) {
+        if let Some(task) = self.slots.get_mut(slot) {
+            task.flags.set(Flags::REPORTED);
+        }
+    }
+
+    /// The main future has no body in its slot, and nothing that waits is lent out.
+    pub(crate) fn is_main(&self, slot: Slot) -> bool {
+        self.slots.get(slot).is_some_and(|task| task.body.is_none())
+    }
+
+    pub(crate) fn is_any_foreign(&self) -> bool {
+        self.slots.iter().any(|task| task.flags.has(Flags::FOREIGN))
+    }
+
+    /// All tasks in words, in the order of their numbers.
+    pub(crate) fn snapshot(&self, now: u64, is_polling: bool) -> Vec<Snapshot> {
+        let mut tasks: Vec<_> =
+            self.slots.iter_with_slots().map(|(slot, task)| Snapshot::of(slot, task, now)).collect();
+        tasks.sort_by_key(|task| task.slot.generation());
+        for task in &mut tasks {
+            if task.slot == self.polled && task.state == "waiting" && is_polling {
+                task.state = "running";
+            }
+        }
+        tasks
+    }
+
+    /// Which task waits for the end of which.
+    pub(crate) fn each_join(&self, each: &mut impl FnMut(Wait)) {
+        for (slot, task) in self.slots.iter_with_slots() {
+            if task.joiner != TaskNumber::NOBODY {
+                each(Wait { task: task.joiner, what: What::Task(slot), place: None, since: None });
+            }
+        }
     }
 
     pub(crate) fn mark_foreign(&mut self, packed: Slot) {
@@ -277,9 +446,13 @@ impl Tasks {
     }
 
     /// Which task an error or a log line is about.
-    fn origin(&self, slot: Slot) -> Option<Origin> {
+    pub(crate) fn origin(&self, slot: Slot) -> Option<Origin> {
         let task = self.slots.get(slot)?;
-        Some(Origin { id: Some(Id(slot)), name: task.name().map(Into::into), place: task.place })
+        Some(Origin {
+            id: Some(Id(slot)),
+            name: task.name().map(Into::into),
+            place: task.birth.place().location(),
+        })
     }
 
     #[inline]
@@ -287,9 +460,10 @@ impl Tasks {
         &mut self,
         body: Option<Body>,
         rare: Option<Box<Rare>>,
-        place: &'static Location<'static>,
+        birth: Birth,
     ) -> Result<Slot, Option<Body>> {
-        let task = Task { body, flags: Flags::QUEUED, joiner: TaskNumber::NOBODY, rare, place };
+        let task =
+            Task { body, flags: Flags::QUEUED, joiner: TaskNumber::NOBODY, rare, joining: Slot::NONE, birth };
         let slot = self.slots.insert(Layout::WAKER, task).map_err(|task| task.body)?;
         self.ready.push(slot);
         Ok(slot)
@@ -297,12 +471,48 @@ impl Tasks {
 
     /// The seat of `block_on`'s main future: woken, named and queued like any task, and new for each
     /// `block_on`, so that a waker kept from an earlier one means nobody.
-    pub(crate) fn seat_main(&mut self, place: &'static Location<'static>) -> Option<Slot> {
-        self.insert(None, Some(Rare::named("main".into())), place).ok()
+    pub(crate) fn seat_main(&mut self, place: &'static Location<'static>, now: u64) -> Option<Slot> {
+        self.insert(None, Some(Rare::named("main".into())), Birth::new(PlaceId::of(place), now)).ok()
     }
 
     pub(crate) fn unseat_main(&mut self, main: Slot) {
         self.slots.remove(main);
+    }
+}
+
+/// See [`Tasks::hint`].
+pub(crate) enum Hint {
+    Task(Slot),
+    Lock(Slot),
+}
+
+/// A task as a dump shows it.
+pub(crate) struct Snapshot {
+    pub(crate) slot: Slot,
+    pub(crate) name: Option<String>,
+    pub(crate) state: &'static str,
+    pub(crate) age: Duration,
+    pub(crate) polls: u32,
+    pub(crate) place: &'static Location<'static>,
+    pub(crate) foreign: bool,
+}
+
+impl Snapshot {
+    fn of(slot: Slot, task: &Task, now: u64) -> Self {
+        let state = match task.flags {
+            flags if flags.has(Flags::FINISHED) => "finished",
+            flags if flags.has(Flags::QUEUED) => "ready",
+            _ => "waiting",
+        };
+        Snapshot {
+            slot,
+            name: task.name().map(str::to_owned),
+            state,
+            age: task.birth.age(now),
+            polls: task.flags.polls(),
+            place: task.birth.place().location(),
+            foreign: task.flags.has(Flags::FOREIGN),
+        }
     }
 }
 
@@ -393,11 +603,13 @@ where
 fn enter(body: Body, name: Option<Box<str>>, place: &'static Location<'static>) -> Option<Key> {
     let mut body = Some(body);
     let rare = name.map(Rare::named);
+    let place_id = PlaceId::of(place);
     let inserted = Core::expect("`spawn`", |core| {
         if core.closing {
             return Ok(None);
         }
-        core.tasks.insert(body.take(), rare, place).map(|slot| Some(core.key(slot)))
+        let birth = Birth::new(place_id, core.clock.turn_nanos());
+        core.tasks.insert(body.take(), rare, birth).map(|slot| Some(core.key(slot)))
     });
     let Ok(key) = inserted else {
         panic!(
@@ -447,7 +659,10 @@ pub(crate) fn run_batch(mut main: Option<&mut Main<'_>>, most: usize) -> usize {
         finish(slot, body);
     }
     // What is called now, until the next poll of a task, cannot yield.
-    Core::with(Core::lift_budget);
+    Core::with(|core| {
+        core.lift_budget();
+        core.shared.polled.store(0, Ordering::Relaxed);
+    });
     polls
 }
 
@@ -455,15 +670,26 @@ pub(crate) fn run_batch(mut main: Option<&mut Main<'_>>, most: usize) -> usize {
 /// batch is over.
 #[inline]
 fn run_next(polled: &mut Option<(Slot, Body)>, main: Option<&mut Main<'_>>, may_go_on: bool) -> bool {
+    let mut suspicious = false;
     let taken = Core::with(|core| {
+        suspicious = core.tasks.suspicion != 0;
+        if suspicious {
+            return None;
+        }
         core.refill_budget();
         let is_done = || main.as_ref().is_none_or(|main| main.done.get());
         let only_tasks = || !core.overspent && !core.timers.has_armed() && !core.shared.has_mail();
         let may_go_on = || may_go_on && !is_done() && only_tasks() && !observe::is_on();
-        let (slot, body) = core.tasks.take_ready(may_go_on)?;
+        let (slot, birth, body) = core.tasks.take_ready(may_go_on)?;
+        core.shared.polled.store(birth.published(slot), Ordering::Relaxed);
         Some((core.key(slot), body))
     });
-    let Some((key, body)) = taken.flatten() else { return false };
+    let Some((key, body)) = taken.flatten() else {
+        if suspicious {
+            look();
+        }
+        return suspicious;
+    };
     // Not dropped: its drop does nothing.
     let waker = ManuallyDrop::new(TaskNumber::new(key).waker());
     let mut cx = Context::from_waker(&waker);
@@ -472,6 +698,9 @@ fn run_next(polled: &mut Option<(Slot, Body)>, main: Option<&mut Main<'_>>, may_
         if let Some(main) = main.filter(|main| main.slot == slot) {
             let outcome = Outcome::of(main.future.as_mut().poll(&mut cx));
             observe::report(|| Step::Poll { task: slot, outcome });
+            if main.done.get() {
+                Core::with(|core| core.tasks.suspicion = 0);
+            }
         }
         return true;
     };
@@ -485,6 +714,14 @@ fn run_next(polled: &mut Option<(Slot, Body)>, main: Option<&mut Main<'_>>, may_
         cancel(slot, body);
     }
     true
+}
+
+/// Looks at the task that was polled last: it may be stuck.
+#[cold]
+fn look() {
+    if let Verdict::Panic(report) = stuck::look() {
+        panic!("headwaiter: {report}");
+    }
 }
 
 /// Gives the body back if the task was aborted during the poll.
@@ -515,6 +752,7 @@ fn cancel(slot: Slot, mut body: Body) {
 fn finish(slot: Slot, body: Body) {
     let mut body = Some(body);
     let joiner = Core::with(|core| {
+        core.tasks.keep();
         let task = core.tasks.slots.get_mut(slot)?;
         if task.flags.has(Flags::DETACHED) {
             core.tasks.slots.remove(slot);

@@ -133,11 +133,17 @@ enum Queued {
 /// Called by code outside this crate: from here on somebody whom we do not know may wake this task.
 fn clone(data: *const ()) -> RawWaker {
     let (narrow, packed) = Layout::WAKER.unpack(data.addr() as u64);
-    Core::with(|core| {
-        if core.id.narrow() == narrow {
+    let marked = Core::with(|core| {
+        let is_home = core.id.narrow() == narrow;
+        if is_home {
             core.tasks.mark_foreign(packed);
         }
+        is_home
     });
+    if marked != Some(true) {
+        // By a `&Waker` that was lent to another thread, for instance.
+        remote::mark_foreign(narrow, packed);
+    }
     RawWaker::new(data, &VTABLE)
 }
 

@@ -32,6 +32,8 @@ pub(crate) struct LoopClock {
     start: Instant,
     /// How far a virtual clock has come. `None`: the clock is real.
     moved: Option<u64>,
+    /// When the loop last looked at the clock.
+    seen: u64,
 }
 
 impl LoopClock {
@@ -40,7 +42,7 @@ impl LoopClock {
             Clock::Real => None,
             Clock::Virtual => Some(0),
         };
-        LoopClock { start: Instant::now(), moved }
+        LoopClock { start: Instant::now(), moved, seen: 0 }
     }
 
     pub(crate) fn is_virtual(&self) -> bool {
@@ -61,6 +63,17 @@ impl LoopClock {
         }
     }
 
+    /// The time of this turn: as good as [`now_nanos`](Self::now_nanos) for telling since when somebody waits, without
+    /// reading the clock.
+    pub(crate) fn turn_nanos(&self) -> u64 {
+        self.seen
+    }
+
+    /// Reads the clock for [`turn_nanos`](Self::turn_nanos). Done whenever the kernel was asked.
+    pub(crate) fn begin_turn(&mut self) {
+        self.seen = self.now_nanos();
+    }
+
     /// An instant before the start counts as the start, one after the 584 years as their end.
     pub(crate) fn nanos(&self, instant: Instant) -> u64 {
         nanos(instant.saturating_duration_since(self.start))
@@ -74,6 +87,7 @@ impl LoopClock {
     pub(crate) fn move_by(&mut self, by: u64) -> bool {
         let Some(moved) = &mut self.moved else { return false };
         *moved = moved.saturating_add(by);
+        self.seen = *moved;
         true
     }
 }

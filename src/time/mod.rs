@@ -25,12 +25,22 @@ use crate::observe::{self, Step};
 use crate::remote::Release;
 use crate::slots::{Key, Slot};
 use crate::task::waker::Wake;
+use crate::waits::{Wait, What};
 
-/// The timers of a loop. What a timer keeps is whom to wake.
+/// The timers of a loop.
 pub(crate) struct Timers {
-    wheel: Wheel<Option<Wake>>,
+    wheel: Wheel<Armed>,
     /// Kept for its memory.
     due: Vec<(u64, Slot)>,
+}
+
+/// What is kept with a timer.
+struct Armed {
+    /// Whom to wake. `None` once it has fired.
+    wake: Option<Wake>,
+    /// Where it was made, and in which turn it was armed: for a dump.
+    place: &'static Location<'static>,
+    since: u64,
 }
 
 impl Timers {
@@ -51,7 +61,22 @@ impl Timers {
     }
 
     pub(crate) fn cancel(&mut self, slot: Slot) -> Option<Wake> {
-        self.wheel.cancel(slot).flatten()
+        self.wheel.cancel(slot)?.wake
+    }
+
+    /// What the tasks of this loop wait for here.
+    pub(crate) fn each_wait(&self, each: &mut impl FnMut(Wait)) {
+        for (due, armed, has_fired) in self.wheel.iter() {
+            if let (Some(Wake::Task(task)), false) = (&armed.wake, has_fired) {
+                let (what, place) = (What::Timer { due }, Some(armed.place));
+                each(Wait { task: *task, what, place, since: Some(armed.since) });
+            }
+        }
+    }
+
+    /// How many are armed.
+    pub(crate) fn count(&self) -> usize {
+        self.wheel.iter().filter(|(_, _, has_fired)| !has_fired).count()
     }
 }
 
@@ -72,7 +97,7 @@ fn fire_due() -> usize {
     let Some((now, mut due)) = due else { return 0 };
     for (deadline, slot) in &due {
         let wake = Core::with(|core| match core.timers.wheel.get(*slot) {
-            Some((wake, true)) => wake.take(),
+            Some((armed, true)) => armed.wake.take(),
             // Cancelled, or armed anew, by a foreign waker that was woken just now.
             _ => None,
         });
@@ -95,13 +120,13 @@ fn fire_due() -> usize {
 
 /// Drops all timers' wakers of a loop that is being dropped.
 pub(crate) fn drop_all() {
-    while let Some(wake) = Core::with(|core| core.timers.wheel.pop()).flatten() {
-        discard(wake);
+    while let Some(armed) = Core::with(|core| core.timers.wheel.pop()).flatten() {
+        discard(armed.wake);
     }
 }
 
-/// Waits for `duration`: not less, and as little more as the kernel and the other tasks allow (on
-/// Linux the kernel's waits are whole milliseconds, rounded up).
+/// Waits for `duration`: not less, and as little more as the kernel and the other tasks allow. (On
+/// Linux a wait of 5 ms or more ends with a whole millisecond; shorter ones are exact to some 50 µs.)
 ///
 /// `sleep(Duration::ZERO)` waits for one turn of the loop. A duration that leads beyond what the clock can
 /// count, such as [`Duration::MAX`], is 30 years.
@@ -191,7 +216,9 @@ impl Sleep {
         let wake = Wake::of(cx.waker());
         let armed = Core::expect("a timer", |core| {
             let deadline = core.clock.nanos(self.deadline);
-            core.timers.wheel.arm(deadline, Some(wake)).map(|slot| core.key(slot))
+            let armed = Armed { wake: Some(wake), place: self.place, since: core.clock.turn_nanos() };
+            core.tasks.keep();
+            core.timers.wheel.arm(deadline, armed).map(|slot| core.key(slot))
         });
         let Ok(key) = armed else {
             panic!("headwaiter: this loop has four billion timers, and cannot count more: drop some first");
@@ -221,7 +248,10 @@ impl Future for Sleep {
         let mut wake = Some(wake);
         // The old waker, dropped outside the borrow as ours is: they may be foreign.
         let (old, done) = Core::at_home(key, "a `Sleep`", |core| match core.timers.wheel.get(key.slot) {
-            Some((waiting, false)) => (mem::replace(waiting, wake.take()), false),
+            Some((armed, false)) => {
+                core.tasks.keep();
+                (mem::replace(&mut armed.wake, wake.take()), false)
+            }
             _ => (core.timers.cancel(key.slot), true),
         });
         if done {

@@ -114,6 +114,11 @@ impl<T> Wheel<T> {
         self.cancel(slot)
     }
 
+    /// Each timer's deadline, what is kept with it, and whether it has fired.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &T, bool)> {
+        self.timers.iter().map(|timer| (timer.deadline, &timer.value, timer.place.is_none()))
+    }
+
     pub(crate) fn has_armed(&self) -> bool {
         self.occupied != 0
     }

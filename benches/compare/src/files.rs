@@ -51,13 +51,16 @@ impl Drop for Remove {
     }
 }
 
+/// Reads with a buffer of so many bytes as are in the slice.
+type Work<'a> = &'a mut dyn FnMut(&mut [u8]);
+
 /// The medians of three contenders that take turns, in nanoseconds.
-fn measure(rounds: usize, mut work: [&mut dyn FnMut(); 3]) -> [f64; 3] {
+fn measure(rounds: usize, buf: &mut [u8], mut work: [Work<'_>; 3]) -> [f64; 3] {
     let mut times = [const { Vec::new() }; 3];
     for _ in 0..rounds {
         for (work, times) in work.iter_mut().zip(&mut times) {
             let start = Instant::now();
-            work();
+            work(buf);
             times.push(start.elapsed().as_nanos() as f64);
         }
     }
@@ -70,36 +73,35 @@ fn measure(rounds: usize, mut work: [&mut dyn FnMut(); 3]) -> [f64; 3] {
 fn in_pieces(path: &Path, piece: usize, name: &str, goal: f64) {
     let mut event_loop = headwaiter::EventLoop::new().expect("an event loop");
     let tokio = super::tokio_runtime();
-    let [mut ours_buf, mut std_buf, mut tokio_buf] = [const { Vec::new() }; 3];
-    for buf in [&mut ours_buf, &mut std_buf, &mut tokio_buf] {
-        *buf = vec![0_u8; piece];
-    }
+    // The same for all: where it lies in memory makes a difference.
+    let mut buf = vec![0; piece];
     let times = measure(
         ROUNDS,
+        &mut buf,
         [
-            &mut || {
+            &mut |buf| {
                 let mut file = std::fs::File::open(path).expect("the file");
                 let mut total = 0;
-                while let n @ 1.. = file.read(&mut std_buf).expect("its bytes") {
+                while let n @ 1.. = file.read(buf).expect("its bytes") {
                     total += n;
                 }
                 assert_eq!(total, SIZE);
             },
-            &mut || {
+            &mut |buf| {
                 event_loop.block_on(async {
                     let mut file = headwaiter::fs::File::open(path).await.expect("the file");
                     let mut total = 0;
-                    while let n @ 1.. = file.read(&mut ours_buf).await.expect("its bytes") {
+                    while let n @ 1.. = file.read(buf).await.expect("its bytes") {
                         total += n;
                     }
                     assert_eq!(total, SIZE);
                 });
             },
-            &mut || {
+            &mut |buf| {
                 tokio.block_on(async {
                     let mut file = tokio::fs::File::open(path).await.expect("the file");
                     let mut total = 0;
-                    while let n @ 1.. = file.read(&mut tokio_buf).await.expect("its bytes") {
+                    while let n @ 1.. = file.read(buf).await.expect("its bytes") {
                         total += n;
                     }
                     assert_eq!(total, SIZE);
@@ -116,20 +118,21 @@ fn whole(path: &Path, name: &str) {
     let tokio = super::tokio_runtime();
     let times = measure(
         super::ROUNDS,
+        &mut [],
         [
-            &mut || {
+            &mut |_| {
                 for _ in 0..TIMES {
                     black_box(std::fs::read(path).expect("the file"));
                 }
             },
-            &mut || {
+            &mut |_| {
                 event_loop.block_on(async {
                     for _ in 0..TIMES {
                         black_box(headwaiter::fs::read(path).await.expect("the file"));
                     }
                 });
             },
-            &mut || {
+            &mut |_| {
                 tokio.block_on(async {
                     for _ in 0..TIMES {
                         black_box(tokio::fs::read(path).await.expect("the file"));

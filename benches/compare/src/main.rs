@@ -1,11 +1,13 @@
 //! headwaiter beside tokio's current_thread runtime, both on their defaults, in one run: the two take turns
 //! on each workload, and the medians are compared, so that a busy machine slows both.
 //!
-//! - `compare` prints the tables; `compare files` only the one of files.
+//! - `compare` prints the tables; `compare files` only the one of files, `compare echo` the one of datagrams and Unix
+//!   sockets, which is beside raw mio.
 //! - `compare server headwaiter|tokio` is an echo server on a port of the kernel's choice that ends with its
 //!   last client; `compare client ADDRESS CONNECTIONS ROUNDS` talks to it. `instructions.sh` counts with
 //!   these what a message costs.
 
+mod echo;
 mod files;
 mod late;
 
@@ -21,7 +23,9 @@ fn main() -> io::Result<()> {
             table();
             late::print();
             files::print()?;
+            echo::print()?;
         }
+        ["echo"] => echo::print()?,
         ["files"] => files::print()?,
         ["server", "headwaiter"] => return headwaiter::block_on(serve_headwaiter()),
         ["server", "tokio"] => return tokio_runtime().block_on(serve_tokio()),
@@ -30,7 +34,7 @@ fn main() -> io::Result<()> {
         }
         _ => {
             eprintln!(
-                "usage: compare [files] | compare server headwaiter|tokio | compare client ADDRESS CONNECTIONS ROUNDS"
+                "usage: compare [files|echo] | compare server headwaiter|tokio | compare client ADDRESS CONNECTIONS ROUNDS"
             );
             std::process::exit(2);
         }

@@ -13,7 +13,7 @@ use super::{Retry, about_path, name};
 use crate::io::Readiness;
 use crate::net::datagram::{DatagramSocket, RecvDatagram, SendDatagram, about_peer};
 use crate::net::socket::{own, socket};
-use crate::reactor::{Direction, Ready, Registered};
+use crate::reactor::{Direction, Registered};
 
 /// A socket that sends and receives datagrams between processes of one machine.
 ///
@@ -56,7 +56,7 @@ impl DatagramSocket for UnixDatagram {
 impl UnixDatagram {
     #[track_caller]
     fn new(io: mio::net::UnixDatagram) -> io::Result<Self> {
-        Ok(UnixDatagram { registered: Registered::new(io, "Unix datagram socket", Ready::BOTH)? })
+        Ok(UnixDatagram { registered: Registered::quiet(io, "Unix datagram socket")? })
     }
 
     /// A socket with a path, so that others can send to it; a file is made there for it. It stays when the socket is

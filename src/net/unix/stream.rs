@@ -14,7 +14,7 @@ use crate::io::{Read, ReadExact, Readiness, Write, WriteAll, async_read, async_w
 use crate::net::socket::{StreamIo, own, socket};
 use crate::net::split::{self, OwnedReadHalf, OwnedWriteHalf, Split};
 use crate::net::stream::StreamSocket;
-use crate::reactor::{Direction, Ready, Registered, Wait};
+use crate::reactor::{Direction, Registered, Wait};
 
 /// A connection between two processes of one machine, or two parts of one.
 ///
@@ -67,7 +67,7 @@ async_write!(UnixStream);
 impl UnixStream {
     #[track_caller]
     pub(super) fn new(io: mio::net::UnixStream) -> io::Result<Self> {
-        Ok(UnixStream { registered: Registered::new(io, "Unix stream", Ready::BOTH)? })
+        Ok(UnixStream { registered: Registered::quiet(io, "Unix stream")? })
     }
 
     /// Connects to the listener at a path.

@@ -1,0 +1,121 @@
+//! [`Notify`]: tells tasks that something has happened, and carries nothing else.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use super::wait_list::{Wait, WaitList};
+
+/// Wakes one task that waits, or all.
+///
+/// [`notify_one`](Self::notify_one) is not lost if nobody waits: the next [`notified`](Self::notified) takes it. Several
+/// that nobody has taken are one. So a task may look whether there is something to do, and if not await `notified`:
+///
+/// ```
+/// use headwaiter::sync::Notify;
+/// use std::cell::RefCell;
+/// use std::rc::Rc;
+///
+/// headwaiter::block_on(async {
+///     let orders = Rc::new((RefCell::new(Vec::new()), Notify::new()));
+///     let kitchen = headwaiter::spawn({
+///         let orders = Rc::clone(&orders);
+///         async move {
+///             loop {
+///                 if let Some(order) = orders.0.borrow_mut().pop() {
+///                     return order;
+///                 }
+///                 orders.1.notified().await;
+///             }
+///         }
+///     });
+///     orders.0.borrow_mut().push("soup");
+///     orders.1.notify_one();
+///     assert_eq!(kitchen.await.unwrap(), "soup");
+/// });
+/// ```
+pub struct Notify {
+    /// A notice that nobody has taken. Never while somebody waits.
+    notice: Cell<bool>,
+    /// Counts the calls of `notify_waiters`, by which a future knows that there was one since it was made.
+    calls: Cell<u64>,
+    waiting: WaitList,
+}
+
+impl Notify {
+    /// Without a notice so far.
+    pub const fn new() -> Self {
+        Notify { notice: Cell::new(false), calls: Cell::new(0), waiting: WaitList::new("a notification") }
+    }
+
+    /// Wakes who has waited longest. If nobody waits, the next who comes does not wait.
+    pub fn notify_one(&self) {
+        match self.waiting.grant(1) {
+            Some(next) => next.wake.wake(),
+            None => self.notice.set(true),
+        }
+    }
+
+    /// Wakes all whose [`notified`](Self::notified) has been called, polled or not. Nothing is kept for who comes later.
+    pub fn notify_waiters(&self) {
+        self.calls.set(self.calls.get().wrapping_add(1));
+        self.waiting.call_all();
+    }
+
+    /// Waits for a notice. A [`notify_waiters`](Self::notify_waiters) is for all futures that were made before it. A
+    /// [`notify_one`](Self::notify_one) is for one that waits, and waiting begins with the first poll; if none does, it is for
+    /// the next that is polled.
+    ///
+    /// Cancel-safe, but the place in the queue is lost: if the future had just been given the notice of a `notify_one`,
+    /// that goes to the next. (One that is leaked, or kept and not polled, keeps it.)
+    #[track_caller]
+    pub fn notified(&self) -> Notified<'_> {
+        Notified { notify: self, calls: self.calls.get(), wait: Wait::at(Location::caller()) }
+    }
+}
+
+impl Default for Notify {
+    fn default() -> Self {
+        Notify::new()
+    }
+}
+
+impl fmt::Debug for Notify {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notify").field("notice", &self.notice.get()).finish_non_exhaustive()
+    }
+}
+
+/// The future of [`Notify::notified`].
+#[must_use = "futures do nothing unless awaited"]
+#[derive(Debug)]
+pub struct Notified<'a> {
+    notify: &'a Notify,
+    /// Of `notify_waiters`, when it was made.
+    calls: u64,
+    wait: Wait,
+}
+
+impl Future for Notified<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let (notify, calls) = (this.notify, this.calls);
+        notify.waiting.poll(&mut this.wait, cx, |granted| {
+            let done = granted || notify.calls.get() != calls || notify.notice.take();
+            done.then_some(())
+        })
+    }
+}
+
+impl Drop for Notified<'_> {
+    fn drop(&mut self) {
+        if self.notify.waiting.leave(&mut self.wait) {
+            self.notify.notify_one();
+        }
+    }
+}

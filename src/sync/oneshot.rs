@@ -1,0 +1,267 @@
+//! [`channel`]: for one value, from one task to another. The [`Receiver`] is the future of it.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use self::error::{RecvError, TryRecvError};
+use super::wait_list::{Wait, WaitList};
+
+/// What both ends share. It may be touched by user code at any time, so nothing in here is ever borrowed.
+struct Channel<T> {
+    value: Cell<Option<T>>,
+    raw: Raw,
+}
+
+/// A channel without its value, and so without its type.
+struct Raw {
+    /// `value` is there.
+    filled: Cell<bool>,
+    /// Nothing more can come: there is no sender.
+    sender_gone: Cell<bool>,
+    /// Nothing more is wanted.
+    closed: Cell<bool>,
+    receiving: WaitList,
+    /// The sender, until `closed`.
+    closing: WaitList,
+}
+
+/// A channel for one value.
+///
+/// ```
+/// use headwaiter::sync::oneshot;
+///
+/// headwaiter::block_on(async {
+///     let (order, dish) = oneshot::channel();
+///     headwaiter::spawn(async move {
+///         // The one error is that the receiver is gone. It carries the value.
+///         order.send("soup").expect("somebody waits for it");
+///     });
+///     assert_eq!(dish.await, Ok("soup"));
+/// });
+/// ```
+#[track_caller]
+pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
+    let raw = Raw {
+        filled: Cell::new(false),
+        sender_gone: Cell::new(false),
+        closed: Cell::new(false),
+        receiving: WaitList::new("the value of a oneshot channel"),
+        closing: WaitList::new("the end of a oneshot channel"),
+    };
+    let channel = Rc::new(Channel { value: Cell::new(None), raw });
+    let receiver = Receiver { channel: Rc::clone(&channel), wait: Wait::at(Location::caller()), done: false };
+    (Sender { channel }, receiver)
+}
+
+impl Raw {
+    fn poll_value(&self, wait: &mut Wait, cx: &Context<'_>) -> Poll<bool> {
+        self.receiving.poll(wait, cx, |_| match self.filled.replace(false) {
+            true => Some(true),
+            false => (self.sender_gone.get() || self.closed.get()).then_some(false),
+        })
+    }
+
+    fn poll_closed(&self, wait: &mut Wait, cx: &Context<'_>) -> Poll<()> {
+        self.closing.poll(wait, cx, |_| self.closed.get().then_some(()))
+    }
+
+    fn drop_sender(&self) {
+        self.sender_gone.set(true);
+        self.receiving.call_one();
+    }
+
+    fn close(&self) {
+        self.closed.set(true);
+        self.closing.call_one();
+    }
+}
+
+/// Sends the value. Dropped without that, it tells the receiver so.
+pub struct Sender<T> {
+    channel: Rc<Channel<T>>,
+}
+
+impl<T> Sender<T> {
+    /// Sends the value. It does not wait.
+    ///
+    /// # Errors
+    ///
+    /// The value, if the receiver was closed or dropped.
+    pub fn send(self, value: T) -> Result<(), T> {
+        let raw = &self.channel.raw;
+        if raw.closed.get() {
+            return Err(value);
+        }
+        self.channel.value.set(Some(value));
+        raw.filled.set(true);
+        Ok(())
+        // The drop of the sender wakes the receiver.
+    }
+
+    /// Whether the receiver was closed or dropped: then there is no use in sending.
+    pub fn is_closed(&self) -> bool {
+        self.channel.raw.closed.get()
+    }
+
+    /// Waits until the receiver is closed or dropped: for work that nobody wants any more.
+    ///
+    /// Cancel-safe: there is nothing to lose.
+    #[track_caller]
+    pub fn closed(&mut self) -> Closed<'_> {
+        Closed { raw: &self.channel.raw, wait: Wait::at(Location::caller()) }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        self.channel.raw.drop_sender();
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("closed", &self.is_closed()).finish_non_exhaustive()
+    }
+}
+
+/// The future of [`Sender::closed`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct Closed<'a> {
+    raw: &'a Raw,
+    wait: Wait,
+}
+
+impl Future for Closed<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        this.raw.poll_closed(&mut this.wait, cx)
+    }
+}
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        self.raw.closing.leave(&mut self.wait);
+    }
+}
+
+impl fmt::Debug for Closed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Closed").field("wait", &self.wait).finish_non_exhaustive()
+    }
+}
+
+/// The future of the value. It fails if the sender is dropped without sending.
+///
+/// Cancel-safe in that `&mut receiver` can be awaited, dropped and awaited again. With the receiver itself, a value
+/// is dropped that was sent and not received.
+pub struct Receiver<T> {
+    channel: Rc<Channel<T>>,
+    /// As a future it was made by [`channel`], so that is its place.
+    wait: Wait,
+    /// It has given the value, or said that there is none.
+    done: bool,
+}
+
+impl<T> Receiver<T> {
+    /// Takes the value, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// [`TryRecvError::Empty`] if it may still come, else [`TryRecvError::Closed`].
+    pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
+        let raw = &self.channel.raw;
+        if raw.filled.replace(false) {
+            self.done = true;
+            return self.channel.value.take().ok_or(TryRecvError::Closed);
+        }
+        let is_over = raw.sender_gone.get() || raw.closed.get();
+        Err(if is_over { TryRecvError::Closed } else { TryRecvError::Empty })
+    }
+
+    /// From now on nothing can be sent. What was sent before can still be received.
+    pub fn close(&mut self) {
+        self.channel.raw.close();
+    }
+}
+
+impl<T> Unpin for Receiver<T> {}
+
+impl<T> Future for Receiver<T> {
+    type Output = Result<T, RecvError>;
+
+    /// # Panics
+    ///
+    /// If it is polled again after it was ready.
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        assert!(
+            !this.done,
+            "headwaiter: a `oneshot::Receiver` was polled again after it had given its value"
+        );
+        let filled = ready!(this.channel.raw.poll_value(&mut this.wait, cx));
+        this.done = true;
+        let value = if filled { this.channel.value.take() } else { None };
+        Poll::Ready(value.ok_or(RecvError(())))
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        let Channel { value, raw } = &*self.channel;
+        raw.receiving.leave(&mut self.wait);
+        raw.close();
+        drop(value.take());
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("filled", &self.channel.raw.filled.get()).finish_non_exhaustive()
+    }
+}
+
+/// Why there is no value.
+pub mod error {
+    use std::error::Error;
+    use std::fmt;
+
+    /// Nothing was sent, and nothing can be any more: the sender is gone, or the receiver was closed.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct RecvError(pub(super) ());
+
+    impl fmt::Display for RecvError {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("the channel was closed before a value was sent")
+        }
+    }
+
+    impl Error for RecvError {}
+
+    /// Why [`try_recv`](super::Receiver::try_recv) has no value.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum TryRecvError {
+        /// It has not been sent so far.
+        Empty,
+        /// It cannot be sent any more, or was received already.
+        Closed,
+    }
+
+    impl fmt::Display for TryRecvError {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(match self {
+                TryRecvError::Empty => "nothing has been sent yet",
+                TryRecvError::Closed => "nothing can be sent any more",
+            })
+        }
+    }
+
+    impl Error for TryRecvError {}
+}

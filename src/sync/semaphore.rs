@@ -1,0 +1,345 @@
+//! [`Semaphore`]: a number of permits, of which each task takes some and gives them back. Under it are [`Permits`],
+//! which a channel uses too, for the room that it has for messages.
+
+use std::borrow::Borrow;
+use std::cell::Cell;
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use super::wait_list::{Wait, WaitList};
+
+/// Permits that nobody has, and who waits for some.
+pub(super) struct Permits {
+    /// While somebody waits they are kept for the first in the list, who needs more.
+    free: Cell<usize>,
+    closed: Cell<bool>,
+    waiting: WaitList,
+}
+
+impl Permits {
+    pub(super) const fn new(free: usize, what: &'static str) -> Self {
+        Permits { free: Cell::new(free), closed: Cell::new(false), waiting: WaitList::new(what) }
+    }
+
+    /// How many could be taken now.
+    pub(super) fn available(&self) -> usize {
+        if self.waiting.is_empty() { self.free.get() } else { 0 }
+    }
+
+    /// How many nobody has.
+    #[inline]
+    pub(super) fn free(&self) -> usize {
+        self.free.get()
+    }
+
+    #[inline]
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.get()
+    }
+
+    /// Nobody gets ahead of those who wait.
+    #[inline]
+    pub(super) fn try_take(&self, count: u32) -> bool {
+        let left = self.free.get().checked_sub(count as usize);
+        let Some(left) = left.filter(|_| !self.closed.get() && self.waiting.is_empty()) else { return false };
+        self.free.set(left);
+        true
+    }
+
+    /// Waits for as many as `wait` needs. `false`: they were closed before these were handed out.
+    #[inline]
+    pub(super) fn poll_take(&self, wait: &mut Wait, cx: &Context<'_>) -> Poll<bool> {
+        let need = wait.need();
+        self.waiting.poll(wait, cx, |granted| {
+            if granted || self.try_take(need) {
+                return Some(true);
+            }
+            self.closed.get().then_some(false)
+        })
+    }
+
+    /// Gives some back, or adds some.
+    #[inline]
+    pub(super) fn give(&self, count: usize) {
+        self.free.set(self.free.get() + count);
+        if !self.waiting.is_empty() {
+            self.hand_out();
+        }
+    }
+
+    /// To those who wait, in their order, as far as there are enough.
+    fn hand_out(&self) {
+        while let Some(next) = self.waiting.grant(self.free.get()) {
+            self.free.set(self.free.get() - next.need as usize);
+            next.wake.wake();
+        }
+    }
+
+    /// Gives a future's place up, and what it had been handed.
+    pub(super) fn give_up(&self, wait: &mut Wait) {
+        let granted = self.waiting.leave(wait);
+        // Also without: the next may need less than the one who has left.
+        self.give(if granted { wait.need() as usize } else { 0 });
+    }
+
+    /// Whoever waits is told so.
+    pub(super) fn close(&self) {
+        self.closed.set(true);
+        self.waiting.call_all();
+    }
+}
+
+/// A number of permits: so many may be at it at once.
+///
+/// First come, first served: who waits for many permits keeps those who want few from getting ahead.
+///
+/// ```
+/// use headwaiter::sync::Semaphore;
+///
+/// headwaiter::block_on(async {
+///     let ovens = Semaphore::new(2);
+///     let first = ovens.acquire().await?;
+///     let second = ovens.acquire().await?;
+///     assert!(ovens.try_acquire().is_err());
+///     drop(first); // Dropping a permit gives it back.
+///     assert_eq!(ovens.available_permits(), 1);
+///     # drop(second);
+///     # Ok::<(), headwaiter::sync::AcquireError>(())
+/// })?;
+/// # Ok::<(), headwaiter::sync::AcquireError>(())
+/// ```
+pub struct Semaphore {
+    permits: Permits,
+}
+
+impl Semaphore {
+    /// The most permits that a semaphore can have.
+    pub const MAX_PERMITS: usize = usize::MAX >> 3;
+
+    /// A semaphore with so many permits. None is fine too: they can be [added](Self::add_permits).
+    ///
+    /// # Panics
+    ///
+    /// With more than [`MAX_PERMITS`](Self::MAX_PERMITS).
+    #[track_caller]
+    pub const fn new(permits: usize) -> Self {
+        assert!(
+            permits <= Self::MAX_PERMITS,
+            "headwaiter: `Semaphore::new` with more permits than `Semaphore::MAX_PERMITS`: use that for \"no limit\""
+        );
+        Semaphore { permits: Permits::new(permits, "a semaphore") }
+    }
+
+    /// Waits for one permit.
+    ///
+    /// Cancel-safe, but the place in the queue is lost: a future that is dropped has no permit, and if it had just been
+    /// handed one, that goes to the next. (One that is leaked, or kept and not polled, keeps what it is handed in
+    /// its turn.)
+    ///
+    /// # Errors
+    ///
+    /// If the semaphore is closed, or is while this waits.
+    #[track_caller]
+    pub fn acquire(&self) -> Acquire<&Self> {
+        self.acquire_many(1)
+    }
+
+    /// Waits for so many permits, and takes them together. As [`acquire`](Self::acquire) otherwise.
+    ///
+    /// Who wants more than there ever are waits for ever, and all others behind.
+    #[track_caller]
+    pub fn acquire_many(&self, permits: u32) -> Acquire<&Self> {
+        Acquire { semaphore: Some(self), wait: Wait::for_many(permits, Location::caller()) }
+    }
+
+    /// As [`acquire`](Self::acquire), for a permit that can move into a task.
+    #[track_caller]
+    pub fn acquire_owned(self: Rc<Self>) -> Acquire<Rc<Self>> {
+        self.acquire_many_owned(1)
+    }
+
+    /// As [`acquire_many`](Self::acquire_many), for permits that can move into a task.
+    #[track_caller]
+    pub fn acquire_many_owned(self: Rc<Self>, permits: u32) -> Acquire<Rc<Self>> {
+        Acquire { semaphore: Some(self), wait: Wait::for_many(permits, Location::caller()) }
+    }
+
+    /// Takes one permit, if there is one and nobody waits.
+    ///
+    /// # Errors
+    ///
+    /// [`TryAcquireError::NoPermits`] or [`TryAcquireError::Closed`].
+    pub fn try_acquire(&self) -> Result<SemaphorePermit<'_>, TryAcquireError> {
+        Permit::try_new(self, 1)
+    }
+
+    /// As [`try_acquire`](Self::try_acquire), so many.
+    pub fn try_acquire_many(&self, permits: u32) -> Result<SemaphorePermit<'_>, TryAcquireError> {
+        Permit::try_new(self, permits)
+    }
+
+    /// As [`try_acquire`](Self::try_acquire), for a permit that can move into a task.
+    pub fn try_acquire_owned(self: Rc<Self>) -> Result<OwnedSemaphorePermit, TryAcquireError> {
+        Permit::try_new(self, 1)
+    }
+
+    /// Adds permits. Those who wait get them first.
+    ///
+    /// # Panics
+    ///
+    /// If there would be more than [`MAX_PERMITS`](Self::MAX_PERMITS).
+    #[track_caller]
+    pub fn add_permits(&self, permits: usize) {
+        let most = Self::MAX_PERMITS - self.permits.free().min(Self::MAX_PERMITS);
+        assert!(
+            permits <= most,
+            "headwaiter: `Semaphore::add_permits` would make more permits than `Semaphore::MAX_PERMITS`: add no more than were taken with `forget`"
+        );
+        self.permits.give(permits);
+    }
+
+    /// How many permits [`try_acquire_many`](Self::try_acquire_many) could take now. None while somebody waits.
+    pub fn available_permits(&self) -> usize {
+        self.permits.available()
+    }
+
+    /// Hands out no more permits. Whoever waits for some, or comes for some, is told so. Who was handed one before keeps
+    /// it.
+    pub fn close(&self) {
+        self.permits.close();
+    }
+
+    /// Whether it was closed.
+    pub fn is_closed(&self) -> bool {
+        self.permits.is_closed()
+    }
+}
+
+impl fmt::Debug for Semaphore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Semaphore")
+            .field("available_permits", &self.available_permits())
+            .field("closed", &self.is_closed())
+            .finish()
+    }
+}
+
+/// The future of [`Semaphore::acquire`] and its kin.
+#[must_use = "futures do nothing unless awaited"]
+#[derive(Debug)]
+pub struct Acquire<S: Borrow<Semaphore>> {
+    /// `None` once the permit has it.
+    semaphore: Option<S>,
+    wait: Wait,
+}
+
+impl<S: Borrow<Semaphore>> Unpin for Acquire<S> {}
+
+impl<S: Borrow<Semaphore>> Future for Acquire<S> {
+    type Output = Result<Permit<S>, AcquireError>;
+
+    /// # Panics
+    ///
+    /// If it is polled again after it was ready.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let semaphore: &Semaphore = match &this.semaphore {
+            Some(semaphore) => semaphore.borrow(),
+            None => panic!("headwaiter: an `Acquire` was polled again after it was ready"),
+        };
+        let taken = ready!(semaphore.permits.poll_take(&mut this.wait, cx));
+        let semaphore = this.semaphore.take();
+        Poll::Ready(match semaphore.filter(|_| taken) {
+            Some(semaphore) => Ok(Permit { semaphore, count: this.wait.need() }),
+            None => Err(AcquireError(())),
+        })
+    }
+}
+
+impl<S: Borrow<Semaphore>> Drop for Acquire<S> {
+    fn drop(&mut self) {
+        if let (Some(semaphore), true) = (&self.semaphore, self.wait.has_place()) {
+            semaphore.borrow().permits.give_up(&mut self.wait);
+        }
+    }
+}
+
+/// Permits of a [`Semaphore`], which get them back when this is dropped.
+#[must_use = "a permit that is dropped at once permits nothing"]
+#[derive(Debug)]
+pub struct Permit<S: Borrow<Semaphore>> {
+    semaphore: S,
+    count: u32,
+}
+
+/// A [`Permit`] that borrows its semaphore.
+pub type SemaphorePermit<'a> = Permit<&'a Semaphore>;
+
+/// A [`Permit`] that can move into a task.
+pub type OwnedSemaphorePermit = Permit<Rc<Semaphore>>;
+
+impl<S: Borrow<Semaphore>> Permit<S> {
+    fn try_new(semaphore: S, count: u32) -> Result<Self, TryAcquireError> {
+        let permits = &semaphore.borrow().permits;
+        if permits.is_closed() {
+            return Err(TryAcquireError::Closed);
+        }
+        if !permits.try_take(count) {
+            return Err(TryAcquireError::NoPermits);
+        }
+        Ok(Permit { semaphore, count })
+    }
+
+    /// How many permits this is.
+    pub fn num_permits(&self) -> usize {
+        self.count as usize
+    }
+
+    /// Drops it without giving the permits back: the semaphore has so many less from now on.
+    pub fn forget(mut self) {
+        self.count = 0;
+    }
+}
+
+impl<S: Borrow<Semaphore>> Drop for Permit<S> {
+    fn drop(&mut self) {
+        self.semaphore.borrow().permits.give(self.count as usize);
+    }
+}
+
+/// The semaphore was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AcquireError(());
+
+impl fmt::Display for AcquireError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the semaphore is closed")
+    }
+}
+
+impl Error for AcquireError {}
+
+/// Why [`Semaphore::try_acquire`] took no permit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TryAcquireError {
+    /// The semaphore was closed.
+    Closed,
+    /// It has not enough permits, or others wait for them.
+    NoPermits,
+}
+
+impl fmt::Display for TryAcquireError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TryAcquireError::Closed => "the semaphore is closed",
+            TryAcquireError::NoPermits => "the semaphore has no permits to give now",
+        })
+    }
+}
+
+impl Error for TryAcquireError {}

@@ -1,0 +1,445 @@
+//! Tasks that can never go on are reported, with who waits for what; and no program that can is ever accused.
+
+mod common;
+
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Mutex as StdMutex;
+use std::task::Poll;
+use std::time::Duration;
+
+use common::program::Program;
+use common::{bounded, in_virtual_time, ms, panic_text, tcp_pair};
+use futures_lite::future::{or, zip};
+use headwaiter::sync::{Mutex, Notify, mpsc, oneshot};
+use headwaiter::task::{self, JoinHandle, yield_now};
+use headwaiter::time::{sleep, timeout};
+use headwaiter::{Clock, Deadlock, EventLoop};
+
+/// What was logged at `error` and `warn`, in this process. Tests that look at it run one after the other.
+static LOGGED: StdMutex<Vec<String>> = StdMutex::new(Vec::new());
+static ONE_AT_A_TIME: StdMutex<()> = StdMutex::new(());
+
+struct Logger;
+
+impl log::Log for Logger {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Warn
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            LOGGED.lock().unwrap().push(record.args().to_string());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Runs `test` in a loop, and returns what was logged meanwhile.
+#[track_caller]
+fn logged<F: Future<Output = ()>>(
+    deadlock: Deadlock,
+    test: impl FnOnce() -> F + Send + 'static,
+) -> Vec<String> {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let _ = log::set_logger(&Logger);
+    log::set_max_level(log::LevelFilter::Warn);
+    LOGGED.lock().unwrap().clear();
+    bounded(move || {
+        let built = EventLoop::builder().clock(Clock::Virtual).deadlock(deadlock).build();
+        built.unwrap().block_on(test());
+    });
+    std::mem::take(&mut LOGGED.lock().unwrap())
+}
+
+fn named<F: Future + 'static>(name: &str, future: F) -> JoinHandle<F::Output> {
+    task::Builder::new().name(name).spawn(future)
+}
+
+/// Two tasks that lock the same two in opposite order.
+fn opposite() -> (JoinHandle<()>, JoinHandle<()>) {
+    let (left, right) = (Rc::new(Mutex::named("left", ())), Rc::new(Mutex::named("right", ())));
+    let both = |first: Rc<Mutex<()>>, second: Rc<Mutex<()>>| async move {
+        let _first = first.lock().await;
+        yield_now().await;
+        let _second = second.lock().await;
+    };
+    (named("a", both(left.clone(), right.clone())), named("b", both(right, left)))
+}
+
+#[test]
+fn two_locks_in_opposite_order_are_reported_with_their_names_and_lines() {
+    let said = logged(Deadlock::Warn, || async {
+        let (a, b) = opposite();
+        sleep(ms(1)).await;
+        assert!(!a.is_finished() && !b.is_finished(), "`Warn` only reports");
+        a.abort();
+        b.await.unwrap();
+    });
+    let [report] = &said[..] else { panic!("one report: {said:#?}") };
+    for part in [
+        "2 tasks wait for each other",
+        "\"a\"",
+        "\"b\"",
+        "the lock \"left\"",
+        "the lock \"right\"",
+        "holds since tests/stuck.rs:",
+    ] {
+        assert!(report.contains(part), "{part} is not in:\n{report}");
+    }
+}
+
+#[test]
+fn fail_drops_the_task_that_closed_the_knot_and_lets_the_other_go_on() {
+    let said = logged(Deadlock::Fail, || async {
+        let (a, b) = opposite();
+        let (a, b) = (a.await, b.await);
+        let failed = match (a, b) {
+            (Ok(()), Err(error)) | (Err(error), Ok(())) => error,
+            both => panic!("one of them: {both:?}"),
+        };
+        assert!(failed.is_deadlock() && !failed.is_cancelled() && !failed.is_panic());
+        let text = failed.to_string();
+        assert!(text.contains("the lock \"left\"") && text.contains("the lock \"right\""), "{text}");
+    });
+    assert!(said.is_empty(), "{said:#?}");
+}
+
+#[test]
+fn a_task_that_locks_its_own_mutex_twice_waits_for_itself() {
+    let said = logged(Deadlock::Fail, || async {
+        let twice = named("twice", async {
+            let mutex = Mutex::named("mine", 0);
+            let _first = mutex.lock().await;
+            let _second = mutex.lock().await;
+        });
+        let text = twice.await.unwrap_err().to_string();
+        assert!(text.contains("a task waits for itself") && text.contains("the lock \"mine\""), "{text}");
+    });
+    assert!(said.is_empty(), "{said:#?}");
+}
+
+#[test]
+fn in_the_main_future_fail_is_a_panic_with_the_report() {
+    bounded(|| {
+        let text = panic_text(|| {
+            EventLoop::builder().deadlock(Deadlock::Fail).build().unwrap().block_on(async {
+                let mutex = Mutex::new(());
+                let _first = mutex.lock().await;
+                drop(mutex.lock().await);
+            });
+        });
+        assert!(text.contains("a task waits for itself") && text.contains("\"main\""), "{text}");
+    });
+}
+
+#[test]
+fn three_philosophers_are_reported_in_one_circle() {
+    let said = logged(Deadlock::Warn, || async {
+        let forks: Vec<_> = (0..3).map(|n| Rc::new(Mutex::named(format!("fork {n}"), ()))).collect();
+        let eat = |left: Rc<Mutex<()>>, right: Rc<Mutex<()>>| async move {
+            let _left = left.lock().await;
+            yield_now().await;
+            let _right = right.lock().await;
+        };
+        let dine =
+            |n: usize| named(&format!("philosopher {n}"), eat(forks[n].clone(), forks[(n + 1) % 3].clone()));
+        let table: Vec<_> = (0..3).map(dine).collect();
+        sleep(ms(1)).await;
+        table[0].abort();
+    });
+    let [report] = &said[..] else { panic!("one report: {said:#?}") };
+    assert!(report.contains("3 tasks wait for each other"), "{report}");
+    for n in 0..3 {
+        assert!(
+            report.contains(&format!("philosopher {n}")) && report.contains(&format!("fork {n}")),
+            "{report}"
+        );
+    }
+}
+
+#[test]
+fn tasks_that_join_each_other_and_one_that_joins_itself_are_reported() {
+    let said = logged(Deadlock::Fail, || async {
+        let (give, take) = oneshot::channel::<JoinHandle<()>>();
+        let first = named("first", async move {
+            let other = take.await.unwrap();
+            let _ = other.await;
+        });
+        let (ended, end) = oneshot::channel();
+        let second = named("second", async move {
+            let _ = first.await;
+            let _ = ended.send(());
+        });
+        let _ = give.send(second);
+        // Whichever closed the knot was dropped, and the other went on.
+        let _ = timeout(ms(10), end).await.expect("the knot was cut");
+
+        let (give, take) = oneshot::channel::<JoinHandle<()>>();
+        let (dropped, was_dropped) = oneshot::channel::<()>();
+        let own = named("own", async move {
+            let _dropped = dropped;
+            let _ = take.await.unwrap().await;
+        });
+        let _ = give.send(own);
+        assert!(was_dropped.await.is_err(), "it was dropped");
+    });
+    // Nobody is left to get the error of a task that joins itself, so it is logged.
+    assert!(said.iter().all(|line| line.contains("deadlock")), "{said:#?}");
+}
+
+/// Nobody waits for a task that waits when it begins to.
+#[test]
+fn a_knot_through_tasks_that_were_joined_before_they_waited_is_found() {
+    let said = logged(Deadlock::Fail, || async {
+        let mutex = Rc::new(Mutex::named("held", ()));
+        let outer = named("outer", async move {
+            let again = mutex.clone();
+            let _guard = mutex.lock().await;
+            let middle = named("middle", async move {
+                let inner = named("inner", async move { drop(again.lock().await) });
+                inner.await.unwrap_err().to_string()
+            });
+            middle.await.unwrap()
+        });
+        let report = outer.await.unwrap();
+        for part in
+            ["3 tasks wait for each other", "\"outer\"", "\"middle\"", "\"inner\"", "the lock \"held\""]
+        {
+            assert!(report.contains(part), "{part} is not in:\n{report}");
+        }
+    });
+    assert!(said.is_empty(), "{said:#?}");
+}
+
+/// None of these may be accused, nor even wondered about.
+#[test]
+fn busy_and_correct_programs_are_never_accused() {
+    let said = logged(Deadlock::Warn, || async {
+        // Opposite locks, with a timeout on one of them.
+        let (left, right) = (Rc::new(Mutex::new(())), Rc::new(Mutex::new(())));
+        let patient = {
+            let (left, right) = (left.clone(), right.clone());
+            named("patient", async move {
+                let _left = left.lock().await;
+                yield_now().await;
+                let _right = right.lock().await;
+            })
+        };
+        let impatient = named("impatient", async move {
+            let _right = right.lock().await;
+            yield_now().await;
+            assert!(timeout(ms(5), left.lock()).await.is_err());
+        });
+        impatient.await.unwrap();
+        patient.await.unwrap();
+
+        // A lock that is awaited beside something else, in `or` and in `zip`.
+        let mutex = Mutex::new(0);
+        let guard = mutex.lock().await;
+        or(async { drop(mutex.lock().await) }, sleep(ms(1))).await;
+        // A guard that another branch of the same task will drop.
+        zip(async { *mutex.lock().await += 1 }, async {
+            yield_now().await;
+            yield_now().await;
+            drop(guard);
+        })
+        .await;
+
+        // A join of a task that waits for a socket, one for a channel, one for a job.
+        let (mut near, mut far) = tcp_pair().await.unwrap();
+        let reader = headwaiter::spawn(async move { near.read(&mut [0; 8]).await.unwrap() });
+        let (sender, mut receiver) = mpsc::channel::<u8>(1);
+        let consumer = headwaiter::spawn(async move { receiver.recv().await });
+        let notify = Rc::new(Notify::new());
+        let notified = headwaiter::spawn({
+            let notify = notify.clone();
+            async move { notify.notified().await }
+        });
+        let waiter = named("waiter", zip(reader, zip(consumer, notified)));
+        yield_now().await;
+        yield_now().await;
+        sender.send(1).await.unwrap();
+        notify.notify_one();
+        far.write_all(b"x").await.unwrap();
+        drop(waiter.await.unwrap());
+        assert_eq!(headwaiter::spawn_blocking(|| 7).await.unwrap(), 7);
+
+        // A combinator that polls its children only when they were woken keeps wakers from earlier polls.
+        let mut first = Some(pin!(sleep(ms(3))));
+        let mut polls = 0;
+        std::future::poll_fn(|cx| {
+            polls += 1;
+            match polls {
+                2 | 3 => {
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                _ => first.as_mut().unwrap().as_mut().poll(cx),
+            }
+        })
+        .await;
+    });
+    assert!(said.is_empty(), "accused: {said:#?}");
+}
+
+#[test]
+fn a_waker_that_nobody_kept_is_reported_once_with_the_task() {
+    let said = logged(Deadlock::Warn, || async {
+        let lost = named("lost", std::future::poll_fn(|_| Poll::<()>::Pending));
+        let kept = named(
+            "kept",
+            std::future::poll_fn({
+                let mut kept = Vec::new();
+                move |cx| {
+                    kept.push(cx.waker().clone());
+                    if kept.len() > 1000 { Poll::Ready(()) } else { Poll::Pending }
+                }
+            }),
+        );
+        sleep(ms(5)).await;
+        lost.abort();
+        kept.abort();
+    });
+    let [report] = &said[..] else { panic!("one report: {said:#?}") };
+    assert!(report.contains("\"lost\"") && report.contains("nobody has kept its waker"), "{report}");
+    assert!(report.contains("tests/stuck.rs:"), "{report}");
+}
+
+#[test]
+fn a_loop_that_nothing_can_wake_says_so_with_a_dump_and_fails_if_asked_to() {
+    bounded(|| {
+        let text = panic_text(|| {
+            EventLoop::builder().deadlock(Deadlock::Fail).build().unwrap().block_on(async {
+                let (_sender, mut receiver) = mpsc::channel::<()>(1);
+                receiver.recv().await;
+            });
+        });
+        for part in [
+            "nothing can wake this event loop any more",
+            "\"main\"",
+            "waits for a message",
+            "tests/stuck.rs:",
+        ] {
+            assert!(text.contains(part), "{part} is not in:\n{text}");
+        }
+    });
+}
+
+#[test]
+fn a_loop_that_another_thread_can_reach_is_not_quiescent() {
+    let said = logged(Deadlock::Fail, || async {
+        let handle = headwaiter::Handle::current();
+        let (give, take) = oneshot::channel();
+        let give = headwaiter::spawn(async move {
+            sleep(ms(1)).await;
+            drop(give);
+        });
+        drop(give);
+        let thread = std::thread::spawn(move || handle.spawn(|| async { 5 }).wait().unwrap());
+        let _: Result<(), _> = take.await;
+        // Nothing but that thread is left to wait for.
+        let (waker_taken, mut polled) = (Rc::new(()), false);
+        std::future::poll_fn(move |cx| {
+            let _ = &waker_taken;
+            if std::mem::replace(&mut polled, true) {
+                return Poll::Ready(());
+            }
+            let waker = cx.waker().clone();
+            std::thread::spawn(move || waker.wake());
+            Poll::Pending
+        })
+        .await;
+        while !thread.is_finished() {
+            yield_now().await; // It waits for us.
+        }
+        assert_eq!(thread.join().unwrap(), 5);
+    });
+    assert!(said.is_empty(), "{said:#?}");
+}
+
+#[test]
+fn a_dump_shows_each_task_with_what_it_waits_for_and_fits_a_terminal() {
+    in_virtual_time(|| async {
+        let mutex = Rc::new(Mutex::named("till", ()));
+        let guard = mutex.lock().await;
+        let queue = named("queue", {
+            let mutex = mutex.clone();
+            async move { drop(mutex.lock().await) }
+        });
+        let (mut near, far) = tcp_pair().await.unwrap();
+        let reader = named("reader", async move { near.read(&mut [0]).await });
+        let nap = named("nap", sleep(Duration::from_secs(90)));
+        let join = named("join", nap);
+        yield_now().await;
+        yield_now().await;
+        sleep(ms(20)).await;
+        let dump = headwaiter::dump().to_string();
+        for part in [
+            "5 tasks, 2 sources, 1 timer, 0 jobs",
+            "\"main\": running",
+            "waits for the lock \"till\", held by task 1 \"main\" since tests/stuck.rs:",
+            "waits for TCP stream",
+            "to read, at tests/stuck.rs:",
+            "waits for a timer, due in 89 s",
+            "for 20 ms",
+            "waits for the end of task",
+            "1 poll",
+        ] {
+            assert!(dump.contains(part), "{part} is not in:\n{dump}");
+        }
+        assert!(dump.lines().all(|line| line.chars().count() <= 100), "{dump}");
+        drop((guard, far));
+        queue.await.unwrap();
+        reader.await.unwrap().unwrap();
+        join.abort();
+    });
+}
+
+#[test]
+fn the_example_shows_the_circle_and_then_the_cure() {
+    bounded(|| {
+        let (code, said) = Program::start("deadlock", &[]).end();
+        assert_eq!(code, Some(0), "{said}");
+        for part in
+            ["2 tasks wait for each other", "Anna's account", "Ben's account", "Anna has 110, Ben has 90"]
+        {
+            assert!(said.contains(part), "{part} is not in:\n{said}");
+        }
+    });
+}
+
+#[test]
+fn another_thread_gets_a_dump_also_of_a_loop_that_does_not_answer() {
+    bounded(|| {
+        let (tell, told) = std::sync::mpsc::channel();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let loop_thread = std::thread::spawn(move || {
+            headwaiter::block_on(async move {
+                let handle = headwaiter::Handle::current();
+                let (end, ended) = oneshot::channel();
+                let blocker = named("blocker", async move {
+                    tell.send(handle).unwrap();
+                    released.recv().unwrap(); // Answers nobody meanwhile.
+                    let _ = end.send(());
+                });
+                ended.await.unwrap();
+                blocker.await.unwrap();
+                sleep(ms(200)).await;
+            });
+        });
+        let handle = told.recv().unwrap();
+        let busy = handle.dump().to_string();
+        assert!(
+            busy.contains("has not answered for 1s: it polls task 2, spawned at tests/stuck.rs:"),
+            "{busy}"
+        );
+        release.send(()).unwrap();
+        let dump = handle.dump().to_string();
+        assert!(dump.contains("\"main\"") && !dump.contains("has not answered"), "{dump}");
+        loop_thread.join().unwrap();
+        assert!(handle.dump().to_string().contains("is gone"));
+    });
+}
