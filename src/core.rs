@@ -14,7 +14,7 @@ use std::sync::Arc;
 use log::Level;
 
 use crate::observe;
-use crate::observe::stuck::Deadlock;
+use crate::observe::stuck::{Deadlock, MOST_CREDIT};
 use crate::offload::Pool;
 use crate::reactor::{self, Reactor};
 use crate::remote::{self, LoopId, Release, Shared};
@@ -43,6 +43,8 @@ pub(crate) struct Core {
     /// What tasks wait for besides sources, timers and each other.
     pub(crate) waits: Waits,
     pub(crate) deadlock: Deadlock,
+    /// How many more records the search for lost wakers may look at: see [`stuck`](crate::observe::stuck).
+    pub(crate) look_credit: usize,
     /// It was said that nothing can wake the loop any more.
     pub(crate) quiescent: bool,
     /// Offloaded jobs whose end this loop has not heard of: a virtual clock stands still meanwhile.
@@ -98,6 +100,7 @@ impl Core {
             pool: Arc::new(pool),
             waits: Waits::new(),
             deadlock: Deadlock::default(),
+            look_credit: MOST_CREDIT,
             quiescent: false,
             jobs: 0,
             #[cfg(all(unix, feature = "signal"))]

@@ -16,7 +16,7 @@ use mio::Events;
 use pin_project_lite::pin_project;
 
 use crate::core::{Core, Entered, contain, discard, release_here};
-use crate::observe::stuck::{self, Deadlock, Verdict};
+use crate::observe::stuck::{self, CREDIT, Deadlock, MOST_CREDIT, Verdict};
 use crate::observe::{self, Step, WaitFor};
 use crate::offload::{self, Pool};
 use crate::reactor::{self, INBOX};
@@ -229,7 +229,10 @@ impl Driver {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => interrupted = true,
                 result => result?,
             }
-            Core::with(|core| core.clock.begin_turn());
+            Core::with(|core| {
+                core.clock.begin_turn();
+                core.look_credit = MOST_CREDIT.min(core.look_credit + CREDIT);
+            });
         }
 
         // 2. Dispatch its events.

@@ -140,7 +140,7 @@ impl Reactor {
 
     /// How many sources there are.
     pub(crate) fn count(&self) -> usize {
-        self.sources.iter().count()
+        self.sources.len()
     }
 
     /// A future that waited here and was dropped.

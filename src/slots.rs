@@ -216,7 +216,6 @@ impl<T> Slots<T> {
         self.slab.iter().map(|(_, (_, value))| value)
     }
 
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.slab.len()
     }

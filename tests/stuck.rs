@@ -309,6 +309,18 @@ fn a_waker_that_nobody_kept_is_reported_once_with_the_task() {
 }
 
 #[test]
+fn a_crowd_of_tasks_that_nobody_can_wake_slows_nobody() {
+    let said = logged(Deadlock::Warn, || async {
+        let crowd: Vec<_> = (0..100_000).map(|_| headwaiter::spawn(std::future::pending::<()>())).collect();
+        for _ in 0..10 {
+            sleep(ms(1)).await;
+        }
+        crowd.iter().for_each(JoinHandle::abort);
+    });
+    assert!((1..1000).contains(&said.len()), "{} reports", said.len());
+}
+
+#[test]
 fn a_loop_that_nothing_can_wake_says_so_with_a_dump_and_fails_if_asked_to() {
     bounded(|| {
         let text = panic_text(|| {

@@ -37,6 +37,11 @@ pub enum Deadlock {
 /// How far a chain of tasks, each waiting for the next, is followed after one poll.
 const LONGEST_CHAIN: usize = 1000;
 
+/// Whether a waker was lost is found out by looking at all waits. With many tasks that may take long; so each turn gives credit for
+/// so many records, up to so many, and without credit a task is not looked at.
+pub(crate) const CREDIT: usize = 1000;
+pub(crate) const MOST_CREDIT: usize = 1_000_000;
+
 /// What a closer look has come to.
 pub(crate) enum Verdict {
     Fine,
@@ -235,9 +240,11 @@ fn slot_label(core: &Core, slot: Slot) -> String {
 
 /// Whether a task that is not ready waits for nothing at all.
 fn is_lost(core: &mut Core, task: Slot) -> bool {
-    if core.tasks.was_reported(task) {
+    let records = core.tasks.count() + core.timers.slots() + core.reactor.count();
+    if core.tasks.was_reported(task) || records > core.look_credit {
         return false;
     }
+    core.look_credit -= records;
     let mut waits = false;
     core.each_wait(|wait| waits |= core.tasks.slot_of(wait.task) == Some(task));
     if !waits {

@@ -266,7 +266,6 @@ impl Tasks {
         self.ready.len() + self.batch.len() - self.done
     }
 
-    #[cfg(test)]
     pub(crate) fn count(&self) -> usize {
         self.slots.len()
     }

@@ -74,6 +74,11 @@ impl Timers {
         }
     }
 
+    /// How many there are, armed or fired.
+    pub(crate) fn slots(&self) -> usize {
+        self.wheel.len()
+    }
+
     /// How many are armed.
     pub(crate) fn count(&self) -> usize {
         self.wheel.iter().filter(|(_, _, has_fired)| !has_fired).count()

@@ -119,6 +119,10 @@ impl<T> Wheel<T> {
         self.timers.iter().map(|timer| (timer.deadline, &timer.value, timer.place.is_none()))
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.timers.len()
+    }
+
     pub(crate) fn has_armed(&self) -> bool {
         self.occupied != 0
     }
