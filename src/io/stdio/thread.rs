@@ -300,11 +300,13 @@ impl fmt::Debug for Seat {
 mod tests {
     use super::*;
     use std::future::poll_fn;
+    use std::sync::LazyLock;
 
     #[test]
     fn an_idle_thread_retires_and_there_is_another_when_it_is_needed() {
-        let desk = Desk { idle_for: Duration::ZERO, ..Desk::new("a menu", Direction::Read) };
-        let desk: &'static Desk = Box::leak(Box::new(desk));
+        static DESK: LazyLock<Desk> =
+            LazyLock::new(|| Desk { idle_for: Duration::ZERO, ..Desk::new("a menu", Direction::Read) });
+        let desk: &'static Desk = &DESK;
         crate::block_on(async {
             let file = File::open("Cargo.toml").unwrap();
             let seat = Seat::take(desk, Original { file, is_pipe: false }).unwrap();
