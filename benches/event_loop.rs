@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use headwaiter::net::{TcpListener, TcpStream};
-use headwaiter::task::{JoinHandle, yield_now};
+use headwaiter::task::{JoinHandle, TaskGroup, yield_now};
 use headwaiter::time::{Sleep, advance, sleep};
 use headwaiter::{Clock, EventLoop, spawn, spawn_blocking};
 
@@ -41,6 +41,15 @@ fn spawn_join(c: &mut Criterion) {
             for task in tasks {
                 black_box(task.await.unwrap());
             }
+        }
+    });
+    measure(&mut group, "thousand_in_a_group", 1000, event_loop, async |times| {
+        for _ in 0..times {
+            let tasks = TaskGroup::<u32>::new();
+            for n in 0..1000 {
+                tasks.spawn(async move { if black_box(n) < 1000 { Ok(()) } else { Err(n) } });
+            }
+            tasks.join().await.unwrap();
         }
     });
 }

@@ -8,7 +8,7 @@ use std::{env, io, net::SocketAddr, time::Duration};
 use futures_lite::{StreamExt, future::or};
 use headwaiter::net::{TcpListener, TcpStream};
 use headwaiter::signal::ctrl_c;
-use headwaiter::task::{self, JoinHandle};
+use headwaiter::task::{self, CancelToken, TaskGroup};
 use headwaiter::time::timeout;
 use log::{info, warn};
 
@@ -19,50 +19,46 @@ fn main() -> io::Result<()> {
     headwaiter::block_on(serve(&address, Duration::from_secs(grace)))
 }
 
+/// Ends as `docs/shutdown.md` tells.
 async fn serve(address: &str, grace: Duration) -> io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     info!("listening on {}", listener.local_addr()?);
-    let mut clients = Vec::new();
-    // The first that is ready. The other is dropped, here with the listener in it: nobody else comes in.
-    or(ctrl_c(), accept(listener, &mut clients)).await?;
+    let (closing, clients) = (CancelToken::new(), TaskGroup::new());
+    let close = closing.clone();
+    let on_ctrl_c = async move { ctrl_c().await.map(|()| close.cancel()) };
+    headwaiter::spawn(on_ctrl_c).log_error();
+    let _ = closing.run(accept(listener, &clients)).await;
 
-    clients.retain(|client| !client.is_finished());
-    info!("closing; clients that have {grace:?} to finish: {}", clients.len());
-    let all_finished = async {
-        for client in &mut clients {
-            let _ = client.await; // How it ended is in the log.
-        }
-        Ok(())
-    };
-    let _ = timeout(grace, or(ctrl_c(), all_finished)).await;
-    let cut_off = clients.iter().filter(|client| !client.is_finished()).count();
-    info!("closed; {} finished, {cut_off} were cut off", clients.len() - cut_off);
-    Ok(()) // With the loop its tasks end.
+    let there = clients.len();
+    info!("closing; clients that have {grace:?} to finish: {there}");
+    let mut finishing = clients.join();
+    let _ = timeout(grace, or(ctrl_c(), &mut finishing)).await;
+    let cut_off = finishing.len();
+    info!("closed; {} finished, {cut_off} were cut off", there - cut_off);
+    Ok(()) // With the group its tasks end.
 }
 
-async fn accept(listener: TcpListener, clients: &mut Vec<JoinHandle<()>>) -> io::Result<()> {
+async fn accept(listener: TcpListener, clients: &TaskGroup<io::Error>) {
     let mut incoming = listener.incoming();
     while let Some(stream) = incoming.next().await {
         match stream.and_then(|stream| Ok((stream.peer_addr()?, stream))) {
             Ok((peer, stream)) => {
-                if clients.len() == clients.capacity() {
-                    clients.retain(|client| !client.is_finished()); // Before it grows.
-                }
                 let task = task::Builder::new().name(format!("client {peer}"));
-                clients.push(task.spawn(serve_client(stream, peer)));
+                task.spawn_in(clients, serve_client(stream, peer));
             }
             Err(error) => warn!("a client was lost: {error}"), // Before we had its address.
         }
     }
-    Ok(())
 }
 
-async fn serve_client(stream: TcpStream, peer: SocketAddr) {
+/// Never fails: one client that is lost must not end the others.
+async fn serve_client(stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
     info!("{peer} is here");
     match echo(stream).await {
         Ok(bytes) => info!("{peer} left after {bytes} bytes"),
         Err(error) => warn!("{peer} was lost: {error}"),
     }
+    Ok(())
 }
 
 /// Gives every byte back until the client ends its side.

@@ -18,6 +18,7 @@ use crate::observe::stuck::{Deadlock, MOST_CREDIT};
 use crate::offload::Pool;
 use crate::reactor::{self, Reactor};
 use crate::remote::{self, LoopId, Release, Shared};
+use crate::shuffle::Shuffle;
 #[cfg(all(unix, feature = "signal"))]
 use crate::signal::unix::Signals;
 use crate::slots::{Key, Slot};
@@ -52,6 +53,8 @@ pub(crate) struct Core {
     /// Who listens for signals. `None` until somebody does.
     #[cfg(all(unix, feature = "signal"))]
     pub(crate) signals: Option<Signals>,
+    /// Permutes what has no order of its own. `None` unless the loop was built with a seed.
+    pub(crate) shuffle: Option<Shuffle>,
     /// What is left of [`BUDGET`] to the user code that runs now.
     pub(crate) budget: u32,
     /// Some task has used its budget up since the kernel was asked: it is asked before the next batch, or
@@ -89,7 +92,7 @@ impl Drop for Taken {
 }
 
 impl Core {
-    pub(crate) fn new(clock: LoopClock, shared: Arc<Shared>, pool: Pool) -> Self {
+    pub(crate) fn new(clock: LoopClock, shared: Arc<Shared>, pool: Pool, shuffle: Option<Shuffle>) -> Self {
         Core {
             id: shared.id,
             tasks: Tasks::new(),
@@ -105,6 +108,7 @@ impl Core {
             jobs: 0,
             #[cfg(all(unix, feature = "signal"))]
             signals: None,
+            shuffle,
             budget: BUDGET,
             overspent: false,
             closing: false,

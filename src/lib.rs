@@ -19,6 +19,7 @@ mod core;
 mod slots;
 mod places;
 mod waits;
+mod shuffle;
 mod observe;
 mod about;
 
@@ -30,5 +31,11 @@ pub use observe::stuck::Deadlock;
 pub use offload::{spawn_blocking, try_spawn_blocking};
 pub use reactor::{Next, Ready, Registration, on_ready};
 pub use remote::{Handle, RemoteHandle};
+pub use shuffle::explore;
 pub use task::spawn;
 pub use time::clock::Clock;
+
+/// The code in `docs/` compiles and runs, as the README's does.
+#[cfg(all(doctest, feature = "signal"))]
+#[doc = include_str!("../docs/shutdown.md")]
+mod shutdown {}

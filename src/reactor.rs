@@ -153,7 +153,21 @@ impl Reactor {
 /// Hands the kernel's events to their sources: makes the readiness stick, wakes who waits, and calls the
 /// callbacks. Returns how many events of sources there were, and whether the kernel filled the whole buffer.
 pub(crate) fn dispatch(events: &Events) -> (usize, bool) {
-    let mut events = events.iter();
+    let shuffled = Core::with(|core| {
+        let shuffle = core.shuffle.as_mut()?;
+        let mut events: Vec<&Event> = events.iter().collect();
+        // First into an order of our own: the kernel's is not the same in each run.
+        events.sort_by_key(|event| event.token());
+        shuffle.permute(&mut events);
+        Some(events)
+    });
+    match shuffled.flatten() {
+        None => dispatch_each(events.iter()),
+        Some(events) => dispatch_each(events.into_iter()),
+    }
+}
+
+fn dispatch_each<'a>(mut events: impl Iterator<Item = &'a Event>) -> (usize, bool) {
     let (mut count, mut ours) = (0, 0);
     loop {
         // The usual case, in which nobody listens and nothing foreign is called, is done for all events

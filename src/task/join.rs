@@ -15,10 +15,10 @@ use std::task::{Context, Poll};
 use log::Level;
 
 use super::waker::TaskNumber;
-use super::{Body, Flags, Id, Stage, abort};
+use super::{Body, Flags, Id, Stage, abort_from_anywhere};
 use crate::core::{Core, panic_message, release};
 use crate::observe::{self, TaskLabel};
-use crate::remote::{self, Message, Release};
+use crate::remote::Release;
 use crate::slots::{Key, Slot};
 
 /// The output of a spawned task, when it is there.
@@ -56,11 +56,8 @@ impl<T> JoinHandle<T> {
     /// Aborting a task that has finished does nothing: its output stays. Of a job that runs on another thread see
     /// [`spawn_blocking`](crate::spawn_blocking).
     pub fn abort(&self) {
-        let Some(key) = self.key else { return };
-        if Core::is_home_of(key) {
-            abort(key.slot);
-        } else if let Some(shared) = remote::find(key.home) {
-            shared.send(Message::Abort(key.slot));
+        if let Some(key) = self.key {
+            abort_from_anywhere(key);
         }
     }
 

@@ -1,4 +1,5 @@
-//! Tasks: futures that run on the loop, concurrently, each woken when it can go on.
+//! Tasks: futures that run on the loop, concurrently, each woken when it can go on. Groups of tasks that end together, and
+//! tokens that tell tasks to stop.
 
 // Spawned by users, woken by number (see `waker.rs`), run by the last phase of a turn. Nothing here knows
 // of sockets or timers. A task's life, and the function that draws each arrow:
@@ -9,9 +10,11 @@
 //                                    (5)               ▼
 //                                     └───────────► finished ──(7)──► gone
 //
-// 1. `spawn_at`  2. `run_batch`  3. `put_back`  4. `Tasks::wake`  5. `finish`  6. `abort`
+// 1. `enter`  2. `run_batch`  3. `put_back`  4. `Tasks::wake`  5. `finish`  6. `abort`
 // 7. the `JoinHandle` takes the output, or is dropped (`detach`)
 
+mod cancel;
+mod group;
 mod join;
 pub(crate) mod waker;
 
@@ -28,6 +31,8 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
+pub use self::cancel::{CancelToken, Cancellable, Cancellation, Cancelled};
+pub use self::group::{JoinGroup, Spawner, TaskGroup};
 pub(crate) use self::join::Origin;
 pub use self::join::{JoinError, JoinHandle};
 use self::waker::{TaskNumber, Wake};
@@ -35,6 +40,8 @@ use crate::core::{Core, contain, discard};
 use crate::observe::stuck::{self, Verdict};
 use crate::observe::{self, Outcome, Step};
 use crate::places::PlaceId;
+use crate::remote::{self, Message};
+use crate::shuffle::Shuffle;
 use crate::slots::{Key, Layout, Slot, Slots};
 use crate::waits::{Wait, What};
 
@@ -175,7 +182,8 @@ impl Flags {
 /// The future, and after it its output.
 type Body = Pin<Box<dyn Stage>>;
 
-/// A task without its type. The one allocation of a task is the [`Cell`] behind it.
+/// A task without its type. The one allocation of a task is the [`Cell`] behind it, or, in a group, the
+/// [`Child`](group::Child).
 trait Stage {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
     /// Drops the future and puts an error in its place.
@@ -277,25 +285,32 @@ impl Tasks {
     }
 
     /// What is ready now becomes the batch, if the last one is over.
-    fn begin_batch(&mut self) {
+    fn begin_batch(&mut self, shuffle: &mut Option<Shuffle>) {
         if self.done == self.batch.len() {
             self.batch.clear();
             self.batch.shrink_to(1024); // A past crowd's memory is given back.
             self.done = 0;
             mem::swap(&mut self.batch, &mut self.ready);
+            if let Some(shuffle) = shuffle {
+                shuffle.permute(&mut self.batch);
+            }
         }
     }
 
     /// Takes the next task of the batch, and its body out of its slot; or the first of the next batch, if the loop
     /// `may_go_on` to it. `None`: the batch is over.
     #[inline]
-    fn take_ready(&mut self, may_go_on: impl Fn() -> bool) -> Option<(Slot, Birth, Option<Body>)> {
+    fn take_ready(
+        &mut self,
+        shuffle: &mut Option<Shuffle>,
+        may_go_on: impl Fn() -> bool,
+    ) -> Option<(Slot, Birth, Option<Body>)> {
         loop {
             let Some(&slot) = self.batch.get(self.done) else {
                 if self.ready.is_empty() || !may_go_on() {
                     return None;
                 }
-                self.begin_batch();
+                self.begin_batch(shuffle);
                 continue;
             };
             self.done += 1;
@@ -458,11 +473,11 @@ impl Tasks {
     fn insert(
         &mut self,
         body: Option<Body>,
+        flags: Flags,
         rare: Option<Box<Rare>>,
         birth: Birth,
     ) -> Result<Slot, Option<Body>> {
-        let task =
-            Task { body, flags: Flags::QUEUED, joiner: TaskNumber::NOBODY, rare, joining: Slot::NONE, birth };
+        let task = Task { body, flags, joiner: TaskNumber::NOBODY, rare, joining: Slot::NONE, birth };
         let slot = self.slots.insert(Layout::WAKER, task).map_err(|task| task.body)?;
         self.ready.push(slot);
         Ok(slot)
@@ -471,7 +486,8 @@ impl Tasks {
     /// The seat of `block_on`'s main future: woken, named and queued like any task, and new for each
     /// `block_on`, so that a waker kept from an earlier one means nobody.
     pub(crate) fn seat_main(&mut self, place: &'static Location<'static>, now: u64) -> Option<Slot> {
-        self.insert(None, Some(Rare::named("main".into())), Birth::new(PlaceId::of(place), now)).ok()
+        let birth = Birth::new(PlaceId::of(place), now);
+        self.insert(None, Flags::QUEUED, Some(Rare::named("main".into())), birth).ok()
     }
 
     pub(crate) fn unseat_main(&mut self, main: Slot) {
@@ -578,6 +594,16 @@ impl Builder {
     {
         spawn_at(future, self.name, Location::caller())
     }
+
+    /// As [`TaskGroup::spawn`], with the same panics.
+    #[track_caller]
+    pub fn spawn_in<E, F>(self, group: &TaskGroup<E>, future: F)
+    where
+        E: 'static,
+        F: Future<Output = Result<(), E>> + 'static,
+    {
+        group.spawn_at(future, self.name, Location::caller());
+    }
 }
 
 #[track_caller]
@@ -590,7 +616,7 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    match enter(Box::pin(Cell::Running { future }), name, place) {
+    match enter(Box::pin(Cell::Running { future }), Flags::QUEUED, name, place) {
         Some(key) => JoinHandle::new(key),
         None => JoinHandle::stillborn(),
     }
@@ -599,7 +625,7 @@ where
 /// The part of spawning that does not depend on the future's type. `None`: the loop is being dropped, and
 /// the future was.
 #[track_caller]
-fn enter(body: Body, name: Option<Box<str>>, place: &'static Location<'static>) -> Option<Key> {
+fn enter(body: Body, flags: Flags, name: Option<Box<str>>, place: &'static Location<'static>) -> Option<Key> {
     let mut body = Some(body);
     let rare = name.map(Rare::named);
     let place_id = PlaceId::of(place);
@@ -608,7 +634,7 @@ fn enter(body: Body, name: Option<Box<str>>, place: &'static Location<'static>) 
             return Ok(None);
         }
         let birth = Birth::new(place_id, core.clock.turn_nanos());
-        core.tasks.insert(body.take(), rare, birth).map(|slot| Some(core.key(slot)))
+        core.tasks.insert(body.take(), flags, rare, birth).map(|slot| Some(core.key(slot)))
     });
     let Ok(key) = inserted else {
         panic!(
@@ -638,7 +664,7 @@ pub(crate) struct Main<'a> {
 /// The next batch follows at once while fewer than `most` polls were made and the turn between them would find nothing
 /// to do: so it is with tasks that wake each other while no timer is armed.
 pub(crate) fn run_batch(mut main: Option<&mut Main<'_>>, most: usize) -> usize {
-    Core::with(|core| core.tasks.begin_batch());
+    Core::with(|core| core.tasks.begin_batch(&mut core.shuffle));
     let mut polls = 0;
     // The task whose poll is under way. It stands outside the closure, so that a panic does not drop it.
     let mut polled = None;
@@ -679,7 +705,7 @@ fn run_next(polled: &mut Option<(Slot, Body)>, main: Option<&mut Main<'_>>, may_
         let is_done = || main.as_ref().is_none_or(|main| main.done.get());
         let only_tasks = || !core.overspent && !core.timers.has_armed() && !core.shared.has_mail();
         let may_go_on = || may_go_on && !is_done() && only_tasks() && !observe::is_on();
-        let (slot, birth, body) = core.tasks.take_ready(may_go_on)?;
+        let (slot, birth, body) = core.tasks.take_ready(&mut core.shuffle, may_go_on)?;
         core.shared.polled.store(birth.published(slot), Ordering::Relaxed);
         Some((core.key(slot), body))
     });
@@ -798,6 +824,15 @@ pub(crate) fn abort(slot: Slot) {
     }
 }
 
+/// As [`abort`], from wherever this is: inside this call at home, else when the loop takes the message.
+pub(crate) fn abort_from_anywhere(key: Key) {
+    if Core::is_home_of(key) {
+        abort(key.slot);
+    } else if let Some(shared) = remote::find(key.home) {
+        shared.send(Message::Abort(key.slot));
+    }
+}
+
 /// A task that cannot do what it was spawned for.
 pub(crate) fn give_up(slot: Slot, error: impl FnOnce(Option<Origin>) -> JoinError) {
     let body = Core::with(|core| core.tasks.slots.get_mut(slot)?.body.take());
@@ -831,7 +866,8 @@ pub(crate) fn drop_all() {
     }
 }
 
-/// Lets all other ready tasks run before this one goes on: it is polled again in the next turn.
+/// Lets all other ready tasks run before this one goes on: it is polled again in the next turn. (In a loop with
+/// [`shuffle`](crate::Builder::shuffle): all of this turn. Those of the next come before it or after.)
 ///
 /// Cancel-safe: there is nothing to lose.
 ///

@@ -85,7 +85,8 @@ impl Timers {
     }
 }
 
-/// Fires all timers that are due, in the order of their deadlines. Returns how many. Without any timer
+/// Fires all timers that are due, in the order of their deadlines; in a shuffled loop those of the same instant in any
+/// order. Returns how many. Without any timer
 /// the clock is not read.
 #[inline]
 pub(crate) fn fire() -> usize {
@@ -97,6 +98,9 @@ fn fire_due() -> usize {
         let now = core.clock.now_nanos();
         let mut due = mem::take(&mut core.timers.due);
         core.timers.wheel.advance(now, &mut due);
+        if let Some(shuffle) = &mut core.shuffle {
+            due.chunk_by_mut(|one, next| one.0 == next.0).for_each(|same| shuffle.permute(same));
+        }
         (now, due)
     });
     let Some((now, mut due)) = due else { return 0 };

@@ -1,0 +1,74 @@
+//! Fetches many things at the same time, from servers of this very process. All of them together are one task group:
+//! once all is well, and once one server breaks off, which ends the others at once.
+//!
+//! `cargo run --example task_group`. With `RUST_LOG=headwaiter=debug` the loop tells of each task as well.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use headwaiter::net::{TcpListener, TcpStream};
+use headwaiter::task::{Builder, TaskGroup};
+use headwaiter::time::sleep;
+
+const SERVERS: usize = 8;
+
+fn main() -> io::Result<()> {
+    env_logger::init();
+    headwaiter::block_on(async {
+        println!("all is well: {:?}", fetch_all(None).await?);
+        let error = fetch_all(Some(5)).await.expect_err("one breaks off");
+        println!("one failure ends it all: {error}");
+        Ok(())
+    })
+}
+
+/// Fetches one page from each server; if one breaks off, nothing.
+async fn fetch_all(broken: Option<usize>) -> io::Result<Vec<String>> {
+    // They end with this function, however it ends: then their group is dropped.
+    let servers = TaskGroup::<io::Error>::new();
+    let pages = Rc::new(RefCell::new(Vec::new()));
+    let fetches = TaskGroup::<io::Error>::new();
+    for n in 0..SERVERS {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        servers.spawn(serve(listener, n, broken));
+        let pages = Rc::clone(&pages);
+        Builder::new().name(format!("fetch {n}")).spawn_in(&fetches, async move {
+            let _told = TellsItsEnd(n);
+            let page = fetch(TcpStream::connect(address).await?).await;
+            let page = page.map_err(|error| io::Error::new(error.kind(), format!("server {n}: {error}")))?;
+            println!("fetch {n} has {page:?}");
+            pages.borrow_mut().push(page);
+            Ok(())
+        });
+    }
+    fetches.join().await?;
+    Ok(pages.take())
+}
+
+async fn fetch(mut stream: TcpStream) -> io::Result<String> {
+    let mut page = [0; 6];
+    stream.read_exact(&mut page).await?;
+    Ok(String::from_utf8_lossy(&page).into_owned())
+}
+
+/// Needs the longer, the higher its number is. One may break off in the middle of its page; those above it would then
+/// need an hour.
+async fn serve(listener: TcpListener, n: usize, broken: Option<usize>) -> io::Result<()> {
+    let (mut stream, _) = listener.accept().await?;
+    let needs_an_hour = broken.is_some_and(|broken| n > broken);
+    sleep(Duration::from_millis(if needs_an_hour { 3_600_000 } else { 20 * n as u64 })).await;
+    let page = format!("page {n}");
+    stream.write_all(&page.as_bytes()[..if broken == Some(n) { 3 } else { 6 }]).await
+}
+
+/// However a task ends, what it holds is dropped.
+struct TellsItsEnd(usize);
+
+impl Drop for TellsItsEnd {
+    fn drop(&mut self) {
+        println!("fetch {} is over", self.0);
+    }
+}

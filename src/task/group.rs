@@ -1,0 +1,495 @@
+//! [`TaskGroup`]: tasks that belong together, none of which outlives the group. Used by those who spawn them.
+//! A child is an ordinary task that nobody joins. Its body is a [`Child`], and when that is dropped, however it came
+//! to its end, it tells the group: so a child that has ended leaves nothing behind, and nothing is looked for. The
+//! group itself never polls anybody; it counts its children, and keeps their numbers to abort them.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::Future;
+use std::mem;
+use std::panic::{Location, resume_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+use slab::Slab;
+
+use super::waker::Wake;
+use super::{Flags, JoinError, Stage, abort, abort_from_anywhere, enter};
+use crate::core::{Core, discard};
+use crate::remote::LoopId;
+use crate::slots::{Key, Slot};
+
+/// Tasks that belong together: none of them outlives the group, and the first failure ends them all.
+///
+/// A child is a task as of [`spawn`](crate::spawn), with a `Result` in place of a [`JoinHandle`](super::JoinHandle).
+/// [`join`](Self::join) waits for all of them. When one returns an error or panics, the others are dropped
+/// at once, and `join` hands on what it failed of. Dropping the group, or the future of `join`, drops the
+/// children inside that call (but for one that is running right now: it is dropped when its poll is over). Outside its
+/// running loop, the loop drops them at its next turn.
+///
+/// A child may spawn others into the group through a [`Spawner`], and may have groups of its own. A child that has ended
+/// leaves nothing behind, whether or not the group is being joined: a server can spawn a task for each client into one
+/// group for years.
+///
+/// ```
+/// use headwaiter::task::{TaskGroup, yield_now};
+/// use std::cell::Cell;
+/// use std::rc::Rc;
+///
+/// headwaiter::block_on(async {
+///     let (dishes, served) = (TaskGroup::new(), Rc::new(Cell::new(0)));
+///     for dish in ["soup", "fish", "cake"] {
+///         let served = Rc::clone(&served);
+///         dishes.spawn(async move {
+///             if dish == "fish" {
+///                 return Err("out of fish");
+///             }
+///             yield_now().await;
+///             served.set(served.get() + 1);
+///             Ok(())
+///         });
+///     }
+///     assert_eq!(dishes.join().await, Err("out of fish"));
+///     assert_eq!(served.get(), 0); // The others were cancelled.
+/// });
+/// ```
+#[must_use = "dropping a TaskGroup cancels its tasks: `join` it"]
+pub struct TaskGroup<E> {
+    shared: Rc<Shared<E>>,
+}
+
+/// What a group and its children share.
+struct Shared<E> {
+    /// The loop in which all children are.
+    home: LoopId,
+    /// The children's tasks, by which they are aborted. Emptied when the group is closed. Only borrowed where nothing of a
+    /// user's runs.
+    children: RefCell<Slab<Slot>>,
+    /// How many children have not ended. After an abort it is more than there are in `children`, until all are dropped.
+    alive: Cell<usize>,
+    /// Cancelled, failed, joined or dropped: nobody is let in any more.
+    closed: Cell<bool>,
+    /// The first failure, until the joiner takes it.
+    failure: Cell<Option<Failure<E>>>,
+    failed: Cell<bool>,
+    joiner: Cell<Option<Wake>>,
+}
+
+enum Failure<E> {
+    Error(E),
+    /// A panic, or whatever else made the loop drop the child.
+    Lost(JoinError),
+}
+
+/// No task has this slot.
+const NO_TASK: Slot = Slot::new(u32::MAX, 0);
+
+impl<E> TaskGroup<E> {
+    /// An empty group, for tasks of the loop that runs here.
+    ///
+    /// # Panics
+    ///
+    /// Outside any event loop.
+    #[track_caller]
+    pub fn new() -> Self {
+        let home = Core::expect("`TaskGroup::new`", |core| core.id);
+        let shared = Shared {
+            home,
+            children: RefCell::default(),
+            alive: Cell::new(0),
+            closed: Cell::new(false),
+            failure: Cell::new(None),
+            failed: Cell::new(false),
+            joiner: Cell::new(None),
+        };
+        TaskGroup { shared: Rc::new(shared) }
+    }
+
+    /// Spawns a task into the group: a child. It is polled for the first time in the next batch, not inside this call.
+    ///
+    /// In a group that was cancelled or has failed, and on a loop that is being dropped, the future is dropped at once.
+    /// To name the task, use [`Builder::spawn_in`](super::Builder::spawn_in).
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop in which the group was made; and as [`spawn`](crate::spawn), if the loop has too many tasks.
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F)
+    where
+        E: 'static,
+        F: Future<Output = Result<(), E>> + 'static,
+    {
+        self.spawn_at(future, None, Location::caller());
+    }
+
+    #[track_caller]
+    pub(super) fn spawn_at<F>(&self, future: F, name: Option<Box<str>>, place: &'static Location<'static>)
+    where
+        E: 'static,
+        F: Future<Output = Result<(), E>> + 'static,
+    {
+        admit(&self.shared, future, name, place);
+    }
+
+    /// What spawns into this group from elsewhere: for children that spawn their siblings.
+    pub fn spawner(&self) -> Spawner<E> {
+        Spawner { shared: Rc::clone(&self.shared) }
+    }
+
+    /// How many children have not ended.
+    pub fn len(&self) -> usize {
+        self.shared.alive.get()
+    }
+
+    /// Whether all children have ended, or there was none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Drops all children, inside this call but for one that is running right now (as
+    /// [`JoinHandle::abort`](super::JoinHandle::abort) does), and lets no more in. Cancelling a second time does nothing.
+    ///
+    /// That is no failure: [`join`](Self::join) then returns `Ok`, unless a child had failed before, or fails in the poll
+    /// in which it is running.
+    pub fn cancel(&self) {
+        self.shared.cancel();
+    }
+
+    /// Waits until all children have ended, also those that are spawned meanwhile through a [`Spawner`]. After that the group
+    /// lets no more in.
+    ///
+    /// Dropping the future is dropping the group: all children are dropped inside that call.
+    /// So `timeout(grace, group.join())` gives them so much time, and then ends those that are left.
+    ///
+    /// # Errors
+    ///
+    /// The error of the first child that returned one. The others were dropped then.
+    ///
+    /// # Panics
+    ///
+    /// If a child panicked, its panic goes on here, also after all have ended. The first failure of a group is the one
+    /// that is handed on; a panic that comes after it, in the drop of a child, is logged. Polling it in another loop than
+    /// the group's panics too, and so does polling it again after it was ready.
+    #[track_caller]
+    pub fn join(self) -> JoinGroup<E> {
+        JoinGroup { group: self, joined: false, place: Location::caller() }
+    }
+}
+
+impl<E> Default for TaskGroup<E> {
+    /// As [`TaskGroup::new`], with the same panics.
+    #[track_caller]
+    fn default() -> Self {
+        TaskGroup::new()
+    }
+}
+
+impl<E> Drop for TaskGroup<E> {
+    fn drop(&mut self) {
+        self.shared.cancel();
+        self.shared.log_unseen();
+    }
+}
+
+impl<E> fmt::Debug for TaskGroup<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shared.fmt(f, "TaskGroup")
+    }
+}
+
+/// Spawns into a [`TaskGroup`]; made by [`TaskGroup::spawner`]. It does not keep the group alive, nor does the group's
+/// `join` wait for it: once the group is over, what it spawns is dropped at once.
+///
+/// ```
+/// use headwaiter::task::{Spawner, TaskGroup};
+/// use std::cell::Cell;
+/// use std::rc::Rc;
+///
+/// /// Visits a tree with two branches at each fork, each node in a task of its own.
+/// async fn visit(depth: u32, siblings: Spawner<()>, leaves: Rc<Cell<u32>>) -> Result<(), ()> {
+///     if depth == 0 {
+///         leaves.set(leaves.get() + 1);
+///         return Ok(());
+///     }
+///     for _ in 0..2 {
+///         siblings.spawn(visit(depth - 1, siblings.clone(), Rc::clone(&leaves)));
+///     }
+///     Ok(())
+/// }
+///
+/// headwaiter::block_on(async {
+///     let (group, leaves) = (TaskGroup::new(), Rc::new(Cell::new(0)));
+///     group.spawn(visit(5, group.spawner(), Rc::clone(&leaves)));
+///     group.join().await.unwrap();
+///     assert_eq!(leaves.get(), 32);
+/// });
+/// ```
+pub struct Spawner<E> {
+    shared: Rc<Shared<E>>,
+}
+
+impl<E> Spawner<E> {
+    /// As [`TaskGroup::spawn`], with the same panics.
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F)
+    where
+        E: 'static,
+        F: Future<Output = Result<(), E>> + 'static,
+    {
+        admit(&self.shared, future, None, Location::caller());
+    }
+}
+
+impl<E> Clone for Spawner<E> {
+    fn clone(&self) -> Self {
+        Spawner { shared: Rc::clone(&self.shared) }
+    }
+}
+
+impl<E> fmt::Debug for Spawner<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shared.fmt(f, "Spawner")
+    }
+}
+
+/// The future of [`TaskGroup::join`]. Dropping it cancels the group.
+#[must_use = "futures do nothing unless awaited, and dropping this one cancels the group"]
+pub struct JoinGroup<E> {
+    group: TaskGroup<E>,
+    joined: bool,
+    place: &'static Location<'static>,
+}
+
+impl<E> JoinGroup<E> {
+    /// How many children have not ended.
+    pub fn len(&self) -> usize {
+        self.group.len()
+    }
+
+    /// Whether all children have ended, or there was none.
+    pub fn is_empty(&self) -> bool {
+        self.group.is_empty()
+    }
+}
+
+impl<E> Future for JoinGroup<E> {
+    type Output = Result<(), E>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        assert!(!self.joined, "headwaiter: a `JoinGroup` was polled again after it was ready");
+        let shared = &self.group.shared;
+        let is_over = shared.alive.get() == 0;
+        let may_go_on = shared.at_home(|core| !is_over || core.spend());
+        if !may_go_on {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if !is_over {
+            drop(shared.joiner.replace(Some(Wake::of(cx.waker()))));
+            return Poll::Pending;
+        }
+        shared.closed.set(true);
+        let failure = shared.failure.take();
+        self.joined = true;
+        match failure {
+            None => Poll::Ready(Ok(())),
+            Some(Failure::Error(error)) => Poll::Ready(Err(error)),
+            Some(Failure::Lost(error)) if error.is_panic() => resume_unwind(error.into_panic()),
+            Some(Failure::Lost(error)) => panic!("headwaiter: a child of a `TaskGroup` was lost: {error}"),
+        }
+    }
+}
+
+impl<E> Drop for JoinGroup<E> {
+    fn drop(&mut self) {
+        // Nobody is told of what is dropped now.
+        discard(self.group.shared.joiner.take());
+    }
+}
+
+impl<E> fmt::Debug for JoinGroup<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JoinGroup({} alive, joined at {})", self.len(), self.place)
+    }
+}
+
+impl<E> Shared<E> {
+    #[track_caller]
+    fn at_home<R>(&self, work: impl FnOnce(&mut Core) -> R) -> R {
+        Core::at_home(self.key(NO_TASK), "a `TaskGroup`", work)
+    }
+
+    fn key(&self, slot: Slot) -> Key {
+        Key { home: self.home, slot }
+    }
+
+    /// Each abort runs the drops of a child, which may do anything to this group. Whatever they do, nobody is let in.
+    fn cancel(&self) {
+        self.closed.set(true);
+        let children = mem::take(&mut *self.children.borrow_mut());
+        for (_, slot) in children {
+            abort_from_anywhere(self.key(slot));
+        }
+    }
+
+    /// Nobody can take the failure any more. An error was the user's to take; a panic must be seen.
+    fn log_unseen(&self) {
+        if let Some(Failure::Lost(error)) = self.failure.take() {
+            error.log_unseen();
+        }
+    }
+
+    fn fmt(&self, f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
+        let (alive, closed) = (self.alive.get(), self.closed.get());
+        f.debug_struct(name).field("alive", &alive).field("closed", &closed).finish()
+    }
+}
+
+impl<E> Drop for Shared<E> {
+    /// A child that dropped its own group may have failed after that.
+    fn drop(&mut self) {
+        self.log_unseen();
+    }
+}
+
+#[track_caller]
+fn admit<E, F>(group: &Rc<Shared<E>>, future: F, name: Option<Box<str>>, place: &'static Location<'static>)
+where
+    E: 'static,
+    F: Future<Output = Result<(), E>> + 'static,
+{
+    group.at_home(|_| ());
+    if group.closed.get() {
+        return discard(future);
+    }
+    let child = Child { future, membership: Membership::new(group) };
+    let seat = child.membership.seat;
+    // Nobody joins it. So it is removed, and its body dropped, as soon as it has ended.
+    let flags = Flags(Flags::QUEUED.0 | Flags::DETACHED.0);
+    let Some(key) = enter(Box::pin(child), flags, name, place) else { return };
+    if let Some(child) = group.children.borrow_mut().get_mut(seat) {
+        *child = key.slot;
+        return;
+    }
+    // A logger that was told of the task has cancelled the group.
+    abort(key.slot);
+}
+
+pin_project! {
+    /// A child, as a task without its type. The future is declared, and so dropped, before the membership, which
+    /// reports its end.
+    pub(super) struct Child<F, E> {
+        #[pin]
+        future: F,
+        membership: Membership<E>,
+    }
+}
+
+impl<F, E> Stage for Child<F, E>
+where
+    F: Future<Output = Result<(), E>> + 'static,
+    E: 'static,
+{
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        let Poll::Ready(result) = this.future.poll(cx) else { return Poll::Pending };
+        if let Err(error) = result {
+            this.membership.fail(Failure::Error(error));
+        }
+        Poll::Ready(())
+    }
+
+    /// The future is dropped with the rest, in the next moment: nobody is to take an output.
+    fn fail(self: Pin<&mut Self>, error: JoinError) {
+        if !error.is_cancelled() {
+            self.project().membership.fail(Failure::Lost(error));
+        }
+    }
+
+    fn take(self: Pin<&mut Self>, _: &mut dyn Any) {}
+
+    fn error(&self) -> Option<&JoinError> {
+        None
+    }
+}
+
+/// Holds a child's place in its group as long as the child lives.
+struct Membership<E> {
+    group: Rc<Shared<E>>,
+    seat: usize,
+}
+
+impl<E> Membership<E> {
+    fn new(group: &Rc<Shared<E>>) -> Self {
+        group.alive.set(group.alive.get() + 1);
+        Membership { group: Rc::clone(group), seat: group.children.borrow_mut().insert(NO_TASK) }
+    }
+
+    /// Its child has failed. The others are cancelled when it has been dropped.
+    fn fail(&self, failure: Failure<E>) {
+        let group = &self.group;
+        group.closed.set(true);
+        if !group.failed.replace(true) {
+            group.failure.set(Some(failure));
+        } else if let Failure::Lost(error) = failure {
+            error.log_unseen();
+        }
+    }
+}
+
+impl<E> Drop for Membership<E> {
+    /// The child has ended, and its future is gone.
+    fn drop(&mut self) {
+        let group = &self.group;
+        // It is not there any more if the group was cancelled. Then nobody else can have got its seat.
+        let _ = group.children.borrow_mut().try_remove(self.seat);
+        group.alive.set(group.alive.get() - 1);
+        if group.failed.get() {
+            group.cancel();
+        }
+        if group.alive.get() == 0
+            && let Some(joiner) = group.joiner.take()
+        {
+            joiner.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block_on;
+    use crate::task::yield_now;
+
+    /// How many tasks there are, and for how many children the group has room.
+    fn sizes(group: &TaskGroup<()>) -> (usize, usize) {
+        let tasks = Core::with(|core| core.tasks.slots.len()).expect("a loop");
+        (tasks, group.shared.children.borrow().capacity())
+    }
+
+    #[test]
+    fn a_hundred_thousand_children_that_have_ended_leave_nothing_behind() {
+        block_on(async {
+            let group = TaskGroup::new();
+            // Ten at a time, as a server with ten clients that come and go. Nobody joins meanwhile.
+            for _ in 0..10_000 {
+                for _ in 0..10 {
+                    group.spawn(async {
+                        yield_now().await;
+                        Ok(())
+                    });
+                }
+                for _ in 0..2 {
+                    yield_now().await;
+                }
+                let (tasks, room) = sizes(&group);
+                assert!(tasks == 1 && group.is_empty() && room <= 16, "{tasks} tasks, room for {room}");
+            }
+            assert_eq!(Rc::strong_count(&group.shared), 1);
+            assert_eq!(group.join().await, Ok(()));
+        });
+    }
+}
