@@ -6,6 +6,7 @@ mod common;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn, ready};
 use std::io;
+#[cfg(not(sanitized))]
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -495,6 +496,7 @@ impl Drop for Reenters {
 }
 
 /// Futures 2d4f685b, tokio-core #190: wakers are foreign code, in which anything may happen.
+#[cfg(not(sanitized))] // It leaks on purpose.
 #[test]
 fn a_waker_may_use_its_token_in_its_wake_and_its_drop_and_may_panic() {
     bounded(|| {
@@ -567,6 +569,7 @@ fn cancelling_is_safe_in_a_drop_also_while_a_panic_unwinds() {
 }
 
 /// A wait, a run and a token that are never dropped: the tree lives on, and so does everybody else.
+#[cfg(not(sanitized))] // It leaks on purpose.
 #[test]
 fn leaked_waits_are_harmless() {
     in_loop(|| async {

@@ -6,6 +6,7 @@ mod common;
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::process::{Command, Stdio};
@@ -398,9 +399,8 @@ fn an_operation_dropped_half_way_leaves_the_descriptor_as_it_was() {
             assert!(poll_once(&mut counter.read_with(number)).await.is_pending());
         }
         for _ in 0..10 {
-            let mut leaked = Box::new(counter.read_with(number));
-            assert!(poll_once(&mut leaked).await.is_pending());
-            std::mem::forget(leaked);
+            let mut leaked = ManuallyDrop::new(counter.read_with(number));
+            assert!(poll_once(&mut *leaked).await.is_pending());
         }
         add(&counter, 9);
         assert_eq!(counter.read_with(number).await.unwrap(), 9);
