@@ -172,10 +172,11 @@ fn dispatch_each<'a>(mut events: impl Iterator<Item = &'a Event>) -> (usize, boo
     loop {
         // The usual case, in which nobody listens and nothing foreign is called, is done for all events
         // in a row.
+        let told = observe::is_on();
         let unusual = Core::with(|core| {
             events.find(|event| {
                 count += 1;
-                observe::is_on() || !core.reactor.dispatch_to_own(event, &mut core.tasks)
+                told || !core.reactor.dispatch_to_own(event, &mut core.tasks)
             })
         });
         match unusual.flatten() {

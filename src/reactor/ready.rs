@@ -42,6 +42,16 @@ impl Ready {
 
     #[inline]
     pub(super) fn of(event: &Event) -> Ready {
+        if event.is_error() || event.is_read_closed() || event.is_write_closed() || event.is_priority() {
+            return Ready::of_unusual(event);
+        }
+        Ready(
+            u8::from(event.is_readable()) * Ready::READABLE | u8::from(event.is_writable()) * Ready::WRITABLE,
+        )
+    }
+
+    #[cold]
+    fn of_unusual(event: &Event) -> Ready {
         let mut bits = 0;
         if event.is_readable() {
             bits |= Ready::READABLE;

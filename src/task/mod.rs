@@ -59,6 +59,9 @@ pub(crate) struct Tasks {
     pub(crate) suspicion: u8,
 }
 
+/// A queue of up to so many tasks keeps its memory.
+const KEPT: usize = 1024;
+
 struct Task {
     /// `None` while it is lent to [`run_next`]; for ever so for the main future of `block_on`, which lives on
     /// its stack.
@@ -284,35 +287,37 @@ impl Tasks {
         queued.any(|slot| self.slots.get(*slot).is_some_and(|task| task.flags.has(Flags::QUEUED)))
     }
 
-    /// What is ready now becomes the batch, if the last one is over.
+    /// What is ready now becomes the batch: the last one is over.
+    #[inline]
     fn begin_batch(&mut self, shuffle: &mut Option<Shuffle>) {
-        if self.done == self.batch.len() {
-            self.batch.clear();
-            self.batch.shrink_to(1024); // A past crowd's memory is given back.
-            self.done = 0;
-            mem::swap(&mut self.batch, &mut self.ready);
-            if let Some(shuffle) = shuffle {
-                shuffle.permute(&mut self.batch);
-            }
+        if self.batch.capacity() > KEPT {
+            self.shrink_batch();
+        }
+        self.batch.clear();
+        self.done = 0;
+        mem::swap(&mut self.batch, &mut self.ready);
+        if let Some(shuffle) = shuffle {
+            shuffle.permute(&mut self.batch);
         }
     }
 
-    /// Takes the next task of the batch, and its body out of its slot; or the first of the next batch, if the loop
-    /// `may_go_on` to it. `None`: the batch is over.
+    /// A past crowd's memory is given back.
+    #[cold]
+    fn shrink_batch(&mut self) {
+        if self.batch.len() < self.batch.capacity() / 4 {
+            self.batch.shrink_to(KEPT.max(2 * self.batch.len()));
+        }
+    }
+
     #[inline]
-    fn take_ready(
-        &mut self,
-        shuffle: &mut Option<Shuffle>,
-        may_go_on: impl Fn() -> bool,
-    ) -> Option<(Slot, Birth, Option<Body>)> {
-        loop {
-            let Some(&slot) = self.batch.get(self.done) else {
-                if self.ready.is_empty() || !may_go_on() {
-                    return None;
-                }
-                self.begin_batch(shuffle);
-                continue;
-            };
+    fn is_batch_over(&self) -> bool {
+        self.done == self.batch.len()
+    }
+
+    /// Takes the next task of the batch, and its body out of its slot. `None`: the batch is over.
+    #[inline]
+    fn take_ready(&mut self) -> Option<(Slot, Birth, Option<Body>)> {
+        while let Some(&slot) = self.batch.get(self.done) {
             self.done += 1;
             // Whoever was queued may have finished or gone since; the place may even have a new occupant.
             if let Some(task) = self.slots.get_mut(slot)
@@ -325,6 +330,7 @@ impl Tasks {
                 return Some((slot, task.birth, task.body.take()));
             }
         }
+        None
     }
 
     /// Queues the task that a waker's bits mean. `None` if it is queued already, has finished or is gone.
@@ -664,21 +670,22 @@ pub(crate) struct Main<'a> {
 /// The next batch follows at once while fewer than `most` polls were made and the turn between them would find nothing
 /// to do: so it is with tasks that wake each other while no timer is armed.
 pub(crate) fn run_batch(mut main: Option<&mut Main<'_>>, most: usize) -> usize {
-    Core::with(|core| core.tasks.begin_batch(&mut core.shuffle));
+    Core::with(|core| {
+        if core.tasks.is_batch_over() {
+            core.tasks.begin_batch(&mut core.shuffle);
+        }
+    });
     let mut polls = 0;
     // The task whose poll is under way. It stands outside the closure, so that a panic does not drop it.
     let mut polled = None;
     // Entered once for the batch, and again after each panic: it costs as much as a short poll.
-    while let Err(payload) = catch_unwind(AssertUnwindSafe(|| {
-        while run_next(&mut polled, main.as_deref_mut(), polls < most) {
-            polls += 1;
-        }
-    })) {
+    loop {
+        let run = || while run_next(&mut polled, main.as_deref_mut(), &mut polls, most) {};
+        let Err(payload) = catch_unwind(AssertUnwindSafe(run)) else { break };
         let Some((slot, mut body)) = polled.take() else {
             // The main future's panic goes on, through `block_on`.
             resume_unwind(payload);
         };
-        polls += 1;
         observe::report(|| Step::Poll { task: slot, outcome: Outcome::Panicked });
         fail(slot, &mut body, |origin| JoinError::panicked(origin, payload));
         finish(slot, body);
@@ -691,10 +698,15 @@ pub(crate) fn run_batch(mut main: Option<&mut Main<'_>>, most: usize) -> usize {
     polls
 }
 
-/// Polls the next task of the batch, or the first of the next batch if the loop `may_go_on` to it. `false`: the
-/// batch is over.
+/// Polls the next task of the batch, or the first of the next if it follows at once. `false`: the batch is
+/// over.
 #[inline]
-fn run_next(polled: &mut Option<(Slot, Body)>, main: Option<&mut Main<'_>>, may_go_on: bool) -> bool {
+fn run_next(
+    polled: &mut Option<(Slot, Body)>,
+    main: Option<&mut Main<'_>>,
+    polls: &mut usize,
+    most: usize,
+) -> bool {
     let mut suspicious = false;
     let taken = Core::with(|core| {
         suspicious = core.tasks.suspicion != 0;
@@ -702,11 +714,12 @@ fn run_next(polled: &mut Option<(Slot, Body)>, main: Option<&mut Main<'_>>, may_
             return None;
         }
         core.refill_budget();
-        let is_done = || main.as_ref().is_none_or(|main| main.done.get());
-        let only_tasks = || !core.overspent && !core.timers.has_armed() && !core.shared.has_mail();
-        let may_go_on = || may_go_on && !is_done() && only_tasks() && !observe::is_on();
-        let (slot, birth, body) = core.tasks.take_ready(&mut core.shuffle, may_go_on)?;
+        if core.tasks.is_batch_over() && !go_on(core, main.as_deref(), *polls < most) {
+            return None;
+        }
+        let (slot, birth, body) = core.tasks.take_ready()?;
         core.shared.polled.store(birth.published(slot), Ordering::Relaxed);
+        *polls += 1;
         Some((core.key(slot), body))
     });
     let Some((key, body)) = taken.flatten() else {
@@ -731,7 +744,7 @@ fn run_next(polled: &mut Option<(Slot, Body)>, main: Option<&mut Main<'_>>, may_
     };
     let (_, body) = polled.insert((slot, body));
     let outcome = Outcome::of(body.as_mut().poll(&mut cx));
-    observe::report(|| Step::Poll { task: slot, outcome });
+    observe::report(move || Step::Poll { task: slot, outcome });
     let Some((_, body)) = polled.take() else { return true };
     if let Outcome::Finished = outcome {
         finish(slot, body);
@@ -739,6 +752,18 @@ fn run_next(polled: &mut Option<(Slot, Body)>, main: Option<&mut Main<'_>>, may_
         cancel(slot, body);
     }
     true
+}
+
+/// Begins the next batch, if the phases that come before it would find nothing to do.
+#[inline]
+fn go_on(core: &mut Core, main: Option<&Main<'_>>, may_go_on: bool) -> bool {
+    let is_done = main.is_none_or(|main| main.done.get());
+    let has_phases = core.overspent || core.timers.has_armed() || core.shared.has_mail() || observe::is_on();
+    let goes_on = may_go_on && !is_done && !has_phases;
+    if goes_on {
+        core.tasks.begin_batch(&mut core.shuffle);
+    }
+    goes_on
 }
 
 /// Looks at the task that was polled last: it may be stuck.
@@ -755,7 +780,8 @@ fn put_back(slot: Slot, body: Body) -> Option<Body> {
     let mut body = Some(body);
     Core::with(|core| {
         if let Some(task) = core.tasks.slots.get_mut(slot).filter(|task| !task.flags.has(Flags::ABORTED)) {
-            mem::swap(&mut task.body, &mut body);
+            // There is none in its place: nothing of a user's is dropped here, and no code made for it.
+            mem::forget(mem::replace(&mut task.body, body.take()));
         }
     });
     body

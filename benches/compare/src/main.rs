@@ -1,8 +1,8 @@
 //! headwaiter beside tokio's current_thread runtime, both on their defaults, in one run: the two take turns
 //! on each workload, and the medians are compared, so that a busy machine slows both.
 //!
-//! - `compare` prints the tables; `compare files` only the one of files, `compare echo` the one of datagrams and Unix
-//!   sockets, which is beside raw mio.
+//! - `compare` prints the tables; `compare tasks` only the one of tasks and timers, `compare sync` the one of locks and
+//!   channels, `compare files` the one of files, `compare echo` the one of datagrams and Unix sockets, which is beside raw mio.
 //! - `compare server headwaiter|tokio` is an echo server on a port of the kernel's choice that ends with its
 //!   last client; `compare client ADDRESS CONNECTIONS ROUNDS` talks to it. `instructions.sh` counts with
 //!   these what a message costs.
@@ -10,6 +10,7 @@
 mod echo;
 mod files;
 mod late;
+mod sync;
 
 use std::future::Future;
 use std::hint::black_box;
@@ -20,11 +21,14 @@ fn main() -> io::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => {
-            table();
+            print(&TASKS);
+            print(&sync::ROWS);
             late::print();
             files::print()?;
             echo::print()?;
         }
+        ["tasks"] => print(&TASKS),
+        ["sync"] => print(&sync::ROWS),
         ["echo"] => echo::print()?,
         ["files"] => files::print()?,
         ["server", "headwaiter"] => return headwaiter::block_on(serve_headwaiter()),
@@ -34,7 +38,7 @@ fn main() -> io::Result<()> {
         }
         _ => {
             eprintln!(
-                "usage: compare [files|echo] | compare server headwaiter|tokio | compare client ADDRESS CONNECTIONS ROUNDS"
+                "usage: compare [tasks|sync|files|echo] | compare server headwaiter|tokio | compare client ADDRESS CONNECTIONS ROUNDS"
             );
             std::process::exit(2);
         }
@@ -83,9 +87,10 @@ fn measure(
     Row { name, ours: our_times[ROUNDS / 2], theirs: their_times[ROUNDS / 2], goal }
 }
 
-fn table() {
+fn print(rows: &[fn() -> Row]) {
     println!("{:32}{:>14}{:>14}{:>9}{:>8}", "", "headwaiter", "tokio", "ratio", "goal");
-    for row in rows() {
+    for row in rows {
+        let row = row();
         let ratio = row.ours / row.theirs;
         let mark = if ratio <= row.goal { "" } else { "  missed" };
         println!(
@@ -95,19 +100,16 @@ fn table() {
     }
 }
 
-fn rows() -> impl Iterator<Item = Row> {
-    let work: [fn() -> Row; 8] = [
-        spawn_join_single,
-        spawn_join_many,
-        yield_single,
-        yield_many,
-        || timer(0, "timer armed + cancelled, alone"),
-        || timer(100_000, "timer armed + cancelled, 100k"),
-        || offload("empty job offloaded, alone", 2000, 1),
-        || offload("empty job offloaded, 100 at once", 20, 100),
-    ];
-    work.into_iter().map(|row| row())
-}
+const TASKS: [fn() -> Row; 8] = [
+    spawn_join_single,
+    spawn_join_many,
+    yield_single,
+    yield_many,
+    || timer(0, "timer armed + cancelled, alone"),
+    || timer(100_000, "timer armed + cancelled, 100k"),
+    || offload("empty job offloaded, alone", 2000, 1),
+    || offload("empty job offloaded, 100 at once", 20, 100),
+];
 
 fn spawn_join_single() -> Row {
     const COUNT: u32 = 10_000;
