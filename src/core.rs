@@ -10,11 +10,12 @@ use std::cell::Cell;
 use std::mem::{self, ManuallyDrop};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use log::Level;
 
 use crate::observe;
-use crate::observe::stuck::{Deadlock, MOST_CREDIT};
+use crate::observe::stuck::{Deadlock, Suspects};
 use crate::offload::Pool;
 use crate::reactor::{self, Reactor};
 use crate::remote::{self, LoopId, Release, Shared};
@@ -22,6 +23,7 @@ use crate::shuffle::Shuffle;
 #[cfg(all(unix, feature = "signal"))]
 use crate::signal::unix::Signals;
 use crate::slots::{Key, Slot};
+use crate::task::waker::TaskNumber;
 use crate::task::{self, Tasks};
 use crate::time::Timers;
 use crate::time::clock::LoopClock;
@@ -44,8 +46,8 @@ pub(crate) struct Core {
     /// What tasks wait for besides sources, timers and each other.
     pub(crate) waits: Waits,
     pub(crate) deadlock: Deadlock,
-    /// How many more records the search for lost wakers may look at: see [`stuck`](crate::observe::stuck).
-    pub(crate) look_credit: usize,
+    /// Which tasks may be stuck, and are to be looked at before the loop sleeps.
+    pub(crate) suspects: Suspects,
     /// It was said that nothing can wake the loop any more.
     pub(crate) quiescent: bool,
     /// Offloaded jobs whose end this loop has not heard of: a virtual clock stands still meanwhile.
@@ -103,7 +105,7 @@ impl Core {
             pool: Arc::new(pool),
             waits: Waits::new(),
             deadlock: Deadlock::default(),
-            look_credit: MOST_CREDIT,
+            suspects: Suspects::default(),
             quiescent: false,
             jobs: 0,
             #[cfg(all(unix, feature = "signal"))]
@@ -171,6 +173,12 @@ impl Core {
         Key { home: self.id, slot }
     }
 
+    /// The task whose poll is under way.
+    pub(crate) fn polled(&self) -> Option<TaskNumber> {
+        let is_polling = self.shared.polled.load(Ordering::Relaxed) != 0;
+        is_polling.then(|| TaskNumber::new(self.key(self.tasks.polled)))
+    }
+
     /// Jobs and children whose end this loop has not heard of: a virtual clock stands still meanwhile.
     pub(crate) fn under_way(&self) -> usize {
         self.jobs + self.reactor.works()
@@ -198,18 +206,16 @@ impl Core {
     }
 
     /// Tries an operation, which spends budget if it completes. `None`: the task has had its share, and must yield. It
-    /// needs no loop: where none runs, there is nobody to starve. The loop is borrowed around `operation`.
+    /// needs no loop: where none runs, there is nobody to starve.
     #[inline(always)]
-    pub(crate) fn on_budget<R>(operation: impl FnOnce() -> Option<R>) -> Option<Option<R>> {
+    pub(crate) fn on_budget<R>(operation: impl FnOnce(Option<&mut Core>) -> Option<R>) -> Option<Option<R>> {
         let mut taken = Taken::new();
-        let mut core = taken.0.as_deref_mut();
-        if core.as_mut().is_some_and(|core| !core.may_go_on()) {
+        let Some(core) = taken.0.as_deref_mut() else { return Some(operation(None)) };
+        if !core.may_go_on() {
             return None;
         }
-        let result = operation();
-        if let (Some(core), Some(_)) = (core, &result) {
-            core.budget -= 1;
-        }
+        let result = operation(Some(core));
+        core.budget -= u32::from(result.is_some());
         Some(result)
     }
 
@@ -280,6 +286,9 @@ pub(crate) fn release_here(what: Release) {
         }
         Release::Timer(slot) => discard(Core::with(|core| core.timers.cancel(slot))),
         Release::Join(slot) => task::detach(slot),
+        Release::Record(slot) => {
+            Core::with(|core| core.waits.remove(slot));
+        }
     }
 }
 

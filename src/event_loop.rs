@@ -16,7 +16,7 @@ use mio::Events;
 use pin_project_lite::pin_project;
 
 use crate::core::{Core, Entered, contain, discard, release_here};
-use crate::observe::stuck::{self, CREDIT, Deadlock, MOST_CREDIT, Verdict};
+use crate::observe::stuck::{self, Deadlock, Verdict};
 use crate::observe::{self, Step, WaitFor};
 use crate::offload::{self, Pool};
 use crate::reactor::{self, INBOX};
@@ -210,8 +210,9 @@ impl Driver {
             // The logger may have woken a task, or armed a timer.
             wait = self.wait_for(max_wait, in_block_on);
         }
-        if matches!(wait, WaitFor::Ever) && in_block_on {
-            look_before_sleep();
+        let for_ever = matches!(wait, WaitFor::Ever) && in_block_on;
+        if (for_ever || self.has_suspects(wait)) && look_before_sleep(for_ever) {
+            wait = self.wait_for(max_wait, in_block_on);
         }
         self.events.clear();
         let (mut idle, mut interrupted) = (true, false);
@@ -232,7 +233,7 @@ impl Driver {
             }
             Core::with(|core| {
                 core.clock.begin_turn();
-                core.look_credit = MOST_CREDIT.min(core.look_credit + CREDIT);
+                core.suspects.give_credit();
             });
         }
 
@@ -271,6 +272,12 @@ impl Driver {
         }
     }
 
+    /// Whether the loop is about to sleep, and some task may be stuck.
+    fn has_suspects(&self, wait: WaitFor) -> bool {
+        !matches!(wait, WaitFor::Skip { .. } | WaitFor::Tasks { .. })
+            && Core::with(|core| !core.suspects.is_empty()) == Some(true)
+    }
+
     /// How long this turn may wait, and why.
     fn wait_for(&self, max_wait: Option<Duration>, in_block_on: bool) -> WaitFor {
         let wait = Core::with(|core| {
@@ -304,10 +311,13 @@ impl Driver {
     }
 }
 
+/// Returns whether that has changed anything.
 #[cold]
-fn look_before_sleep() {
-    if let Verdict::Panic(report) = stuck::look_before_sleep() {
-        panic!("headwaiter: {report}");
+fn look_before_sleep(for_ever: bool) -> bool {
+    match stuck::look_before_sleep(for_ever) {
+        Verdict::Fine => false,
+        Verdict::Acted => true,
+        Verdict::Panic(report) => panic!("headwaiter: {report}"),
     }
 }
 
@@ -408,7 +418,11 @@ struct Seat {
 
 impl Seat {
     fn new(place: &'static Location<'static>) -> Self {
-        let slot = Core::with(|core| core.tasks.seat_main(place, core.clock.turn_nanos())).flatten();
+        let slot = Core::with(|core| {
+            core.quiescent = false;
+            core.tasks.seat_main(place, core.clock.turn_nanos())
+        })
+        .flatten();
         let slot = slot
             .expect("headwaiter: this loop has so many tasks that there is no number left for `block_on`");
         Seat { slot, done: Cell::new(false) }

@@ -30,10 +30,9 @@ use crate::core::{Core, discard};
 use crate::observe::{self, Step};
 use crate::reactor::is_closing;
 use crate::remote::Shared;
-use crate::slots::Key;
 use crate::task::waker::{TaskNumber, Wake};
 use crate::task::{self, JoinError, JoinHandle};
-use crate::waits::{self, What};
+use crate::waits::{Shown, What};
 
 /// How many threads a loop may start, unless its builder says otherwise. Waiting for a disk they cost no processor.
 pub(crate) const THREADS: usize = 64;
@@ -327,8 +326,7 @@ struct Job<T> {
     packet: Option<Arc<dyn Outcome<T>>>,
     /// Since it was submitted: where, and its number in that queue.
     queued: Option<(Arc<Pool>, u64)>,
-    /// The wait for it as the loop knows it.
-    seen: Option<Key>,
+    shown: Shown,
     place: &'static Location<'static>,
 }
 
@@ -338,7 +336,7 @@ impl<T: Send + 'static> Job<T> {
         Job {
             packet: Some(Arc::new(Packet { state: Mutex::new(state), place })),
             queued: None,
-            seen: None,
+            shown: Shown::NOTHING,
             place,
         }
     }
@@ -382,17 +380,13 @@ impl<T> Job<T> {
             panic!("headwaiter: an offloaded job was polled again after it was ready");
         };
         let Poll::Ready(result) = packet.poll(Wake::of(cx.waker())) else {
-            match (self.seen, TaskNumber::of(cx.waker())) {
-                (Some(seen), _) => waits::goes_on(seen),
-                (None, Some(task)) => {
-                    self.seen = waits::begin(task, What::Outside("an offloaded job"), self.place);
-                }
-                (None, None) => {}
+            if let Some(task) = TaskNumber::of(cx.waker()) {
+                self.shown.wait(task, What::Outside("an offloaded job"), self.place);
             }
             return Poll::Pending;
         };
         self.packet = None;
-        self.end_seen();
+        self.shown.end();
         Core::with(Core::spend);
         let place = self.place;
         observe::report(|| Step::Fetch { place });
@@ -400,17 +394,8 @@ impl<T> Job<T> {
     }
 }
 
-impl<T> Job<T> {
-    fn end_seen(&mut self) {
-        if let Some(seen) = self.seen.take() {
-            waits::end(seen);
-        }
-    }
-}
-
 impl<T> Drop for Job<T> {
     fn drop(&mut self) {
-        self.end_seen();
         let Some(packet) = self.packet.take() else { return };
         if let Some((pool, number)) = &self.queued {
             // The closure is dropped below, outside the lock.

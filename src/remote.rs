@@ -65,6 +65,8 @@ pub(crate) enum Release {
     Waiter(Slot, Direction, u64),
     Timer(Slot),
     Join(Slot),
+    /// Of [`Waits`](crate::waits::Waits).
+    Record(Slot),
 }
 
 impl Shared {
@@ -98,7 +100,7 @@ impl Shared {
     }
 
     pub(crate) fn has_handles(&self) -> bool {
-        self.handles.load(Ordering::Relaxed) > 0
+        self.handles.load(Ordering::Acquire) > 0
     }
 
     fn is_closed(&self) -> bool {
@@ -214,7 +216,11 @@ impl Clone for Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.handles.fetch_sub(1, Ordering::Relaxed);
+        let before = self.shared.handles.fetch_sub(1, Ordering::Release);
+        if before == 1 && thread::current().id() != self.shared.thread {
+            // What sleeps may find now that nobody can wake it.
+            self.shared.notify(true);
+        }
     }
 }
 

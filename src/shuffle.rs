@@ -10,6 +10,7 @@ use log::Level;
 use crate::core::panic_message;
 use crate::event_loop::EventLoop;
 use crate::observe;
+use crate::observe::stuck::Deadlock;
 use crate::time::clock::Clock;
 
 /// The generator SplitMix64, from Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (OOPSLA 2014):
@@ -44,9 +45,9 @@ impl Shuffle {
     }
 }
 
-/// Runs a test under many schedules: for each seed in a loop of its own, with a [virtual clock](Clock::Virtual) and
-/// that [`shuffle`](crate::Builder::shuffle). At the first seed under which the test panics it stops, and says which
-/// it was.
+/// Runs a test under many schedules: for each seed in a loop of its own, with a [virtual clock](Clock::Virtual), that
+/// [`shuffle`](crate::Builder::shuffle) and [`Deadlock::Fail`]. At the first seed under which the test panics it stops, and
+/// says which it was.
 ///
 /// Finds what only goes wrong in an order of tasks that a plain run never shows, and shows it again:
 ///
@@ -92,7 +93,8 @@ where
     for seed in seeds {
         observe::say(Level::Debug, observe::LOOP, format_args!("explores the schedule of seed {seed}"));
         let run = || {
-            let event_loop = EventLoop::builder().clock(Clock::Virtual).shuffle(seed).build();
+            let event_loop =
+                EventLoop::builder().clock(Clock::Virtual).shuffle(seed).deadlock(Deadlock::Fail).build();
             let mut event_loop = event_loop.expect("headwaiter: cannot make an event loop");
             // Called in there, so that it may spawn before its first `await`.
             event_loop.block_on(async { test().await });

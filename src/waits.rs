@@ -1,23 +1,34 @@
-//! Who waits for what, where neither the reactor nor the timers know it: for locks, permits, messages, jobs. Futures
-//! enter their wait when they begin it, and take it out when it ends. Read by [`crate::observe::stuck`] and by the dump.
+//! Who waits for what, where neither the reactor nor the timers know it: for locks, permits, messages, jobs, groups.
+//! A future shows its wait while it waits; the records are read by [`crate::observe::stuck`] and by the dump. Nothing
+//! depends on them: where no loop of ours runs, or a foreign waker waits, nothing is shown.
 
+use std::cell::RefCell;
 use std::panic::Location;
 use std::rc::Rc;
 
-use crate::core::Core;
+use slab::Slab;
+
+use crate::core::{Core, release};
 use crate::reactor::Direction;
+use crate::remote::Release;
 use crate::slots::{Key, Layout, Slot, Slots};
 use crate::task::waker::TaskNumber;
 
-/// The waits and the contended locks of a loop.
+/// The records of a loop.
 pub(crate) struct Waits {
-    waits: Slots<Wait>,
-    locks: Slots<Lock>,
+    records: Slots<Record>,
+}
+
+enum Record {
+    Wait(Wait),
+    Lock(Lock),
+    Group(Group),
 }
 
 /// One task waits for one thing.
 #[derive(Clone, Copy)]
 pub(crate) struct Wait {
+    /// [`TaskNumber::NOBODY`]: just now nobody waits.
     pub(crate) task: TaskNumber,
     pub(crate) what: What,
     /// Where its operation was called, if that is known.
@@ -32,9 +43,11 @@ pub(crate) enum What {
     Lock(Slot),
     /// The end of a task.
     Task(Slot),
+    /// The end of all tasks of a group.
+    Group(Slot),
     /// Something that other tasks may give, but that none of them holds: a message, a permit, a notification.
     Gift(&'static str),
-    /// Something that comes from outside the tasks: the end of a job.
+    /// Something that comes from outside the tasks, or may: the end of a job, the cancellation of a token.
     Outside(&'static str),
     Source {
         slot: Slot,
@@ -47,12 +60,11 @@ pub(crate) enum What {
     },
 }
 
-/// A lock for which somebody waits.
+/// A lock for which somebody waits, or has waited.
 pub(crate) struct Lock {
     pub(crate) name: Option<Rc<str>>,
+    /// As of when somebody began to wait, or was handed it.
     pub(crate) holder: Option<Holder>,
-    /// How many wait for it: with the last, its record goes.
-    waiting: usize,
 }
 
 /// Who holds a lock, and since which line.
@@ -62,95 +74,225 @@ pub(crate) struct Holder {
     pub(crate) place: &'static Location<'static>,
 }
 
+/// The tasks of a group that have not ended.
+pub(crate) type Children = Rc<RefCell<Slab<Slot>>>;
+
+/// A task waits for the end of a group.
+struct Group {
+    wait: Wait,
+    children: Children,
+}
+
+impl Record {
+    fn wait(&mut self) -> Option<&mut Wait> {
+        match self {
+            Record::Wait(wait) | Record::Group(Group { wait, .. }) => Some(wait),
+            Record::Lock(_) => None,
+        }
+    }
+}
+
 impl Waits {
     pub(crate) fn new() -> Self {
-        Waits { waits: Slots::new(), locks: Slots::new() }
+        Waits { records: Slots::new() }
     }
 
     pub(crate) fn lock(&self, slot: Slot) -> Option<&Lock> {
-        self.locks.get(slot)
+        match self.records.get(slot)? {
+            Record::Lock(lock) => Some(lock),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn group(&self, slot: Slot) -> Option<&Children> {
+        match self.records.get(slot)? {
+            Record::Group(group) => Some(&group.children),
+            _ => None,
+        }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Wait> {
-        self.waits.iter().copied()
+        let waits = self.records.iter_with_slots().filter_map(|(slot, record)| match record {
+            Record::Wait(wait) => Some(*wait),
+            Record::Lock(_) => None,
+            Record::Group(group) => Some(Wait { what: What::Group(slot), ..group.wait }),
+        });
+        waits.filter(|wait| wait.task != TaskNumber::NOBODY)
+    }
+
+    /// How many records there are.
+    pub(crate) fn count(&self) -> usize {
+        self.records.len()
+    }
+
+    pub(crate) fn remove(&mut self, record: Slot) {
+        self.records.remove(record);
     }
 }
 
-/// A task begins to wait. `None`: for a task of no loop, or of another than the one that runs here, or if there are four
-/// billion waits; then it is not seen by anybody, which harms nothing.
-pub(crate) fn begin(task: TaskNumber, what: What, place: &'static Location<'static>) -> Option<Key> {
-    let begun = Core::with(|core| {
+/// What a future, a lock or a group shows to the loop that runs here: a record, or nothing. It may be dropped anywhere.
+#[derive(Debug, Default)]
+pub(crate) struct Shown(Option<Key>);
+
+impl Shown {
+    pub(crate) const NOTHING: Shown = Shown(None);
+
+    /// A task begins to wait, or still waits. It is shown to its own loop, if that runs here.
+    #[inline]
+    pub(crate) fn wait(&mut self, task: TaskNumber, what: What, place: &'static Location<'static>) {
+        let shown = Core::with(|core| self.wait_in(core, task, what, place));
+        if shown != Some(true) && self.0.is_some() {
+            // To another loop: the future has moved, or its task is of none that runs here.
+            self.end();
+            self.wait(task, what, place);
+        }
+    }
+
+    /// As [`wait`](Self::wait), in the loop that runs here. `false`: it must be told of the other loop first.
+    #[inline]
+    pub(crate) fn wait_in(
+        &mut self,
+        core: &mut Core,
+        task: TaskNumber,
+        what: What,
+        place: &'static Location<'static>,
+    ) -> bool {
         if !task.is_of(core.id) {
-            return None;
+            return false;
         }
         core.tasks.keep();
-        let since = Some(core.clock.turn_nanos());
-        let wait = Wait { task, what, place: Some(place), since };
-        let slot = core.waits.waits.insert(Layout::UNPACKED, wait).ok()?;
         if let What::Lock(lock) = what {
-            if let Some(lock) = core.waits.locks.get_mut(lock) {
-                lock.waiting += 1;
+            core.tasks.blocked(task, lock);
+        }
+        let since = core.clock.turn_nanos();
+        if let Some(wait) = core.record(self).and_then(Record::wait) {
+            if wait.task != task {
+                (wait.task, wait.since) = (task, Some(since));
             }
-            core.tasks.waits_for_lock(task, lock);
+            (wait.what, wait.place) = (what, Some(place));
+            return true;
         }
-        Some(core.key(slot))
-    });
-    begun.flatten()
-}
+        core.enter_record(self, Record::Wait(Wait { task, what, place: Some(place), since: Some(since) }))
+    }
 
-/// It was polled again, and still waits.
-pub(crate) fn goes_on(wait: Key) {
-    Core::if_at_home(wait, |core| {
-        let Some(Wait { task, what, .. }) = core.waits.waits.get(wait.slot).copied() else { return };
-        core.tasks.keep();
-        if let What::Lock(lock) = what {
-            core.tasks.waits_for_lock(task, lock);
-        }
-    });
-}
-
-/// It waits no more.
-pub(crate) fn end(wait: Key) {
-    Core::if_at_home(wait, |core| {
-        let Some(Wait { what: What::Lock(lock), .. }) = core.waits.waits.remove(wait.slot) else { return };
-        if let Some(record) = core.waits.locks.get_mut(lock) {
-            record.waiting -= 1;
-            if record.waiting == 0 {
-                core.waits.locks.remove(lock);
+    /// As [`wait`](Self::wait), for the end of all these.
+    pub(crate) fn wait_for_all(
+        &mut self,
+        task: TaskNumber,
+        children: &Children,
+        place: &'static Location<'static>,
+    ) {
+        self.wait(task, What::Gift("a group"), place);
+        let Some(key) = self.0 else { return };
+        Core::with(|core| {
+            core.tasks.blocked(task, key.slot);
+            if let Some(record) = core.record(self)
+                && let Record::Wait(wait) = *record
+            {
+                *record = Record::Group(Group { wait, children: Rc::clone(children) });
             }
+        });
+    }
+
+    /// As [`end`](Self::end), if it is shown to this loop.
+    #[inline]
+    pub(crate) fn end_in(&mut self, core: &mut Core) {
+        if let Some(key) = self.0
+            && key.home == core.id
+        {
+            core.waits.remove(key.slot);
+            self.0 = None;
         }
-    });
-}
+    }
 
-/// A lock that is held, and for which somebody is about to wait.
-pub(crate) fn enter_lock(name: Option<Rc<str>>, holder: Option<Holder>) -> Option<Key> {
-    let entered = Core::with(|core| {
-        let lock = Lock { name, holder, waiting: 0 };
-        core.waits.locks.insert(Layout::UNPACKED, lock).ok().map(|slot| core.key(slot))
-    });
-    entered.flatten()
-}
-
-/// Whether the record of a lock is still there.
-pub(crate) fn has_lock(lock: Key) -> bool {
-    Core::if_at_home(lock, |core| core.waits.locks.get(lock.slot).is_some()) == Some(true)
-}
-
-/// A lock for which somebody waits has another holder, or none.
-pub(crate) fn hand_over(lock: Key, holder: Option<Holder>) {
-    Core::if_at_home(lock, |core| {
-        if let Some(lock) = core.waits.locks.get_mut(lock.slot) {
-            lock.holder = holder;
+    /// Nobody waits here just now, but somebody may again.
+    #[inline]
+    pub(crate) fn pause_in(&mut self, core: &mut Core) {
+        if let Some(wait) = core.record(self).and_then(Record::wait) {
+            wait.task = TaskNumber::NOBODY;
         }
-    });
+    }
+
+    /// A lock for which somebody is about to wait, and who holds it. `None`: it is shown to another loop of this thread
+    /// already.
+    pub(crate) fn lock(&mut self, name: Option<&Rc<str>>, holder: Option<Holder>) -> Option<Slot> {
+        let shown = Core::with(|core| {
+            if let Some(Record::Lock(lock)) = core.record(self) {
+                lock.holder = holder;
+                return true;
+            }
+            self.0.is_none() && core.enter_record(self, Record::Lock(Lock { name: name.cloned(), holder }))
+        });
+        self.0.filter(|_| shown == Some(true)).map(|key| key.slot)
+    }
+
+    /// The lock has another holder, or one that is not known.
+    pub(crate) fn hand_over(&mut self, holder: Option<Holder>) {
+        let Some(key) = self.0 else { return };
+        let handed = Core::if_at_home(key, |core| {
+            if let Some(Record::Lock(lock)) = core.record(self) {
+                lock.holder = holder;
+            }
+        });
+        if handed.is_none() {
+            // In another loop. There it is as if nobody held it.
+            self.end();
+        }
+    }
+
+    /// Shows nothing any more.
+    #[inline]
+    pub(crate) fn end(&mut self) {
+        if let Some(key) = self.0.take()
+            && Core::if_at_home(key, |core| core.waits.remove(key.slot)).is_none()
+        {
+            release(key, Release::Record(key.slot));
+        }
+    }
+}
+
+impl Drop for Shown {
+    #[inline]
+    fn drop(&mut self) {
+        self.end();
+    }
 }
 
 impl Core {
+    fn record(&mut self, shown: &Shown) -> Option<&mut Record> {
+        let key = shown.0.filter(|key| key.home == self.id)?;
+        self.waits.records.get_mut(key.slot)
+    }
+
+    /// `false`: there are four billion of them, and this one is not shown; or what was shown to another loop must end first.
+    fn enter_record(&mut self, shown: &mut Shown, record: Record) -> bool {
+        if shown.0.is_some() {
+            return false;
+        }
+        let Ok(slot) = self.waits.records.insert(Layout::UNPACKED, record) else { return false };
+        shown.0 = Some(self.key(slot));
+        true
+    }
+
+    /// The task that a number means, if it is one of this loop.
+    pub(crate) fn slot_of(&self, number: TaskNumber) -> Option<Slot> {
+        if number.is_of(self.id) { self.tasks.slot_of(number) } else { None }
+    }
+
     /// All that tasks of this loop wait for. (Not what foreign wakers wait for.)
     pub(crate) fn each_wait(&self, mut each: impl FnMut(Wait)) {
         self.reactor.each_wait(&mut each);
         self.timers.each_wait(&mut each);
         self.tasks.each_join(&mut each);
         self.waits.iter().for_each(each);
+    }
+
+    /// All that tasks of this loop wait for, with the task.
+    pub(crate) fn each_wait_of_ours(&self, mut each: impl FnMut(Slot, Wait)) {
+        self.each_wait(|wait| {
+            if let Some(task) = self.slot_of(wait.task) {
+                each(task, wait);
+            }
+        });
     }
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Mutex as StdMutex;
 use std::task::Poll;
@@ -13,7 +13,7 @@ use common::program::Program;
 use common::{bounded, in_virtual_time, ms, panic_text, tcp_pair};
 use futures_lite::future::{or, zip};
 use headwaiter::sync::{Mutex, Notify, mpsc, oneshot};
-use headwaiter::task::{self, JoinHandle, yield_now};
+use headwaiter::task::{self, CancelToken, JoinHandle, TaskGroup, yield_now};
 use headwaiter::time::{sleep, timeout};
 use headwaiter::{Clock, Deadlock, EventLoop};
 
@@ -392,7 +392,7 @@ fn a_dump_shows_each_task_with_what_it_waits_for_and_fits_a_terminal() {
         for part in [
             "5 tasks, 2 sources, 1 timer, 0 jobs",
             "\"main\": running",
-            "waits for the lock \"till\", held by task 1 \"main\" since tests/stuck.rs:",
+            "waits for the lock \"till\", which task 1 \"main\" holds since tests/stuck.rs:",
             "waits for TCP stream",
             "to read, at tests/stuck.rs:",
             "waits for a timer, due in 89 s",
@@ -453,5 +453,355 @@ fn another_thread_gets_a_dump_also_of_a_loop_that_does_not_answer() {
         assert!(dump.contains("\"main\"") && !dump.contains("has not answered"), "{dump}");
         loop_thread.join().unwrap();
         assert!(handle.dump().to_string().contains("is gone"));
+    });
+}
+
+/// A group and a token keep who waits for them as a number, which nobody else can see.
+#[test]
+fn who_waits_for_a_group_or_a_token_is_not_lost() {
+    let said = logged(Deadlock::Fail, || async {
+        let group = TaskGroup::<()>::new();
+        group.spawn(async {
+            sleep(ms(5)).await;
+            Ok(())
+        });
+        let token = CancelToken::new();
+        let waits = named("waits", token.clone().run_forever());
+        let both = named("both", or(token.child().run_forever(), token.clone().run_forever()));
+        let dump = async {
+            yield_now().await;
+            headwaiter::dump().to_string()
+        };
+        let (joined, dump) = zip(group.join(), dump).await;
+        joined.unwrap();
+        assert!(dump.contains("waits for the end of a group: of task"), "{dump}");
+        assert!(dump.contains("waits for the cancellation of a token, at tests/stuck.rs:"), "{dump}");
+        token.cancel();
+        zip(waits, both).await.0.unwrap();
+    });
+    assert!(said.is_empty(), "{said:#?}");
+}
+
+trait RunForever {
+    fn run_forever(self) -> impl Future<Output = ()>;
+}
+
+impl RunForever for CancelToken {
+    async fn run_forever(self) {
+        self.run(self.cancelled()).await.unwrap_or(());
+    }
+}
+
+#[test]
+fn a_token_that_another_thread_has_may_wake_the_loop() {
+    let said = logged(Deadlock::Fail, || async {
+        let token = CancelToken::new();
+        let (waits, told) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn({
+            let token = token.clone();
+            move || {
+                told.recv().unwrap();
+                token.cancel();
+            }
+        });
+        // Sent when the loop has begun to wait: the last poll before its sleep.
+        let mut cancelled = pin!(token.cancelled());
+        std::future::poll_fn(|cx| {
+            let polled = cancelled.as_mut().poll(cx);
+            let _ = waits.send(());
+            polled
+        })
+        .await;
+        thread.join().unwrap();
+    });
+    assert!(said.is_empty(), "{said:#?}");
+}
+
+/// The lock that each wants is held by the other; but all wait for something else besides.
+#[test]
+fn a_lock_beside_another_way_out_is_never_accused() {
+    type Beside = fn() -> Pin<Box<dyn Future<Output = ()>>>;
+    let ways_out: [Beside; 5] = [
+        || Box::pin(sleep(ms(5))),
+        || {
+            Box::pin(async {
+                let group = TaskGroup::<()>::new();
+                group.spawn(async {
+                    sleep(ms(5)).await;
+                    Ok(())
+                });
+                group.join().await.unwrap();
+            })
+        },
+        || {
+            let token = CancelToken::new();
+            let cancels = token.clone();
+            drop(headwaiter::spawn(async move {
+                sleep(ms(5)).await;
+                cancels.cancel();
+            }));
+            Box::pin(token.run_forever())
+        },
+        || {
+            Box::pin(async {
+                let (near, mut far) = tcp_pair().await.unwrap();
+                let answer = headwaiter::spawn(async move {
+                    sleep(ms(5)).await;
+                    far.write_all(b"x").await.unwrap();
+                });
+                let mut near = near;
+                near.read(&mut [0]).await.unwrap();
+                answer.await.unwrap();
+            })
+        },
+        || {
+            let (give, take) = oneshot::channel::<()>();
+            drop(headwaiter::spawn(async move {
+                sleep(ms(5)).await;
+                let _ = give.send(());
+            }));
+            Box::pin(async { take.await.unwrap() })
+        },
+    ];
+    let said = logged(Deadlock::Fail, move || async move {
+        for beside in ways_out {
+            let (left, right) = (Rc::new(Mutex::new(())), Rc::new(Mutex::new(())));
+            let patient = {
+                let (left, right) = (left.clone(), right.clone());
+                named("patient", async move {
+                    let _left = left.lock().await;
+                    sleep(ms(1)).await;
+                    let _right = right.lock().await;
+                })
+            };
+            let impatient = named("impatient", async move {
+                let _right = right.lock().await;
+                sleep(ms(1)).await;
+                or(async { drop(left.lock().await) }, beside()).await;
+            });
+            impatient.await.unwrap();
+            patient.await.unwrap();
+        }
+    });
+    assert!(said.is_empty(), "{said:#?}");
+}
+
+#[test]
+fn a_group_whose_children_wait_for_who_joins_it_is_a_deadlock() {
+    for last_to_wait in [0, 2] {
+        let said = logged(Deadlock::Fail, move || async move {
+            let till = Rc::new(Mutex::named("till", ()));
+            let parent = named("parent", async move {
+                let _till = till.lock().await;
+                let group = TaskGroup::<()>::new();
+                // It may end after the others have begun to wait: then it is that end that closes the knot.
+                group.spawn(async move {
+                    sleep(ms(last_to_wait)).await;
+                    Ok(())
+                });
+                for _ in 0..2 {
+                    let till = till.clone();
+                    group.spawn(async move {
+                        sleep(ms(1)).await;
+                        drop(till.lock().await);
+                        Ok(())
+                    });
+                }
+                group.join().await
+            });
+            // Elsewhere the loop is busy.
+            let clock = named("clock", async {
+                loop {
+                    sleep(ms(1)).await;
+                }
+            });
+            match timeout(ms(50), parent).await.expect("it was reported") {
+                // A child was dropped, and with it the group's others could go on, or the group failed.
+                Ok(joined) => joined.unwrap(),
+                Err(error) => {
+                    let text = error.to_string();
+                    for part in ["\"parent\"", "the lock \"till\"", "the end of a group: of task"] {
+                        assert!(text.contains(part), "{part} is not in:\n{text}");
+                    }
+                }
+            }
+            clock.abort();
+        });
+        assert!(said.iter().all(|line| line.contains("deadlock")), "{said:#?}");
+    }
+}
+
+/// A future that has been polled in one task goes on in another, which then is the one that waits.
+#[test]
+fn a_wait_moves_with_its_future() {
+    let said = logged(Deadlock::Fail, || async {
+        let (mutex, outer) = (Rc::new(Mutex::named("moved for", ())), Rc::new(Mutex::named("outer", ())));
+        let guard = mutex.lock().await;
+        let mut wait = Box::pin({
+            let mutex = mutex.clone();
+            async move { drop(mutex.lock().await) }
+        });
+        assert!(timeout(ms(1), &mut wait).await.is_err());
+        let mover = named("mover", wait);
+        yield_now().await;
+        // It has the lock of which its taker could think that this task waits for it.
+        let dump = headwaiter::dump().to_string();
+        let at = dump.find("\"mover\"").unwrap();
+        assert!(dump[at..].contains("waits for the lock \"moved for\""), "{dump}");
+        assert!(!dump[..at].contains("waits for the lock"), "{dump}");
+        drop(guard);
+        mover.await.unwrap();
+        drop(outer.lock().await);
+    });
+    assert!(said.is_empty(), "{said:#?}");
+}
+
+#[test]
+fn who_holds_a_lock_in_another_loop_of_the_thread_is_not_taken_for_a_task_of_this_one() {
+    let said = logged(Deadlock::Fail, || async {});
+    assert!(said.is_empty(), "{said:#?}");
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    bounded(|| {
+        let mutex = Rc::new(Mutex::named("shared", 0));
+        let build = || EventLoop::builder().deadlock(Deadlock::Fail).build().unwrap();
+        let (mut here, mut there) = (build(), build());
+        let task = |mutex: Rc<Mutex<i32>>, notify: Rc<Notify>| async move {
+            let mut value = mutex.lock().await;
+            notify.notified().await;
+            *value += 1;
+        };
+        // The second waits while the first holds the lock, then the other way round: each is its loop's first task.
+        let (first, second) = (Rc::new(Notify::new()), Rc::new(Notify::new()));
+        let holds = here.enter(|| headwaiter::spawn(task(mutex.clone(), first.clone())));
+        here.turn(Some(Duration::ZERO)).unwrap();
+        let waits = there.enter(|| headwaiter::spawn(task(mutex.clone(), second.clone())));
+        for _ in 0..3 {
+            there.turn(Some(Duration::ZERO)).unwrap();
+        }
+        assert!(!there.enter(|| waits.is_finished()));
+        let third = here.enter(|| headwaiter::spawn(task(mutex.clone(), first.clone())));
+        first.notify_one();
+        here.block_on(holds).unwrap();
+        for _ in 0..3 {
+            here.turn(Some(Duration::ZERO)).unwrap();
+        }
+        second.notify_one();
+        there.block_on(waits).unwrap();
+        first.notify_one();
+        here.block_on(third).unwrap();
+        assert_eq!(*mutex.try_lock().unwrap(), 3);
+        // Of no wait there is anything left.
+        for event_loop in [&mut here, &mut there] {
+            event_loop.turn(Some(Duration::ZERO)).unwrap();
+            assert!(!event_loop.enter(|| headwaiter::dump().to_string()).contains("waits for"));
+        }
+    });
+}
+
+#[test]
+fn one_deadlock_does_not_hide_the_next() {
+    let said = logged(Deadlock::Fail, || async {
+        let (left, right) = (Rc::new(Mutex::new(())), Rc::new(Mutex::new(())));
+        let both = |first: Rc<Mutex<()>>, second: Rc<Mutex<()>>| async move {
+            for _ in 0..3 {
+                let _first = first.lock().await;
+                yield_now().await;
+                let _second = second.lock().await;
+            }
+        };
+        let survivor = named("survivor", both(left.clone(), right.clone()));
+        for _ in 0..2 {
+            let other = named("other", both(right.clone(), left.clone()));
+            let error = timeout(ms(10), other).await.expect("the knot was cut");
+            if survivor.is_finished() {
+                return; // It was the one that closed it.
+            }
+            assert!(error.unwrap_err().is_deadlock());
+        }
+        survivor.await.unwrap();
+    });
+    assert!(said.is_empty(), "{said:#?}");
+}
+
+#[test]
+fn a_deadlock_that_others_might_have_cut_is_reported_when_they_are_gone() {
+    let said = logged(Deadlock::Fail, || async {
+        let handle = headwaiter::Handle::current();
+        let (a, b) = opposite();
+        let (tell, told) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            told.recv().unwrap();
+            drop(handle);
+        });
+        for _ in 0..10 {
+            yield_now().await;
+        }
+        assert!(!a.is_finished() && !b.is_finished());
+        tell.send(()).unwrap();
+        // Nothing else wakes the loop: nobody but the two is waited for.
+        let (a, b) = zip(a, b).await;
+        assert!(a.is_err() ^ b.is_err());
+        thread.join().unwrap();
+    });
+    assert!(said.is_empty(), "{said:#?}");
+}
+
+#[test]
+fn a_lock_that_was_tried_has_a_holder_too() {
+    let said = logged(Deadlock::Fail, || async {
+        let task = named("tries", async {
+            let mutex = Mutex::named("tried", ());
+            let _guard = mutex.try_lock().unwrap();
+            drop(mutex.lock().await);
+        });
+        let text = task.await.unwrap_err().to_string();
+        assert!(text.contains("a task waits for itself") && text.contains("the lock \"tried\""), "{text}");
+    });
+    assert!(said.is_empty(), "{said:#?}");
+}
+
+#[test]
+fn the_report_also_lists_who_only_waits_for_the_circle() {
+    let said = logged(Deadlock::Warn, || async {
+        let bystander = Rc::new(Mutex::named("left", ()));
+        let (a, b) = opposite();
+        let first = named("first", async move { a.await.unwrap() });
+        let second = named("second", async move { first.await.unwrap() });
+        sleep(ms(1)).await;
+        second.abort();
+        drop((b, bystander));
+    });
+    let [report] = &said[..] else { panic!("one report: {said:#?}") };
+    assert!(report.contains("2 tasks wait for each other"), "{report}");
+}
+
+#[test]
+fn a_second_block_on_that_nothing_can_wake_says_so_too() {
+    let said = logged(Deadlock::Fail, || async {});
+    assert!(said.is_empty());
+    bounded(|| {
+        let mut event_loop = EventLoop::builder().deadlock(Deadlock::Fail).build().unwrap();
+        for _ in 0..2 {
+            let text = panic_text(|| {
+                let (_sender, receiver) = oneshot::channel::<()>();
+                event_loop.block_on(async { receiver.await.unwrap() });
+            });
+            assert!(text.contains("nothing can wake this event loop any more"), "{text}");
+        }
+    });
+}
+
+#[test]
+fn explore_names_the_seed_under_which_tasks_wait_for_each_other() {
+    let said = logged(Deadlock::Warn, || async {});
+    assert!(said.is_empty());
+    bounded(|| {
+        let text = panic_text(|| {
+            headwaiter::explore(0..100, || async {
+                let (a, b) = opposite();
+                zip(a, b).await.0.unwrap();
+            });
+        });
+        assert!(text.contains("under the seed") && text.contains("the lock \"left\""), "{text}");
     });
 }

@@ -1,15 +1,13 @@
 //! [`dump`]: what a loop has, and who waits for what. Made when somebody asks, from what the loop keeps anyway.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::panic::Location;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::TaskLabel;
+use super::{TaskLabel, stuck};
 use crate::core::Core;
 use crate::reactor::Direction;
-use crate::slots::Slot;
 use crate::waits::{Wait, What};
 
 /// What a loop has, and who waits for what, at one moment: see [`dump`]. Its `Display` is for people, in lines of up to 100 columns
@@ -57,12 +55,7 @@ impl Dump {
 }
 
 fn text(core: &Core) -> String {
-    let mut waits: HashMap<Slot, Vec<Wait>> = HashMap::new();
-    core.each_wait(|wait| {
-        if let Some(slot) = core.tasks.slot_of(wait.task) {
-            waits.entry(slot).or_default().push(wait);
-        }
-    });
+    let waits = stuck::all_waits(core);
     let now = core.clock.now_nanos();
     let (sources, timers, jobs) = (core.reactor.count(), core.timers.count(), core.jobs);
     let tasks = core.tasks.snapshot(now, core.shared.polled.load(Ordering::Relaxed) != 0);
@@ -90,24 +83,6 @@ fn text(core: &Core) -> String {
 
 fn wait_text(core: &Core, wait: &Wait, now: u64) -> String {
     let what = match wait.what {
-        What::Lock(lock) => {
-            let lock = core.waits.lock(lock);
-            let name = lock.and_then(|lock| lock.name.as_deref());
-            let name = name.map_or_else(|| "a lock".to_owned(), |name| format!("the lock {name:?}"));
-            match lock.and_then(|lock| lock.holder) {
-                Some(holder) => {
-                    let task = core
-                        .tasks
-                        .slot_of(holder.task)
-                        .map(|slot| TaskLabel { slot, name: core.tasks.name(slot) }.to_string());
-                    let task = task.unwrap_or_else(|| "a task that is gone".to_owned());
-                    format!("{name}, held by {task} since {}", holder.place)
-                }
-                None => name,
-            }
-        }
-        What::Task(slot) => format!("the end of {}", TaskLabel { slot, name: core.tasks.name(slot) }),
-        What::Gift(what) | What::Outside(what) => what.to_owned(),
         What::Source { slot, kind, direction } => {
             let what = match direction {
                 Direction::Read => "read",
@@ -119,6 +94,7 @@ fn wait_text(core: &Core, wait: &Wait, now: u64) -> String {
             Some(left) => format!("a timer, due in {}", short(Duration::from_nanos(left))),
             None => "a timer, which is due".to_owned(),
         },
+        what => stuck::what_text(core, what),
     };
     let place = wait.place.map(|place: &Location<'_>| format!(", at {place}")).unwrap_or_default();
     let since = wait.since.map(|since| now.saturating_sub(since));

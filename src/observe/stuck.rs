@@ -9,7 +9,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
-use std::panic::Location;
+use std::mem;
 
 use log::Level;
 
@@ -34,50 +34,75 @@ pub enum Deadlock {
     Ignore,
 }
 
-/// How far a chain of tasks, each waiting for the next, is followed after one poll.
+/// How far a chain of tasks, each waiting for the next, is followed after one poll. Before the loop sleeps, to its end.
 const LONGEST_CHAIN: usize = 1000;
 
-/// Whether a waker was lost is found out by looking at all waits. With many tasks that may take long; so each turn gives credit for
-/// so many records, up to so many, and without credit a task is not looked at.
-pub(crate) const CREDIT: usize = 1000;
-pub(crate) const MOST_CREDIT: usize = 1_000_000;
+/// To find out what a task waits for takes a look at all records of the loop. With many that takes long; so each turn gives credit
+/// for so many records, up to so many. Without credit nothing is looked at now, but before the loop sleeps.
+const CREDIT: isize = 1000;
+const MOST_CREDIT: isize = 1_000_000;
+
+/// Tasks that are to be looked at before the loop sleeps: they may be stuck, but that could not be said when it was first
+/// thought.
+pub(crate) struct Suspects {
+    /// With what is suspicious: see [`Tasks::UNKEPT`].
+    tasks: Vec<(Slot, u8)>,
+    credit: isize,
+}
+
+impl Default for Suspects {
+    fn default() -> Self {
+        Suspects { tasks: Vec::new(), credit: MOST_CREDIT }
+    }
+}
+
+impl Suspects {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// Done in each turn.
+    pub(crate) fn give_credit(&mut self) {
+        self.credit = MOST_CREDIT.min(self.credit + CREDIT);
+    }
+}
+
+impl Core {
+    /// One of those for whom this task waits has ended, which does not wake it.
+    pub(crate) fn suspect(&mut self, joiner: TaskNumber) {
+        if let Some(task) = self.slot_of(joiner) {
+            self.add_suspect(task, Tasks::BLOCKED);
+        }
+    }
+
+    fn add_suspect(&mut self, task: Slot, suspicion: u8) {
+        let suspects = &mut self.suspects.tasks;
+        // While others can reach the loop nobody is looked at, and many may come and go.
+        if suspects.len() > 2 * self.tasks.count() {
+            suspects.retain(|(task, _)| self.tasks.can_be_stuck(*task));
+        }
+        if self.tasks.mark_suspect(task, true) {
+            suspects.push((task, suspicion));
+        }
+    }
+
+    /// Others can reach this loop, or have: what they do is not known before they have done it.
+    fn can_be_reached(&self) -> bool {
+        self.shared.has_mail() || self.shared.has_handles()
+    }
+
+    fn records(&self) -> isize {
+        (self.tasks.count() + self.timers.slots() + self.reactor.count() + self.waits.count()) as isize
+    }
+}
 
 /// What a closer look has come to.
 pub(crate) enum Verdict {
     Fine,
+    /// Something was done about it.
+    Acted,
     /// The main future is to panic with this.
     Panic(String),
-}
-
-/// Looks at the task that was polled last: nobody seems to have kept its waker, or it waits for a task or a lock.
-#[cold]
-pub(crate) fn look() -> Verdict {
-    let looked = Core::with(|core| {
-        let polled = core.tasks.polled;
-        let suspicion = std::mem::take(&mut core.tasks.suspicion);
-        if core.deadlock == Deadlock::Ignore || !core.tasks.can_be_stuck(polled) || core.shared.has_mail() {
-            return None;
-        }
-        if suspicion & Tasks::BLOCKED != 0 {
-            core.tasks.hint_joiners(polled, LONGEST_CHAIN);
-            if has_chain_with_a_loop(core, polled) {
-                return knot(core, polled).map(Found::Knot);
-            }
-        }
-        (suspicion & Tasks::UNKEPT != 0 && is_lost(core, polled)).then_some(Found::Lost(polled))
-    });
-    match looked.flatten() {
-        None => Verdict::Fine,
-        Some(Found::Lost(slot)) => {
-            let origin = Core::with(|core| core.tasks.origin(slot)).flatten();
-            let who = origin.map(|origin| origin.to_string()).unwrap_or_default();
-            say_error(&format!(
-                "{who} returned `Pending`, and nobody has kept its waker: it will never be polled again. A future must keep `cx.waker().clone()` for whoever makes it ready, or wake it"
-            ));
-            Verdict::Fine
-        }
-        Some(Found::Knot(knot)) => report_knot(knot),
-    }
 }
 
 enum Found {
@@ -85,79 +110,169 @@ enum Found {
     Knot(Knot),
 }
 
-/// Tasks that wait for each other, as their last lines.
+/// Looks at the task that was polled last: nobody seems to have kept its waker, or it waits for others.
+#[cold]
+pub(crate) fn look() -> Verdict {
+    let found = Core::with(|core| {
+        let suspicion = mem::take(&mut core.tasks.suspicion);
+        if core.deadlock == Deadlock::Ignore {
+            return None;
+        }
+        let polled = core.tasks.polled;
+        let suspicion = suspect(core, polled, suspicion, LONGEST_CHAIN)?;
+        if core.can_be_reached() || core.suspects.credit < core.records() {
+            core.add_suspect(polled, suspicion);
+            return None;
+        }
+        examine(core, polled, suspicion)
+    });
+    found.flatten().map_or(Verdict::Fine, report)
+}
+
+/// Asked before the loop sleeps: whether one of the suspects is stuck; and if it sleeps `for_ever`, in `block_on`, whether
+/// anything that it knows of can wake it. If not, that is said, once.
+#[cold]
+pub(crate) fn look_before_sleep(for_ever: bool) -> Verdict {
+    let mut verdict = Verdict::Fine;
+    while let Some(found) = Core::with(next_found).flatten() {
+        verdict = report(found);
+        if let Verdict::Panic(_) = verdict {
+            return verdict;
+        }
+    }
+    if for_ever && matches!(verdict, Verdict::Fine) { look_for_the_end() } else { verdict }
+}
+
+fn next_found(core: &mut Core) -> Option<Found> {
+    while !core.can_be_reached() && core.suspects.credit > 0 {
+        let (task, suspicion) = core.suspects.tasks.pop()?;
+        core.tasks.mark_suspect(task, false);
+        let all = core.tasks.count();
+        let found = suspect(core, task, suspicion, all).and_then(|suspicion| examine(core, task, suspicion));
+        if found.is_some() {
+            return found;
+        }
+    }
+    None
+}
+
+/// What is suspicious about a task, at a cheap first sight. `None`: nothing.
+fn suspect(core: &mut Core, task: Slot, mut suspicion: u8, longest: usize) -> Option<u8> {
+    if !core.tasks.can_be_stuck(task) {
+        return None;
+    }
+    if suspicion & Tasks::BLOCKED != 0 {
+        core.tasks.hint_joiners(task, longest);
+        if !has_chain_with_a_loop(core, task, longest) {
+            suspicion &= !Tasks::BLOCKED;
+        }
+    }
+    (suspicion != 0).then_some(suspicion)
+}
+
+/// Looks at all that tasks wait for.
+fn examine(core: &mut Core, task: Slot, suspicion: u8) -> Option<Found> {
+    core.suspects.credit -= core.records();
+    if suspicion & Tasks::BLOCKED != 0 {
+        knot(core, task).map(Found::Knot)
+    } else {
+        is_lost(core, task).then_some(Found::Lost(task))
+    }
+}
+
+fn report(found: Found) -> Verdict {
+    match found {
+        Found::Lost(slot) => {
+            let origin = Core::with(|core| core.tasks.origin(slot)).flatten();
+            let who = origin.map(|origin| origin.to_string()).unwrap_or_default();
+            observe::say(
+                Level::Warn,
+                observe::TASK,
+                format_args!(
+                    "{who} returned `Pending`, and nobody has kept its waker: it will never be polled again. A future must keep `cx.waker().clone()` for whoever makes it ready, or wake it"
+                ),
+            );
+            Verdict::Fine
+        }
+        Found::Knot(knot) if !knot.fail => {
+            observe::say(Level::Error, observe::TASK, format_args!("{}", knot.lines));
+            Verdict::Fine
+        }
+        Found::Knot(knot) if knot.is_main => Verdict::Panic(knot.lines),
+        Found::Knot(knot) => {
+            task::give_up(knot.victim, |origin| JoinError::deadlocked(origin, knot.lines));
+            Verdict::Acted
+        }
+    }
+}
+
+/// Follows one hint from task to task. In a knot every wait stays within it, so any path must come back to where it was;
+/// nearly always it soon ends at a task that waits for something else. (By Brent, "An improved Monte Carlo factorization
+/// algorithm", 1980: where it was is compared with one task only, which is moved up now and then.)
+fn has_chain_with_a_loop(core: &Core, start: Slot, longest: usize) -> bool {
+    let (mut mark, mut at, mut next_mark) = (start, start, 1);
+    for steps in 1..=3 * longest {
+        let Some(next) = next_in_chain(core, at) else { return false };
+        if next == mark {
+            return true;
+        }
+        at = next;
+        if steps == next_mark {
+            mark = at;
+            next_mark *= 2;
+        }
+    }
+    false
+}
+
+fn next_in_chain(core: &Core, task: Slot) -> Option<Slot> {
+    let next = match core.tasks.hint(task)? {
+        Hint::Task(task) => task,
+        Hint::Record(record) => match core.waits.lock(record) {
+            Some(lock) => core.slot_of(lock.holder?.task)?,
+            None => core.waits.group(record)?.borrow().iter().next().map(|(_, child)| *child)?,
+        },
+    };
+    core.tasks.can_be_stuck(next).then_some(next)
+}
+
+/// Tasks that wait for each other, in words.
 struct Knot {
-    closed_by: Slot,
+    /// Whose future is dropped to cut it.
+    victim: Slot,
     is_main: bool,
     fail: bool,
     lines: String,
 }
 
-fn report_knot(knot: Knot) -> Verdict {
-    if !knot.fail {
-        say_error(&knot.lines);
-        return Verdict::Fine;
-    }
-    if knot.is_main {
-        return Verdict::Panic(knot.lines);
-    }
-    task::give_up(knot.closed_by, |origin| JoinError::deadlocked(origin, knot.lines));
-    Verdict::Fine
-}
-
-fn say_error(text: &str) {
-    observe::say(Level::Error, observe::TASK, format_args!("{text}"));
-}
-
-/// Follows one hint from task to task. In a knot every wait stays within it, so any path must come back to where it was;
-/// nearly always it soon ends at a task that waits for something else.
-fn has_chain_with_a_loop(core: &Core, start: Slot) -> bool {
-    let mut path = vec![start];
-    let mut at = start;
-    while path.len() < LONGEST_CHAIN {
-        let next = match core.tasks.hint(at) {
-            Some(Hint::Task(task)) => Some(task),
-            Some(Hint::Lock(lock)) => {
-                core.waits.lock(lock).and_then(|lock| core.tasks.slot_of(lock.holder?.task))
-            }
-            None => None,
-        };
-        let Some(next) = next.filter(|next| core.tasks.can_be_stuck(*next)) else { return false };
-        if path.contains(&next) {
-            return true;
-        }
-        path.push(next);
-        at = next;
-    }
-    false
-}
-
-/// Every wait of every task, of those that could be stuck.
-fn all_waits(core: &Core) -> HashMap<Slot, Vec<Wait>> {
+/// Every wait of every task of this loop.
+pub(super) fn all_waits(core: &Core) -> HashMap<Slot, Vec<Wait>> {
     let mut waits: HashMap<Slot, Vec<Wait>> = HashMap::new();
-    core.each_wait(|wait| {
-        if let Some(slot) = core.tasks.slot_of(wait.task) {
-            waits.entry(slot).or_default().push(wait);
-        }
-    });
+    core.each_wait_of_ours(|task, wait| waits.entry(task).or_default().push(wait));
     waits
 }
 
-/// Whom a task waits for there. `None`: this is a way out.
-fn blocker(core: &Core, wait: &Wait) -> Option<Slot> {
-    let task = match wait.what {
-        What::Task(task) => task,
-        What::Lock(lock) => core.tasks.slot_of(core.waits.lock(lock)?.holder?.task)?,
-        _ => return None,
+/// For whom a task waits there. Nobody: this is a way out.
+fn blockers(core: &Core, wait: &Wait) -> Vec<Slot> {
+    let blockers = match wait.what {
+        What::Task(task) => vec![task],
+        What::Lock(lock) => {
+            let holder = core.waits.lock(lock).and_then(|lock| core.slot_of(lock.holder?.task));
+            holder.into_iter().collect()
+        }
+        // Any of them may end the group by failing.
+        What::Group(group) => {
+            let children = core.waits.group(group);
+            children
+                .map_or(Vec::new(), |children| children.borrow().iter().map(|(_, child)| *child).collect())
+        }
+        _ => Vec::new(),
     };
-    core.tasks.can_be_stuck(task).then_some(task)
+    if blockers.iter().all(|task| core.tasks.can_be_stuck(*task)) { blockers } else { Vec::new() }
 }
 
 /// The knot that `start` is in or leads to, if there is one that was not reported before.
 fn knot(core: &mut Core, start: Slot) -> Option<Knot> {
-    if core.shared.has_handles() {
-        return None;
-    }
     let waits = all_waits(core);
     let mut reached = vec![start];
     let mut known = HashSet::from([start]);
@@ -168,17 +283,18 @@ fn knot(core: &mut Core, start: Slot) -> Option<Knot> {
             return None;
         }
         for wait in waits.get(&task)? {
-            let blocker = blocker(core, wait)?;
-            if known.insert(blocker) {
-                reached.push(blocker);
+            let blockers = blockers(core, wait);
+            if blockers.is_empty() {
+                return None;
             }
+            reached.extend(blockers.into_iter().filter(|blocker| known.insert(*blocker)));
         }
     }
     // All are stuck. Those that stand in a circle explain it.
-    let circle = circle(core, &waits, start);
     for task in &reached {
         core.tasks.mark_reported(*task);
     }
+    let circle = circle(core, &waits, start);
     let mut lines =
         format!("deadlock: {} task{} wait for each other", circle.len(), super::plural(circle.len()));
     if let [_] = circle[..] {
@@ -187,34 +303,48 @@ fn knot(core: &mut Core, start: Slot) -> Option<Knot> {
     for (task, wait) in &circle {
         let _ = write!(lines, "\n  {}", describe(core, *task, wait));
     }
-    let others = reached.len() - circle.len();
-    if others > 0 {
-        let _ = write!(lines, "\n  and {others} more task{} wait for these", super::plural(others));
+    let others = reached.iter().filter(|task| circle.iter().all(|(other, _)| other != *task));
+    for (number, task) in others.enumerate() {
+        if number == MOST_OTHERS {
+            let _ = write!(lines, "\n  and more tasks wait for these: {} in all", reached.len());
+            break;
+        }
+        let _ = write!(lines, "\n  so {}", describe(core, *task, &waits[task][0]));
     }
-    let is_main = core.tasks.is_main(start);
-    Some(Knot { closed_by: start, is_main, fail: core.deadlock == Deadlock::Fail, lines })
+    // The one that closed it, unless it only leads there.
+    let victim = if circle.iter().any(|(task, _)| *task == start) { start } else { circle[0].0 };
+    let (is_main, fail) = (core.tasks.is_main(victim), core.deadlock == Deadlock::Fail);
+    Some(Knot { victim, is_main, fail, lines })
 }
+
+/// Of those that wait for a circle so many are described.
+const MOST_OTHERS: usize = 10;
 
 /// A way from `start` by first waits, without what leads to the circle.
 fn circle(core: &Core, waits: &HashMap<Slot, Vec<Wait>>, start: Slot) -> Vec<(Slot, Wait)> {
     let mut path: Vec<(Slot, Wait)> = Vec::new();
+    let mut known = HashMap::new();
     let mut at = start;
     loop {
-        if let Some(first) = path.iter().position(|(task, _)| *task == at) {
+        if let Some(first) = known.insert(at, path.len()) {
             return path.split_off(first);
         }
         let wait = waits[&at][0];
         path.push((at, wait));
-        at = blocker(core, &wait).expect("it was looked at just now");
+        at = blockers(core, &wait)[0];
     }
 }
 
 /// One task of a knot, in words.
 fn describe(core: &Core, task: Slot, wait: &Wait) -> String {
     let who = core.tasks.origin(task).map(|origin| origin.to_string()).unwrap_or_default();
-    let place =
-        |place: Option<&'static Location<'static>>| place.map(|at| format!(" at {at}")).unwrap_or_default();
-    let what = match wait.what {
+    let place = wait.place.map(|at| format!(" at {at}")).unwrap_or_default();
+    format!("{who} waits{place} for {}", what_text(core, wait.what))
+}
+
+/// What a task waits for, where that is a lock or other tasks.
+pub(super) fn what_text(core: &Core, what: What) -> String {
+    match what {
         What::Lock(lock) => {
             let lock = core.waits.lock(lock);
             let name = lock.and_then(|lock| lock.name.as_deref());
@@ -225,13 +355,27 @@ fn describe(core: &Core, task: Slot, wait: &Wait) -> String {
             format!("{name}{}", holder.unwrap_or_default())
         }
         What::Task(task) => format!("the end of {}", slot_label(core, task)),
-        _ => "something else".to_owned(),
-    };
-    format!("{who} waits{} for {what}", place(wait.place))
+        What::Group(group) => {
+            let children = core.waits.group(group).map(|children| children.borrow());
+            let first =
+                children.as_ref().and_then(|children| children.iter().next()).map(|(_, child)| *child);
+            let others = children.as_ref().map_or(0, |children| children.len()).saturating_sub(1);
+            match (first, others) {
+                (None, _) => "the end of a group".to_owned(),
+                (Some(first), 0) => format!("the end of a group: of {}", slot_label(core, first)),
+                (Some(first), _) => {
+                    format!("the end of a group: of {} and {others} more", slot_label(core, first))
+                }
+            }
+        }
+        What::Gift(what) | What::Outside(what) => what.to_owned(),
+        What::Source { kind, .. } => kind.to_owned(),
+        What::Timer { .. } => "a timer".to_owned(),
+    }
 }
 
 fn label(core: &Core, task: TaskNumber) -> String {
-    core.tasks.slot_of(task).map_or_else(|| "a task".to_owned(), |slot| slot_label(core, slot))
+    core.slot_of(task).map_or_else(|| "a task".to_owned(), |slot| slot_label(core, slot))
 }
 
 fn slot_label(core: &Core, slot: Slot) -> String {
@@ -240,31 +384,27 @@ fn slot_label(core: &Core, slot: Slot) -> String {
 
 /// Whether a task that is not ready waits for nothing at all.
 fn is_lost(core: &mut Core, task: Slot) -> bool {
-    let records = core.tasks.count() + core.timers.slots() + core.reactor.count();
-    if core.tasks.was_reported(task) || records > core.look_credit {
+    if core.tasks.was_reported(task) {
         return false;
     }
-    core.look_credit -= records;
     let mut waits = false;
-    core.each_wait(|wait| waits |= core.tasks.slot_of(wait.task) == Some(task));
+    core.each_wait_of_ours(|waiting, _| waits |= waiting == task);
     if !waits {
         core.tasks.mark_reported(task);
     }
     !waits
 }
 
-/// Asked before the loop sleeps for ever, in `block_on`: whether anything that it knows of can wake it. If not,
-/// that is said, once.
-#[cold]
-pub(crate) fn look_before_sleep() -> Verdict {
+/// Whether nothing that this loop knows of can ever wake it.
+fn look_for_the_end() -> Verdict {
     let quiescent = Core::with(|core| {
-        let may_be_woken = core.deadlock == Deadlock::Ignore
+        let mut may_be_woken = core.deadlock == Deadlock::Ignore
             || core.quiescent
             || core.jobs > 0
-            || core.shared.has_mail()
-            || core.shared.has_handles()
+            || core.can_be_reached()
             || core.reactor.is_awaited()
             || core.tasks.is_any_foreign();
+        core.waits.iter().for_each(|wait| may_be_woken |= matches!(wait.what, What::Outside(_)));
         core.quiescent |= !may_be_woken;
         !may_be_woken
     });

@@ -46,7 +46,8 @@ impl Ready {
             return Ready::of_unusual(event);
         }
         Ready(
-            u8::from(event.is_readable()) * Ready::READABLE | u8::from(event.is_writable()) * Ready::WRITABLE,
+            (u8::from(event.is_readable()) * Ready::READABLE)
+                | (u8::from(event.is_writable()) * Ready::WRITABLE),
         )
     }
 

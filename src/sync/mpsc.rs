@@ -15,7 +15,7 @@ use futures_core::Stream;
 
 use self::error::{SendError, TryRecvError, TrySendError};
 use super::semaphore::{Permits, Semaphore};
-use super::wait_list::{Wait, WaitList};
+use super::wait_list::{Seat, Wait, WaitList};
 
 /// A queue that was longer than this gives its memory back when it is empty.
 const KEPT: usize = 1024;
@@ -36,7 +36,7 @@ struct Raw {
     messages: Cell<usize>,
     senders: Cell<usize>,
     receiver_gone: Cell<bool>,
-    receiving: WaitList,
+    receiving: Seat,
     /// Who waits until the receiver wants no more.
     closing: WaitList,
 }
@@ -107,12 +107,11 @@ fn ends<T>(capacity: usize) -> (End<T>, Receiver<T>) {
         messages: Cell::new(0),
         senders: Cell::new(1),
         receiver_gone: Cell::new(false),
-        receiving: WaitList::new("a message"),
+        receiving: Seat::new("a message"),
         closing: WaitList::new("the end of a channel"),
     };
     let channel = Rc::new(Channel { queue: RefCell::new(VecDeque::new()), raw });
-    let place = Location::caller();
-    (End(Rc::clone(&channel)), Receiver { channel, wait: Wait::at(place), place })
+    (End(Rc::clone(&channel)), Receiver { channel, place: Location::caller() })
 }
 
 impl Raw {
@@ -136,19 +135,19 @@ impl Raw {
     /// The receiver may have waited for the last who could still send.
     fn tell_end(&self) {
         if self.is_over() {
-            self.receiving.call_one();
+            self.receiving.call();
         }
     }
 
     /// A message was put into the queue.
     fn sent(&self) {
         self.messages.set(self.messages.get() + 1);
-        self.receiving.call_one();
+        self.receiving.call();
     }
 
     /// Waits for a message, which is then to be taken from the queue. `false`: there will be none.
-    fn poll_message(&self, wait: &mut Wait, cx: &Context<'_>) -> Poll<bool> {
-        let is_there = ready!(self.receiving.poll(wait, cx, |_| match self.messages.get() {
+    fn poll_message(&self, place: &'static Location<'static>, cx: &Context<'_>) -> Poll<bool> {
+        let is_there = ready!(self.receiving.poll(place, cx, || match self.messages.get() {
             0 => self.is_over().then_some(false),
             messages => {
                 self.messages.set(messages - 1);
@@ -194,6 +193,12 @@ impl<T> Channel<T> {
             queue.shrink_to(KEPT);
         }
         message
+    }
+
+    #[inline]
+    fn poll_take(&self, place: &'static Location<'static>, cx: &Context<'_>) -> Poll<Option<T>> {
+        let is_there = ready!(self.raw.poll_message(place, cx));
+        Poll::Ready(if is_there { self.take() } else { None })
     }
 
     fn try_room(&self) -> Result<(), TrySendError<()>> {
@@ -536,9 +541,7 @@ impl fmt::Debug for Closed<'_> {
 /// Dropping it drops the messages that it has not received. Senders are told.
 pub struct Receiver<T> {
     channel: Rc<Channel<T>>,
-    /// There can be only one wait, so it is kept here: [`Stream`] has no other place for it.
-    wait: Wait,
-    /// Where the channel was made, which stands for the place of a wait that is not [`recv`](Self::recv)'s.
+    /// Where the channel was made, for waits that are not [`recv`](Self::recv)'s: a stream does not know who polls it.
     place: &'static Location<'static>,
 }
 
@@ -553,15 +556,13 @@ impl<T> Receiver<T> {
     #[inline]
     #[track_caller]
     pub fn recv(&mut self) -> Recv<'_, T> {
-        self.wait.set_place(Location::caller());
-        Recv { receiver: self }
+        Recv { receiver: self, place: Location::caller() }
     }
 
     /// As [`recv`](Self::recv), for a future of your own. Only the waker of the last poll is woken.
     #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        let is_there = ready!(self.channel.raw.poll_message(&mut self.wait, cx));
-        Poll::Ready(if is_there { self.channel.take() } else { None })
+        self.channel.poll_take(self.place, cx)
     }
 
     /// Takes a message, if one is there.
@@ -608,9 +609,7 @@ impl<T> Stream for Receiver<T> {
     type Item = T;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        let this = &mut *self;
-        this.wait.set_place(this.place);
-        this.poll_recv(cx)
+        self.poll_recv(cx)
     }
 }
 
@@ -619,7 +618,7 @@ impl<T> Unpin for Receiver<T> {}
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         let Channel { queue, raw } = &*self.channel;
-        raw.receiving.leave(&mut self.wait);
+        raw.receiving.leave();
         raw.receiver_gone.set(true);
         raw.close();
         raw.messages.set(0);
@@ -642,30 +641,28 @@ impl<T> fmt::Debug for Receiver<T> {
 #[must_use = "futures do nothing unless awaited"]
 pub struct Recv<'a, T> {
     receiver: &'a mut Receiver<T>,
+    place: &'static Location<'static>,
 }
 
 impl<T> Future for Recv<'_, T> {
     type Output = Option<T>;
 
     #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.receiver.poll_recv(cx)
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.receiver.channel.poll_take(self.place, cx)
     }
 }
 
 impl<T> Drop for Recv<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        let Receiver { channel, wait, .. } = &mut *self.receiver;
-        if wait.has_place() {
-            channel.raw.receiving.leave(wait);
-        }
+        self.receiver.channel.raw.receiving.leave();
     }
 }
 
 impl<T> fmt::Debug for Recv<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Recv").field("wait", &self.receiver.wait).finish_non_exhaustive()
+        f.debug_struct("Recv").field("place", &self.place).finish_non_exhaustive()
     }
 }
 

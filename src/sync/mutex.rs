@@ -14,9 +14,8 @@ use std::task::{Context, Poll, ready};
 use super::wait_list::{Wait, WaitList};
 use crate::core::Core;
 use crate::observe::TaskLabel;
-use crate::slots::Key;
 use crate::task::waker::{TaskNumber, Wake};
-use crate::waits::{self, Holder, What};
+use crate::waits::{Holder, Shown, What};
 
 /// A value that one task at a time may use.
 ///
@@ -57,12 +56,12 @@ pub struct Mutex<T: ?Sized> {
 struct RawMutex {
     /// Where it was locked. `None`: it is free, and so nobody waits.
     held_at: Cell<Option<&'static Location<'static>>>,
-    /// The task that holds it, or [`TaskNumber::NOBODY`] if that is not known. It means nothing while it is free.
+    /// The task that locked it, or [`TaskNumber::NOBODY`] if that is not known. It means nothing while it is free.
     owner: Cell<TaskNumber>,
     waiting: WaitList,
     name: Option<Rc<str>>,
-    /// How the loop knows it, since somebody waited for it last.
-    seen: Cell<Option<Key>>,
+    /// Since somebody waited for it first.
+    shown: Cell<Shown>,
 }
 
 impl<T> Mutex<T> {
@@ -107,7 +106,7 @@ impl<T: ?Sized> Mutex<T> {
         if self.lock.held_at.get().is_some() {
             return Err(TryLockError(()));
         }
-        self.lock.hold(Location::caller(), None);
+        self.lock.hold(Location::caller(), Core::with(|core| core.polled()).flatten());
         Ok(self.guard())
     }
 
@@ -130,7 +129,7 @@ impl RawMutex {
             owner: Cell::new(TaskNumber::NOBODY),
             waiting: WaitList::new("a mutex"),
             name,
-            seen: Cell::new(None),
+            shown: Cell::new(Shown::NOTHING),
         }
     }
 
@@ -140,15 +139,15 @@ impl RawMutex {
             let is_ours = granted || self.held_at.get().is_none();
             is_ours.then(|| self.hold(place, TaskNumber::of(cx.waker())))
         };
-        self.waiting.poll_for(wait, cx, done, || self.shown())
+        self.waiting.poll_for(wait, cx, done, || self.show())
     }
 
     /// Shows the loop for which lock somebody is about to wait, and who holds it.
-    fn shown(&self) -> What {
-        let seen = self.seen.get().filter(|seen| waits::has_lock(*seen));
-        let seen = seen.or_else(|| waits::enter_lock(self.name.clone(), self.holder()));
-        self.seen.set(seen);
-        seen.map_or(What::Gift("a lock"), |seen| What::Lock(seen.slot))
+    fn show(&self) -> What {
+        let mut shown = self.shown.take();
+        let lock = shown.lock(self.name.as_ref(), self.holder());
+        self.shown.set(shown);
+        lock.map_or(What::Gift("a lock"), What::Lock)
     }
 
     /// `None`: the lock was taken outside any task of ours.
@@ -177,9 +176,9 @@ impl RawMutex {
         let Some(next) = self.waiting.grant(1) else { return };
         let task = if let Wake::Task(number) = next.wake { Some(number) } else { None };
         self.hold(next.place, task);
-        if let Some(seen) = self.seen.get() {
-            waits::hand_over(seen, self.holder());
-        }
+        let mut shown = self.shown.take();
+        shown.hand_over(self.holder());
+        self.shown.set(shown);
         next.wake.wake();
     }
 

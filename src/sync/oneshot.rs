@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use self::error::{RecvError, TryRecvError};
-use super::wait_list::{Wait, WaitList};
+use super::wait_list::Seat;
 
 /// What both ends share. It may be touched by user code at any time, so nothing in here is ever borrowed.
 struct Channel<T> {
@@ -25,9 +25,9 @@ struct Raw {
     sender_gone: Cell<bool>,
     /// Nothing more is wanted.
     closed: Cell<bool>,
-    receiving: WaitList,
+    receiving: Seat,
     /// The sender, until `closed`.
-    closing: WaitList,
+    closing: Seat,
 }
 
 /// A channel for one value.
@@ -50,34 +50,34 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
         filled: Cell::new(false),
         sender_gone: Cell::new(false),
         closed: Cell::new(false),
-        receiving: WaitList::new("the value of a oneshot channel"),
-        closing: WaitList::new("the end of a oneshot channel"),
+        receiving: Seat::new("the value of a oneshot channel"),
+        closing: Seat::new("the end of a oneshot channel"),
     };
     let channel = Rc::new(Channel { value: Cell::new(None), raw });
-    let receiver = Receiver { channel: Rc::clone(&channel), wait: Wait::at(Location::caller()), done: false };
+    let receiver = Receiver { channel: Rc::clone(&channel), place: Location::caller(), done: false };
     (Sender { channel }, receiver)
 }
 
 impl Raw {
-    fn poll_value(&self, wait: &mut Wait, cx: &Context<'_>) -> Poll<bool> {
-        self.receiving.poll(wait, cx, |_| match self.filled.replace(false) {
+    fn poll_value(&self, place: &'static Location<'static>, cx: &Context<'_>) -> Poll<bool> {
+        self.receiving.poll(place, cx, || match self.filled.replace(false) {
             true => Some(true),
             false => (self.sender_gone.get() || self.closed.get()).then_some(false),
         })
     }
 
-    fn poll_closed(&self, wait: &mut Wait, cx: &Context<'_>) -> Poll<()> {
-        self.closing.poll(wait, cx, |_| self.closed.get().then_some(()))
+    fn poll_closed(&self, place: &'static Location<'static>, cx: &Context<'_>) -> Poll<()> {
+        self.closing.poll(place, cx, || self.closed.get().then_some(()))
     }
 
     fn drop_sender(&self) {
         self.sender_gone.set(true);
-        self.receiving.call_one();
+        self.receiving.call_last();
     }
 
     fn close(&self) {
         self.closed.set(true);
-        self.closing.call_one();
+        self.closing.call_last();
     }
 }
 
@@ -113,7 +113,7 @@ impl<T> Sender<T> {
     /// Cancel-safe: there is nothing to lose.
     #[track_caller]
     pub fn closed(&mut self) -> Closed<'_> {
-        Closed { raw: &self.channel.raw, wait: Wait::at(Location::caller()) }
+        Closed { raw: &self.channel.raw, place: Location::caller() }
     }
 }
 
@@ -133,27 +133,26 @@ impl<T> fmt::Debug for Sender<T> {
 #[must_use = "futures do nothing unless awaited"]
 pub struct Closed<'a> {
     raw: &'a Raw,
-    wait: Wait,
+    place: &'static Location<'static>,
 }
 
 impl Future for Closed<'_> {
     type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        this.raw.poll_closed(&mut this.wait, cx)
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.raw.poll_closed(self.place, cx)
     }
 }
 
 impl Drop for Closed<'_> {
     fn drop(&mut self) {
-        self.raw.closing.leave(&mut self.wait);
+        self.raw.closing.leave();
     }
 }
 
 impl fmt::Debug for Closed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Closed").field("wait", &self.wait).finish_non_exhaustive()
+        f.debug_struct("Closed").field("place", &self.place).finish_non_exhaustive()
     }
 }
 
@@ -163,8 +162,8 @@ impl fmt::Debug for Closed<'_> {
 /// is dropped that was sent and not received.
 pub struct Receiver<T> {
     channel: Rc<Channel<T>>,
-    /// As a future it was made by [`channel`], so that is its place.
-    wait: Wait,
+    /// Where [`channel`] was called, which is what made the future.
+    place: &'static Location<'static>,
     /// It has given the value, or said that there is none.
     done: bool,
 }
@@ -206,7 +205,7 @@ impl<T> Future for Receiver<T> {
             !this.done,
             "headwaiter: a `oneshot::Receiver` was polled again after it had given its value"
         );
-        let filled = ready!(this.channel.raw.poll_value(&mut this.wait, cx));
+        let filled = ready!(this.channel.raw.poll_value(this.place, cx));
         this.done = true;
         let value = if filled { this.channel.value.take() } else { None };
         Poll::Ready(value.ok_or(RecvError(())))
@@ -216,7 +215,7 @@ impl<T> Future for Receiver<T> {
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         let Channel { value, raw } = &*self.channel;
-        raw.receiving.leave(&mut self.wait);
+        raw.receiving.leave();
         raw.close();
         drop(value.take());
     }

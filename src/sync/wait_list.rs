@@ -1,9 +1,9 @@
-//! The one list in which everything in `sync` waits: first come, first served. A future keeps its place in it, a
-//! [`Wait`], and must [`leave`](WaitList::leave) when it is dropped, which takes constant time. The list knows
-//! nothing of what is waited for, and needs no loop. It never clones, wakes or drops a waker while it is borrowed:
-//! wakers may be foreign.
+//! Where everything in `sync` waits: in a [`WaitList`], first come, first served, or on a [`Seat`], where there can be no
+//! second. A future keeps its place in a list, a [`Wait`], and must leave when it is dropped, which takes constant
+//! time. Neither knows what is waited for, and neither needs a loop, but they show a loop of ours who waits. They never
+//! clone, wake or drop a waker while something is borrowed: wakers may be foreign.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::iter;
 use std::marker::PhantomData;
 use std::mem;
@@ -15,12 +15,148 @@ use slab::Slab;
 
 use crate::core::{Core, discard};
 use crate::observe::{self, Step};
-use crate::slots::Key;
 use crate::task::waker::{TaskNumber, Wake};
-use crate::waits::{self, What};
+use crate::waits::{Shown, What};
 
 /// No index: the end of the list, or a future that has no place in it.
 const NIL: usize = usize::MAX;
+
+/// A list for one, where there cannot be more: at an end of a channel that there is only one of. Who waits is granted
+/// nothing, only woken to look again.
+pub(super) struct Seat {
+    /// What is waited for, as log lines call it.
+    what: &'static str,
+    /// The task to wake. If it is [`TaskNumber::NOBODY`], there may be a foreign waker.
+    task: Cell<TaskNumber>,
+    other: Cell<Option<Waker>>,
+    shown: Cell<Shown>,
+    /// As with a [`WaitList`].
+    here: PhantomData<Rc<()>>,
+}
+
+impl Seat {
+    #[inline]
+    pub(super) const fn new(what: &'static str) -> Self {
+        Seat {
+            what,
+            task: Cell::new(TaskNumber::NOBODY),
+            other: Cell::new(None),
+            shown: Cell::new(Shown::NOTHING),
+            here: PhantomData,
+        }
+    }
+
+    /// The poll of a future that was made at `place`. As [`WaitList::poll`].
+    #[inline]
+    pub(super) fn poll<R>(
+        &self,
+        place: &'static Location<'static>,
+        cx: &Context<'_>,
+        done: impl Fn() -> Option<R>,
+    ) -> Poll<R> {
+        let mut waits = false;
+        let polled = Core::on_budget(|core| {
+            let result = done();
+            if result.is_none()
+                && let (Some(core), Some(task)) = (core, TaskNumber::of(cx.waker()))
+            {
+                waits = self.shown(|shown| shown.wait_in(core, task, What::Gift(self.what), place));
+                self.task.set(task);
+            }
+            result
+        });
+        match polled {
+            Some(Some(result)) => Poll::Ready(result),
+            Some(None) if waits && !observe::is_on() => Poll::Pending,
+            Some(None) => self.pend(place, cx, done),
+            None => yield_to_others(cx),
+        }
+    }
+
+    /// Whoever else begins to wait: with a foreign waker, with one of another loop's task, or with an observer.
+    #[cold]
+    fn pend<R>(
+        &self,
+        place: &'static Location<'static>,
+        cx: &Context<'_>,
+        done: impl Fn() -> Option<R>,
+    ) -> Poll<R> {
+        let before = if let Some(task) = TaskNumber::of(cx.waker()) {
+            self.task.set(task);
+            self.shown(|shown| shown.wait(task, What::Gift(self.what), place));
+            self.other.take()
+        } else {
+            let waker = cx.waker().clone();
+            // That may have done anything, also what is waited for.
+            if let Some(result) = done() {
+                discard(waker);
+                return Poll::Ready(result);
+            }
+            self.task.set(TaskNumber::NOBODY);
+            self.shown(Shown::end);
+            self.other.replace(Some(waker))
+        };
+        observe::report(|| Step::AwaitSync { what: self.what, place });
+        drop(before);
+        Poll::Pending
+    }
+
+    /// Wakes who waits, if anybody does. Here it ceases to.
+    #[inline]
+    pub(super) fn call(&self) {
+        self.rouse(Shown::pause_in);
+    }
+
+    /// As [`call`](Self::call), for the last time.
+    #[inline]
+    pub(super) fn call_last(&self) {
+        self.rouse(Shown::end_in);
+    }
+
+    #[inline]
+    fn rouse(&self, cease: impl FnOnce(&mut Shown, &mut Core)) {
+        let task = self.task.replace(TaskNumber::NOBODY);
+        let other = self.other.take();
+        if task != TaskNumber::NOBODY {
+            self.shown(|shown| {
+                if !task.wake_after(|core| cease(shown, core)) {
+                    shown.end();
+                }
+            });
+        }
+        match other {
+            None => {}
+            Some(waker) if task == TaskNumber::NOBODY => Wake::Other(waker).wake(),
+            Some(earlier) => discard(earlier),
+        }
+    }
+
+    /// For a future that is dropped. Here it ceases to wait, if it did.
+    #[inline]
+    pub(super) fn leave(&self) {
+        if self.task.replace(TaskNumber::NOBODY) != TaskNumber::NOBODY {
+            self.shown(Shown::end);
+        }
+        if let Some(waker) = self.other.take() {
+            discard(waker);
+        }
+    }
+
+    #[inline]
+    fn shown<R>(&self, change: impl FnOnce(&mut Shown) -> R) -> R {
+        let mut shown = self.shown.take();
+        let result = change(&mut shown);
+        mem::forget(self.shown.replace(shown)); // It shows nothing: it was taken.
+        result
+    }
+}
+
+/// The task has had its share.
+#[cold]
+fn yield_to_others<R>(cx: &Context<'_>) -> Poll<R> {
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}
 
 /// Who waits for one thing.
 pub(super) struct WaitList {
@@ -50,8 +186,8 @@ struct Waiter {
     /// A foreign waker to wake while it waits. Kept apart, because one word is quicker moved than two.
     other: Option<Waker>,
     place: &'static Location<'static>,
-    /// The wait as the loop knows it, while a task of ours waits: for the stuck-task analysis and the dump.
-    seen: Option<Key>,
+    /// While a task of ours waits.
+    shown: Shown,
     prev: usize,
     next: usize,
 }
@@ -101,12 +237,6 @@ impl Wait {
         self.place
     }
 
-    /// For who waits again with the same `Wait`.
-    #[inline]
-    pub(super) fn set_place(&mut self, place: &'static Location<'static>) {
-        self.place = place;
-    }
-
     #[inline]
     pub(super) fn need(&self) -> u32 {
         self.need
@@ -131,9 +261,9 @@ impl WaitList {
         self.list.borrow().head == NIL
     }
 
-    /// The poll of every future in `sync`. `done` says whether its wait is over and with what, and is told
-    /// whether this waiter was granted what it waits for. It may be asked several times, and must be quick: the loop
-    /// is borrowed around it.
+    /// The poll of a future that may wait here. `done` says whether its wait is over and with what, and is told whether
+    /// it was granted what it waits for. It may be asked several times, and must be quick: the loop is borrowed
+    /// around it.
     #[inline]
     pub(super) fn poll<R>(
         &self,
@@ -153,7 +283,7 @@ impl WaitList {
         done: impl Fn(bool) -> Option<R>,
         what: impl FnOnce() -> What,
     ) -> Poll<R> {
-        match Core::on_budget(|| done(self.is_granted(wait))) {
+        match Core::on_budget(|_| done(wait.has_place() && self.is_granted(wait.index))) {
             Some(Some(result)) => {
                 if wait.has_place() {
                     self.leave(wait);
@@ -161,15 +291,11 @@ impl WaitList {
                 Poll::Ready(result)
             }
             Some(None) => self.pend(wait, cx, done, what),
-            None => {
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
+            None => yield_to_others(cx),
         }
     }
 
     /// Leaves the waker, new or in place of the last poll's.
-    #[inline]
     fn pend<R>(
         &self,
         wait: &mut Wait,
@@ -177,22 +303,15 @@ impl WaitList {
         done: impl Fn(bool) -> Option<R>,
         what: impl FnOnce() -> What,
     ) -> Poll<R> {
-        let Some(task) = TaskNumber::of(cx.waker()) else { return self.pend_foreign(wait, cx, done) };
-        self.enter(wait, task, None);
-        self.show(wait, task, what);
-        Poll::Pending
-    }
-
-    #[cold]
-    fn pend_foreign<R>(
-        &self,
-        wait: &mut Wait,
-        cx: &Context<'_>,
-        done: impl Fn(bool) -> Option<R>,
-    ) -> Poll<R> {
+        if let Some(task) = TaskNumber::of(cx.waker()) {
+            let what = what();
+            self.enter(wait, task, None);
+            self.list.borrow_mut().at_mut(wait.index).shown.wait(task, what, wait.place);
+            return Poll::Pending;
+        }
         let waker = cx.waker().clone();
         // That may have done anything, also what is waited for.
-        if let Some(result) = done(self.is_granted(wait)) {
+        if let Some(result) = done(wait.has_place() && self.is_granted(wait.index)) {
             discard(waker);
             self.leave(wait);
             return Poll::Ready(result);
@@ -201,29 +320,15 @@ impl WaitList {
         Poll::Pending
     }
 
-    #[inline]
     fn enter(&self, wait: &mut Wait, task: TaskNumber, other: Option<Waker>) {
         let before = mem::replace(self.list.borrow_mut().enter(wait, task), other);
         observe::report(|| Step::AwaitSync { what: self.what, place: wait.place });
         drop(before);
     }
 
-    /// Shows the loop that a task of it waits.
-    #[inline]
-    fn show(&self, wait: &Wait, task: TaskNumber, what: impl FnOnce() -> What) {
-        let seen = self.list.borrow_mut().at_mut(wait.index).seen;
-        match seen {
-            Some(seen) => waits::goes_on(seen),
-            None => {
-                let seen = waits::begin(task, what(), wait.place);
-                self.list.borrow_mut().at_mut(wait.index).seen = seen;
-            }
-        }
-    }
-
-    #[inline]
-    fn is_granted(&self, wait: &Wait) -> bool {
-        wait.has_place() && self.list.borrow_mut().at_mut(wait.index).state == State::Granted
+    #[inline(never)]
+    fn is_granted(&self, index: usize) -> bool {
+        self.list.borrow_mut().at_mut(index).state == State::Granted
     }
 
     /// Gives the future's place up. Returns whether it had been granted what it waited for.
@@ -231,44 +336,41 @@ impl WaitList {
         if !wait.has_place() {
             return false;
         }
-        let (state, other) = self.list.borrow_mut().leave(mem::replace(&mut wait.index, NIL));
-        if let Some(waker) = other {
+        let left = self.list.borrow_mut().leave(mem::replace(&mut wait.index, NIL));
+        if let Some(waker) = left.other {
             discard(waker);
         }
-        state == State::Granted
+        left.state == State::Granted
     }
 
     /// Grants the first waiter what it waits for, if that is no more than `free`.
     pub(super) fn grant(&self, free: usize) -> Option<Granted> {
-        let mut list = self.list.borrow_mut();
-        let index = Some(list.head).filter(|index| *index != NIL)?;
-        let first = list.at_mut(index);
-        let (need, place) = (first.need, first.place);
+        let (need, place) = {
+            let mut list = self.list.borrow_mut();
+            let index = Some(list.head).filter(|index| *index != NIL)?;
+            let first = list.at_mut(index);
+            (first.need, first.place)
+        };
         if need as usize > free {
             return None;
         }
-        let wake = list.call(State::Granted)?;
+        let wake = self.call(State::Granted)?;
         Some(Granted { need, place, wake })
-    }
-
-    /// Wakes the first waiter, so that it looks again. It is granted nothing.
-    #[inline]
-    pub(super) fn call_one(&self) {
-        let wake = self.list.borrow_mut().call(State::Called);
-        if let Some(wake) = wake {
-            wake.wake();
-        }
     }
 
     /// Wakes all who wait now, so that they look again. They are granted nothing.
     pub(super) fn call_all(&self) {
-        let wakes: Vec<Wake> = {
-            let mut list = self.list.borrow_mut();
-            iter::from_fn(|| list.call(State::Called)).collect()
-        };
+        // Taken out first: a foreign waker may let others begin to wait.
+        let wakes: Vec<Wake> = iter::from_fn(|| self.call(State::Called)).collect();
         for wake in wakes {
             wake.wake();
         }
+    }
+
+    /// Takes the first waiter out of the list. Returns whom to wake.
+    fn call(&self, state: State) -> Option<Wake> {
+        let (wake, _shown) = self.list.borrow_mut().call(state)?;
+        Some(wake)
     }
 }
 
@@ -304,37 +406,31 @@ impl List {
     }
 
     /// Here it ceases to, because it is woken: the first.
-    #[inline]
-    fn call(&mut self, state: State) -> Option<Wake> {
+    fn call(&mut self, state: State) -> Option<(Wake, Shown)> {
         let index = Some(self.head).filter(|index| *index != NIL)?;
         let waiter = self.at_mut(index);
         waiter.state = state;
-        waiter.end_seen();
+        let shown = mem::take(&mut waiter.shown);
         let wake = waiter.other.take().map_or(Wake::Task(waiter.task), Wake::Other);
-        self.unlink(index);
-        Some(wake)
+        let (prev, next) = (waiter.prev, waiter.next);
+        self.unlink(prev, next);
+        Some((wake, shown))
     }
 
     /// Here it ceases to, because it has been dropped; or it had before.
-    #[inline]
-    fn leave(&mut self, index: usize) -> (State, Option<Waker>) {
-        let waiter = self.at_mut(index);
-        let state = mem::replace(&mut waiter.state, State::Vacant);
-        waiter.end_seen();
-        let other = waiter.other.take();
-        if state == State::Waits {
-            self.unlink(index);
+    fn leave(&mut self, index: usize) -> Waiter {
+        let left = mem::replace(self.at_mut(index), Waiter::VACANT);
+        if left.state == State::Waits {
+            self.unlink(left.prev, left.next);
         }
         if let (Some(index), Some(others)) = (index.checked_sub(1), &mut self.others) {
             others.remove(index);
         }
-        (state, other)
+        left
     }
 
-    #[inline]
-    fn unlink(&mut self, index: usize) {
-        let waiter = self.at_mut(index);
-        let (prev, next) = (waiter.prev, waiter.next);
+    /// Closes the gap of one who stood between these.
+    fn unlink(&mut self, prev: usize, next: usize) {
         match prev {
             NIL => self.head = next,
             prev => self.at_mut(prev).next = next,
@@ -371,15 +467,8 @@ impl Waiter {
         task: TaskNumber::NOBODY,
         other: None,
         place: Location::caller(),
-        seen: None,
+        shown: Shown::NOTHING,
         prev: NIL,
         next: NIL,
     };
-
-    #[inline]
-    fn end_seen(&mut self) {
-        if let Some(seen) = self.seen.take() {
-            waits::end(seen);
-        }
-    }
 }

@@ -19,8 +19,9 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 use slab::Slab;
 
-use super::waker::Wake;
+use super::waker::{TaskNumber, Wake};
 use crate::core::{Core, discard};
+use crate::waits::{Shown, What};
 
 /// Tells tasks, threads and whoever else has a clone of it to stop.
 ///
@@ -87,7 +88,7 @@ impl CancelToken {
     /// Cancel-safe: there is nothing to lose.
     #[track_caller]
     pub fn cancelled(&self) -> Cancellation {
-        Cancellation { token: self.child(), place: Location::caller() }
+        Cancellation { token: self.child(), place: Location::caller(), shown: Shown::NOTHING }
     }
 
     /// Runs `future` until the token is cancelled. Then the future is dropped, and after that [`Cancelled`] is returned.
@@ -258,13 +259,25 @@ pub struct Cancellation {
     /// A node of its own, that nobody else cancels or clones.
     token: CancelToken,
     place: &'static Location<'static>,
+    shown: Shown,
 }
 
 impl Cancellation {
     /// Whether it is over. If not, this is whom to wake.
-    fn is_over(&self, cx: &Context<'_>) -> bool {
-        // Cloned before the lock is taken. What is left in here is dropped after it: ours, or the last one.
-        let mut wake = Wake::of(cx.waker());
+    fn is_over(&mut self, cx: &Context<'_>) -> bool {
+        let is_over = self.leave(Wake::of(cx.waker()));
+        match TaskNumber::of(cx.waker()) {
+            // Whoever has a clone may cancel it, on any thread.
+            Some(task) if !is_over => {
+                self.shown.wait(task, What::Outside("the cancellation of a token"), self.place);
+            }
+            _ => self.shown.end(),
+        }
+        is_over
+    }
+
+    /// Whether it is over. What is left in `wake` is dropped after the lock: the new one, or the last one.
+    fn leave(&self, mut wake: Wake) -> bool {
         let mut guard = self.token.tree();
         let tree = &mut *guard;
         let node = &mut tree.nodes[self.token.node];
@@ -294,7 +307,7 @@ fn pay(cx: &Context<'_>) -> Poll<()> {
 impl Future for Cancellation {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if self.is_over(cx) { pay(cx) } else { Poll::Pending }
     }
 }
@@ -330,7 +343,7 @@ impl<F: Future> Future for Cancellable<F> {
         let Some(future) = this.future.as_mut().as_pin_mut() else {
             panic!("headwaiter: a `Cancellable` was polled again after it was ready");
         };
-        if *this.started || !this.cancellation.is_over(cx) {
+        if *this.started || !this.cancellation.token.is_cancelled() {
             *this.started = true;
             if let Poll::Ready(output) = future.poll(cx) {
                 this.future.set(None);

@@ -4,7 +4,7 @@
 //! group itself never polls anybody; it counts its children, and keeps their numbers to abort them.
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::mem;
@@ -13,14 +13,13 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use pin_project_lite::pin_project;
-use slab::Slab;
-
-use super::waker::Wake;
+use super::waker::{TaskNumber, Wake};
 use super::{Flags, JoinError, Stage, abort, abort_from_anywhere, enter};
 use crate::core::{Core, discard};
 use crate::remote::LoopId;
 use crate::slots::{Key, Slot};
+use crate::waits::{Children, Shown};
+use pin_project_lite::pin_project;
 
 /// Tasks that belong together: none of them outlives the group, and the first failure ends them all.
 ///
@@ -67,7 +66,7 @@ struct Shared<E> {
     home: LoopId,
     /// The children's tasks, by which they are aborted. Emptied when the group is closed. Only borrowed where nothing of a
     /// user's runs.
-    children: RefCell<Slab<Slot>>,
+    children: Children,
     /// How many children have not ended. After an abort it is more than there are in `children`, until all are dropped.
     alive: Cell<usize>,
     /// Cancelled, failed, joined or dropped: nobody is let in any more.
@@ -98,7 +97,7 @@ impl<E> TaskGroup<E> {
         let home = Core::expect("`TaskGroup::new`", |core| core.id);
         let shared = Shared {
             home,
-            children: RefCell::default(),
+            children: Children::default(),
             alive: Cell::new(0),
             closed: Cell::new(false),
             failure: Cell::new(None),
@@ -175,7 +174,7 @@ impl<E> TaskGroup<E> {
     /// the group's panics too, and so does polling it again after it was ready.
     #[track_caller]
     pub fn join(self) -> JoinGroup<E> {
-        JoinGroup { group: self, joined: false, place: Location::caller() }
+        JoinGroup { group: self, joined: false, place: Location::caller(), shown: Shown::NOTHING }
     }
 }
 
@@ -261,6 +260,7 @@ pub struct JoinGroup<E> {
     group: TaskGroup<E>,
     joined: bool,
     place: &'static Location<'static>,
+    shown: Shown,
 }
 
 impl<E> JoinGroup<E> {
@@ -280,7 +280,8 @@ impl<E> Future for JoinGroup<E> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         assert!(!self.joined, "headwaiter: a `JoinGroup` was polled again after it was ready");
-        let shared = &self.group.shared;
+        let this = &mut *self;
+        let shared = &this.group.shared;
         let is_over = shared.alive.get() == 0;
         let may_go_on = shared.at_home(|core| !is_over || core.spend());
         if !may_go_on {
@@ -288,12 +289,16 @@ impl<E> Future for JoinGroup<E> {
             return Poll::Pending;
         }
         if !is_over {
-            drop(shared.joiner.replace(Some(Wake::of(cx.waker()))));
+            if let Some(task) = TaskNumber::of(cx.waker()) {
+                this.shown.wait_for_all(task, &shared.children, this.place);
+            }
+            discard(shared.joiner.replace(Some(Wake::of(cx.waker()))));
             return Poll::Pending;
         }
         shared.closed.set(true);
         let failure = shared.failure.take();
-        self.joined = true;
+        this.shown.end();
+        this.joined = true;
         match failure {
             None => Poll::Ready(Ok(())),
             Some(Failure::Error(error)) => Poll::Ready(Err(error)),
@@ -450,10 +455,16 @@ impl<E> Drop for Membership<E> {
         if group.failed.get() {
             group.cancel();
         }
-        if group.alive.get() == 0
-            && let Some(joiner) = group.joiner.take()
-        {
-            joiner.wake();
+        match group.joiner.take() {
+            Some(joiner) if group.alive.get() == 0 => joiner.wake(),
+            Some(joiner) => {
+                // It waits on for the others, and they may wait for it.
+                if let Wake::Task(number) = joiner {
+                    Core::with(|core| core.suspect(number));
+                }
+                group.joiner.set(Some(joiner));
+            }
+            None => {}
         }
     }
 }

@@ -70,8 +70,8 @@ struct Task {
     /// The task to wake when it finishes, or [`TaskNumber::NOBODY`].
     joiner: TaskNumber,
     rare: Option<Box<Rare>>,
-    /// The lock or the task whose end it last waited for, as far as that was noted: a hint for [`crate::observe::stuck`].
-    joining: Slot,
+    /// The task, the lock or the group that it last waited for, as far as that was noted: for [`crate::observe::stuck`].
+    hint: Slot,
     birth: Birth,
 }
 
@@ -155,10 +155,12 @@ impl Flags {
     const DETACHED: Flags = Flags(8);
     /// Code outside this crate has cloned its waker, and may wake it at any time.
     const FOREIGN: Flags = Flags(16);
-    /// What it last waited for is a lock, not a task: see `Task::joining`.
-    const AT_LOCK: Flags = Flags(32);
-    /// It was reported as stuck.
+    /// What it last waited for is a record of [`Waits`](crate::waits::Waits), not a task: see `Task::hint`.
+    const AT_RECORD: Flags = Flags(32);
+    /// It was reported as stuck since it was polled last.
     const REPORTED: Flags = Flags(64);
+    /// It is among the [`Suspects`](crate::observe::stuck::Suspects).
+    const SUSPECT: Flags = Flags(128);
 
     /// Added for each poll: the upper half counts them.
     const POLL: u64 = 1 << 32;
@@ -252,7 +254,7 @@ impl fmt::Display for Id {
 impl Tasks {
     /// It has not finished, was not woken, and nobody has kept its waker.
     pub(crate) const UNKEPT: u8 = 1;
-    /// It waits for a task that itself waits, or for a lock that is held.
+    /// It waits for a task that itself waits, for a lock that is held, or for a group.
     pub(crate) const BLOCKED: u8 = 2;
 
     /// Somebody has the waker of the task that is being polled.
@@ -323,7 +325,7 @@ impl Tasks {
             if let Some(task) = self.slots.get_mut(slot)
                 && task.flags.has(Flags::QUEUED)
             {
-                task.flags.clear(Flags::QUEUED);
+                task.flags.clear(Flags(Flags::QUEUED.0 | Flags::REPORTED.0));
                 task.flags.0 = task.flags.0.wrapping_add(Flags::POLL);
                 self.polled = slot;
                 self.suspicion = Tasks::UNKEPT;
@@ -357,8 +359,8 @@ impl Tasks {
 
     fn hint_at_task(&mut self, joiner: TaskNumber, joined: Slot) {
         if let Some((_, task)) = self.slots.get_packed_mut(Layout::WAKER, joiner.packed()) {
-            task.flags.clear(Flags::AT_LOCK);
-            task.joining = joined;
+            task.flags.clear(Flags::AT_RECORD);
+            task.hint = joined;
         }
     }
 
@@ -374,22 +376,22 @@ impl Tasks {
         }
     }
 
-    /// It waits for a lock, whose record this is.
-    pub(crate) fn waits_for_lock(&mut self, task: TaskNumber, lock: Slot) {
-        self.keep();
+    /// It waits for a lock or a group, whose record this is.
+    pub(crate) fn blocked(&mut self, task: TaskNumber, record: Slot) {
         self.suspicion |= Tasks::BLOCKED;
         if let Some((_, task)) = self.slots.get_packed_mut(Layout::WAKER, task.packed()) {
-            task.flags.set(Flags::AT_LOCK);
-            task.joining = lock;
+            task.flags.set(Flags::AT_RECORD);
+            task.hint = record;
         }
     }
 
-    /// What a task last waited for, lock or task. It may wait for it no longer, or for other things besides.
+    /// What a task last waited for, if that was a lock, a group or a task. It may wait for it no longer, or for other things
+    /// besides.
     pub(crate) fn hint(&self, slot: Slot) -> Option<Hint> {
         let task = self.slots.get(slot)?;
-        match task.joining {
+        match task.hint {
             Slot::NONE => None,
-            lock if task.flags.has(Flags::AT_LOCK) => Some(Hint::Lock(lock)),
+            record if task.flags.has(Flags::AT_RECORD) => Some(Hint::Record(record)),
             joined => Some(Hint::Task(joined)),
         }
     }
@@ -414,13 +416,25 @@ impl Tasks {
         }
     }
 
+    /// Returns whether that is new. (One that was polled since then may suspect other things of itself.)
+    pub(crate) fn mark_suspect(&mut self, slot: Slot, suspect: bool) -> bool {
+        let Some(task) = self.slots.get_mut(slot) else { return false };
+        let is_new = task.flags.has(Flags::SUSPECT) != suspect;
+        if suspect {
+            task.flags.set(Flags::SUSPECT)
+        } else {
+            task.flags.clear(Flags::SUSPECT)
+        }
+        is_new
+    }
+
     /// The main future has no body in its slot, and nothing that waits is lent out.
     pub(crate) fn is_main(&self, slot: Slot) -> bool {
         self.slots.get(slot).is_some_and(|task| task.body.is_none())
     }
 
     pub(crate) fn is_any_foreign(&self) -> bool {
-        self.slots.iter().any(|task| task.flags.has(Flags::FOREIGN))
+        self.slots.iter().any(|task| task.flags.has(Flags::FOREIGN) && !task.flags.has(Flags::FINISHED))
     }
 
     /// All tasks in words, in the order of their numbers.
@@ -483,7 +497,7 @@ impl Tasks {
         rare: Option<Box<Rare>>,
         birth: Birth,
     ) -> Result<Slot, Option<Body>> {
-        let task = Task { body, flags, joiner: TaskNumber::NOBODY, rare, joining: Slot::NONE, birth };
+        let task = Task { body, flags, joiner: TaskNumber::NOBODY, rare, hint: Slot::NONE, birth };
         let slot = self.slots.insert(Layout::WAKER, task).map_err(|task| task.body)?;
         self.ready.push(slot);
         Ok(slot)
@@ -504,7 +518,8 @@ impl Tasks {
 /// See [`Tasks::hint`].
 pub(crate) enum Hint {
     Task(Slot),
-    Lock(Slot),
+    /// Of [`Waits`](crate::waits::Waits).
+    Record(Slot),
 }
 
 /// A task as a dump shows it.
@@ -878,7 +893,9 @@ pub(crate) fn detach(slot: Slot) {
         Some((joiner, body))
     });
     let Some((joiner, body)) = gone.flatten() else { return };
-    discard(joiner);
+    if let Some(Wake::Other(waker)) = joiner {
+        discard(waker);
+    }
     if let Some(body) = body {
         discard_output(body);
     }

@@ -108,18 +108,29 @@ impl TaskNumber {
     /// On the loop's own thread queues the task; from anywhere else sends a message.
     #[inline]
     pub(crate) fn wake(self) {
+        self.wake_after(|_| ());
+    }
+
+    /// As [`wake`](Self::wake), with something to be done first in the task's loop, if that runs here. Returns whether it does.
+    #[inline]
+    pub(crate) fn wake_after(self, first: impl FnOnce(&mut Core)) -> bool {
         let (narrow, packed) = Layout::WAKER.unpack(self.0 as u64);
         let queued = Core::with(|core| {
             if core.id.narrow() != narrow {
                 return Queued::Elsewhere;
             }
+            first(core);
             core.tasks.wake(packed).map_or(Queued::Already, Queued::Now)
         });
         match queued {
             Some(Queued::Now(task)) => observe::report(|| Step::Wake { task }),
             Some(Queued::Already) => {}
-            Some(Queued::Elsewhere) | None => remote::wake_narrow(narrow, packed),
+            Some(Queued::Elsewhere) | None => {
+                remote::wake_narrow(narrow, packed);
+                return false;
+            }
         }
+        true
     }
 }
 

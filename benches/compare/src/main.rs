@@ -88,13 +88,13 @@ fn measure(
 }
 
 fn print(rows: &[fn() -> Row]) {
-    println!("{:32}{:>14}{:>14}{:>9}{:>8}", "", "headwaiter", "tokio", "ratio", "goal");
+    println!("{:36}{:>14}{:>14}{:>9}{:>8}", "", "headwaiter", "tokio", "ratio", "goal");
     for row in rows {
         let row = row();
         let ratio = row.ours / row.theirs;
         let mark = if ratio <= row.goal { "" } else { "  missed" };
         println!(
-            "{:32}{:>11.1} ns{:>11.1} ns{ratio:>8.2}x{:>7}x{mark}",
+            "{:36}{:>11.1} ns{:>11.1} ns{ratio:>8.2}x{:>7}x{mark}",
             row.name, row.ours, row.theirs, row.goal
         );
     }

@@ -9,7 +9,7 @@ use tokio::sync as theirs;
 
 use crate::{Row, measure, tokio_runtime};
 
-pub const ROWS: [fn() -> Row; 5] = [lock, round_trip, oneshot, stream, contended];
+pub const ROWS: [fn() -> Row; 6] = [lock, round_trip, round_trip_with_main, oneshot, stream, contended];
 
 fn lock() -> Row {
     const COUNT: u32 = 100_000;
@@ -81,6 +81,52 @@ fn round_trip() -> Row {
                     }
                 });
                 caller.await.unwrap();
+                echo.await.unwrap();
+            });
+        },
+    )
+}
+
+/// As [`round_trip`], with the future of `block_on` for one of the two.
+fn round_trip_with_main() -> Row {
+    const COUNT: u32 = 20_000;
+    let mut event_loop = headwaiter::EventLoop::new().expect("an event loop");
+    let tokio = tokio_runtime();
+    measure(
+        "channel round trip, main and a task",
+        0.2,
+        COUNT,
+        || {
+            event_loop.block_on(async {
+                let (there, mut here) = ours::mpsc::channel(1);
+                let (back, mut again) = ours::mpsc::channel(1);
+                let echo = headwaiter::spawn(async move {
+                    while let Some(message) = here.recv().await {
+                        back.send(message).await.unwrap();
+                    }
+                });
+                for n in 0..COUNT {
+                    there.send(n).await.unwrap();
+                    assert_eq!(again.recv().await, Some(n));
+                }
+                drop(there);
+                echo.await.unwrap();
+            });
+        },
+        || {
+            tokio.block_on(async {
+                let (there, mut here) = theirs::mpsc::channel(1);
+                let (back, mut again) = theirs::mpsc::channel(1);
+                let echo = tokio::spawn(async move {
+                    while let Some(message) = here.recv().await {
+                        back.send(message).await.unwrap();
+                    }
+                });
+                for n in 0..COUNT {
+                    there.send(n).await.unwrap();
+                    assert_eq!(again.recv().await, Some(n));
+                }
+                drop(there);
                 echo.await.unwrap();
             });
         },
