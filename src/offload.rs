@@ -61,7 +61,7 @@ struct State {
     /// By the order of their arrival: the first is served first, and one that nobody wants any more can be taken out.
     waiting: BTreeMap<u64, Arc<dyn Work>>,
     arrived: u64,
-    /// Where the jobs that run were called, for the last word of a dying loop.
+    /// Where the jobs that run were called, for a dump and the last word of a dying loop.
     running: Vec<&'static Location<'static>>,
     threads: usize,
     /// Those of them that wait for a job, or were just started for one. One that was notified and has not got up yet
@@ -125,6 +125,12 @@ impl Pool {
 
     fn is_full(&self) -> bool {
         self.state().waiting.len() >= FULL
+    }
+
+    /// Where the jobs that run were called, and where those that wait.
+    pub(crate) fn under_way(&self) -> (Vec<&'static Location<'static>>, Vec<&'static Location<'static>>) {
+        let state = self.state();
+        (state.running.clone(), state.waiting.values().map(|work| work.place()).collect())
     }
 
     /// Queues a job, and sees to it that some thread takes it. Returns its number in the queue.

@@ -16,7 +16,7 @@ mod registered;
 mod waiters;
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use mio::event::{Event, Source};
@@ -37,7 +37,7 @@ use crate::core::{Core, discard};
 use crate::observe::{self, Step};
 use crate::slots::{Key, Layout, Slot, Slots};
 use crate::task::Tasks;
-use crate::task::waker::Wake;
+use crate::task::waker::{TaskNumber, Wake};
 use crate::waits::{self, What};
 
 /// The token of the poller's waker: no source's token has all bits set.
@@ -65,6 +65,8 @@ struct Watched {
     closure: Option<Box<dyn Closure>>,
     /// For log lines.
     kind: &'static str,
+    /// It has a closure, also while that is being called.
+    has_callback: bool,
     /// Work that is under way until this is ready: a virtual clock stands still meanwhile.
     is_work: bool,
     /// The descriptor of a [quiet](Registered::quiet) source, until somebody waits for room to write; else `LOUD`.
@@ -72,6 +74,18 @@ struct Watched {
 }
 
 const LOUD: i32 = -1;
+
+/// A source as a dump shows it.
+pub(crate) struct SourceSnapshot {
+    pub(crate) slot: Slot,
+    pub(crate) kind: &'static str,
+    pub(crate) ready: Ready,
+    pub(crate) has_callback: bool,
+    /// Where its callback was registered. `None` while that is being called.
+    pub(crate) callback: Option<&'static Location<'static>>,
+    /// `None`: not a task.
+    pub(crate) waiting: Vec<(Direction, Option<TaskNumber>)>,
+}
 
 impl Watched {
     /// Without anybody who waits.
@@ -82,6 +96,7 @@ impl Watched {
             writers: Waiters::default(),
             closure: None,
             kind,
+            has_callback: false,
             is_work: false,
             quiet: LOUD,
         }
@@ -136,6 +151,23 @@ impl Reactor {
                 }
             }
         }
+    }
+
+    /// All sources as a dump shows them.
+    pub(crate) fn snapshot(&self) -> Vec<SourceSnapshot> {
+        let snapshot = |(slot, watched): (Slot, &Watched)| {
+            let readers = watched.readers.all().map(|task| (Direction::Read, task));
+            let writers = watched.writers.all().map(|task| (Direction::Write, task));
+            SourceSnapshot {
+                slot,
+                kind: watched.kind,
+                ready: watched.ready,
+                has_callback: watched.has_callback,
+                callback: watched.closure.as_ref().map(|closure| closure.place()),
+                waiting: readers.chain(writers).collect(),
+            }
+        };
+        self.sources.iter_with_slots().map(snapshot).collect()
     }
 
     /// How many sources there are.

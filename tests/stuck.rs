@@ -2,20 +2,23 @@
 
 mod common;
 
+use std::cell::RefCell;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Mutex as StdMutex;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use common::program::Program;
-use common::{bounded, in_virtual_time, ms, panic_text, tcp_pair};
+use common::{bounded, ms, panic_text, poll_once, tcp_pair, virtual_loop};
 use futures_lite::future::{or, zip};
+use headwaiter::net::UdpSocket;
 use headwaiter::sync::{Mutex, Notify, mpsc, oneshot};
 use headwaiter::task::{self, CancelToken, JoinHandle, TaskGroup, yield_now};
 use headwaiter::time::{sleep, timeout};
-use headwaiter::{Clock, Deadlock, EventLoop};
+use headwaiter::{Clock, Deadlock, EventLoop, Interest, Next, on_ready};
 
 /// What was logged at `error` and `warn`, in this process. Tests that look at it run one after the other.
 static LOGGED: StdMutex<Vec<String>> = StdMutex::new(Vec::new());
@@ -372,41 +375,170 @@ fn a_loop_that_another_thread_can_reach_is_not_quiescent() {
     assert!(said.is_empty(), "{said:#?}");
 }
 
+/// A dump of the loop that runs here, each line whole, and without the numbers of lines in this file.
+fn masked_dump() -> String {
+    let dump = headwaiter::dump().to_string();
+    assert!(dump.lines().all(|line| line.chars().count() <= 100), "{dump}");
+    let mut whole = String::new();
+    for line in dump.lines() {
+        let goes_on = whole.ends_with(',');
+        whole += if goes_on { " " } else { "\n" };
+        whole += if goes_on { line.trim_start() } else { line };
+    }
+    let mut parts = whole.split("tests/stuck.rs:");
+    let mut masked = parts.next().unwrap().to_owned();
+    for part in parts {
+        masked += "HERE";
+        masked += part.trim_start_matches(|c: char| c.is_ascii_digit() || c == ':');
+    }
+    masked + "\n"
+}
+
 #[test]
-fn a_dump_shows_each_task_with_what_it_waits_for_and_fits_a_terminal() {
-    in_virtual_time(|| async {
-        let mutex = Rc::new(Mutex::named("till", ()));
-        let guard = mutex.lock().await;
-        let queue = named("queue", {
-            let mutex = mutex.clone();
-            async move { drop(mutex.lock().await) }
+fn a_dump_shows_each_task_with_what_it_holds_and_waits_for_and_fits_a_terminal() {
+    bounded(|| {
+        virtual_loop().block_on(async {
+            let mutex = Rc::new(Mutex::named("till", ()));
+            let guard = mutex.lock().await;
+            let queue = |name: &str| {
+                let mutex = mutex.clone();
+                named(name, async move { drop(mutex.lock().await) })
+            };
+            let queue = [queue("first"), queue("second")];
+            let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            let address = socket.local_addr().unwrap();
+            let reader = named("reader", async move { socket.recv_from(&mut [0]).await.map(|(n, _)| n) });
+            let join = named("join", named("nap", sleep(Duration::from_secs(90))));
+            let token = CancelToken::new();
+            let group = TaskGroup::<()>::new();
+            let cancelled = token.cancelled();
+            group.spawn(async {
+                cancelled.await;
+                Ok(())
+            });
+            let party = named("party", group.join());
+            sleep(ms(20)).await;
+            assert_eq!(
+                masked_dump(),
+                r#"
+8 tasks, 1 source, 1 timer, 0 jobs
+task 1 "main": running, 2 polls, 20 ms old, spawned at HERE
+    holds the lock "till" since HERE, 2 wait for it
+task 2 "first": waiting, 1 poll, 20 ms old, spawned at HERE
+    waits for the lock "till", which task 1 "main" holds since HERE, at HERE, for 20 ms
+task 3 "second": waiting, 1 poll, 20 ms old, spawned at HERE
+    waits for the lock "till", which task 1 "main" holds since HERE, at HERE, for 20 ms
+task 4 "reader": waiting, 1 poll, 20 ms old, spawned at HERE
+    waits for UDP socket 1 to read, at HERE, for 20 ms
+task 5 "nap": waiting, 1 poll, 20 ms old, spawned at HERE
+    waits for a timer, due in 89 s, at HERE, for 20 ms
+task 6 "join": waiting, 1 poll, 20 ms old, spawned at HERE
+    waits for the end of task 5 "nap"
+task 7: waiting, 1 poll, 20 ms old, spawned at HERE
+    waits for the cancellation of a token, at HERE, for 20 ms
+task 8 "party": waiting, 1 poll, 20 ms old, spawned at HERE
+    waits for the end of a group: of task 7, at HERE, for 20 ms
+UDP socket 1: writable, task 4 "reader" waits to read
+"#
+            );
+            drop(guard);
+            token.cancel();
+            std::net::UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", address).unwrap();
+            for task in queue {
+                task.await.unwrap();
+            }
+            assert_eq!(reader.await.unwrap().unwrap(), 1);
+            party.await.unwrap().unwrap();
+            join.abort();
+        })
+    });
+}
+
+#[test]
+fn a_dump_shows_also_what_no_task_waits_for() {
+    bounded(|| {
+        let built = EventLoop::builder().clock(Clock::Virtual).blocking_threads(1).build();
+        built.unwrap().block_on(async {
+            // A callback, a socket that nobody reads, and one for which only a foreign waker waits.
+            let source = mio::net::UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            let shown = Rc::new(RefCell::new(String::new()));
+            let show = shown.clone();
+            let callback = move |_: &mut mio::net::UdpSocket, _| {
+                *show.borrow_mut() = masked_dump();
+                Next::Continue
+            };
+            let registration = on_ready(source, Interest::READABLE, callback).unwrap();
+            let idle = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            let watched = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            let mut foreign = Context::from_waker(Waker::noop());
+            assert_eq!(watched.try_recv(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+            let mut readable = pin!(watched.readable());
+            assert!(readable.as_mut().poll(&mut foreign).is_pending());
+
+            // Timers of a foreign waker, and one of a task that handed it on and ended.
+            let mut sleeps = [1500, 500].map(|millis| Box::pin(sleep(ms(millis))));
+            for sleep in &mut sleeps {
+                assert!(sleep.as_mut().poll(&mut foreign).is_pending());
+            }
+            let handed_on = headwaiter::spawn(async {
+                let mut sleep = sleep(ms(800));
+                assert!(poll_once(&mut sleep).await.is_pending());
+                (sleep,)
+            });
+            let handed_on = handed_on.await.unwrap();
+
+            // A job that runs though its task is gone, one that waits for the thread, one that is detached.
+            let (tell, told) = std::sync::mpsc::channel();
+            let (end, ended) = std::sync::mpsc::channel::<()>();
+            let runs = headwaiter::spawn_blocking(move || {
+                tell.send(()).unwrap();
+                let _ = ended.recv();
+            });
+            told.recv().unwrap();
+            runs.abort();
+            drop(runs);
+            let queued = headwaiter::spawn_blocking(|| ());
+            for _ in 0..2 {
+                drop(headwaiter::spawn_blocking(|| ()));
+            }
+            yield_now().await;
+            assert_eq!(
+                masked_dump(),
+                r#"
+4 tasks, 3 sources, 3 timers, 4 jobs
+task 1 "main": running, 3 polls, 0 ms old, spawned at HERE
+task 4: waiting, 1 poll, 0 ms old, spawned at HERE
+    waits for an offloaded job, at HERE, for 0 ns
+task 5: waiting, 1 poll, 0 ms old, spawned at HERE
+    waits for an offloaded job, at HERE, for 0 ns
+task 6: waiting, 1 poll, 0 ms old, spawned at HERE
+    waits for an offloaded job, at HERE, for 0 ns
+callback source 1: has a callback, registered at HERE
+UDP socket 2: readable + writable, nobody waits
+UDP socket 3: writable, code outside this crate waits to read
+2 timers made at HERE, wake code outside this crate, the first due in 500 ms
+1 timer made at HERE, wakes a task that is gone, due in 800 ms
+1 job running, offloaded at HERE
+1 job queued, offloaded at HERE
+2 jobs queued, offloaded at HERE
+"#
+            );
+
+            // Its end is told to a loop that does not turn.
+            drop(end);
+            while !masked_dump().contains("4 jobs ended, of which the loop takes note in its next turn") {
+                std::thread::yield_now();
+            }
+            queued.await.unwrap();
+            let address = registration.with(|source| source.local_addr().unwrap());
+            idle.send_to(b"x", address).await.unwrap();
+            while shown.borrow().is_empty() {
+                yield_now().await;
+            }
+            let shown = shown.borrow();
+            assert!(shown.contains("\ncallback source 1: has a callback, which is in use\n"), "{shown}");
+            drop(handed_on);
         });
-        let (mut near, far) = tcp_pair().await.unwrap();
-        let reader = named("reader", async move { near.read(&mut [0]).await });
-        let nap = named("nap", sleep(Duration::from_secs(90)));
-        let join = named("join", nap);
-        yield_now().await;
-        yield_now().await;
-        sleep(ms(20)).await;
-        let dump = headwaiter::dump().to_string();
-        for part in [
-            "5 tasks, 2 sources, 1 timer, 0 jobs",
-            "\"main\": running",
-            "waits for the lock \"till\", which task 1 \"main\" holds since tests/stuck.rs:",
-            "waits for TCP stream",
-            "to read, at tests/stuck.rs:",
-            "waits for a timer, due in 89 s",
-            "for 20 ms",
-            "waits for the end of task",
-            "1 poll",
-        ] {
-            assert!(dump.contains(part), "{part} is not in:\n{dump}");
-        }
-        assert!(dump.lines().all(|line| line.chars().count() <= 100), "{dump}");
-        drop((guard, far));
-        queue.await.unwrap();
-        reader.await.unwrap().unwrap();
-        join.abort();
     });
 }
 

@@ -19,7 +19,7 @@ use crate::observe;
 use crate::slots::Slot;
 use crate::task::waker::TaskNumber;
 use crate::task::{self, Hint, JoinError, Tasks};
-use crate::waits::{Holder, Wait, What};
+use crate::waits::{Holder, Lock, Wait, What};
 
 /// What is done about a deadlock among tasks: see [`Builder::deadlock`](crate::Builder::deadlock).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -342,13 +342,17 @@ fn describe(core: &Core, task: Slot, wait: &Wait) -> String {
     format!("{who} waits{place} for {}", what_text(core, wait.what))
 }
 
+pub(super) fn lock_name(lock: Option<&Lock>) -> String {
+    let name = lock.and_then(|lock| lock.name.as_deref());
+    name.map_or_else(|| "a lock".to_owned(), |name| format!("the lock {name:?}"))
+}
+
 /// What a task waits for, where that is a lock or other tasks.
 pub(super) fn what_text(core: &Core, what: What) -> String {
     match what {
         What::Lock(lock) => {
             let lock = core.waits.lock(lock);
-            let name = lock.and_then(|lock| lock.name.as_deref());
-            let name = name.map_or_else(|| "a lock".to_owned(), |name| format!("the lock {name:?}"));
+            let name = lock_name(lock);
             let holder = lock
                 .and_then(|lock| lock.holder)
                 .map(|Holder { task, place }| format!(", which {} holds since {place}", label(core, task)));

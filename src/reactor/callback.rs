@@ -150,7 +150,8 @@ where
     F: FnMut(&mut S, Ready) -> Next + 'static,
 {
     let mut closure = Callback { source, interest, call: callback, place: Location::caller() };
-    let key = register("`on_ready`", &mut closure.source, interest, Watched::new(kind, Ready::NONE))?;
+    let watched = Watched { has_callback: true, ..Watched::new(kind, Ready::NONE) };
+    let key = register("`on_ready`", &mut closure.source, interest, watched)?;
     put_back(key.slot, Box::new(closure));
     Ok(Registration { key, source: PhantomData })
 }

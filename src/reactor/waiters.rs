@@ -118,6 +118,15 @@ impl Waiters {
         self.others.shrink_to(16);
     }
 
+    /// Everybody, as a task if it is one.
+    pub(super) fn all(&self) -> impl Iterator<Item = Option<TaskNumber>> {
+        let others = self.others.iter().map(|other| match other.wake {
+            Wake::Task(number) => Some(number),
+            Wake::Other(_) => None,
+        });
+        self.task.iter().map(|(_, number)| Some(*number)).chain(others)
+    }
+
     /// Those that are tasks.
     pub(super) fn tasks(&self) -> impl Iterator<Item = (TaskNumber, Origin)> {
         let others = self.others.iter().filter_map(|other| match other.wake {

@@ -24,7 +24,7 @@ use crate::core::{Core, discard, release};
 use crate::observe::{self, Step};
 use crate::remote::Release;
 use crate::slots::{Key, Slot};
-use crate::task::waker::Wake;
+use crate::task::waker::{TaskNumber, Wake};
 use crate::waits::{Wait, What};
 
 /// The timers of a loop.
@@ -71,6 +71,17 @@ impl Timers {
                 let (what, place) = (What::Timer { due }, Some(armed.place));
                 each(Wait { task: *task, what, place, since: Some(armed.since) });
             }
+        }
+    }
+
+    /// When each is due, where it was made, and which task it wakes, if it wakes a task.
+    pub(crate) fn each_armed(
+        &self,
+        each: &mut impl FnMut(u64, &'static Location<'static>, Option<TaskNumber>),
+    ) {
+        for (due, armed, _) in self.wheel.iter().filter(|(_, _, has_fired)| !has_fired) {
+            let task = if let Some(Wake::Task(task)) = armed.wake { Some(task) } else { None };
+            each(due, armed.place, task);
         }
     }
 
