@@ -478,27 +478,27 @@ fn a_chain_of_a_hundred_thousand_tokens_is_cancelled_and_dropped_without_a_deep_
     small.spawn(test).unwrap().join().unwrap();
 }
 
-struct Reenters {
-    token: CancelToken,
-    what: fn(&CancelToken),
-}
-
-impl Wake for Reenters {
-    fn wake(self: Arc<Self>) {
-        (self.what)(&self.token);
-    }
-}
-
-impl Drop for Reenters {
-    fn drop(&mut self) {
-        (self.what)(&self.token);
-    }
-}
-
 /// Futures 2d4f685b, tokio-core #190: wakers are foreign code, in which anything may happen.
 #[cfg(not(sanitized))] // It leaks on purpose.
 #[test]
 fn a_waker_may_use_its_token_in_its_wake_and_its_drop_and_may_panic() {
+    struct Reenters {
+        token: CancelToken,
+        what: fn(&CancelToken),
+    }
+
+    impl Wake for Reenters {
+        fn wake(self: Arc<Self>) {
+            (self.what)(&self.token);
+        }
+    }
+
+    impl Drop for Reenters {
+        fn drop(&mut self) {
+            (self.what)(&self.token);
+        }
+    }
+
     bounded(|| {
         let anything: fn(&CancelToken) = |token| {
             token.cancel();
