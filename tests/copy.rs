@@ -95,7 +95,7 @@ fn pattern(length: usize) -> Vec<u8> {
 
 #[test]
 fn every_byte_is_copied_and_the_writer_is_flushed_when_there_is_no_more_for_now() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let mut reader = reads([
             Poll::Ready(Ok(b"soup")),
             Poll::Ready(Ok(b"salad")),
@@ -141,7 +141,7 @@ fn every_byte_is_copied_and_the_writer_is_flushed_when_there_is_no_more_for_now(
 
 #[test]
 fn an_error_says_which_stream_it_was() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let fails = || Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
         let text = |error: io::Error, kind: ErrorKind| {
             assert_eq!(error.kind(), kind);
@@ -180,7 +180,7 @@ fn fails_to_close() -> Poll<io::Result<()>> {
 
 #[test]
 fn a_stream_that_claims_too_many_bytes_is_an_error() {
-    in_loop(|| async {
+    in_every_order(|| async {
         static LONG: [u8; 1 << 20] = [0; 1 << 20];
         // It says that it read a MiB, whatever it was asked for.
         let error = copy(&mut reads([Poll::Ready(Ok(&LONG[..]))]), &mut Vec::new()).await.unwrap_err();
@@ -280,7 +280,7 @@ fn both_directions_are_carried_at_once() {
 
 #[test]
 fn a_half_close_is_passed_on_and_the_other_direction_goes_on() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (mut client, mut server, proxy) = proxied().await;
         client.write_all(b"soup?").await.unwrap();
         client.shutdown(Shutdown::Write).unwrap();
@@ -302,7 +302,7 @@ fn a_half_close_is_passed_on_and_the_other_direction_goes_on() {
 
 #[test]
 fn a_peer_that_vanishes_ends_the_proxy_with_an_error_that_names_the_side() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (mut client, server, proxy) = proxied().await;
         let server = socket2::Socket::from(server.into_std().unwrap());
         server.set_linger(Some(std::time::Duration::ZERO)).unwrap();
@@ -315,7 +315,7 @@ fn a_peer_that_vanishes_ends_the_proxy_with_an_error_that_names_the_side() {
 
 #[test]
 fn a_copy_dropped_half_way_leaves_both_streams_usable_and_what_it_wrote_written() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (mut source, mut inlet) = tcp_pair().await.unwrap();
         let (mut outlet, mut drain) = tcp_pair().await.unwrap();
         source.write_all(b"soup").await.unwrap();

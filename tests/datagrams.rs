@@ -41,7 +41,7 @@ fn would_block<T: std::fmt::Debug>(result: io::Result<T>) -> bool {
 
 #[test]
 fn udp_carries_datagrams_of_no_byte_one_byte_and_the_most_bytes() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (one, other) = udp_pair().await;
         let (sender, receiver) = (udp().await, udp().await);
         let mut buf = vec![0; LARGEST + 1];
@@ -61,7 +61,7 @@ fn udp_carries_datagrams_of_no_byte_one_byte_and_the_most_bytes() {
 #[test]
 #[cfg(unix)]
 fn the_rest_of_a_datagram_that_does_not_fit_is_lost_and_the_next_is_whole() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (one, other) = udp_pair().await;
         let mut buf = [0; 4];
         for datagram in [b"much too long", b"also too long", b"once more long"] as [&[u8]; 3] {
@@ -83,7 +83,7 @@ fn the_rest_of_a_datagram_that_does_not_fit_is_lost_and_the_next_is_whole() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_datagram_that_is_too_large_to_send_is_an_error_with_the_address() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (one, other) = udp_pair().await;
         let sender = udp().await;
         let address = other.local_addr().unwrap();
@@ -106,7 +106,7 @@ fn a_datagram_that_is_too_large_to_send_is_an_error_with_the_address() {
 #[test]
 #[cfg(target_os = "linux")]
 fn that_nobody_was_there_is_reported_once_and_the_socket_goes_on() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let client = udp().await;
         // What is connected to somebody else takes nothing from us; and nobody else can get its port.
         let (deaf, _its_peer) = udp_pair().await;
@@ -137,7 +137,7 @@ fn that_nobody_was_there_is_reported_once_and_the_socket_goes_on() {
 
 #[test]
 fn a_datagram_that_was_peeked_at_is_still_there_and_wakes_the_next() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (one, other) = udp_pair().await;
         let from = one.local_addr().unwrap();
         let other = Rc::new(other);
@@ -162,7 +162,7 @@ fn a_datagram_that_was_peeked_at_is_still_there_and_wakes_the_next() {
 /// smol #151.
 #[test]
 fn tasks_that_share_a_socket_all_make_progress() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (sender, receiver) = (udp().await, Rc::new(udp().await));
         let address = receiver.local_addr().unwrap();
         for _ in 0..100 {
@@ -391,7 +391,7 @@ fn addresses_that_cannot_be_used_are_errors_that_name_them() {
 
 #[test]
 fn udp_options_are_kept_by_the_kernel() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let socket = udp().await;
         assert!(!socket.broadcast().unwrap());
         socket.set_broadcast(true).unwrap();

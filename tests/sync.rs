@@ -80,12 +80,13 @@ async fn let_others_run() {
 
 #[test]
 fn a_mutex_is_locked_in_the_order_in_which_it_was_asked_for() {
-    in_loop(|| async {
-        let order = Rc::new(Mutex::new(Vec::new()));
+    in_every_order(|| async {
+        let (order, asked) = (Rc::new(Mutex::new(Vec::new())), Rc::new(RefCell::new(Vec::new())));
         let held = order.lock().await;
         let lock = |number| {
-            let order = Rc::clone(&order);
+            let (order, asked) = (Rc::clone(&order), Rc::clone(&asked));
             async move {
+                asked.borrow_mut().push(number);
                 let mut order = order.lock().await;
                 yield_now().await;
                 order.push(number);
@@ -97,13 +98,14 @@ fn a_mutex_is_locked_in_the_order_in_which_it_was_asked_for() {
         for task in tasks {
             task.await.unwrap();
         }
-        assert_eq!(*order.lock().await, Vec::from_iter(0..50));
+        assert_eq!(asked.borrow().len(), 50);
+        assert_eq!(*order.lock().await, *asked.borrow());
     });
 }
 
 #[test]
 fn a_lock_handed_to_who_is_dropped_goes_to_the_next() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let mutex = Mutex::new(());
         let held = mutex.lock().await;
         let (mut first, mut second, mut third) = (mutex.lock(), mutex.lock(), mutex.lock());
@@ -123,7 +125,7 @@ fn a_lock_handed_to_who_is_dropped_goes_to_the_next() {
 
 #[test]
 fn try_lock_fails_while_the_mutex_is_held_or_handed_over() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let mutex = Mutex::new(5);
         let held = mutex.try_lock().unwrap();
         assert_eq!(*held, 5);
@@ -160,19 +162,23 @@ fn a_lock_that_is_given_up_half_way_leaves_nothing() {
 
 #[test]
 fn a_task_that_panics_or_is_aborted_unlocks() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let mutex = Rc::new(Mutex::new(0));
+        let (tell, is_locked) = oneshot::channel();
         let panics = spawn({
             let mutex = Rc::clone(&mutex);
             async move {
                 *mutex.lock().await = 1;
                 let _guard = mutex.lock().await;
+                tell.send(()).unwrap();
+                let_others_run().await;
                 panic!("on fire");
             }
         });
         let waits = spawn({
             let mutex = Rc::clone(&mutex);
             async move {
+                is_locked.await.unwrap();
                 *mutex.lock().await += 1;
                 let _guard = mutex.lock().await;
                 pending::<()>().await;
@@ -191,7 +197,7 @@ fn a_task_that_panics_or_is_aborted_unlocks() {
 
 #[test]
 fn a_lock_future_that_is_leaked_makes_others_wait_and_nothing_worse() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let mutex = Mutex::new(7);
         let held = mutex.lock().await;
         let (mut leaked, mut behind) = (mutex.lock(), mutex.lock());
@@ -234,7 +240,7 @@ fn a_semaphore_serves_in_order() {
 
 #[test]
 fn who_wants_many_permits_is_not_overtaken_by_who_wants_few() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let semaphore = Semaphore::new(1);
         let (mut many, mut few) = (semaphore.acquire_many(3), semaphore.acquire());
         assert!(is_pending(&mut many).await);
@@ -256,7 +262,7 @@ fn who_wants_many_permits_is_not_overtaken_by_who_wants_few() {
 
 #[test]
 fn who_gives_up_waiting_for_many_permits_lets_those_behind_go_on() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let semaphore = Semaphore::new(1);
         let (mut many, mut few) = (semaphore.acquire_many(3), semaphore.acquire());
         assert!(is_pending(&mut many).await);
@@ -269,7 +275,7 @@ fn who_gives_up_waiting_for_many_permits_lets_those_behind_go_on() {
 
 #[test]
 fn permits_handed_to_who_is_dropped_go_to_the_next() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let semaphore = Semaphore::new(0);
         let (mut first, mut second, mut third) =
             (semaphore.acquire_many(2), semaphore.acquire(), semaphore.acquire());
@@ -288,7 +294,7 @@ fn permits_handed_to_who_is_dropped_go_to_the_next() {
 
 #[test]
 fn closing_a_semaphore_wakes_all_with_an_error() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let semaphore = Rc::new(Semaphore::new(1));
         let held = semaphore.acquire().await.unwrap();
         let mut handed = semaphore.acquire();
@@ -341,7 +347,7 @@ fn more_permits_than_there_can_be_are_a_panic_that_says_so() {
 
 #[test]
 fn a_notice_that_nobody_waits_for_is_kept_once() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let notify = Notify::new();
         notify.notify_one();
         notify.notify_one();
@@ -354,7 +360,7 @@ fn a_notice_that_nobody_waits_for_is_kept_once() {
 
 #[test]
 fn notify_one_wakes_who_has_waited_longest() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let notify = Notify::new();
         let (mut first, mut second) = (notify.notified(), notify.notified());
         assert!(is_pending(&mut second).await);
@@ -370,7 +376,7 @@ fn notify_one_wakes_who_has_waited_longest() {
 
 #[test]
 fn a_notice_given_to_who_is_dropped_goes_to_the_next() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let notify = Notify::new();
         let (mut first, mut second) = (notify.notified(), notify.notified());
         assert!(is_pending(&mut first).await);
@@ -390,7 +396,7 @@ fn a_notice_given_to_who_is_dropped_goes_to_the_next() {
 
 #[test]
 fn notify_waiters_is_for_all_who_were_there_and_for_nobody_else() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let notify = Notify::new();
         notify.notify_waiters();
         let (mut polled, mut other, mut unpolled) = (notify.notified(), notify.notified(), notify.notified());
@@ -411,7 +417,7 @@ fn notify_waiters_is_for_all_who_were_there_and_for_nobody_else() {
 
 #[test]
 fn a_oneshot_channel_carries_its_value() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (sender, receiver) = oneshot::channel();
         let receives = spawn(receiver);
         let_others_run().await;
@@ -430,7 +436,7 @@ fn a_oneshot_channel_carries_its_value() {
 
 #[test]
 fn a_oneshot_receiver_learns_that_its_sender_is_gone() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (sender, receiver) = oneshot::channel::<()>();
         let receives = spawn(receiver);
         let_others_run().await;
@@ -443,7 +449,7 @@ fn a_oneshot_receiver_learns_that_its_sender_is_gone() {
 
 #[test]
 fn a_oneshot_sender_gets_its_value_back_if_nobody_wants_it() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (sender, receiver) = oneshot::channel();
         assert!(!sender.is_closed());
         drop(receiver);
@@ -464,7 +470,7 @@ fn a_oneshot_sender_gets_its_value_back_if_nobody_wants_it() {
 
 #[test]
 fn a_oneshot_sender_can_wait_until_nobody_wants_its_value() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (mut sender, receiver) = oneshot::channel::<()>();
         assert!(is_pending(&mut sender.closed()).await);
         let waits = spawn(async move { sender.closed().await });
@@ -477,7 +483,7 @@ fn a_oneshot_sender_can_wait_until_nobody_wants_its_value() {
 
 #[test]
 fn a_oneshot_value_that_nobody_received_is_dropped_with_the_receiver() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let dropped = Rc::new(Cell::new(0));
         let count = Rc::clone(&dropped);
         let (sender, receiver) = oneshot::channel();
@@ -490,7 +496,7 @@ fn a_oneshot_value_that_nobody_received_is_dropped_with_the_receiver() {
 
 #[test]
 fn messages_come_in_the_order_in_which_they_were_sent() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (sender, mut receiver) = mpsc::channel(3);
         let sends = spawn(async move {
             for number in 0..1000 {
@@ -507,7 +513,7 @@ fn messages_come_in_the_order_in_which_they_were_sent() {
 
 #[test]
 fn a_full_channel_makes_its_senders_wait_in_order() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (sender, mut receiver) = mpsc::channel(2);
         assert_eq!((sender.capacity(), sender.max_capacity()), (2, 2));
         sender.send(0).await.unwrap();
@@ -532,7 +538,7 @@ fn a_full_channel_makes_its_senders_wait_in_order() {
 
 #[test]
 fn room_given_to_a_sender_that_is_dropped_goes_to_the_next() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (sender, mut receiver) = mpsc::channel(1);
         sender.send(0).await.unwrap();
         let (mut first, mut second, mut third) = (sender.send(1), sender.reserve(), sender.send(3));
@@ -551,7 +557,7 @@ fn room_given_to_a_sender_that_is_dropped_goes_to_the_next() {
 
 #[test]
 fn a_message_for_a_receive_that_is_dropped_is_there_for_the_next() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (sender, mut receiver) = mpsc::channel(1);
         let mut dropped = receiver.recv();
         assert!(is_pending(&mut dropped).await);
@@ -566,7 +572,7 @@ fn a_message_for_a_receive_that_is_dropped_is_there_for_the_next() {
 
 #[test]
 fn reserved_room_is_used_or_given_back() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (sender, mut receiver) = mpsc::channel(1);
         let room = sender.reserve().await.unwrap();
         assert_eq!(sender.try_send(1), Err(TrySendError::Full(1)));
@@ -593,7 +599,7 @@ fn a_channel_without_room_is_a_panic_that_says_so() {
 
 #[test]
 fn a_closed_channel_gives_messages_back_and_what_it_holds_out() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (sender, mut receiver) = mpsc::channel(3);
         sender.send(1).await.unwrap();
         sender.send(2).await.unwrap();
@@ -624,7 +630,7 @@ fn a_closed_channel_gives_messages_back_and_what_it_holds_out() {
 
 #[test]
 fn a_receiver_of_a_closed_channel_ends_when_the_last_room_is_given_back() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (sender, mut receiver) = mpsc::channel::<()>(1);
         let room = sender.reserve().await.unwrap();
         receiver.close();
@@ -638,7 +644,7 @@ fn a_receiver_of_a_closed_channel_ends_when_the_last_room_is_given_back() {
 
 #[test]
 fn a_receiver_that_is_dropped_gives_messages_back() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (sender, receiver) = mpsc::channel(1);
         sender.send(1).await.unwrap();
         let mut waits = sender.send(2);
@@ -659,7 +665,7 @@ fn a_receiver_that_is_dropped_gives_messages_back() {
 
 #[test]
 fn senders_that_wait_for_the_end_are_woken_by_it() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (sender, mut closes) = mpsc::channel::<()>(1);
         let (unbounded, dropped) = mpsc::unbounded::<()>();
         let other = sender.clone();
@@ -679,7 +685,7 @@ fn senders_that_wait_for_the_end_are_woken_by_it() {
 
 #[test]
 fn a_channel_ends_with_its_last_sender() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (first, mut receiver) = mpsc::channel(4);
         let second = first.clone();
         assert!(first.same_channel(&second));
@@ -699,7 +705,7 @@ fn a_channel_ends_with_its_last_sender() {
 
 #[test]
 fn an_unbounded_channel_is_never_full() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (sender, mut receiver) = mpsc::unbounded();
         let other = sender.clone();
         assert!(sender.same_channel(&other));
@@ -720,7 +726,7 @@ fn an_unbounded_channel_is_never_full() {
 
 #[test]
 fn a_receiver_is_a_stream() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (sender, receiver) = mpsc::channel(2);
         let sends = spawn(async move {
             for number in 0..10 {
@@ -751,7 +757,7 @@ impl Drop for Message {
 
 #[test]
 fn a_message_may_use_its_channel_when_it_is_dropped() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (sender, mut receiver) = mpsc::unbounded();
         let sent = Rc::new(RefCell::new(Vec::new()));
         for _ in 0..3 {
@@ -1020,7 +1026,7 @@ fn a_loop_that_is_dropped_unlocks_what_its_tasks_hold() {
 
 #[test]
 fn wakers_of_other_crates_are_woken() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let mutex = Rc::new(Mutex::new(0));
         let semaphore = Rc::new(Semaphore::new(0));
         let notify = Rc::new(Notify::new());
@@ -1081,7 +1087,7 @@ fn a_foreign_waker_is_woken_once_and_let_go() {
 
 #[test]
 fn the_loser_of_a_race_leaves_nothing() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let mutex = Mutex::new(());
         let notify = Notify::new();
         let held = mutex.lock().await;
@@ -1112,7 +1118,7 @@ fn the_loser_of_a_race_leaves_nothing() {
 
 #[test]
 fn two_halves_of_one_task_can_talk() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (sender, mut receiver) = mpsc::channel(1);
         let sends = async move {
             for number in 0..1000 {
@@ -1201,7 +1207,7 @@ fn two_loops_of_one_thread_can_talk() {
 
 #[test]
 fn a_task_that_panics_gives_back_permits_and_room() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let semaphore = Rc::new(Semaphore::new(2));
         let (sender, mut receiver) = mpsc::channel(1);
         let panics = spawn({

@@ -37,7 +37,7 @@ impl<F: Future + Unpin> Future for Counted<F> {
 
 #[test]
 fn a_client_connects_by_path_and_both_ends_know_what_they_are_bound_to() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let folder = Folder::new();
         let path = folder.path("door");
         let listener = UnixListener::bind(&path).unwrap();
@@ -67,7 +67,7 @@ fn a_client_connects_by_path_and_both_ends_know_what_they_are_bound_to() {
 #[cfg(target_os = "linux")]
 fn a_client_may_be_bound_to_anything_that_the_kernel_takes() {
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, connect, socket};
-    in_loop(|| async {
+    in_every_order(|| async {
         let folder = Folder::new();
         let path = folder.path("door");
         let listener = UnixListener::bind(&path).unwrap();
@@ -102,7 +102,7 @@ fn a_client_may_be_bound_to_anything_that_the_kernel_takes() {
 fn abstract_addresses_come_through_std() {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net;
-    in_loop(|| async {
+    in_every_order(|| async {
         let name = format!("headwaiter abstract {}", std::process::id());
         let address = net::SocketAddr::from_abstract_name(&name).unwrap();
         let listener = UnixListener::from_std(net::UnixListener::bind_addr(&address).unwrap()).unwrap();
@@ -117,7 +117,7 @@ fn abstract_addresses_come_through_std() {
 
 #[test]
 fn paths_that_cannot_be_used_are_errors_that_name_them() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let folder = Folder::new();
         let (nothing, file, no_folder) =
             (folder.path("nothing"), folder.path("file"), folder.path("no/such"));
@@ -278,7 +278,7 @@ async fn accept_when_ready(
 fn a_file_descriptor_between_the_bytes_does_not_stall_a_stream() {
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
     use std::os::fd::AsFd;
-    in_loop(|| async {
+    in_every_order(|| async {
         let (mut client, mut server) = unix_pair().await.unwrap();
         let null = std::fs::File::open("/dev/null").unwrap();
         for vectored in [false, true] {
@@ -317,7 +317,7 @@ fn a_file_descriptor_between_the_bytes_does_not_stall_a_stream() {
 #[cfg(target_os = "linux")]
 fn urgent_data_does_not_stall_a_unix_stream() {
     use rustix::net::{SendFlags, send};
-    in_loop(|| async {
+    in_every_order(|| async {
         let (client, mut server) = unix_pair().await.unwrap();
         if send(&client, b"U", SendFlags::OOB).is_err() {
             return println!("this kernel has no urgent data on Unix sockets");
@@ -337,7 +337,7 @@ fn urgent_data_does_not_stall_a_unix_stream() {
 
 #[test]
 fn room_to_write_is_heard_of_each_time_that_there_was_none() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (client, mut server) = unix_pair().await.unwrap();
         let client = Rc::new(client);
         let mut bytes = vec![0; 1 << 16];
@@ -364,7 +364,7 @@ fn room_to_write_is_heard_of_each_time_that_there_was_none() {
 /// tokio 10f1507cf.
 #[test]
 fn a_writer_on_a_full_stream_hears_that_its_reader_has_gone() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (mut client, server) = unix_pair().await.unwrap();
         let writer = spawn(async move { client.write_all(&vec![7; 64 << 20]).await });
         yield_now().await;
@@ -440,7 +440,7 @@ fn room_to_write_that_was_always_there_wakes_nobody() {
 
 #[test]
 fn a_half_closed_stream_still_carries_the_other_half() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (mut client, mut server) = unix_pair().await.unwrap();
         let waiting = spawn(async move {
             let mut bytes = [0; 8];
@@ -463,7 +463,7 @@ fn a_half_closed_stream_still_carries_the_other_half() {
 
 #[test]
 fn unix_sockets_carry_datagrams_of_no_byte_one_byte_and_many_bytes() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let folder = Folder::new();
         let (one, other) = UnixDatagram::pair().unwrap();
         let sender = UnixDatagram::bind(folder.path("sender")).unwrap();
@@ -495,7 +495,7 @@ fn unix_sockets_carry_datagrams_of_no_byte_one_byte_and_many_bytes() {
 
 #[test]
 fn the_rest_of_a_unix_datagram_that_does_not_fit_is_lost_and_the_next_is_whole() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (one, other) = UnixDatagram::pair().unwrap();
         for datagram in [b"much too long", b"once more long"] as [&[u8]; 2] {
             one.send(datagram).await.unwrap();
@@ -514,7 +514,7 @@ fn the_rest_of_a_unix_datagram_that_does_not_fit_is_lost_and_the_next_is_whole()
 #[test]
 #[cfg(target_os = "linux")]
 fn a_unix_datagram_that_is_too_large_is_an_error_with_the_path() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let folder = Folder::new();
         let path = folder.path("receiver");
         let receiver = UnixDatagram::bind(&path).unwrap();
@@ -545,7 +545,7 @@ fn fill(path: &std::path::Path) -> usize {
 
 #[test]
 fn a_connected_sender_waits_for_a_full_queue_and_is_woken_when_there_is_room() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let folder = Folder::new();
         let path = folder.path("receiver");
         let receiver = UnixDatagram::bind(&path).unwrap();
@@ -606,7 +606,7 @@ fn send_to_waits_for_a_full_queue_with_bounded_pace() {
 
 #[test]
 fn that_the_other_end_of_a_datagram_socket_has_gone_is_an_error_and_it_goes_on() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let folder = Folder::new();
         let (first, second) = (folder.path("first"), folder.path("second"));
         let sender = UnixDatagram::unbound().unwrap();
@@ -627,7 +627,7 @@ fn that_the_other_end_of_a_datagram_socket_has_gone_is_an_error_and_it_goes_on()
 
 #[test]
 fn tasks_that_share_a_unix_datagram_socket_all_make_progress() {
-    in_loop(|| async {
+    in_every_order(|| async {
         let (one, other) = UnixDatagram::pair().unwrap();
         let other = Rc::new(other);
         for _ in 0..100 {
@@ -740,48 +740,5 @@ fn mistakes_with_unix_sockets_are_named_with_the_way_out() {
         send_and_sync::<UnixStream>();
         send_and_sync::<UnixListener>();
         send_and_sync::<UnixDatagram>();
-    });
-}
-
-/// failures 20: what a child inherits.
-#[test]
-#[cfg(target_os = "linux")]
-fn no_socket_leaks_into_a_child_process() {
-    use std::os::fd::{AsFd, AsRawFd};
-    in_loop(|| async {
-        let folder = Folder::new();
-        let path = folder.path("door");
-        let listener = UnixListener::bind(&path).unwrap();
-        let client = UnixStream::connect(&path).await.unwrap();
-        let (server, _) = listener.accept().await.unwrap();
-        let (one, other) = unix_pair().await.unwrap();
-        let (datagram, another) = UnixDatagram::pair().unwrap();
-        let bound = UnixDatagram::bind(folder.path("receiver")).unwrap();
-        let udp = headwaiter::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let tcp = headwaiter::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (tcp_client, tcp_server) = tcp_pair().await.unwrap();
-        let sockets = [
-            listener.as_fd(),
-            client.as_fd(),
-            server.as_fd(),
-            one.as_fd(),
-            other.as_fd(),
-            datagram.as_fd(),
-            another.as_fd(),
-            bound.as_fd(),
-            udp.as_fd(),
-            tcp.as_fd(),
-            tcp_client.as_fd(),
-            tcp_server.as_fd(),
-        ];
-        let list = std::process::Command::new("ls").args(["-l", "/proc/self/fd"]).output().unwrap();
-        let list = String::from_utf8(list.stdout).unwrap();
-        assert!(list.contains("/proc/"), "{list}");
-        for socket in sockets {
-            let inode = std::fs::read_link(format!("/proc/self/fd/{}", socket.as_raw_fd())).unwrap();
-            let inode = inode.to_str().unwrap();
-            assert!(inode.starts_with("socket:"), "{inode}");
-            assert!(!list.contains(inode), "{inode} is in the child:\n{list}");
-        }
     });
 }

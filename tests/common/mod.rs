@@ -44,6 +44,21 @@ pub fn in_loop<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static
     bounded(|| headwaiter::block_on(test()));
 }
 
+/// As [`in_loop`], and after that in some loops that permute what has no order of its own: for tests whose promise
+/// does not depend on the order in which ready tasks run. In those loops the clock is virtual.
+#[track_caller]
+pub fn in_every_order<F: Future<Output = ()>>(test: impl Fn() -> F + Send + 'static) {
+    const SEEDS: u64 = 50;
+    bounded(move || {
+        headwaiter::block_on(test());
+        print!("under the seeds");
+        for seed in 0..SEEDS {
+            print!(" {seed}"); // Shown if it fails: of a test that hangs, the last is the one.
+            headwaiter::explore([seed], &test);
+        }
+    });
+}
+
 /// As [`bounded`], in a loop with a virtual clock.
 #[track_caller]
 pub fn in_virtual_time<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
