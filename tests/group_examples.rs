@@ -6,7 +6,7 @@ use common::bounded;
 use common::program::Program;
 
 #[track_caller]
-fn said_by(name: &str) -> Vec<String> {
+fn said_by(name: &'static str) -> Vec<String> {
     let (code, said) = Program::start(name, &[]).end();
     assert_eq!(code, Some(0), "{said}");
     said.lines().map(str::to_owned).collect()

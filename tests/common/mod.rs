@@ -16,7 +16,7 @@ use std::time::Duration;
 #[cfg(unix)]
 use headwaiter::net::UnixStream;
 use headwaiter::net::{TcpListener, TcpStream};
-use headwaiter::{Clock, EventLoop};
+use headwaiter::{Clock, Deadlock, EventLoop};
 
 /// Runs a test that must end by itself: one that hangs fails after a minute, whatever it hangs on.
 #[track_caller]
@@ -38,10 +38,10 @@ pub fn bounded(test: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// As [`bounded`], in a loop of its own.
+/// As [`bounded`], in a loop of its own that takes no deadlock.
 #[track_caller]
 pub fn in_loop<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
-    bounded(|| headwaiter::block_on(test()));
+    bounded(|| EventLoop::builder().deadlock(Deadlock::Fail).build().expect("a loop").block_on(test()));
 }
 
 /// As [`in_loop`], and after that in some loops that permute what has no order of its own: for tests whose promise
@@ -66,7 +66,7 @@ pub fn in_virtual_time<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send +
 }
 
 pub fn virtual_loop() -> EventLoop {
-    EventLoop::builder().clock(Clock::Virtual).build().expect("a loop")
+    EventLoop::builder().clock(Clock::Virtual).deadlock(Deadlock::Fail).build().expect("a loop")
 }
 
 pub fn ms(millis: u64) -> Duration {

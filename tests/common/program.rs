@@ -9,8 +9,12 @@ use std::time::Duration;
 /// A program that does nothing for so long has failed. No test waits for this while all is well.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How a deadlock, a lost waker and quiescence are reported: no example may be told of one, but that which is about it.
+const REPORTS: [&str; 3] = ["deadlock:", "nobody has kept its waker", "nothing can wake this event loop"];
+
 /// A program of `examples/` that runs, and what it says. Dropping it ends it.
 pub struct Program {
+    name: &'static str,
     pub child: Child,
     transcript: Arc<(Mutex<Said>, Condvar)>,
 }
@@ -24,11 +28,11 @@ pub struct Said {
 impl Program {
     /// Starts it without anything to read. Plain `cargo test` builds the examples; `cargo test --test NAME` runs those
     /// that are there.
-    pub fn start(name: &str, args: &[&str]) -> Program {
+    pub fn start(name: &'static str, args: &[&str]) -> Program {
         Program::start_with(name, args, Stdio::null())
     }
 
-    pub fn start_with(name: &str, args: &[&str], stdin: Stdio) -> Program {
+    pub fn start_with(name: &'static str, args: &[&str], stdin: Stdio) -> Program {
         // The tests are in `target/PROFILE/deps`, the examples in `target/PROFILE/examples`.
         let test = std::env::current_exe().unwrap();
         let mut path = test.ancestors().nth(2).unwrap().join("examples").join(name);
@@ -44,7 +48,7 @@ impl Program {
         let mut child = command.spawn().expect("the program starts");
         let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let said = Said { lines: Vec::new(), open: 2 };
-        let program = Program { child, transcript: Arc::new((Mutex::new(said), Condvar::new())) };
+        let program = Program { name, child, transcript: Arc::new((Mutex::new(said), Condvar::new())) };
         program.listen(out);
         program.listen(err);
         program
@@ -100,6 +104,11 @@ impl Program {
     pub fn end(mut self) -> (Option<i32>, String) {
         self.wait_for("its end", |said| said.open == 0);
         let code = self.child.wait().unwrap().code();
+        let name = self.name;
+        for report in REPORTS.iter().filter(|_| name != "deadlock") {
+            let accused = self.said(|said| said.lines.iter().find(|line| line.contains(report)).cloned());
+            assert_eq!(accused, None, "of the example {name}");
+        }
         (code, self.said(|said| said.lines.join("\n")))
     }
 }
