@@ -213,8 +213,7 @@ impl Shown {
         }
     }
 
-    /// A lock for which somebody is about to wait, and who holds it. `None`: it is shown to another loop of this thread
-    /// already.
+    /// A lock for which somebody waits, and who holds it. `None`: it is shown to another loop of this thread.
     pub(crate) fn lock(&mut self, name: Option<&Rc<str>>, holder: Option<Holder>) -> Option<Slot> {
         let shown = Core::with(|core| {
             if let Some(Record::Lock(lock)) = core.record(self) {

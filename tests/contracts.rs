@@ -882,3 +882,69 @@ fn a_socket_goes_through_std_to_another_loop() {
         assert!(listener.local_addr().is_ok());
     });
 }
+
+/// A task that waits for a lock is looked at after its poll, which is no poll.
+#[test]
+fn a_turn_counts_each_poll_once() {
+    bounded(|| {
+        let mut event_loop = EventLoop::new().unwrap();
+        let mutex = Rc::new(headwaiter::sync::Mutex::new(()));
+        let guard = mutex.try_lock().unwrap();
+        for _ in 0..2 {
+            let mutex = Rc::clone(&mutex);
+            drop(event_loop.enter(|| spawn(async move { drop(mutex.lock().await) })));
+        }
+        assert_eq!(event_loop.turn(Some(Duration::ZERO)).unwrap().polls, 2);
+        drop(guard);
+        assert_eq!(event_loop.turn(Some(Duration::ZERO)).unwrap().polls, 1);
+    });
+}
+
+#[test]
+fn the_kernel_is_asked_before_a_task_that_used_its_budget_up_runs_again() {
+    in_loop(|| async {
+        let (server, mut client) = mio_pair();
+        let (polls, seen) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(None)));
+        let (count, see) = (Rc::clone(&polls), Rc::clone(&seen));
+        let _registration = on_ready(server, Interest::READABLE, move |_, ready| {
+            if ready.is_readable() && see.get().is_none() {
+                see.set(Some(count.get()));
+            }
+            Next::Continue
+        });
+        let mut hog = Box::pin(async {
+            let semaphore = headwaiter::sync::Semaphore::new(1);
+            loop {
+                drop(semaphore.acquire().await);
+            }
+        });
+        let hog: task::JoinHandle<()> = spawn(poll_fn({
+            let polls = Rc::clone(&polls);
+            move |cx| {
+                polls.set(polls.get() + 1);
+                hog.as_mut().poll(cx)
+            }
+        }));
+        client.write_all(b"x").unwrap();
+        while seen.get().is_none() {
+            yield_now().await;
+        }
+        hog.abort();
+        assert!(seen.get() <= Some(2), "{seen:?} polls before the event");
+    });
+}
+
+#[test]
+fn mail_is_taken_before_the_next_batch() {
+    in_loop(|| async {
+        let task = spawn(pending::<()>());
+        yield_now().await;
+        let task = thread::spawn(move || {
+            task.abort();
+            task
+        });
+        let task = task.join().unwrap();
+        yield_now().await;
+        assert!(task.is_finished());
+    });
+}

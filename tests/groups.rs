@@ -349,6 +349,13 @@ fn a_spawner_keeps_no_group_alive() {
         assert_eq!(drops.get(), 1);
         spawner.spawn(holds(drops.one()));
         assert_eq!(drops.get(), 2);
+        // Nor is one let in that comes after the end of a join which is still there.
+        let group = TaskGroup::<()>::new();
+        let spawner = group.spawner();
+        let mut join = group.join();
+        (&mut join).await.unwrap();
+        spawner.spawn(holds(drops.one()));
+        assert_eq!((drops.get(), join.len()), (3, 0));
     });
 }
 

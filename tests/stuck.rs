@@ -2,23 +2,25 @@
 
 mod common;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Mutex as StdMutex;
 use std::task::{Context, Poll, Waker};
+use std::thread;
 use std::time::Duration;
 
 use common::program::Program;
-use common::{bounded, ms, panic_text, poll_once, tcp_pair, virtual_loop};
+use common::*;
+use futures_lite::StreamExt;
 use futures_lite::future::{or, zip};
 use headwaiter::net::UdpSocket;
-use headwaiter::sync::{Mutex, Notify, mpsc, oneshot};
+use headwaiter::sync::{Mutex, MutexGuard, Notify, mpsc, oneshot};
 use headwaiter::task::{self, CancelToken, JoinHandle, TaskGroup, yield_now};
 use headwaiter::time::{sleep, timeout};
-use headwaiter::{Clock, Deadlock, EventLoop, Interest, Next, on_ready};
+use headwaiter::{Clock, Deadlock, EventLoop, Handle, Interest, Next, on_ready};
 
 /// What was logged at `error` and `warn`, in this process. Tests that look at it run one after the other.
 static LOGGED: StdMutex<Vec<String>> = StdMutex::new(Vec::new());
@@ -46,15 +48,31 @@ fn logged<F: Future<Output = ()>>(
     deadlock: Deadlock,
     test: impl FnOnce() -> F + Send + 'static,
 ) -> Vec<String> {
+    logged_outside(move || loop_with(deadlock).block_on(test()))
+}
+
+/// Runs `test` outside any loop, and returns what was logged meanwhile.
+#[track_caller]
+fn logged_outside(test: impl FnOnce() + Send + 'static) -> Vec<String> {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let _ = log::set_logger(&Logger);
     log::set_max_level(log::LevelFilter::Warn);
     LOGGED.lock().unwrap().clear();
-    bounded(move || {
-        let built = EventLoop::builder().clock(Clock::Virtual).deadlock(deadlock).build();
-        built.unwrap().block_on(test());
-    });
+    bounded(test);
     std::mem::take(&mut LOGGED.lock().unwrap())
+}
+
+fn loop_with(deadlock: Deadlock) -> EventLoop {
+    EventLoop::builder().clock(Clock::Virtual).deadlock(deadlock).build().unwrap()
+}
+
+/// Neither is a word said nor anybody dropped.
+#[track_caller]
+fn never_accused<F: Future<Output = ()>>(test: impl Fn() -> F + Clone + Send + 'static) {
+    for deadlock in [Deadlock::Warn, Deadlock::Fail] {
+        let said = logged(deadlock, test.clone());
+        assert!(said.is_empty(), "{deadlock:?} accused: {said:#?}");
+    }
 }
 
 fn named<F: Future + 'static>(name: &str, future: F) -> JoinHandle<F::Output> {
@@ -289,6 +307,696 @@ fn busy_and_correct_programs_are_never_accused() {
 }
 
 #[test]
+fn who_waits_for_a_token_or_a_group_is_never_accused() {
+    never_accused(|| async {
+        let token = CancelToken::new();
+        let waits = named("waits", {
+            let token = token.clone();
+            async move { token.cancelled().await }
+        });
+        let runs = named("runs", {
+            let token = token.clone();
+            async move { token.run(std::future::pending::<()>()).await.unwrap_err() }
+        });
+        // In opposite order, and the token is the way out.
+        let (left, right) = (Rc::new(Mutex::new(())), Rc::new(Mutex::new(())));
+        let careful = named("careful", {
+            let (left, right, token) = (left.clone(), right.clone(), token.clone());
+            async move {
+                let _left = left.lock().await;
+                yield_now().await;
+                token.run(right.lock()).await.map(drop).unwrap_err()
+            }
+        });
+        let careless = named("careless", async move {
+            let _right = right.lock().await;
+            yield_now().await;
+            drop(left.lock().await);
+        });
+        let parent = named("parent", async {
+            let group = TaskGroup::<()>::new();
+            group.spawn(async {
+                let inner = TaskGroup::new();
+                inner.spawn(async {
+                    sleep(ms(2)).await;
+                    Ok(())
+                });
+                inner.join().await
+            });
+            group.join().await
+        });
+        sleep(ms(5)).await;
+        token.cancel();
+        waits.await.unwrap();
+        runs.await.unwrap();
+        careful.await.unwrap();
+        careless.await.unwrap();
+        parent.await.unwrap().unwrap();
+    });
+}
+
+/// The thread is late enough in most of the rounds.
+#[test]
+fn a_loop_whose_token_another_thread_has_is_not_quiescent() {
+    let said = logged_outside(|| {
+        for _ in 0..50 {
+            let mut event_loop = EventLoop::builder().deadlock(Deadlock::Fail).build().unwrap();
+            event_loop.block_on(async {
+                let token = CancelToken::new();
+                let theirs = token.clone();
+                let thread = thread::spawn(move || {
+                    (0..100).for_each(|_| thread::yield_now());
+                    theirs.cancel();
+                });
+                token.cancelled().await;
+                thread.join().unwrap();
+            });
+        }
+    });
+    assert!(said.is_empty(), "{said:#?}");
+}
+
+#[test]
+fn who_got_a_future_that_another_task_had_polled_is_known_to_wait_for_it() {
+    never_accused(|| async {
+        // A channel's end, and in the other pair the future of a lock. Each new owner also waits for its own lock.
+        let mutex: &'static Mutex<()> = Box::leak(Box::new(Mutex::new(())));
+        let guard = mutex.lock().await;
+        let (sender, mut receiver) = mpsc::unbounded::<()>();
+        let (give, take) = oneshot::channel();
+        let first = named("first", async move {
+            assert!(poll_once(&mut receiver.next()).await.is_pending());
+            let mut lock = Box::pin(mutex.lock());
+            assert!(poll_once(&mut lock).await.is_pending());
+            let _ = give.send((receiver, lock));
+            sleep(ms(3)).await;
+        });
+        let (mut receiver, lock) = take.await.unwrap();
+        let beside_own_lock = |name, future: Pin<Box<dyn Future<Output = ()>>>| {
+            named(name, async move {
+                let own = Mutex::new(());
+                let _own = own.lock().await;
+                or(async { drop(own.lock().await) }, future).await;
+            })
+        };
+        let second =
+            beside_own_lock("second", Box::pin(async move { receiver.next().await.unwrap_or_default() }));
+        let third_may_go_on = or(async move { drop(lock.await) }, std::future::pending());
+        let third = beside_own_lock("third", Box::pin(third_may_go_on));
+        sleep(ms(5)).await;
+        sender.send(()).unwrap();
+        drop(guard);
+        first.await.unwrap();
+        second.await.unwrap();
+        third.await.unwrap();
+    });
+}
+
+/// Tasks of two loops have the same numbers.
+#[test]
+fn a_lock_that_a_task_of_another_loop_holds_accuses_nobody() {
+    let said = logged_outside(|| {
+        let mutex = Rc::new(Mutex::new(()));
+        let (mut one, mut two) = (loop_with(Deadlock::Fail), loop_with(Deadlock::Fail));
+        let lock = |event_loop: &mut EventLoop| {
+            let mutex = mutex.clone();
+            let task = event_loop.enter(|| {
+                headwaiter::spawn(async move {
+                    let _guard = mutex.lock().await;
+                    sleep(ms(10)).await;
+                })
+            });
+            event_loop.turn(Some(Duration::ZERO)).unwrap();
+            task
+        };
+        let holder = lock(&mut one);
+        let waiter = lock(&mut two);
+        one.block_on(holder).unwrap();
+        two.block_on(waiter).unwrap();
+
+        // Three of the first loop and one of the second between them. Then one lets go, and joins who comes last.
+        let first = one.enter(|| {
+            let mutex = mutex.clone();
+            headwaiter::spawn(async move {
+                let guard = mutex.lock().await;
+                let lock = |then| {
+                    let mutex = mutex.clone();
+                    headwaiter::spawn(async move {
+                        let _guard = mutex.lock().await;
+                        sleep(then).await;
+                    })
+                };
+                let (next, last) = (lock(ms(5)), lock(ms(1)));
+                sleep(ms(1)).await;
+                drop(guard);
+                last.await.unwrap();
+                next.await.unwrap();
+            })
+        });
+        one.turn(Some(Duration::ZERO)).unwrap();
+        one.turn(Some(Duration::ZERO)).unwrap();
+        let between = lock(&mut two);
+        while !one.enter(|| first.is_finished()) || !two.enter(|| between.is_finished()) {
+            one.turn(Some(ms(1))).unwrap();
+            two.turn(Some(ms(1))).unwrap();
+        }
+    });
+    assert!(said.is_empty(), "{said:#?}");
+}
+
+#[test]
+fn a_wait_that_is_over_while_its_loop_does_not_run_is_forgotten() {
+    bounded(|| {
+        let mut event_loop = virtual_loop();
+        let (sender, mut receiver) = mpsc::unbounded();
+        let task = event_loop.enter(|| {
+            headwaiter::spawn(async move {
+                receiver.recv().await;
+                sleep(ms(10)).await;
+            })
+        });
+        event_loop.turn(Some(Duration::ZERO)).unwrap();
+        let dump = event_loop.enter(|| headwaiter::dump().to_string());
+        assert!(dump.contains("waits for a message"), "{dump}");
+        sender.send(()).unwrap();
+        event_loop.turn(Some(Duration::ZERO)).unwrap();
+        let dump = event_loop.enter(|| headwaiter::dump().to_string());
+        assert!(dump.contains("waits for a timer") && !dump.contains("a message"), "{dump}");
+        event_loop.block_on(task).unwrap();
+    });
+}
+
+#[test]
+fn odd_but_correct_programs_are_never_accused() {
+    never_accused(|| async {
+        // A handle that is polled once and put aside, and awaited by another task later.
+        let mut slow = named("slow", sleep(ms(20)));
+        let mutex = Rc::new(Mutex::new(0));
+        let guard = mutex.lock().await;
+        let aside = named("aside", {
+            let mutex = mutex.clone();
+            async move {
+                assert!(poll_once(&mut slow).await.is_pending());
+                drop(mutex.lock().await);
+                named("other", async move { slow.await.unwrap() }).await.unwrap();
+            }
+        });
+        sleep(ms(5)).await;
+        drop(guard);
+        aside.await.unwrap();
+
+        // A combinator that polls all with the task's own waker, and drops one half way.
+        let mut guard = Some(mutex.lock().await);
+        let add = || async { *mutex.lock().await += 1 };
+        let mut all: Vec<Pin<Box<dyn Future<Output = ()>>>> =
+            vec![Box::pin(add()), Box::pin(add()), Box::pin(add())];
+        let mut polls = 0;
+        std::future::poll_fn(|cx| {
+            polls += 1;
+            all.retain_mut(|future| future.as_mut().poll(cx).is_pending());
+            match polls {
+                1 => drop(all.remove(1)),
+                _ => drop(guard.take()),
+            }
+            if polls < 3 {
+                cx.waker().wake_by_ref();
+            }
+            if all.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        assert_eq!(*mutex.lock().await, 2);
+
+        // A guard that is handed on through a cell, and outlives who locked.
+        let leaked: &'static Mutex<()> = Box::leak(Box::new(Mutex::new(())));
+        let cell: Rc<RefCell<Option<MutexGuard<'static, ()>>>> = Rc::default();
+        let put = cell.clone();
+        named("puts", async move { *put.borrow_mut() = Some(leaked.lock().await) }).await.unwrap();
+        let waits = named("waits", async move { drop(leaked.lock().await) });
+        sleep(ms(1)).await;
+        drop(cell.take());
+        waits.await.unwrap();
+
+        // A callback wakes the task, and another thread's loop a second one.
+        let (near, mut far) = mio_pair();
+        let (waker, called) = (own_waker().await, Rc::new(Cell::new(false)));
+        let call = called.clone();
+        let _registration = on_ready(near, Interest::READABLE, move |_, _| {
+            call.set(true);
+            waker.wake_by_ref();
+            Next::Continue
+        });
+        far.write_all(b"x").unwrap();
+        std::future::poll_fn(|_| if called.get() { Poll::Ready(()) } else { Poll::Pending }).await;
+        let remote = Handle::current().spawn(|| sleep(ms(1)));
+        remote.await.unwrap();
+
+        // Either of two ends will do, and one of them waits for us.
+        let held = mutex.lock().await;
+        let waits_for_us = named("waits for us", {
+            let mutex = mutex.clone();
+            async move { drop(mutex.lock().await) }
+        });
+        let ends = named("ends", sleep(ms(2)));
+        or(async { waits_for_us.await.unwrap() }, async { ends.await.unwrap() }).await;
+        drop(held);
+    });
+}
+
+#[test]
+fn a_task_that_came_out_of_a_knot_is_seen_in_the_next() {
+    for deadlock in [Deadlock::Fail, Deadlock::Warn] {
+        let said = logged(deadlock, move || async move {
+            let (left, right) = (Rc::new(Mutex::named("left", ())), Rc::new(Mutex::named("right", ())));
+            let twice = named("twice", {
+                let (left, right) = (left.clone(), right.clone());
+                async move {
+                    let _left = left.lock().await;
+                    yield_now().await;
+                    drop(right.lock().await);
+                    drop(left.lock().await);
+                }
+            });
+            let once = named("once", async move {
+                let _right = right.lock().await;
+                yield_now().await;
+                yield_now().await;
+                drop(left.lock().await);
+            });
+            sleep(ms(1)).await;
+            once.abort(); // Under `Fail` it has ended.
+            assert!(once.await.is_err());
+            sleep(ms(1)).await;
+            twice.abort();
+            assert_eq!(twice.await.unwrap_err().is_deadlock(), deadlock == Deadlock::Fail);
+        });
+        let reports = if deadlock == Deadlock::Warn { 2 } else { 0 };
+        assert_eq!(said.len(), reports, "{said:#?}");
+    }
+}
+
+/// While there is a `Handle`, nobody is accused; so the knot is seen only when somebody comes late.
+#[test]
+fn who_comes_late_to_a_knot_is_not_dropped_for_it() {
+    let said = logged(Deadlock::Fail, || async {
+        let handle = Handle::current();
+        let mutex = Rc::new(Mutex::named("mine", ()));
+        let twice = named("twice", {
+            let mutex = mutex.clone();
+            async move {
+                let _guard = mutex.lock().await;
+                drop(mutex.lock().await);
+            }
+        });
+        sleep(ms(1)).await;
+        assert!(!twice.is_finished());
+        drop(handle);
+        let late = named("late", async move { drop(mutex.lock().await) });
+        assert!(twice.await.unwrap_err().is_deadlock());
+        late.await.unwrap();
+    });
+    assert!(said.is_empty(), "{said:#?}");
+}
+
+#[test]
+fn a_knot_or_a_lost_waker_is_seen_though_mail_came_meanwhile() {
+    let said = logged(Deadlock::Warn, || async {
+        let with_mail = |name, future: Pin<Box<dyn Future<Output = ()>>>| {
+            let ended = headwaiter::spawn(async {});
+            named(name, async move {
+                thread::spawn(move || ended.abort()).join().unwrap();
+                future.await;
+            })
+        };
+        let mutex = Rc::new(Mutex::new(()));
+        let twice = async move {
+            let _guard = mutex.lock().await;
+            drop(mutex.lock().await);
+        };
+        let tasks =
+            [with_mail("twice", Box::pin(twice)), with_mail("lost", Box::pin(std::future::pending()))];
+        sleep(ms(1)).await;
+        tasks.iter().for_each(JoinHandle::abort);
+    });
+    assert_eq!(said.len(), 2, "{said:#?}");
+    assert!(said.iter().any(|report| report.contains("a task waits for itself")), "{said:#?}");
+    assert!(said.iter().any(|report| report.contains("nobody has kept its waker")), "{said:#?}");
+}
+
+/// A look at all waits for each of them would take minutes.
+#[test]
+fn crowds_of_suspects_slow_nobody_and_hide_nothing() {
+    let said = logged(Deadlock::Warn, || async {
+        // All of these come back to where they began, and have a way out.
+        let mut pairs = Vec::new();
+        for _ in 0..10_000 {
+            let (left, right) = (Rc::new(Mutex::new(())), Rc::new(Mutex::new(())));
+            pairs.push(headwaiter::spawn({
+                let (left, right) = (left.clone(), right.clone());
+                async move {
+                    let _left = left.lock().await;
+                    yield_now().await;
+                    let _ = timeout(ms(5), right.lock()).await;
+                }
+            }));
+            pairs.push(headwaiter::spawn(async move {
+                let _right = right.lock().await;
+                yield_now().await;
+                drop(left.lock().await);
+            }));
+        }
+        sleep(ms(1)).await;
+        // This one has none, and gets a crowd of its own.
+        let mutex = Rc::new(Mutex::new(()));
+        let lock = || {
+            let mutex = mutex.clone();
+            async move { drop(mutex.lock().await) }
+        };
+        let twice = named("twice", {
+            let (mutex, again) = (mutex.clone(), lock());
+            async move {
+                let _guard = mutex.lock().await;
+                again.await;
+            }
+        });
+        yield_now().await;
+        let crowd: Vec<_> = (0..20_000).map(|_| headwaiter::spawn(lock())).collect();
+        for pair in pairs {
+            pair.await.unwrap();
+        }
+        for _ in 0..1000 {
+            sleep(ms(1)).await;
+        }
+        twice.abort();
+        for task in crowd {
+            task.await.unwrap();
+        }
+    });
+    let [report] = &said[..] else { panic!("one report, not {}: {:?}", said.len(), said.first()) };
+    assert!(report.contains("\"twice\""), "{report}");
+}
+
+/// Each of these is the last thing that can wake a loop which looks whether anything can.
+#[test]
+fn whatever_can_wake_a_loop_keeps_it_from_being_quiescent() {
+    let said = logged_outside(|| {
+        // A message that is on its way.
+        loop_with(Deadlock::Fail).block_on(async {
+            let (give, take) = oneshot::channel::<()>();
+            let keeper = headwaiter::spawn(async move {
+                Notify::new().notified().await;
+                drop(give);
+            });
+            yield_now().await;
+            thread::spawn(move || keeper.abort()).join().unwrap();
+            assert!(take.await.is_err());
+        });
+        // The threads are late enough in most of the rounds.
+        let late = |then: Box<dyn FnOnce() + Send>| {
+            thread::spawn(move || {
+                (0..100).for_each(|_| thread::yield_now());
+                then();
+            })
+        };
+        for _ in 0..50 {
+            let mut thread = None;
+            // A waker in other hands.
+            loop_with(Deadlock::Fail).block_on(std::future::poll_fn(|cx| {
+                if thread.is_some() {
+                    return Poll::Ready(());
+                }
+                let waker = cx.waker().clone();
+                thread = Some(late(Box::new(move || waker.wake())));
+                Poll::Pending
+            }));
+            thread.unwrap().join().unwrap();
+            // A handle.
+            let mut event_loop = loop_with(Deadlock::Fail);
+            let (give, take) = oneshot::channel::<()>();
+            let keeper = event_loop.enter(|| {
+                headwaiter::spawn(async move {
+                    Notify::new().notified().await;
+                    drop(give);
+                })
+            });
+            let handle = event_loop.handle();
+            let thread = late(Box::new(move || drop(handle.spawn(move || async move { keeper.abort() }))));
+            assert!(event_loop.block_on(take).is_err());
+            thread.join().unwrap();
+        }
+    });
+    assert!(said.is_empty(), "{said:#?}");
+}
+
+/// The thread has sent the abort before the circle closes.
+#[test]
+fn a_knot_that_mail_will_cut_is_none() {
+    never_accused(|| async {
+        let (left, right) = (Rc::new(Mutex::new(())), Rc::new(Mutex::new(())));
+        let first = named("first", {
+            let (left, right) = (left.clone(), right.clone());
+            async move {
+                let _left = left.lock().await;
+                drop(right.lock().await);
+            }
+        });
+        let second = named("second", async move {
+            let _right = right.lock().await;
+            sleep(ms(1)).await;
+            thread::spawn(move || first.abort()).join().unwrap();
+            drop(left.lock().await);
+        });
+        second.await.unwrap();
+    });
+}
+
+#[test]
+fn a_lock_that_was_waited_for_in_an_earlier_loop_is_known_in_the_next() {
+    let said = logged_outside(|| {
+        let mutex = Rc::new(Mutex::named("old", ()));
+        for _ in 0..2 {
+            loop_with(Deadlock::Fail).block_on(async {
+                let error = named("twice", {
+                    let mutex = mutex.clone();
+                    async move {
+                        let _guard = mutex.lock().await;
+                        drop(mutex.lock().await);
+                    }
+                });
+                let error = timeout(ms(10), error).await.expect("it is seen").unwrap_err();
+                assert!(error.to_string().contains("the lock \"old\""), "{error}");
+            });
+        }
+    });
+    assert!(said.is_empty(), "{said:#?}");
+}
+
+#[test]
+fn what_is_over_is_not_waited_for_though_its_future_is_kept() {
+    in_virtual_time(|| async {
+        let token = CancelToken::new();
+        let mut cancelled = token.cancelled();
+        let mut ran = pin!(token.run(std::future::pending::<()>()));
+        let notify = Notify::new();
+        let mut ready = pin!(token.run(notify.notified()));
+        let group = TaskGroup::<()>::new();
+        group.spawn(async { Ok(()) });
+        let mut join = group.join();
+        let mutex = Mutex::new(());
+        let guard = mutex.lock().await;
+        let mut lock = mutex.lock();
+        assert!(poll_once(&mut cancelled).await.is_pending());
+        assert!(poll_once(&mut ran).await.is_pending());
+        assert!(poll_once(&mut ready).await.is_pending());
+        assert!(poll_once(&mut join).await.is_pending());
+        assert!(poll_once(&mut lock).await.is_pending());
+        let dump = headwaiter::dump().to_string();
+        for part in ["the cancellation of a token", "the end of a group", "a notification", "a lock"] {
+            assert!(dump.contains(part), "{part} is not in:\n{dump}");
+        }
+        // The lock is now waited for by somebody else.
+        assert!(Pin::new(&mut lock).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        notify.notify_one();
+        assert_eq!(ready.as_mut().await, Ok(()));
+        (&mut join).await.unwrap();
+        token.cancel();
+        (&mut cancelled).await;
+        assert!(ran.as_mut().await.is_err());
+        let dump = headwaiter::dump().to_string();
+        assert!(!dump.contains("waits for"), "{dump}");
+        drop(guard);
+    });
+}
+
+#[test]
+fn each_block_on_is_told_that_nothing_can_wake_it() {
+    bounded(|| {
+        let mut event_loop = loop_with(Deadlock::Fail);
+        for _ in 0..2 {
+            let text = panic_text(|| event_loop.block_on(async { Notify::new().notified().await }));
+            assert!(text.contains("nothing can wake this event loop any more"), "{text}");
+        }
+    });
+}
+
+/// Small, and the same everywhere.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) % bound
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Deed {
+    Lock(usize),
+    Unlock,
+    Yield,
+    Sleep(u64),
+    Join(usize),
+    /// Of two locks the first.
+    Either(usize, usize),
+    LockOrJoin(usize, usize),
+    /// These have a way out.
+    Patient(usize, u64),
+    UnderToken(usize),
+    LockOrSleep(usize, u64),
+}
+
+/// What a task of a random program has, by number.
+struct World {
+    locks: Vec<Mutex<()>>,
+    handles: RefCell<Vec<Option<JoinHandle<()>>>>,
+    ended: RefCell<Vec<bool>>,
+    token: CancelToken,
+}
+
+async fn perform(world: Rc<World>, me: usize, deeds: Vec<Deed>) {
+    let _ended = OnDrop(|| world.ended.borrow_mut()[me] = true);
+    let mut guards = Vec::new();
+    for deed in deeds {
+        let locks = &world.locks;
+        let handle = |other: usize| world.handles.borrow_mut()[other].take();
+        match deed {
+            Deed::Lock(lock) => guards.push(locks[lock].lock().await),
+            Deed::Unlock => drop(guards.pop()),
+            Deed::Yield => yield_now().await,
+            Deed::Sleep(millis) => sleep(ms(millis)).await,
+            Deed::Join(other) => {
+                if let Some(handle) = handle(other) {
+                    let _ = handle.await;
+                }
+            }
+            Deed::Either(one, other) => guards.push(or(locks[one].lock(), locks[other].lock()).await),
+            Deed::LockOrJoin(lock, other) => {
+                if let Some(mut handle) = handle(other) {
+                    let joined = async {
+                        let _ = (&mut handle).await;
+                        None
+                    };
+                    guards.extend(or(async { Some(locks[lock].lock().await) }, joined).await);
+                }
+            }
+            Deed::Patient(lock, millis) => guards.extend(timeout(ms(millis), locks[lock].lock()).await),
+            Deed::UnderToken(lock) => guards.extend(world.token.run(locks[lock].lock()).await),
+            Deed::LockOrSleep(lock, millis) => {
+                let slept = async {
+                    sleep(ms(millis)).await;
+                    None
+                };
+                guards.extend(or(async { Some(locks[lock].lock().await) }, slept).await);
+            }
+        }
+    }
+}
+
+/// Plays the program of this seed in the order of this seed. Returns what was logged, and who has not ended.
+fn play(seed: u64, deadlock: Deadlock, joins: bool) -> (Vec<String>, Vec<usize>) {
+    let mut dice = Dice(seed);
+    let built = EventLoop::builder().clock(Clock::Virtual).deadlock(deadlock).shuffle(seed).build();
+    let mut event_loop = built.unwrap();
+    let (tasks, locks) = (2 + dice.below(5) as usize, 1 + dice.below(4) as usize);
+    let mut programs: Vec<Vec<Deed>> = Vec::new();
+    for _ in 0..tasks {
+        let mut deeds = Vec::new();
+        for _ in 0..1 + dice.below(8) {
+            let (lock, other) = (dice.below(locks as u64) as usize, dice.below(locks as u64) as usize);
+            let task = dice.below(tasks as u64) as usize;
+            let millis = 1 + dice.below(4);
+            deeds.push(match dice.below(if joins { 14 } else { 10 }) {
+                0..=3 => Deed::Lock(lock),
+                4 => Deed::Unlock,
+                5 => Deed::Yield,
+                6 => Deed::Sleep(millis),
+                7 => Deed::Patient(lock, millis),
+                8 => Deed::UnderToken(lock),
+                9 => Deed::LockOrSleep(lock, millis),
+                10 | 11 => Deed::Join(task),
+                12 => Deed::Either(lock, other),
+                _ => Deed::LockOrJoin(lock, task),
+            });
+        }
+        programs.push(deeds);
+    }
+    let unfinished = event_loop.block_on(async {
+        let world = Rc::new(World {
+            locks: (0..locks).map(|n| Mutex::named(format!("l{n}"), ())).collect(),
+            handles: RefCell::default(),
+            ended: RefCell::new(vec![false; tasks]),
+            token: CancelToken::new(),
+        });
+        for (n, deeds) in programs.into_iter().enumerate() {
+            let task = named(&format!("t{n}"), perform(world.clone(), n, deeds));
+            world.handles.borrow_mut().push(Some(task));
+        }
+        sleep(ms(1000)).await;
+        world.token.cancel();
+        sleep(ms(1000)).await;
+        let ended = world.ended.borrow();
+        (0..tasks).filter(|n| !ended[*n]).collect::<Vec<_>>()
+    });
+    drop(event_loop);
+    (std::mem::take(&mut LOGGED.lock().unwrap()), unfinished)
+}
+
+/// Random programs, in random orders: whoever is accused never ends, if anybody does not end somebody is accused, and
+/// `Fail` cuts every knot.
+#[test]
+fn random_programs_are_accused_if_and_only_if_they_are_stuck() {
+    let said = logged_outside(|| {
+        let mut stuck = 0;
+        for seed in 0..4000 {
+            let joins = seed % 2 == 1;
+            let (said, unfinished) = play(seed, Deadlock::Warn, joins);
+            assert_eq!(said.is_empty(), unfinished.is_empty(), "seed {seed}: {said:#?} {unfinished:?}");
+            stuck += usize::from(!unfinished.is_empty());
+            let mut accused = Vec::new();
+            for line in
+                said.iter().flat_map(|report| report.lines()).filter(|line| line.contains(" waits at "))
+            {
+                let name = line.split('"').nth(1).and_then(|name| name[1..].parse().ok());
+                accused.push(name.expect("a name"));
+            }
+            assert!(accused.iter().all(|task| unfinished.contains(task)), "seed {seed}: {said:#?}");
+            let times = accused.len();
+            accused.sort_unstable();
+            accused.dedup();
+            assert_eq!(accused.len(), times, "seed {seed}: somebody was accused twice: {said:#?}");
+
+            let (said, unfinished) = play(seed, Deadlock::Fail, joins);
+            assert!(unfinished.is_empty(), "seed {seed}: {unfinished:?} are stuck still: {said:#?}");
+            assert!(
+                said.iter().all(|line| line.contains("was dropped. deadlock: ")),
+                "seed {seed}: {said:#?}"
+            );
+        }
+        assert!((1000..3900).contains(&stuck), "{stuck} of the programs were stuck");
+    });
+    assert!(said.is_empty(), "{said:#?}");
+}
+
+#[test]
 fn a_waker_that_nobody_kept_is_reported_once_with_the_task() {
     let said = logged(Deadlock::Warn, || async {
         let lost = named("lost", std::future::poll_fn(|_| Poll::<()>::Pending));
@@ -346,14 +1054,14 @@ fn a_loop_that_nothing_can_wake_says_so_with_a_dump_and_fails_if_asked_to() {
 #[test]
 fn a_loop_that_another_thread_can_reach_is_not_quiescent() {
     let said = logged(Deadlock::Fail, || async {
-        let handle = headwaiter::Handle::current();
+        let handle = Handle::current();
         let (give, take) = oneshot::channel();
         let give = headwaiter::spawn(async move {
             sleep(ms(1)).await;
             drop(give);
         });
         drop(give);
-        let thread = std::thread::spawn(move || handle.spawn(|| async { 5 }).wait().unwrap());
+        let thread = thread::spawn(move || handle.spawn(|| async { 5 }).wait().unwrap());
         let _: Result<(), _> = take.await;
         // Nothing but that thread is left to wait for.
         let (waker_taken, mut polled) = (Rc::new(()), false);
@@ -363,7 +1071,7 @@ fn a_loop_that_another_thread_can_reach_is_not_quiescent() {
                 return Poll::Ready(());
             }
             let waker = cx.waker().clone();
-            std::thread::spawn(move || waker.wake());
+            thread::spawn(move || waker.wake());
             Poll::Pending
         })
         .await;
@@ -527,7 +1235,7 @@ UDP socket 3: writable, code outside this crate waits to read
             // Its end is told to a loop that does not turn.
             drop(end);
             while !masked_dump().contains("4 jobs ended, of which the loop takes note in its next turn") {
-                std::thread::yield_now();
+                thread::yield_now();
             }
             queued.await.unwrap();
             let address = registration.with(|source| source.local_addr().unwrap());
@@ -560,9 +1268,9 @@ fn another_thread_gets_a_dump_also_of_a_loop_that_does_not_answer() {
     bounded(|| {
         let (tell, told) = std::sync::mpsc::channel();
         let (release, released) = std::sync::mpsc::channel::<()>();
-        let loop_thread = std::thread::spawn(move || {
+        let loop_thread = thread::spawn(move || {
             headwaiter::block_on(async move {
-                let handle = headwaiter::Handle::current();
+                let handle = Handle::current();
                 let (end, ended) = oneshot::channel();
                 let blocker = named("blocker", async move {
                     tell.send(handle).unwrap();
@@ -629,7 +1337,7 @@ fn a_token_that_another_thread_has_may_wake_the_loop() {
     let said = logged(Deadlock::Fail, || async {
         let token = CancelToken::new();
         let (waits, told) = std::sync::mpsc::channel::<()>();
-        let thread = std::thread::spawn({
+        let thread = thread::spawn({
             let token = token.clone();
             move || {
                 told.recv().unwrap();
@@ -858,10 +1566,10 @@ fn one_deadlock_does_not_hide_the_next() {
 #[test]
 fn a_deadlock_that_others_might_have_cut_is_reported_when_they_are_gone() {
     let said = logged(Deadlock::Fail, || async {
-        let handle = headwaiter::Handle::current();
+        let handle = Handle::current();
         let (a, b) = opposite();
         let (tell, told) = std::sync::mpsc::channel::<()>();
-        let thread = std::thread::spawn(move || {
+        let thread = thread::spawn(move || {
             told.recv().unwrap();
             drop(handle);
         });

@@ -15,7 +15,9 @@ use common::*;
 use futures_lite::StreamExt;
 use futures_lite::future::{or, zip};
 use headwaiter::sync::mpsc::error::{TryRecvError, TrySendError};
-use headwaiter::sync::{Mutex, Notify, Semaphore, TryAcquireError, mpsc, oneshot};
+use headwaiter::sync::{
+    Acquire, Lock, Mutex, MutexGuard, Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot,
+};
 use headwaiter::task::yield_now;
 use headwaiter::time::{sleep, timeout};
 use headwaiter::{EventLoop, spawn};
@@ -639,6 +641,19 @@ fn a_receiver_of_a_closed_channel_ends_when_the_last_room_is_given_back() {
         assert!(!receives.is_finished());
         drop(room);
         assert_eq!(receives.await.unwrap(), None);
+
+        // So does the room of who was given it while it waited, and is dropped.
+        let (sender, mut receiver) = mpsc::channel(1);
+        sender.try_send(1).unwrap();
+        let mut second = sender.send(2);
+        assert!(is_pending(&mut second).await);
+        assert_eq!(receiver.recv().await, Some(1));
+        receiver.close();
+        let receives = spawn(async move { receiver.recv().await });
+        let_others_run().await;
+        assert!(!receives.is_finished());
+        drop(second);
+        assert_eq!(receives.await.unwrap(), None);
     });
 }
 
@@ -1224,5 +1239,186 @@ fn a_task_that_panics_gives_back_permits_and_room() {
         assert_eq!(semaphore.available_permits(), 2);
         sender.try_send(1).unwrap();
         assert_eq!(receiver.recv().await, Some(1));
+    });
+}
+
+/// What wakers that do anything when they are woken or dropped do it to.
+struct Playground {
+    dice: Cell<u64>,
+    depth: Cell<usize>,
+    semaphore: Rc<Semaphore>,
+    mutex: &'static Mutex<u64>,
+    acquires: RefCell<Vec<Acquire<Rc<Semaphore>>>>,
+    permits: RefCell<Vec<OwnedSemaphorePermit>>,
+    locks: RefCell<Vec<Lock<'static, u64>>>,
+    guard: RefCell<Option<MutexGuard<'static, u64>>>,
+    total: Cell<usize>,
+}
+
+thread_local! {
+    static PLAYGROUND: RefCell<Option<Rc<Playground>>> = const { RefCell::new(None) };
+}
+
+/// Meddles when it is woken, and when it is dropped.
+struct Meddler;
+
+impl Wake for Meddler {
+    fn wake(self: Arc<Self>) {
+        meddle();
+    }
+}
+
+impl Drop for Meddler {
+    fn drop(&mut self) {
+        meddle();
+    }
+}
+
+fn meddle() {
+    let playground = PLAYGROUND.with_borrow(Clone::clone);
+    if let Some(playground) = playground {
+        playground.play();
+    }
+}
+
+impl Playground {
+    fn below(&self, bound: usize) -> usize {
+        let next = self.dice.get().wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        self.dice.set(next);
+        ((next >> 33) % bound as u64) as usize
+    }
+
+    /// Takes any one out, so that what it does finds nothing borrowed.
+    fn pick<T>(&self, from: &RefCell<Vec<T>>) -> Option<T> {
+        let count = from.borrow().len();
+        (count > 0).then(|| from.borrow_mut().swap_remove(self.below(count)))
+    }
+
+    fn play(&self) {
+        if self.depth.get() == 4 {
+            return;
+        }
+        self.depth.set(self.depth.get() + 1);
+        let waker = Waker::from(Arc::new(Meddler));
+        match self.below(10) {
+            0 => {
+                let acquire = self.semaphore.clone().acquire_many_owned(self.below(4) as u32);
+                self.acquires.borrow_mut().push(acquire);
+            }
+            1..=3 => {
+                if let Some(mut acquire) = self.pick(&self.acquires) {
+                    match poll_with(&waker, &mut acquire) {
+                        Poll::Ready(permit) => self.permits.borrow_mut().push(permit.expect("it is open")),
+                        Poll::Pending => self.acquires.borrow_mut().push(acquire),
+                    }
+                }
+            }
+            4 => drop(self.pick(&self.acquires)),
+            5 => drop(self.pick(&self.permits)),
+            6 => {
+                self.total.set(self.total.get() + 1);
+                self.semaphore.add_permits(1);
+                if let Some(permit) = self.pick(&self.permits) {
+                    self.total.set(self.total.get() - permit.num_permits());
+                    permit.forget();
+                }
+            }
+            7 => {
+                let mut lock = self.pick(&self.locks).unwrap_or_else(|| self.mutex.lock());
+                match poll_with(&waker, &mut lock) {
+                    Poll::Ready(mut guard) => {
+                        *guard += 1;
+                        assert!(self.guard.replace(Some(guard)).is_none(), "two have the lock");
+                    }
+                    Poll::Pending => self.locks.borrow_mut().push(lock),
+                }
+            }
+            8 => drop(self.pick(&self.locks)),
+            _ => {
+                let guard = self.guard.take();
+                drop(guard);
+            }
+        }
+        drop(waker);
+        self.depth.set(self.depth.get() - 1);
+    }
+}
+
+#[test]
+fn wakers_may_use_what_they_wait_for_when_they_are_woken_or_dropped() {
+    bounded(|| {
+        for seed in 0..300 {
+            let playground = Rc::new(Playground {
+                dice: Cell::new(seed),
+                depth: Cell::new(0),
+                semaphore: Rc::new(Semaphore::new(2)),
+                mutex: Box::leak(Box::new(Mutex::new(0))),
+                acquires: RefCell::default(),
+                permits: RefCell::default(),
+                locks: RefCell::default(),
+                guard: RefCell::default(),
+                total: Cell::new(2),
+            });
+            PLAYGROUND.set(Some(playground.clone()));
+            for _ in 0..300 {
+                playground.play();
+            }
+            PLAYGROUND.set(None);
+            // Nothing was lost, and nothing given twice: in the end all is there again.
+            playground.permits.take();
+            drop(playground.guard.take());
+            let mut acquires = playground.acquires.take();
+            while !acquires.is_empty() {
+                let before = acquires.len();
+                acquires.retain_mut(|acquire| poll_with(Waker::noop(), acquire).is_pending());
+                // Whoever wants more than there are lets nobody by.
+                if acquires.len() == before {
+                    drop(acquires.remove(0));
+                }
+            }
+            let mut locks = playground.locks.take();
+            while !locks.is_empty() {
+                let before = locks.len();
+                locks.retain_mut(|lock| poll_with(Waker::noop(), lock).is_pending());
+                assert!(locks.len() < before, "seed {seed}: {before} wait for a lock that nobody has");
+            }
+            assert_eq!(playground.semaphore.available_permits(), playground.total.get(), "seed {seed}");
+            assert!(playground.mutex.try_lock().is_ok(), "seed {seed}");
+        }
+    });
+}
+
+#[test]
+fn permits_that_come_back_to_a_full_semaphore_break_nothing() {
+    let semaphore = Semaphore::new(Semaphore::MAX_PERMITS);
+    let permit = semaphore.try_acquire_many(u32::MAX).unwrap();
+    semaphore.add_permits(u32::MAX as usize);
+    drop(permit);
+    semaphore.add_permits(0);
+    assert!(panic_text(|| semaphore.add_permits(1)).contains("MAX_PERMITS"));
+    assert!(panic_text(|| semaphore.add_permits(usize::MAX)).contains("MAX_PERMITS"));
+    assert!(semaphore.try_acquire().is_ok());
+}
+
+#[test]
+fn room_that_was_given_before_the_receiver_was_dropped_is_of_no_use() {
+    in_loop(|| async {
+        let dropped = Rc::new(Cell::new(0));
+        let message = || {
+            let dropped = Rc::clone(&dropped);
+            OnDrop(move || dropped.set(dropped.get() + 1))
+        };
+        let (sender, mut receiver) = mpsc::channel(2);
+        let room = sender.reserve().await.unwrap();
+        sender.try_send(message()).unwrap();
+        let mut given = sender.send(message());
+        assert!(is_pending(&mut given).await);
+        drop(receiver.recv().await);
+        assert_eq!(dropped.get(), 1);
+        drop(receiver);
+        room.send(message());
+        assert_eq!(dropped.get(), 2);
+        drop(given.await.unwrap_err());
+        assert_eq!(dropped.get(), 3);
     });
 }

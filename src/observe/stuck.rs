@@ -271,7 +271,7 @@ fn blockers(core: &Core, wait: &Wait) -> Vec<Slot> {
     if blockers.iter().all(|task| core.tasks.can_be_stuck(*task)) { blockers } else { Vec::new() }
 }
 
-/// The knot that `start` is in or leads to, if there is one that was not reported before.
+/// The knot that `start` is in or leads to, if its circle was not reported before.
 fn knot(core: &mut Core, start: Slot) -> Option<Knot> {
     let waits = all_waits(core);
     let mut reached = vec![start];
@@ -279,9 +279,6 @@ fn knot(core: &mut Core, start: Slot) -> Option<Knot> {
     let mut next = 0;
     while let Some(task) = reached.get(next).copied() {
         next += 1;
-        if core.tasks.was_reported(task) {
-            return None;
-        }
         for wait in waits.get(&task)? {
             let blockers = blockers(core, wait);
             if blockers.is_empty() {
@@ -291,19 +288,41 @@ fn knot(core: &mut Core, start: Slot) -> Option<Knot> {
         }
     }
     // All are stuck. Those that stand in a circle explain it.
-    for task in &reached {
-        core.tasks.mark_reported(*task);
-    }
     let circle = circle(core, &waits, start);
+    if circle.iter().all(|(task, _)| core.tasks.was_reported(*task)) {
+        return None;
+    }
+    let lines = report_text(core, &waits, &circle, &reached);
+    // The one that closed it, unless it only leads there.
+    let victim = if circle.iter().any(|(task, _)| *task == start) { start } else { circle[0].0 };
+    let (is_main, fail) = (core.tasks.is_main(victim), core.deadlock == Deadlock::Fail);
+    for task in reached {
+        if fail {
+            // Without the victim there may still be a circle.
+            core.add_suspect(task, Tasks::BLOCKED);
+        } else {
+            core.tasks.mark_reported(task);
+        }
+    }
+    Some(Knot { victim, is_main, fail, lines })
+}
+
+fn report_text(
+    core: &Core,
+    waits: &HashMap<Slot, Vec<Wait>>,
+    circle: &[(Slot, Wait)],
+    reached: &[Slot],
+) -> String {
     let mut lines =
         format!("deadlock: {} task{} wait for each other", circle.len(), super::plural(circle.len()));
-    if let [_] = circle[..] {
+    if let [_] = circle {
         lines = "deadlock: a task waits for itself".to_owned();
     }
-    for (task, wait) in &circle {
+    for (task, wait) in circle {
         let _ = write!(lines, "\n  {}", describe(core, *task, wait));
     }
-    let others = reached.iter().filter(|task| circle.iter().all(|(other, _)| other != *task));
+    let in_circle: HashSet<Slot> = circle.iter().map(|(task, _)| *task).collect();
+    let others = reached.iter().filter(|task| !in_circle.contains(task) && !core.tasks.was_reported(**task));
     for (number, task) in others.enumerate() {
         if number == MOST_OTHERS {
             let _ = write!(lines, "\n  and more tasks wait for these: {} in all", reached.len());
@@ -311,10 +330,7 @@ fn knot(core: &mut Core, start: Slot) -> Option<Knot> {
         }
         let _ = write!(lines, "\n  so {}", describe(core, *task, &waits[task][0]));
     }
-    // The one that closed it, unless it only leads there.
-    let victim = if circle.iter().any(|(task, _)| *task == start) { start } else { circle[0].0 };
-    let (is_main, fail) = (core.tasks.is_main(victim), core.deadlock == Deadlock::Fail);
-    Some(Knot { victim, is_main, fail, lines })
+    lines
 }
 
 /// Of those that wait for a circle so many are described.

@@ -142,10 +142,15 @@ impl RawMutex {
         self.waiting.poll_for(wait, cx, done, || self.show())
     }
 
-    /// Shows the loop for which lock somebody is about to wait, and who holds it.
+    /// Shows the loop for which lock somebody has begun to wait, and who holds it.
     fn show(&self) -> What {
         let mut shown = self.shown.take();
-        let lock = shown.lock(self.name.as_ref(), self.holder());
+        let mut lock = shown.lock(self.name.as_ref(), self.holder());
+        if lock.is_none() && self.waiting.is_single() {
+            // In the other loop nobody waits any more.
+            shown.end();
+            lock = shown.lock(self.name.as_ref(), self.holder());
+        }
         self.shown.set(shown);
         lock.map_or(What::Gift("a lock"), What::Lock)
     }

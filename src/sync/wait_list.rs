@@ -261,6 +261,12 @@ impl WaitList {
         self.list.borrow().head == NIL
     }
 
+    /// Whether one waits, or none.
+    pub(super) fn is_single(&self) -> bool {
+        let list = self.list.borrow();
+        list.head == list.tail
+    }
+
     /// The poll of a future that may wait here. `done` says whether its wait is over and with what, and is told whether
     /// it was granted what it waits for. It may be asked several times, and must be quick: the loop is borrowed
     /// around it.
@@ -304,8 +310,8 @@ impl WaitList {
         what: impl FnOnce() -> What,
     ) -> Poll<R> {
         if let Some(task) = TaskNumber::of(cx.waker()) {
-            let what = what();
             self.enter(wait, task, None);
+            let what = what();
             self.list.borrow_mut().at_mut(wait.index).shown.wait(task, what, wait.place);
             return Poll::Pending;
         }
@@ -317,6 +323,7 @@ impl WaitList {
             return Poll::Ready(result);
         }
         self.enter(wait, TaskNumber::NOBODY, Some(waker));
+        self.list.borrow_mut().at_mut(wait.index).shown.end(); // Of an earlier poll, by a task.
         Poll::Pending
     }
 

@@ -347,6 +347,7 @@ impl<F: Future> Future for Cancellable<F> {
             *this.started = true;
             if let Poll::Ready(output) = future.poll(cx) {
                 this.future.set(None);
+                this.cancellation.shown.end();
                 return Poll::Ready(Ok(output));
             }
             if !this.cancellation.is_over(cx) {
