@@ -14,7 +14,7 @@ use std::task::{Context, Poll, ready};
 use super::wait_list::{Wait, WaitList};
 use crate::core::Core;
 use crate::observe::TaskLabel;
-use crate::task::waker::{TaskNumber, Wake};
+use crate::task::waker::{Unread, Wake};
 use crate::waits::{Holder, Shown, What};
 
 /// A value that one task at a time may use.
@@ -56,8 +56,8 @@ pub struct Mutex<T: ?Sized> {
 struct RawMutex {
     /// Where it was locked. `None`: it is free, and so nobody waits.
     held_at: Cell<Option<&'static Location<'static>>>,
-    /// The task that locked it, or [`TaskNumber::NOBODY`] if that is not known. It means nothing while it is free.
-    owner: Cell<TaskNumber>,
+    /// The task that locked it, as far as that is known. It means nothing while it is free.
+    owner: Cell<Unread>,
     waiting: WaitList,
     name: Option<Rc<str>>,
     /// Since somebody waited for it first.
@@ -106,7 +106,8 @@ impl<T: ?Sized> Mutex<T> {
         if self.lock.held_at.get().is_some() {
             return Err(TryLockError(()));
         }
-        self.lock.hold(Location::caller(), Core::with(|core| core.polled()).flatten());
+        let owner = Core::with(|core| core.polled()).flatten();
+        self.lock.hold(Location::caller(), owner.map_or(Unread::NOBODY, Unread::from));
         Ok(self.guard())
     }
 
@@ -126,7 +127,7 @@ impl RawMutex {
     const fn new(name: Option<Rc<str>>) -> Self {
         RawMutex {
             held_at: Cell::new(None),
-            owner: Cell::new(TaskNumber::NOBODY),
+            owner: Cell::new(Unread::NOBODY),
             waiting: WaitList::new("a mutex"),
             name,
             shown: Cell::new(Shown::NOTHING),
@@ -137,7 +138,7 @@ impl RawMutex {
         let place = wait.place();
         let done = |granted| {
             let is_ours = granted || self.held_at.get().is_none();
-            is_ours.then(|| self.hold(place, TaskNumber::of(cx.waker())))
+            is_ours.then(|| self.hold(place, Unread::of(cx.waker())))
         };
         self.waiting.poll_for(wait, cx, done, || self.show())
     }
@@ -157,14 +158,13 @@ impl RawMutex {
 
     /// `None`: the lock was taken outside any task of ours.
     fn holder(&self) -> Option<Holder> {
-        let task = Some(self.owner.get()).filter(|task| *task != TaskNumber::NOBODY)?;
-        Some(Holder { task, place: self.held_at.get()? })
+        Some(Holder { task: self.owner.get().task()?, place: self.held_at.get()? })
     }
 
     #[inline]
-    fn hold(&self, place: &'static Location<'static>, owner: Option<TaskNumber>) {
+    fn hold(&self, place: &'static Location<'static>, owner: Unread) {
         self.held_at.set(Some(place));
-        self.owner.set(owner.unwrap_or(TaskNumber::NOBODY));
+        self.owner.set(owner);
     }
 
     #[inline]
@@ -179,8 +179,8 @@ impl RawMutex {
     /// It is never free in between, or somebody might get ahead of who waits.
     fn hand_over(&self) {
         let Some(next) = self.waiting.grant(1) else { return };
-        let task = if let Wake::Task(number) = next.wake { Some(number) } else { None };
-        self.hold(next.place, task);
+        let owner = if let Wake::Task(number) = next.wake { number.into() } else { Unread::NOBODY };
+        self.hold(next.place, owner);
         let mut shown = self.shown.take();
         shown.hand_over(self.holder());
         self.shown.set(shown);
@@ -206,10 +206,9 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
             (_, Ok(guard)) => mutex.field("value", &&*guard),
             (Some(place), Err(_)) => {
                 mutex.field("locked_at", &format_args!("{place}"));
-                let owner = self.lock.owner.get();
                 let owner = Core::with(|core| {
-                    let (slot, name) = core.tasks.find(owner.packed()).filter(|_| owner.is_of(core.id))?;
-                    Some(TaskLabel { slot, name }.to_string())
+                    let slot = core.slot_of(self.lock.owner.get().task()?)?;
+                    Some(TaskLabel { slot, name: core.tasks.name(slot) }.to_string())
                 });
                 match owner.flatten() {
                     Some(owner) => mutex.field("locked_by", &format_args!("{owner}")),
