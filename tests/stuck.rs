@@ -460,6 +460,8 @@ fn a_lock_that_a_task_of_another_loop_holds_accuses_nobody() {
             one.turn(Some(ms(1))).unwrap();
             two.turn(Some(ms(1))).unwrap();
         }
+        one.block_on(first).unwrap();
+        two.block_on(between).unwrap();
     });
     assert!(said.is_empty(), "{said:#?}");
 }
@@ -756,6 +758,7 @@ fn a_knot_that_mail_will_cut_is_none() {
             let (left, right) = (left.clone(), right.clone());
             async move {
                 let _left = left.lock().await;
+                yield_now().await;
                 drop(right.lock().await);
             }
         });
@@ -804,6 +807,8 @@ fn what_is_over_is_not_waited_for_though_its_future_is_kept() {
         let mutex = Mutex::new(());
         let guard = mutex.lock().await;
         let mut lock = mutex.lock();
+        let (_sender, mut receiver) = mpsc::unbounded::<()>();
+        assert!(poll_once(&mut receiver.recv()).await.is_pending());
         assert!(poll_once(&mut cancelled).await.is_pending());
         assert!(poll_once(&mut ran).await.is_pending());
         assert!(poll_once(&mut ready).await.is_pending());
@@ -825,6 +830,64 @@ fn what_is_over_is_not_waited_for_though_its_future_is_kept() {
         assert!(!dump.contains("waits for"), "{dump}");
         drop(guard);
     });
+}
+
+/// Of an `abort` from another thread a loop knows nothing before it comes.
+#[test]
+fn that_nothing_can_wake_a_loop_is_said_once_also_if_it_was_woken() {
+    let said = logged_outside(|| {
+        loop_with(Deadlock::Warn).block_on(async {
+            let parked = || named("parked", async { Notify::new().notified().await });
+            let abort = |task: JoinHandle<()>, until: fn() -> bool| {
+                let (give, take) = oneshot::channel::<()>();
+                let keeper = headwaiter::spawn(async move {
+                    let _give = give;
+                    let _ = task.await;
+                });
+                thread::spawn(move || {
+                    while !until() {
+                        thread::yield_now();
+                    }
+                    (0..100).for_each(|_| thread::yield_now());
+                    keeper.abort();
+                });
+                take
+            };
+            assert!(abort(parked(), || !LOGGED.lock().unwrap().is_empty()).await.is_err());
+            for _ in 0..20 {
+                assert!(abort(parked(), || true).await.is_err());
+            }
+        });
+    });
+    let [report] = &said[..] else { panic!("one report: {said:#?}") };
+    assert!(report.contains("nothing can wake this event loop") && report.contains("\"parked\""), "{report}");
+}
+
+#[test]
+fn ignore_says_nothing() {
+    let said = logged(Deadlock::Ignore, || async {
+        let (a, b) = opposite();
+        let lost = headwaiter::spawn(std::future::pending::<()>());
+        sleep(ms(1)).await;
+        lost.abort();
+        a.abort();
+        b.await.unwrap();
+        // Nothing that the loop knows of can wake it. (In most of the rounds the thread is late enough.)
+        for _ in 0..20 {
+            let parked = headwaiter::spawn(async { Notify::new().notified().await });
+            let (give, take) = oneshot::channel::<()>();
+            let keeper = headwaiter::spawn(async move {
+                let _give = give;
+                let _ = parked.await;
+            });
+            thread::spawn(move || {
+                (0..100).for_each(|_| thread::yield_now());
+                keeper.abort();
+            });
+            assert!(take.await.is_err());
+        }
+    });
+    assert!(said.is_empty(), "{said:#?}");
 }
 
 #[test]
@@ -1291,6 +1354,7 @@ fn another_thread_gets_a_dump_also_of_a_loop_that_does_not_answer() {
         release.send(()).unwrap();
         let dump = handle.dump().to_string();
         assert!(dump.contains("\"main\"") && !dump.contains("has not answered"), "{dump}");
+        assert!(!dump.contains("running"), "it answers between two polls: {dump}");
         loop_thread.join().unwrap();
         assert!(handle.dump().to_string().contains("is gone"));
     });
