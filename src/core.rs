@@ -14,8 +14,8 @@ use std::sync::atomic::Ordering;
 
 use log::Level;
 
-use crate::observe;
 use crate::observe::stuck::{Deadlock, Suspects};
+use crate::observe::{self, Observers};
 use crate::offload::Pool;
 use crate::reactor::{self, Reactor};
 use crate::remote::{self, LoopId, Release, Shared};
@@ -64,8 +64,12 @@ pub(crate) struct Core {
     pub(crate) overspent: bool,
     /// The loop is being dropped: what is spawned now is dropped at once.
     pub(crate) closing: bool,
-    /// A log line is being written: what the logger causes is not reported, or it would not end.
+    /// Whom to tell each step, besides the log.
+    pub(crate) observers: Observers,
+    /// Somebody is being told of a step: what that causes is not reported, or it would not end.
     pub(crate) reporting: bool,
+    /// When the poll that is under way began. Only kept where somebody listens.
+    pub(crate) poll_began: u64,
 }
 
 thread_local! {
@@ -114,7 +118,9 @@ impl Core {
             budget: BUDGET,
             overspent: false,
             closing: false,
+            observers: Observers::new(),
             reporting: false,
+            poll_began: 0,
         }
     }
 
@@ -166,7 +172,8 @@ impl Core {
     /// Lets the loop run on this thread until the guard is dropped, which puts the core back.
     pub(crate) fn enter(home: &mut Option<Box<Core>>) -> Entered<'_> {
         let before = RUNNING.replace(ManuallyDrop::new(home.take()));
-        Entered { home, before: ManuallyDrop::into_inner(before) }
+        let observed_before = observe::look_who_listens();
+        Entered { home, before: ManuallyDrop::into_inner(before), observed_before }
     }
 
     pub(crate) fn key(&self, slot: Slot) -> Key {
@@ -258,10 +265,12 @@ pub(crate) struct Entered<'a> {
     home: &'a mut Option<Box<Core>>,
     /// There is an earlier one only where a loop is dropped inside another.
     before: Option<Box<Core>>,
+    observed_before: bool,
 }
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
+        observe::listen_as_before(self.observed_before);
         let core = RUNNING.replace(ManuallyDrop::new(self.before.take()));
         *self.home = ManuallyDrop::into_inner(core);
     }

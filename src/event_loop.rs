@@ -18,12 +18,13 @@ use pin_project_lite::pin_project;
 use crate::core::{Core, Entered, contain, discard, release_here};
 use crate::observe::stuck::{self, Deadlock, Verdict};
 use crate::observe::{self, Step, WaitFor};
+use crate::observe::{Observer, Observers};
 use crate::offload::{self, Pool};
 use crate::reactor::{self, INBOX};
 use crate::remote::{self, Handle, Message, Shared};
 use crate::shuffle::Shuffle;
 use crate::slots::Slot;
-use crate::task::{self, Main};
+use crate::task::{self, Id, Main};
 use crate::time;
 use crate::time::alarm::Alarm;
 use crate::time::clock::{Clock, LoopClock, nanos};
@@ -203,6 +204,7 @@ impl Driver {
         self.turns += 1;
 
         // 1. Ask the kernel.
+        observe::look_who_listens();
         let in_block_on = main.is_some();
         let mut wait = self.wait_for(max_wait, in_block_on);
         if observe::is_on() {
@@ -220,12 +222,14 @@ impl Driver {
             self.polls_since_wait = 0;
             Core::with(|core| core.overspent = false);
             match wait {
-                WaitFor::Timer { left, deadline } => {
-                    self.alarm.set(self.poll.registry(), left, Some(deadline));
+                WaitFor::Timer { left } => {
+                    let deadline = Core::with(|core| core.timers.earliest_at_best()).flatten();
+                    self.alarm.set(self.poll.registry(), left, deadline);
                 }
                 WaitFor::Caller(left) => self.alarm.set(self.poll.registry(), left, None),
                 _ => {}
             }
+            let asked = if observe::is_on() { Core::with(|core| core.clock.now_nanos()) } else { None };
             match self.poll.poll(&mut self.events, timeout) {
                 // A signal handler ran: a turn without events, and the wait is computed anew.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => interrupted = true,
@@ -235,11 +239,13 @@ impl Driver {
                 core.clock.begin_turn();
                 core.suspects.give_credit();
             });
+            if let Some(asked) = asked {
+                self.report_answer(asked);
+            }
         }
 
         // 2. Dispatch its events.
         if !self.events.is_empty() {
-            observe::report(|| Step::Events { count: self.events.iter().count() });
             (turn.events, turn.full) = reactor::dispatch(&self.events);
             // Also by the inbox's own event, whose mail may have been taken before.
             idle = false;
@@ -270,6 +276,13 @@ impl Driver {
             WaitFor::Grace { given, .. } if idle => self.graced = had + given,
             _ => {}
         }
+    }
+
+    #[cold]
+    fn report_answer(&self, asked: u64) {
+        let answered = Core::with(|core| core.clock.turn_nanos()).unwrap_or(asked);
+        let waited = Duration::from_nanos(answered.saturating_sub(asked));
+        observe::report(|| Step::Answer { events: self.events.iter().count(), waited });
     }
 
     /// Whether the loop is about to sleep, and some task may be stuck.
@@ -304,7 +317,7 @@ impl Driver {
             let left = Duration::from_nanos(left);
             match max_wait {
                 Some(max) if max < left => WaitFor::Caller(max),
-                _ => WaitFor::Timer { left, deadline: earliest },
+                _ => WaitFor::Timer { left },
             }
         });
         wait.expect(A_LOOP_RUNS)
@@ -347,7 +360,7 @@ fn sort_mail() {
     });
     for task in mail.wakes {
         if let Some(task) = Core::with(|core| core.tasks.wake(task)).flatten() {
-            observe::report(|| Step::Wake { task });
+            observe::report(|| Step::Wake { task: Id::new(task) });
         }
     }
     for message in mail.messages {
@@ -425,6 +438,7 @@ impl Seat {
         .flatten();
         let slot = slot
             .expect("headwaiter: this loop has so many tasks that there is no number left for `block_on`");
+        observe::report(|| Step::Spawn { task: Id::new(slot), name: Some("main"), place });
         Seat { slot, done: Cell::new(false) }
     }
 }
@@ -517,7 +531,6 @@ impl fmt::Debug for EventLoop {
 /// # event_loop.block_on(async {});
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Clone, Debug)]
 #[must_use = "a builder builds nothing until `build` is called"]
 pub struct Builder {
     clock: Clock,
@@ -525,6 +538,20 @@ pub struct Builder {
     blocking_threads: usize,
     deadlock: Deadlock,
     shuffle: Option<u64>,
+    observers: Observers,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("clock", &self.clock)
+            .field("io_grace", &self.io_grace)
+            .field("blocking_threads", &self.blocking_threads)
+            .field("deadlock", &self.deadlock)
+            .field("shuffle", &self.shuffle)
+            .field("observers", &self.observers.len())
+            .finish()
+    }
 }
 
 impl Default for Builder {
@@ -535,6 +562,7 @@ impl Default for Builder {
             blocking_threads: offload::THREADS,
             deadlock: Deadlock::default(),
             shuffle: None,
+            observers: Observers::new(),
         }
     }
 }
@@ -582,6 +610,15 @@ impl Builder {
         self
     }
 
+    /// Tells this observer each step of the loop, from the first turn on. There may be several: they are told in the order
+    /// in which they were given here.
+    ///
+    /// Without any, and with the log at `info` or above, a step costs three instructions.
+    pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
+        self.observers.push(Box::new(observer));
+        self
+    }
+
     /// Makes the loop.
     ///
     /// # Errors
@@ -601,6 +638,7 @@ impl Builder {
         let shuffle = self.shuffle.map(Shuffle::new);
         let mut core = Core::new(LoopClock::new(self.clock), Arc::clone(&shared), pool, shuffle);
         core.deadlock = self.deadlock;
+        core.observers = self.observers;
         let driver = Driver {
             poll,
             events: Events::with_capacity(reactor::EVENTS),

@@ -20,7 +20,7 @@ mod slots;
 mod places;
 mod waits;
 mod shuffle;
-mod observe;
+pub mod observe;
 mod about;
 
 pub use mio::Interest;

@@ -29,12 +29,12 @@ pub use self::callback::{Next, Registration, on_ready};
 pub(crate) use self::fd::FdSource;
 #[cfg(unix)]
 pub(crate) use self::notice::{Notice, give, give_from_afar};
-pub(crate) use self::ready::Direction;
+pub use self::ready::Direction;
 pub use self::ready::Ready;
 pub(crate) use self::registered::{Registered, Wait};
 use self::waiters::{NO_TICKET, Waiters};
 use crate::core::{Core, discard};
-use crate::observe::{self, Step};
+use crate::observe::{self, SourceId, Step};
 use crate::slots::{Key, Layout, Slot, Slots};
 use crate::task::Tasks;
 use crate::task::waker::{TaskNumber, Wake};
@@ -254,12 +254,25 @@ fn tell(slot: Slot, ready: Ready) -> bool {
     });
     let Some((slot, kind, closure, woken)) = found.flatten() else { return false };
     let callback = closure.is_some();
-    observe::report(|| Step::Ready { source: slot, kind, ready, woken: &woken, callback });
+    if observe::is_on() {
+        report_ready(slot, kind, ready, &woken, callback);
+    }
     woken.into_iter().for_each(Wake::wake);
     if let Some(closure) = closure {
         callback::call(slot, closure, ready);
     }
     true
+}
+
+#[cold]
+fn report_ready(slot: Slot, kind: &'static str, ready: Ready, woken: &[Wake], callback: bool) {
+    let ids = Core::with(|core| {
+        let number = |wake: &Wake| if let Wake::Task(number) = wake { core.id_of(*number) } else { None };
+        woken.iter().filter_map(number).collect::<Vec<_>>()
+    });
+    let ids = ids.unwrap_or_default();
+    let foreign = woken.len() - ids.len();
+    observe::report(|| Step::Ready { source: SourceId(slot), kind, ready, woken: &ids, foreign, callback });
 }
 
 /// Enters a source into a new slot and registers it with the poller of the loop that runs here.
@@ -291,7 +304,7 @@ fn register(what: &str, source: &mut impl Source, interest: Interest, watched: W
         Ok(result) => result?,
         Err(payload) => resume_unwind(payload),
     }
-    observe::report(|| Step::Register { source: key.slot, kind });
+    observe::report(|| Step::Register { source: SourceId(key.slot), kind });
     Ok(key)
 }
 
@@ -301,7 +314,7 @@ pub(crate) fn remove(slot: Slot) {
     let Some(watched) = watched.flatten() else { return };
     let kind = watched.kind;
     discard_all(watched);
-    observe::report(|| Step::Deregister { source: slot, kind });
+    observe::report(|| Step::Deregister { source: SourceId(slot), kind });
 }
 
 /// Drops all sources of a loop that is being dropped.

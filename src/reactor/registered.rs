@@ -18,7 +18,7 @@ use super::token_of;
 use super::waiters::{self, NO_TICKET};
 use super::{Direction, LOUD, Ready, Watched, is_closing, register};
 use crate::core::{Core, contain, release};
-use crate::observe::{self, Step};
+use crate::observe::{self, SourceId, Step};
 use crate::remote::{self, Release, Shared};
 use crate::slots::Key;
 use crate::task::waker::{TaskNumber, Wake};
@@ -98,7 +98,12 @@ impl<S: Source> Registered<S> {
         exhausted: impl Fn(&T) -> bool,
     ) -> Poll<io::Result<T>> {
         match self.attempt(wait, cx, direction, &mut op, &exhausted) {
-            Ok(result) => Poll::Ready(result),
+            Ok(result) => {
+                if observe::is_on() {
+                    self.report_tried(direction, true);
+                }
+                Poll::Ready(result)
+            }
             Err(Unready::Waiting) if direction == Direction::Write => self.pend_for_room(),
             Err(Unready::Waiting) => Poll::Pending,
             Err(unready) => self.pend_unusually(unready, wait, cx, direction, op, exhausted),
@@ -130,6 +135,7 @@ impl<S: Source> Registered<S> {
                 }
                 wait.taken = None;
             }
+            let mut blocked = false;
             while watched.ready.allows(direction) {
                 let result = op(io);
                 match &result {
@@ -140,6 +146,7 @@ impl<S: Source> Registered<S> {
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         watched.ready.disprove(direction);
+                        blocked = true;
                         continue;
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -156,7 +163,7 @@ impl<S: Source> Registered<S> {
             if !watched.waiters(direction).leave_task(ticket, number, core.id, origin) {
                 return Err(Unready::Other(ticket));
             }
-            Err(if observe::is_on() { Unready::Told } else { Unready::Waiting })
+            Err(if observe::is_on() { Unready::Told { blocked } } else { Unready::Waiting })
         })
     }
 
@@ -188,15 +195,22 @@ impl<S: Source> Registered<S> {
                 return Poll::Pending;
             }
             Unready::Other(ticket) => self.leave_other(ticket, wait.place, cx, direction),
-            Unready::Waiting | Unready::Told => {}
+            Unready::Told { blocked: true } => self.report_tried(direction, false),
+            Unready::Waiting | Unready::Told { blocked: false } => {}
             Unready::Crowded => unreachable!("the place was given up just now"),
         }
-        let (source, kind, place) = (self.key.slot, self.kind, wait.place);
+        let (source, kind, place) = (SourceId(self.key.slot), self.kind, wait.place);
         observe::report(|| Step::AwaitSource { source, kind, direction, place });
         match direction {
             Direction::Read => Poll::Pending,
             Direction::Write => self.pend_for_room(),
         }
+    }
+
+    #[cold]
+    fn report_tried(&self, direction: Direction, done: bool) {
+        let (source, kind) = (SourceId(self.key.slot), self.kind);
+        observe::report(|| Step::Tried { source, kind, direction, done });
     }
 
     /// Leaves a waker that is foreign, or not alone, cloned outside the borrow.
@@ -306,8 +320,10 @@ const ALL: Interest = Interest::READABLE.add(Interest::WRITABLE);
 enum Unready {
     /// The task's number was left.
     Waiting,
-    /// So it was, and it is to be reported.
-    Told,
+    /// So it was, and it is to be reported; also that the system call would have blocked, if it was made.
+    Told {
+        blocked: bool,
+    },
     /// A waker is to be left among others, or is foreign.
     Other(u64),
     OutOfBudget,

@@ -245,6 +245,16 @@ where
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Id(Slot);
 
+impl Id {
+    pub(crate) fn new(task: Slot) -> Self {
+        Id(task)
+    }
+
+    pub(crate) fn slot(self) -> Slot {
+        self.0
+    }
+}
+
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0.generation(), f)
@@ -469,12 +479,6 @@ impl Tasks {
         self.slots.get(slot).is_some_and(|task| task.flags.has(Flags::FOREIGN))
     }
 
-    /// Who a waker's bits mean, for log lines.
-    pub(crate) fn find(&self, packed: Slot) -> Option<(Slot, Option<&str>)> {
-        let (slot, task) = self.slots.get_packed(Layout::WAKER, packed)?;
-        Some((slot, task.name()))
-    }
-
     pub(crate) fn name(&self, slot: Slot) -> Option<&str> {
         self.slots.get(slot)?.name()
     }
@@ -664,10 +668,17 @@ fn enter(body: Body, flags: Flags, name: Option<Box<str>>, place: &'static Locat
         );
     };
     match key {
-        Some(key) => observe::report(|| Step::Spawn { task: key.slot, place }),
+        Some(key) if observe::is_on() => report_spawn(key.slot, place),
+        Some(_) => {}
         None => discard(body),
     }
     key
+}
+
+#[cold]
+fn report_spawn(slot: Slot, place: &'static Location<'static>) {
+    let name = Core::with(|core| core.tasks.name(slot).map(str::to_owned)).flatten();
+    observe::report(|| Step::Spawn { task: Id(slot), name: name.as_deref(), place });
 }
 
 /// The main future of a `block_on`, as a turn sees it.
@@ -701,7 +712,7 @@ pub(crate) fn run_batch(mut main: Option<&mut Main<'_>>, most: usize) -> usize {
             // The main future's panic goes on, through `block_on`.
             resume_unwind(payload);
         };
-        observe::report(|| Step::Poll { task: slot, outcome: Outcome::Panicked });
+        observe::poll_ended(slot, Outcome::Panicked);
         fail(slot, &mut body, |origin| JoinError::panicked(origin, payload));
         finish(slot, body);
     }
@@ -747,10 +758,15 @@ fn run_next(
     let waker = ManuallyDrop::new(TaskNumber::new(key).waker());
     let mut cx = Context::from_waker(&waker);
     let slot = key.slot;
+    if observe::is_on() {
+        observe::poll_begins(slot);
+    }
     let Some(body) = body else {
         if let Some(main) = main.filter(|main| main.slot == slot) {
             let outcome = Outcome::of(main.future.as_mut().poll(&mut cx));
-            observe::report(|| Step::Poll { task: slot, outcome });
+            if observe::is_on() {
+                observe::poll_ended(slot, outcome);
+            }
             if main.done.get() {
                 Core::with(|core| core.tasks.suspicion = 0);
             }
@@ -759,7 +775,9 @@ fn run_next(
     };
     let (_, body) = polled.insert((slot, body));
     let outcome = Outcome::of(body.as_mut().poll(&mut cx));
-    observe::report(move || Step::Poll { task: slot, outcome });
+    if observe::is_on() {
+        observe::poll_ended(slot, outcome);
+    }
     let Some((_, body)) = polled.take() else { return true };
     if let Outcome::Finished = outcome {
         finish(slot, body);
@@ -810,7 +828,7 @@ fn fail(slot: Slot, body: &mut Body, error: impl FnOnce(Option<Origin>) -> JoinE
 
 fn cancel(slot: Slot, mut body: Body) {
     fail(slot, &mut body, JoinError::cancelled);
-    observe::report(|| Step::Abort { task: slot });
+    observe::report(|| Step::Abort { task: Id(slot) });
     finish(slot, body);
 }
 

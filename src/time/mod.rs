@@ -21,7 +21,7 @@ pub use self::clock::{Advance, advance, now};
 pub use self::interval::{Interval, MissedTickBehavior, Tick, interval, interval_at};
 use self::wheel::Wheel;
 use crate::core::{Core, discard, release};
-use crate::observe::{self, Step};
+use crate::observe::{self, Step, TimerId};
 use crate::remote::Release;
 use crate::slots::{Key, Slot};
 use crate::task::waker::{TaskNumber, Wake};
@@ -123,9 +123,12 @@ fn fire_due() -> usize {
         });
         let wake = wake.flatten();
         observe::report(|| Step::Fire {
-            timer: *slot,
+            timer: TimerId(*slot),
             late: Duration::from_nanos(now - deadline),
-            woken: wake.as_ref(),
+            woken: match &wake {
+                Some(Wake::Task(number)) => Core::with(|core| core.id_of(*number)).flatten(),
+                _ => None,
+            },
         });
         if let Some(wake) = wake {
             wake.wake();
@@ -245,7 +248,7 @@ impl Sleep {
         };
         self.timer = Some(key);
         observe::report(|| Step::AwaitTimer {
-            timer: key.slot,
+            timer: TimerId(key.slot),
             left: self.deadline.saturating_duration_since(now()),
             place: self.place,
         });
