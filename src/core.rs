@@ -14,6 +14,8 @@ use std::sync::atomic::Ordering;
 
 use log::Level;
 
+use crate::observe::stall::{Stalls, THRESHOLD};
+use crate::observe::stats::{Counts, SAMPLED};
 use crate::observe::stuck::{Deadlock, Suspects};
 use crate::observe::{self, Observers};
 use crate::offload::Pool;
@@ -26,7 +28,7 @@ use crate::slots::{Key, Slot};
 use crate::task::waker::TaskNumber;
 use crate::task::{self, Tasks};
 use crate::time::Timers;
-use crate::time::clock::LoopClock;
+use crate::time::clock::{LoopClock, nanos};
 use crate::waits::Waits;
 
 /// How many operations that complete at once a task may do in one poll, before it has to let the
@@ -66,10 +68,17 @@ pub(crate) struct Core {
     pub(crate) closing: bool,
     /// Whom to tell each step, besides the log.
     pub(crate) observers: Observers,
+    /// Whether anybody listens: as [`observe::is_on`], where the core is at hand.
+    pub(crate) observed: bool,
     /// Somebody is being told of a step: what that causes is not reported, or it would not end.
     pub(crate) reporting: bool,
-    /// When the poll that is under way began. Only kept where somebody listens.
-    pub(crate) poll_began: u64,
+    /// When the poll that is under way began, if it is timed.
+    pub(crate) poll_began: Option<u64>,
+    /// A poll is timed if its number has none of these bits: one in 64, or each.
+    pub(crate) untimed: usize,
+    /// Boxed, because it is long, and seldom touched.
+    pub(crate) counts: Box<Counts>,
+    pub(crate) stalls: Stalls,
 }
 
 thread_local! {
@@ -119,8 +128,12 @@ impl Core {
             overspent: false,
             closing: false,
             observers: Observers::new(),
+            observed: false,
             reporting: false,
-            poll_began: 0,
+            poll_began: None,
+            untimed: SAMPLED - 1,
+            counts: Box::new(Counts::new()),
+            stalls: Stalls::new(nanos(THRESHOLD)),
         }
     }
 
@@ -195,6 +208,11 @@ impl Core {
     #[inline]
     pub(crate) fn refill_budget(&mut self) {
         self.budget = BUDGET;
+    }
+
+    /// Whether no operation has completed since the task was polled.
+    pub(crate) fn is_budget_whole(&self) -> bool {
+        self.budget == BUDGET
     }
 
     /// Done before other user code is let run, which cannot yield.

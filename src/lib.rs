@@ -27,6 +27,7 @@ pub use mio::Interest;
 
 pub use event_loop::{Builder, EventLoop, Turn, block_on};
 pub use observe::dump::{Dump, dump};
+pub use observe::stats::stats;
 pub use observe::stuck::Deadlock;
 pub use offload::{spawn_blocking, try_spawn_blocking};
 pub use reactor::{Next, Ready, Registration, on_ready};

@@ -128,7 +128,7 @@ impl Reactor {
 
     /// Does all that an event asks for, if that wakes at most tasks of this loop. `false`: it needs more, which
     /// is left to do; or there is no such source.
-    #[inline]
+    #[inline(always)]
     fn dispatch_to_own(&mut self, event: &Event, tasks: &mut Tasks) -> bool {
         let found = self.sources.get_packed_mut(Layout::TOKEN, slot_of(event.token()));
         let Some((_, watched)) = found else { return false };

@@ -216,6 +216,11 @@ impl<T> Slots<T> {
         self.slab.iter().map(|(_, (_, value))| value)
     }
 
+    /// How many there have been (modulo four billion).
+    pub(crate) fn inserted(&self) -> u64 {
+        u64::from(self.next.wrapping_sub(1))
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.slab.len()
     }

@@ -4,6 +4,8 @@
 
 pub(crate) mod dump;
 mod log_lines;
+pub(crate) mod stall;
+pub(crate) mod stats;
 pub(crate) mod stuck;
 
 use std::cell::Cell;
@@ -15,6 +17,7 @@ use std::time::Duration;
 
 use log::{Level, LevelFilter};
 
+pub use self::stats::{Spread, Stats};
 use crate::core::Core;
 pub use crate::reactor::Direction;
 use crate::reactor::Ready;
@@ -327,7 +330,10 @@ pub(crate) fn is_on() -> bool {
 /// Looks who listens to the loop that runs here. Returns whether anybody did before.
 #[inline]
 pub(crate) fn look_who_listens() -> bool {
-    let observed = Core::with(|core| core.is_observed());
+    let observed = Core::with(|core| {
+        core.observed = core.is_observed();
+        core.observed
+    });
     OBSERVED.replace(observed == Some(true))
 }
 
@@ -355,19 +361,32 @@ pub(crate) fn report<'a>(step: impl FnOnce() -> Step<'a>) {
     }
 }
 
-/// A task is about to be polled. To be asked where somebody listens.
+/// A task is about to be polled, and that is timed: because somebody listens, one of the last polls blocked the loop, or it is this
+/// one's turn.
 #[cold]
 pub(crate) fn poll_begins(task: Slot) {
     report(|| Step::Poll { task: Id::new(task) });
-    Core::with(|core| core.poll_began = core.clock.now_nanos());
+    Core::with(|core| {
+        let now = core.clock.now_nanos();
+        core.untimed = if is_on() || core.stalls.are_looked_for(now) { 0 } else { stats::SAMPLED - 1 };
+        core.poll_began = Some(now);
+    });
 }
 
-/// A task was polled.
+/// A task was polled. Nothing is done if that was not timed.
+#[cold]
 pub(crate) fn poll_ended(task: Slot, outcome: Outcome) {
-    report(move || {
-        let took = Core::with(|core| core.clock.now_nanos().saturating_sub(core.poll_began));
-        Step::Polled { task: Id::new(task), outcome, took: Duration::from_nanos(took.unwrap_or_default()) }
+    let took = Core::with(|core| {
+        let took = core.clock.now_nanos().saturating_sub(core.poll_began.take()?);
+        let was_idle = outcome == Outcome::Pending && core.is_budget_whole() && core.tasks.polls(task) > 1;
+        core.counts.polled(took, was_idle);
+        Some((took, core.stalls.are_looked_for(core.clock.turn_nanos()) && took > core.stalls.threshold))
     });
+    let Some((took, blocked)) = took.flatten() else { return };
+    report(|| Step::Polled { task: Id::new(task), outcome, took: Duration::from_nanos(took) });
+    if blocked {
+        stall::poll_took(task, took);
+    }
 }
 
 /// The observers of a loop. They are in its core while none of them is told anything.

@@ -98,12 +98,7 @@ impl<S: Source> Registered<S> {
         exhausted: impl Fn(&T) -> bool,
     ) -> Poll<io::Result<T>> {
         match self.attempt(wait, cx, direction, &mut op, &exhausted) {
-            Ok(result) => {
-                if observe::is_on() {
-                    self.report_tried(direction, true);
-                }
-                Poll::Ready(result)
-            }
+            Ok(result) => Poll::Ready(result),
             Err(Unready::Waiting) if direction == Direction::Write => self.pend_for_room(),
             Err(Unready::Waiting) => Poll::Pending,
             Err(unready) => self.pend_unusually(unready, wait, cx, direction, op, exhausted),
@@ -120,7 +115,7 @@ impl<S: Source> Registered<S> {
         direction: Direction,
         op: &mut impl FnMut(&S) -> io::Result<T>,
         exhausted: &impl Fn(&T) -> bool,
-    ) -> Result<io::Result<T>, Unready> {
+    ) -> Result<io::Result<T>, Unready<T>> {
         let io = &self.io;
         Core::at_home(self.key, self.kind, |core| {
             if !core.may_go_on() {
@@ -142,6 +137,7 @@ impl<S: Source> Registered<S> {
                     Ok(value) => {
                         if exhausted(value) {
                             watched.ready.exhaust(direction);
+                            core.counts.tries_saved += 1;
                         }
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -153,7 +149,7 @@ impl<S: Source> Registered<S> {
                     Err(_) => {}
                 }
                 core.budget -= 1;
-                return Ok(result);
+                return if core.observed { Err(Unready::DoneAndTold(result)) } else { Ok(result) };
             }
             let ticket = wait.take_ticket(self.key, direction, &mut core.reactor.last_ticket);
             let Some(number) = TaskNumber::of(cx.waker()) else { return Err(Unready::Other(ticket)) };
@@ -163,7 +159,7 @@ impl<S: Source> Registered<S> {
             if !watched.waiters(direction).leave_task(ticket, number, core.id, origin) {
                 return Err(Unready::Other(ticket));
             }
-            Err(if observe::is_on() { Unready::Told { blocked } } else { Unready::Waiting })
+            Err(if core.observed { Unready::Told { blocked } } else { Unready::Waiting })
         })
     }
 
@@ -172,7 +168,7 @@ impl<S: Source> Registered<S> {
     #[track_caller]
     fn pend_unusually<T>(
         &self,
-        unready: Unready,
+        unready: Unready<T>,
         wait: &mut Wait,
         cx: &mut Context<'_>,
         direction: Direction,
@@ -195,6 +191,10 @@ impl<S: Source> Registered<S> {
                 return Poll::Pending;
             }
             Unready::Other(ticket) => self.leave_other(ticket, wait.place, cx, direction),
+            Unready::DoneAndTold(result) => {
+                self.report_tried(direction, true);
+                return Poll::Ready(result);
+            }
             Unready::Told { blocked: true } => self.report_tried(direction, false),
             Unready::Waiting | Unready::Told { blocked: false } => {}
             Unready::Crowded => unreachable!("the place was given up just now"),
@@ -316,8 +316,10 @@ const ALL_BUT_ROOM: Interest = Interest::READABLE.add(Interest::PRIORITY);
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const ALL: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
-/// Why an operation has no result.
-enum Unready {
+/// Why an operation has no result, or more than that is to be done.
+enum Unready<T> {
+    /// It has, and that is to be reported.
+    DoneAndTold(io::Result<T>),
     /// The task's number was left.
     Waiting,
     /// So it was, and it is to be reported; also that the system call would have blocked, if it was made.

@@ -272,6 +272,7 @@ impl JoinError {
     /// Nobody has taken this error; but unless the task was cancelled, somebody must hear of it.
     pub(crate) fn log_unseen(&self) {
         if !self.is_cancelled() {
+            Core::count_unseen();
             observe::say(Level::Error, observe::TASK, format_args!("{self} (and nobody awaits the task)"));
         }
     }

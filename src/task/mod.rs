@@ -37,6 +37,7 @@ pub(crate) use self::join::Origin;
 pub use self::join::{JoinError, JoinHandle};
 use self::waker::{TaskNumber, Wake};
 use crate::core::{Core, contain, discard};
+use crate::observe::stats::SAMPLED;
 use crate::observe::stuck::{self, Verdict};
 use crate::observe::{self, Outcome, Step};
 use crate::places::PlaceId;
@@ -53,6 +54,10 @@ pub(crate) struct Tasks {
     /// The batch that runs now, from `done` on. After a panic of the main future some may be left over.
     batch: Vec<Slot>,
     done: usize,
+    /// How many batches have been made of, in all.
+    queued: u64,
+    /// The number of the last poll, modulo [`SAMPLED`].
+    numbered: usize,
     /// Who was polled last.
     pub(crate) polled: Slot,
     /// What is to be looked at more closely in it, as bits: see [`Tasks::UNKEPT`].
@@ -226,7 +231,8 @@ where
 
     fn take(self: Pin<&mut Self>, out: &mut dyn Any) {
         if let (CellProject::Finished { output }, Some(out)) = (self.project(), out.downcast_mut()) {
-            *out = output.take();
+            // It is empty: so no code is made that drops it.
+            mem::forget(mem::replace(out, output.take()));
         }
     }
 
@@ -279,6 +285,8 @@ impl Tasks {
             ready: Vec::new(),
             batch: Vec::new(),
             done: 0,
+            queued: 0,
+            numbered: 0,
             polled: Slot::NONE,
             suspicion: 0,
         }
@@ -308,6 +316,7 @@ impl Tasks {
         self.batch.clear();
         self.done = 0;
         mem::swap(&mut self.batch, &mut self.ready);
+        self.queued += self.batch.len() as u64;
         if let Some(shuffle) = shuffle {
             shuffle.permute(&mut self.batch);
         }
@@ -441,6 +450,16 @@ impl Tasks {
     /// The main future has no body in its slot, and nothing that waits is lent out.
     pub(crate) fn is_main(&self, slot: Slot) -> bool {
         self.slots.get(slot).is_some_and(|task| task.body.is_none())
+    }
+
+    /// How often a task was polled.
+    pub(crate) fn polls(&self, slot: Slot) -> u32 {
+        self.slots.get(slot).map_or(0, |task| task.flags.polls())
+    }
+
+    /// How many were spawned, and how many were put into the ready queue.
+    pub(crate) fn totals(&self) -> (u64, u64) {
+        (self.slots.inserted(), self.queued + self.ready.len() as u64)
     }
 
     pub(crate) fn is_any_foreign(&self) -> bool {
@@ -696,12 +715,16 @@ pub(crate) struct Main<'a> {
 /// The next batch follows at once while fewer than `most` polls were made and the turn between them would find nothing
 /// to do: so it is with tasks that wake each other while no timer is armed.
 pub(crate) fn run_batch(mut main: Option<&mut Main<'_>>, most: usize) -> usize {
-    Core::with(|core| {
+    let before = Core::with(|core| {
         if core.tasks.is_batch_over() {
             core.tasks.begin_batch(&mut core.shuffle);
         }
+        core.counts.batch(core.tasks.batch.len(), core.tasks.count());
+        core.tasks.numbered
     });
-    let mut polls = 0;
+    // Numbered through, so that those that are timed are spread evenly.
+    let first = before.unwrap_or_default();
+    let (mut polls, most) = (first, first + most);
     // The task whose poll is under way. It stands outside the closure, so that a panic does not drop it.
     let mut polled = None;
     // Entered once for the batch, and again after each panic: it costs as much as a short poll.
@@ -720,8 +743,9 @@ pub(crate) fn run_batch(mut main: Option<&mut Main<'_>>, most: usize) -> usize {
     Core::with(|core| {
         core.lift_budget();
         core.shared.polled.store(0, Ordering::Relaxed);
+        core.tasks.numbered = polls % SAMPLED;
     });
-    polls
+    polls - first
 }
 
 /// Polls the next task of the batch, or the first of the next if it follows at once. `false`: the batch is
@@ -733,7 +757,7 @@ fn run_next(
     polls: &mut usize,
     most: usize,
 ) -> bool {
-    let mut suspicious = false;
+    let (mut suspicious, mut timed) = (false, false);
     let taken = Core::with(|core| {
         suspicious = core.tasks.suspicion != 0;
         if suspicious {
@@ -746,6 +770,7 @@ fn run_next(
         let (slot, birth, body) = core.tasks.take_ready()?;
         core.shared.polled.store(birth.published(slot), Ordering::Relaxed);
         *polls += 1;
+        timed = *polls & core.untimed == 0;
         Some((core.key(slot), body))
     });
     let Some((key, body)) = taken.flatten() else {
@@ -758,13 +783,13 @@ fn run_next(
     let waker = ManuallyDrop::new(TaskNumber::new(key).waker());
     let mut cx = Context::from_waker(&waker);
     let slot = key.slot;
-    if observe::is_on() {
+    if timed {
         observe::poll_begins(slot);
     }
     let Some(body) = body else {
         if let Some(main) = main.filter(|main| main.slot == slot) {
             let outcome = Outcome::of(main.future.as_mut().poll(&mut cx));
-            if observe::is_on() {
+            if timed {
                 observe::poll_ended(slot, outcome);
             }
             if main.done.get() {
@@ -775,7 +800,7 @@ fn run_next(
     };
     let (_, body) = polled.insert((slot, body));
     let outcome = Outcome::of(body.as_mut().poll(&mut cx));
-    if observe::is_on() {
+    if timed {
         observe::poll_ended(slot, outcome);
     }
     let Some((_, body)) = polled.take() else { return true };
@@ -838,6 +863,7 @@ fn finish(slot: Slot, body: Body) {
     let joiner = Core::with(|core| {
         core.tasks.keep();
         let task = core.tasks.slots.get_mut(slot)?;
+        core.counts.never_waited += u64::from(task.flags.polls() == 1);
         if task.flags.has(Flags::DETACHED) {
             core.tasks.slots.remove(slot);
             return None;

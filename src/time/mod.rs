@@ -116,10 +116,13 @@ fn fire_due() -> usize {
     });
     let Some((now, mut due)) = due else { return 0 };
     for (deadline, slot) in &due {
-        let wake = Core::with(|core| match core.timers.wheel.get(*slot) {
-            Some((armed, true)) => armed.wake.take(),
-            // Cancelled, or armed anew, by a foreign waker that was woken just now.
-            _ => None,
+        let wake = Core::with(|core| {
+            core.counts.late(now - deadline);
+            match core.timers.wheel.get(*slot) {
+                Some((armed, true)) => armed.wake.take(),
+                // Cancelled, or armed anew, by a foreign waker that was woken just now.
+                _ => None,
+            }
         });
         let wake = wake.flatten();
         observe::report(|| Step::Fire {
