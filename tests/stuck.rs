@@ -34,8 +34,10 @@ impl log::Log for Logger {
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        if self.enabled(record.metadata()) {
-            LOGGED.lock().unwrap().push(record.args().to_string());
+        let line = record.args().to_string();
+        // That is what a slow machine does, and not what these tests are about.
+        if self.enabled(record.metadata()) && !line.contains("the event loop was blocked") {
+            LOGGED.lock().unwrap().push(line);
         }
     }
 
