@@ -21,16 +21,55 @@ use crate::task::waker::TaskNumber;
 use crate::task::{self, Hint, JoinError, Tasks};
 use crate::waits::{Holder, Lock, Wait, What};
 
-/// What is done about a deadlock among tasks: see [`Builder::deadlock`](crate::Builder::deadlock).
+/// What a loop does about tasks that can never go on: see [`Builder::deadlock`](crate::Builder::deadlock).
+///
+/// There are three kinds:
+///
+/// - a *deadlock*: tasks wait for each other in a circle, for locks or for each other's end;
+/// - *quiescence*: a `block_on` would sleep for ever, because nothing that its loop knows of can wake it;
+/// - a *lost waker*: a future has returned `Pending`, and nobody has kept its waker.
+///
+/// Each is reported once.
+///
+/// ```
+/// use headwaiter::sync::Mutex;
+/// use headwaiter::task::yield_now;
+/// use headwaiter::{Deadlock, EventLoop};
+/// use std::rc::Rc;
+///
+/// async fn transfer(from: Rc<Mutex<i32>>, to: Rc<Mutex<i32>>) {
+///     let mut from = from.lock().await;
+///     yield_now().await;
+///     *to.lock().await += 10;
+///     *from -= 10;
+/// }
+///
+/// let mut event_loop = EventLoop::builder().deadlock(Deadlock::Fail).build()?;
+/// event_loop.block_on(async {
+///     let (anna, ben) = (Rc::new(Mutex::named("Anna", 100)), Rc::new(Mutex::named("Ben", 100)));
+///     let one = headwaiter::spawn(transfer(anna.clone(), ben.clone()));
+///     let other = headwaiter::spawn(transfer(ben, anna)); // In opposite order.
+///     let results = [one.await, other.await];
+///     // One of them was dropped, so that the other could go on.
+///     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+///     let error = results.into_iter().find_map(Result::err).unwrap();
+///     assert!(error.is_deadlock());
+///     println!("{error}"); // Who waits for whom, and in which lines.
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Deadlock {
-    /// It is logged at `error`, and the tasks stay where they are.
+    /// They are logged, deadlocks at `error` and the others at `warn`. The tasks stay where they are.
     #[default]
     Warn,
-    /// The future of the task that closed the knot is dropped, which frees its locks. Its
-    /// [`JoinHandle`](crate::task::JoinHandle) gets the report as an error; in the main future of `block_on` it is a panic.
+    /// In a deadlock, the future of the task that closed the circle is dropped, which frees its locks. Its
+    /// [`JoinHandle`](crate::task::JoinHandle) gets the report as an error. If it is the main future, `block_on` panics with
+    /// the report.
+    ///
+    /// At quiescence `block_on` panics too, with the report and a [`dump`](crate::dump). A lost waker is logged at `warn`.
     Fail,
-    /// It is not looked for.
+    /// They are not looked for: neither deadlocks, nor quiescence, nor lost wakers. Nothing is logged.
     Ignore,
 }
 
