@@ -97,7 +97,7 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// A task that already holds the lock waits for itself, for ever; that is reported as a [`Deadlock`](crate::Deadlock).
     /// A future that is kept but not polled again, or leaked with [`std::mem::forget`], is handed the lock in its turn too.
-    /// Then all others wait for ever, and nothing can report it.
+    /// Then all others wait for ever.
     #[inline]
     #[track_caller]
     pub fn lock(&self) -> Lock<'_, T> {

@@ -180,7 +180,7 @@ impl fmt::Debug for Closed<'_> {
     }
 }
 
-/// The future of the value. Its error is [`RecvError`](error::RecvError), if the sender is dropped without sending.
+/// The future of the value. Its error is [`RecvError`], if the sender is dropped without sending.
 ///
 /// It is cancel-safe to await `&mut receiver`: if that is dropped, the receiver can be awaited again. Dropping the
 /// receiver itself drops a value that was sent and not received.

@@ -15,7 +15,7 @@ use super::wait_list::{Wait, WaitList};
 
 /// Permits that nobody has, and who waits for some.
 pub(super) struct Permits {
-    /// While somebody waits they are kept for the first in the list, who needs more.
+    /// While somebody waits these are kept for the first in the list, who needs more than there are.
     free: Cell<usize>,
     closed: Cell<bool>,
     waiting: WaitList,
