@@ -1766,18 +1766,16 @@ fn no_message_is_lost_by_a_drop_at_any_await_of_a_receiver() {
                 }
             }
         });
-        let (receiver, received) = (RefCell::new(receiver), RefCell::new(Vec::new()));
+        let (receiver, received) = (Mutex::new(receiver), RefCell::new(Vec::new()));
         let receive_five = async || {
             for _ in 0..5 {
-                let mut receiver = receiver.borrow_mut();
-                let number = receiver.recv().await.unwrap();
+                let number = receiver.lock().await.recv().await.unwrap();
                 received.borrow_mut().push(number);
-                drop(receiver);
                 yield_now().await;
             }
         };
         let check = async || {
-            let number = receiver.borrow_mut().recv().await.unwrap();
+            let number = receiver.lock().await.recv().await.unwrap();
             received.borrow_mut().push(number);
             assert!(received.borrow().iter().copied().eq(0..=number), "{received:?}");
         };
