@@ -428,7 +428,7 @@ fn a_loop_whose_token_another_thread_has_is_not_quiescent() {
 fn who_got_a_future_that_another_task_had_polled_is_known_to_wait_for_it() {
     never_accused(|| async {
         // A channel's end, and in the other pair the future of a lock. Each new owner also waits for its own lock.
-        let mutex: &'static Mutex<()> = Box::leak(Box::new(Mutex::new(())));
+        let mutex = leaked(Mutex::new(()));
         let guard = mutex.lock().await;
         let (sender, mut receiver) = mpsc::unbounded::<()>();
         let (give, take) = oneshot::channel();
@@ -577,11 +577,11 @@ fn odd_but_correct_programs_are_never_accused() {
         assert_eq!(*mutex.lock().await, 2);
 
         // A guard that is handed on through a cell, and outlives who locked.
-        let leaked: &'static Mutex<()> = Box::leak(Box::new(Mutex::new(())));
+        let kept = leaked(Mutex::new(()));
         let cell: Rc<RefCell<Option<MutexGuard<'static, ()>>>> = Rc::default();
         let put = cell.clone();
-        named("puts", async move { *put.borrow_mut() = Some(leaked.lock().await) }).await.unwrap();
-        let waits = named("waits", async move { drop(leaked.lock().await) });
+        named("puts", async move { *put.borrow_mut() = Some(kept.lock().await) }).await.unwrap();
+        let waits = named("waits", async move { drop(kept.lock().await) });
         sleep(ms(1)).await;
         drop(cell.take());
         waits.await.unwrap();

@@ -1379,7 +1379,7 @@ fn wakers_may_use_what_they_wait_for_when_they_are_woken_or_dropped() {
                 dice: Cell::new(seed),
                 depth: Cell::new(0),
                 semaphore: Rc::new(Semaphore::new(2)),
-                mutex: Box::leak(Box::new(Mutex::new(0))),
+                mutex: leaked(Mutex::new(0)),
                 acquires: RefCell::default(),
                 permits: RefCell::default(),
                 locks: RefCell::default(),

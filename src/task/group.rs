@@ -178,7 +178,8 @@ impl<E> TaskGroup<E> {
     /// lets no more in.
     ///
     /// Dropping the future is dropping the group: all children are dropped inside that call.
-    /// So `timeout(grace, group.join())` gives them so much time, and then ends those that are left.
+    /// So `timeout(grace, group.join())` gives them so much time, and then ends those that are left. To stop waiting
+    /// without that, await `&mut` of the future.
     ///
     /// # Errors
     ///
