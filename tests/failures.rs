@@ -415,48 +415,6 @@ fn a_pipe_is_served_within_64_polls_and_a_turn_whatever_is_always_ready() {
     });
 }
 
-/// tokio b32826bc9.
-#[test]
-#[cfg(target_os = "linux")]
-fn a_registration_that_fails_a_hundred_thousand_times_is_the_same_error_and_leaves_nothing() {
-    use mio::unix::SourceFd;
-    use std::os::fd::AsRawFd;
-    struct Fd(std::os::fd::RawFd);
-    impl mio::event::Source for Fd {
-        fn register(&mut self, r: &mio::Registry, t: mio::Token, i: Interest) -> io::Result<()> {
-            SourceFd(&self.0).register(r, t, i)
-        }
-        fn reregister(&mut self, r: &mio::Registry, t: mio::Token, i: Interest) -> io::Result<()> {
-            SourceFd(&self.0).reregister(r, t, i)
-        }
-        fn deregister(&mut self, r: &mio::Registry) -> io::Result<()> {
-            SourceFd(&self.0).deregister(r)
-        }
-    }
-    in_loop(|| async {
-        let (file, folder) =
-            (std::fs::File::open("Cargo.toml").unwrap(), std::fs::File::open("src").unwrap());
-        // The highest number there is: never open. One that was just closed might be another test's by now.
-        const CLOSED: std::os::fd::RawFd = i32::MAX;
-        const EPERM: i32 = 1;
-        const EBADF: i32 = 9;
-        for (fd, error) in [(file.as_raw_fd(), EPERM), (folder.as_raw_fd(), EPERM), (CLOSED, EBADF)] {
-            for _ in 0..100_000 {
-                let refused = on_ready(Fd(fd), Interest::READABLE, |_, _| Next::Continue).unwrap_err();
-                assert_eq!(refused.raw_os_error(), Some(error), "{refused}");
-            }
-        }
-        for fd in [&file, &folder] {
-            for _ in 0..100_000 {
-                let refused = headwaiter::io::Async::new(fd).unwrap_err();
-                assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied, "{refused}");
-            }
-        }
-        let dump = headwaiter::dump().to_string();
-        assert!(dump.starts_with("1 task, 0 sources, 0 timers, 0 jobs\n"), "{dump}");
-    });
-}
-
 /// calloop 3b0f8de.
 #[test]
 fn a_source_that_puts_its_replacement_into_its_own_slot_and_returns_remove_leaves_the_replacement() {
