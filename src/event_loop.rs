@@ -666,8 +666,21 @@ impl Builder {
         self
     }
 
-    /// What is done when tasks wait for each other in a circle, or nothing can wake the loop any more. Default:
-    /// [`Deadlock::Warn`].
+    /// What is done when tasks wait for each other in a circle, when nothing can wake the loop any more, or when nobody
+    /// has kept a task's waker. Default: [`Deadlock::Warn`].
+    ///
+    /// With [`Deadlock::Fail`], a test that would hang panics instead, and says why:
+    ///
+    /// ```should_panic
+    /// use headwaiter::sync::oneshot;
+    /// use headwaiter::{Deadlock, EventLoop};
+    ///
+    /// let mut event_loop = EventLoop::builder().deadlock(Deadlock::Fail).build().unwrap();
+    /// event_loop.block_on(async {
+    ///     let (_sender, receiver) = oneshot::channel::<()>();
+    ///     receiver.await.unwrap(); // Nobody will ever send.
+    /// });
+    /// ```
     pub fn deadlock(mut self, deadlock: Deadlock) -> Self {
         self.deadlock = deadlock;
         self
@@ -682,6 +695,30 @@ impl Builder {
     ///
     /// Only what was promised elsewhere is kept: whoever yields runs again in the next batch, but perhaps before a task that was
     /// ready as long. [`explore`](crate::explore) runs a test under many seeds.
+    ///
+    /// ```
+    /// use headwaiter::{Clock, EventLoop};
+    /// use std::{cell::RefCell, io, rc::Rc};
+    ///
+    /// fn order(seed: u64) -> io::Result<Vec<u32>> {
+    ///     let mut event_loop = EventLoop::builder().clock(Clock::Virtual).shuffle(seed).build()?;
+    ///     let order = Rc::new(RefCell::new(Vec::new()));
+    ///     event_loop.block_on(async {
+    ///         let guests = (0..10).map(|guest| {
+    ///             let order = Rc::clone(&order);
+    ///             headwaiter::spawn(async move { order.borrow_mut().push(guest) })
+    ///         });
+    ///         for guest in guests.collect::<Vec<_>>() {
+    ///             guest.await.unwrap();
+    ///         }
+    ///     });
+    ///     Ok(order.take())
+    /// }
+    ///
+    /// assert_eq!(order(1)?, order(1)?);
+    /// assert_ne!(order(1)?, order(2)?);
+    /// # Ok::<(), io::Error>(())
+    /// ```
     pub fn shuffle(mut self, seed: u64) -> Self {
         self.shuffle = Some(seed);
         self

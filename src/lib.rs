@@ -1,3 +1,5 @@
+// The README's links are to files beside it. Of two definitions of a link the first counts: these are of docs.rs.
+#![doc = include_str!("links.md")]
 #![doc = include_str!("../README.md")]
 
 // In the order in which to read them.

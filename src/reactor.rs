@@ -380,11 +380,13 @@ mod tests {
                 SourceFd(&self.0).deregister(r)
             }
         }
+        /// The highest number, which is never open. One that was just closed might be another test's by now.
+        const CLOSED: RawFd = RawFd::MAX;
         let file = std::fs::File::open("Cargo.toml").unwrap();
         let folder = std::fs::File::open(".").unwrap();
         let mut event_loop = EventLoop::new().unwrap();
-        for (fd, code) in [(file.as_raw_fd(), 1), (folder.as_raw_fd(), 1), (1_000_000, 9)] {
-            for _ in 0..33_334 {
+        for (fd, code) in [(file.as_raw_fd(), 1), (folder.as_raw_fd(), 1), (CLOSED, 9)] {
+            for _ in 0..100_000 {
                 let error = event_loop
                     .enter(|| on_ready(Fd(fd), Interest::READABLE, |_, _| Next::Continue).map(drop))
                     .unwrap_err();

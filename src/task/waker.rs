@@ -135,7 +135,8 @@ impl TaskNumber {
     }
 }
 
-/// Whom a waker wakes, not yet looked at: this is quicker taken than [`TaskNumber::of`], and seldom asked.
+/// Whom a waker wakes, copied as it is and not yet read. That is quicker than [`TaskNumber::of`]: a lock does it each time, and
+/// is seldom asked for the task.
 #[derive(Clone, Copy)]
 pub(crate) struct Unread {
     data: usize,
