@@ -15,7 +15,6 @@ pub(crate) struct Counts {
     turns: u64,
     /// Turns in which the kernel was not asked.
     skipped: u64,
-    polls: u64,
     events: u64,
     timers: u64,
     busy: u64,
@@ -42,7 +41,6 @@ impl Counts {
         Counts {
             turns: 0,
             skipped: 0,
-            polls: 0,
             events: 0,
             timers: 0,
             busy: 0,
@@ -65,7 +63,6 @@ impl Counts {
     pub(crate) fn turn(&mut self, turn: &crate::Turn, asked: bool) {
         self.turns += 1;
         self.skipped += u64::from(!asked);
-        self.polls += turn.polls as u64;
         self.events += turn.events as u64;
         self.timers += turn.timers as u64;
     }
@@ -227,7 +224,7 @@ pub struct Stats {
     pub stalls: u64,
 }
 
-/// What the loop that runs here has done so far.
+/// What the loop that runs here has done so far. (The events, timers and times of a turn count when it is over.)
 ///
 /// ```
 /// headwaiter::block_on(async {
@@ -251,11 +248,10 @@ pub fn stats() -> Stats {
 impl Stats {
     fn of(core: &Core) -> Self {
         let counts = &core.counts;
-        // The turn that runs counts when it is over.
-        let (spawned, queued) = core.tasks.totals();
+        let (spawned, queued, polls) = core.tasks.totals();
         Stats {
             turns: counts.turns,
-            polls: counts.polls,
+            polls,
             wakes: queued.saturating_sub(spawned),
             spawned,
             most_tasks: counts.most_tasks,

@@ -54,8 +54,9 @@ pub(crate) struct Tasks {
     /// The batch that runs now, from `done` on. After a panic of the main future some may be left over.
     batch: Vec<Slot>,
     done: usize,
-    /// How many batches have been made of, in all.
+    /// How many batches have been made of, in all, and how many of them had ended before their turn came.
     queued: u64,
+    passed_over: u64,
     /// The number of the last poll, modulo [`SAMPLED`].
     numbered: usize,
     /// Who was polled last.
@@ -286,6 +287,7 @@ impl Tasks {
             batch: Vec::new(),
             done: 0,
             queued: 0,
+            passed_over: 0,
             numbered: 0,
             polled: Slot::NONE,
             suspicion: 0,
@@ -350,6 +352,7 @@ impl Tasks {
                 self.suspicion = Tasks::UNKEPT;
                 return Some((slot, task.birth, task.body.take()));
             }
+            self.passed_over += 1;
         }
         None
     }
@@ -457,9 +460,11 @@ impl Tasks {
         self.slots.get(slot).map_or(0, |task| task.flags.polls())
     }
 
-    /// How many were spawned, and how many were put into the ready queue.
-    pub(crate) fn totals(&self) -> (u64, u64) {
-        (self.slots.inserted(), self.queued + self.ready.len() as u64)
+    /// How many were spawned, how many were put into the ready queue, and how many polls were made, in all.
+    pub(crate) fn totals(&self) -> (u64, u64, u64) {
+        let left = (self.batch.len() - self.done) as u64;
+        let polls = self.queued - left - self.passed_over;
+        (self.slots.inserted(), self.queued + self.ready.len() as u64, polls)
     }
 
     pub(crate) fn is_any_foreign(&self) -> bool {
