@@ -5,10 +5,151 @@ mod common;
 
 use common::bounded;
 use common::docs::{difference, mask, rewritten, run_as_shown, shown};
+use common::program::figure;
 
 #[track_caller]
 fn said_by(example: &'static str) -> Vec<String> {
     run_as_shown("docs/mistakes.md", example)
+}
+
+/// The example must say all this, in lines of its own or as a part of them, in this order.
+#[track_caller]
+fn tells(said: &[String], sentences: &[&str]) {
+    let mut lines = said.iter();
+    for sentence in sentences {
+        assert!(
+            lines.any(|line| line.contains(sentence)),
+            "it does not say {sentence:?}, or not in this order:\n{}",
+            said.join("\n")
+        );
+    }
+}
+
+#[test]
+fn blocked_loop_stops_the_heartbeat_for_the_whole_work_and_the_cures_do_not() {
+    bounded(|| {
+        let said = said_by("blocked_loop");
+        tells(&said, &["the mistake: a task that keeps the thread", "std::thread::sleep", "a computation"]);
+        tells(&said, &["what went wrong: all tasks share one thread", "what to do: wait by `.await`"]);
+        let figures = |what| ["beats", "longest gap"].map(|label| figure(&said, &[what, label]));
+        for blocks in [", std::thread::sleep:", ", a computation:"] {
+            // All of it is one gap, and never shorter than the work.
+            let [beats, gap] = figures(blocks);
+            assert!(beats == 1. && gap >= 300., "{said:#?}");
+            for cure in ["headwaiter::time::sleep", "spawn_blocking", "yield_now"] {
+                let [beats, cured] = figures(cure);
+                assert!(beats >= 5. && cured < gap * 0.8, "{said:#?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn sync_in_async_shows_what_stops_the_loop_and_that_the_cures_do_not() {
+    bounded(|| {
+        let said = said_by("sync_in_async");
+        tells(
+            &said,
+            &[
+                "1. the mistake: block_on inside a task",
+                "panicked: headwaiter: `block_on` was called inside a running event loop",
+                "what to do: `.await` in its place",
+                "2. the mistake: a std::sync::Mutex that stays locked during an `.await`",
+                "the event loop has not answered for 1s: it polls task 3, spawned at examples/sync_in_async.rs:",
+                "what to do: unlock before the `.await`. Or use headwaiter::sync::Mutex",
+                "3. the mistake: a blocking read inside a task",
+                "what to do: use headwaiter::net and io, or spawn_blocking",
+            ],
+        );
+        assert!(figure(&said, &["the task has its result after"]) >= 100., "{said:#?}");
+        assert!(figure(&said, &["both are done after"]) >= 200., "{said:#?}"); // One after the other.
+        let (blocked, cured) =
+            (figure(&said, &["a sleep of 10 ms took"]), figure(&said, &["so the sleep took"]));
+        assert!(blocked >= 300. && cured >= 10. && cured < blocked * 0.8, "{said:#?}");
+    });
+}
+
+#[test]
+fn overused_async_costs_a_sum_many_times_its_time_and_overlaps_what_waits() {
+    bounded(|| {
+        let said = said_by("overused_async");
+        tells(
+            &said,
+            &[
+                "the mistake: async where nothing waits",
+                "what went wrong: no number waits for anything",
+                "what to do: compute in plain functions; make a task of a whole errand",
+                "when async pays: where there is waiting",
+            ],
+        );
+        let times = |what| figure(&said, &[what, "ns a number,"]);
+        let (calls, tasks) = (times(", an async call a number:"), times(", a task a number:"));
+        assert_eq!(times(", a plain loop:"), 1.);
+        // About 1.5 and 120.
+        assert!(tasks > 10. && tasks > 3. * calls, "{said:#?}");
+        assert!(times(", one task:") < tasks / 3., "{said:#?}");
+        assert!(figure(&said, &["waits of 50ms took"]) * 10. < figure(&said, &["In a row:"]), "{said:#?}");
+    });
+}
+
+#[test]
+fn ignored_errors_tells_who_has_seen_which_failure() {
+    bounded(|| {
+        let said = said_by("ignored_errors");
+        tells(
+            &said,
+            &[
+                "the mistake: nobody asks the tasks how they ended, at examples/ignored_errors.rs:",
+                "\"order 4\"",
+                "failures seen by the caller: 0, by the log: 1; orders served: 3",
+                "what went wrong: the error is in what the task returned",
+                "log_error()",
+                "failures seen by the caller: 0, by the log: 2; orders served: 3",
+                "`.await` each task, with `?`",
+                "failures seen by the caller: 1 (the fish is out), by the log: 1; orders served: 3",
+                "a TaskGroup",
+                "failures seen by the caller: 1 (the fish is out), by the log: 0; orders served: 1",
+            ],
+        );
+        // The log does have what is counted, and has it of those who are meant.
+        let logged =
+            |text| said.iter().filter(|line| line.contains("log: ERROR") && line.contains(text)).count();
+        assert_eq!(logged("\"order 4\""), 3, "{said:#?}");
+        assert_eq!(logged("\"order 2\""), 1, "{said:#?}");
+        assert_eq!(logged(""), 4, "{said:#?}");
+    });
+}
+
+#[test]
+fn await_is_no_magic_neither_overlaps_waits_nor_helps_computing_nor_begins_a_future() {
+    bounded(|| {
+        let said = said_by("await_is_no_magic");
+        tells(
+            &said,
+            &[
+                "1. the mistake: three waits of 100ms in a row, at examples/await_is_no_magic.rs:",
+                "what to do: first begin all, then await",
+                "2. the mistake: three computations in async tasks, at examples/await_is_no_magic.rs:",
+                "what went wrong: tasks share one thread",
+                "what to do: spawn_blocking",
+                "3. the mistake: a future that nobody awaits, at examples/await_is_no_magic.rs:",
+                "what went wrong: to call an async fn only makes a future",
+                "what to do: `.await` it at once, or spawn it",
+            ],
+        );
+        let all = |label| figure(&said, &[label]);
+        let in_a_row = all("In a row they took");
+        assert!(in_a_row >= 300. && all("together they took") < in_a_row * 0.8, "{said:#?}");
+        // Computing takes its time, on one thread; on several, it depends on the machine.
+        let calls = all("as plain calls");
+        assert!(
+            all("As tasks they took") > calls * 0.5 && all("processors they took") < calls * 3.,
+            "{said:#?}"
+        );
+        let lazy = all("Awaited now, it still took");
+        assert!(all("it has begun") == 0. && lazy >= 100., "{said:#?}");
+        assert!(all("and awaited now, it took") < lazy * 0.8, "{said:#?}");
+    });
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The pages of `docs/` that show what an example says are held against a real run of it. Where they differ in more than
 //! numbers, the test fails; told to, it rewrites the page instead:
-//! `cargo build --examples && HEADWAITER_BLESS=1 cargo test --test NAME`.
+//! `cargo build --examples && HEADWAITER_BLESS=1 cargo test --test NAME -- --test-threads=1`.
 
 use std::fs;
 use std::path::Path;
@@ -27,7 +27,8 @@ pub fn run_as_shown(page: &str, name: &'static str) -> Vec<String> {
     };
     if let Some(difference) = difference(shown, &said) {
         let rewrite = format!(
-            "cargo build --examples && {BLESS}=1 cargo test --test {}",
+            // One by one, or they would disturb each other's figures.
+            "cargo build --examples && {BLESS}=1 cargo test --test {} -- --test-threads=1",
             env!("CARGO_CRATE_NAME") // Of the test file.
         );
         assert!(

@@ -121,11 +121,12 @@ impl Drop for Program {
     }
 }
 
-/// The number that follows `label` in the only line with that label.
+/// The number that stands behind all of `labels`, which follow each other in one line, and only in one.
 #[track_caller]
-pub fn figure(said: &[String], label: &str) -> f64 {
-    let found: Vec<_> = said.iter().filter_map(|line| line.split_once(label)).collect();
-    let [(_, rest)] = found[..] else { panic!("one line should have {label:?}:\n{}", said.join("\n")) };
+pub fn figure(said: &[String], labels: &[&str]) -> f64 {
+    let behind_all = |line| labels.iter().try_fold(line, |rest: &str, label| Some(rest.split_once(label)?.1));
+    let found: Vec<_> = said.iter().filter_map(|line| behind_all(line)).collect();
+    let [rest] = found[..] else { panic!("not one line with {labels:?}, but {}:\n{said:#?}", found.len()) };
     let number: String = rest.trim_start().chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
-    number.trim_end_matches('.').parse().unwrap_or_else(|_| panic!("no number after {label:?}: {rest:?}"))
+    number.trim_end_matches('.').parse().unwrap_or_else(|_| panic!("no number behind {labels:?}: {rest:?}"))
 }

@@ -1,0 +1,71 @@
+//! A heartbeat stops while another task keeps the thread for itself: it waits in `std::thread::sleep`, or computes. Then
+//! the same work is done so that nobody has to wait for it. Measured is the longest gap between two beats.
+//!
+//! `cargo run --example blocked_loop`: first the damage, then the cures.
+
+use std::cell::Cell;
+use std::hash::{DefaultHasher, Hasher};
+use std::rc::Rc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use headwaiter::time::sleep;
+use headwaiter::{spawn, spawn_blocking, task::yield_now};
+
+const BEAT: Duration = Duration::from_millis(10);
+const WORK: Duration = Duration::from_millis(300);
+
+fn main() {
+    headwaiter::block_on(async {
+        println!("one task beats every {BEAT:?}, while another has {WORK:?} of work to do\n");
+
+        println!("the mistake: a task that keeps the thread for itself");
+        beside_a_heartbeat(line!(), "std::thread::sleep", async { thread::sleep(WORK) }).await;
+        beside_a_heartbeat(line!(), "a computation", async { hash_for(WORK) }).await;
+        println!("what went wrong: all tasks share one thread, and it goes on to the next only where one");
+        println!("  waits in an `.await`. Until then no other runs, no timer fires, no socket is served.\n");
+
+        println!("what to do: wait by `.await`, and compute on another thread, or a piece at a time");
+        beside_a_heartbeat(line!(), "headwaiter::time::sleep", sleep(WORK)).await;
+        let on_a_thread = async { spawn_blocking(|| hash_for(WORK)).await.expect("no panic") };
+        beside_a_heartbeat(line!() - 1, "headwaiter::spawn_blocking", on_a_thread).await;
+        beside_a_heartbeat(line!(), "pieces with task::yield_now between", hash_in_pieces()).await;
+    });
+}
+
+/// Stands for any long computation.
+fn hash_for(time: Duration) {
+    let (start, mut hasher) = (Instant::now(), DefaultHasher::new());
+    while start.elapsed() < time {
+        hasher.write(&[0; 4096]);
+    }
+    std::hint::black_box(hasher.finish());
+}
+
+async fn hash_in_pieces() {
+    const PIECES: u32 = 100;
+    for _ in 0..PIECES {
+        hash_for(WORK / PIECES);
+        yield_now().await; // The others have their turn.
+    }
+}
+
+async fn beside_a_heartbeat(line: u32, what: &str, work: impl Future<Output = ()> + 'static) {
+    let done = Rc::new(Cell::new(false));
+    let heartbeat = spawn(beat_until(Rc::clone(&done)));
+    spawn(work).await.expect("no panic");
+    done.set(true);
+    let (beats, longest) = heartbeat.await.expect("no panic");
+    println!("  {}:{line}, {what}: beats {beats}, longest gap {} ms", file!(), longest.as_millis());
+}
+
+/// Returns the number of beats, and the longest gap between two.
+async fn beat_until(done: Rc<Cell<bool>>) -> (u32, Duration) {
+    let (mut beats, mut longest, mut last) = (0, Duration::ZERO, Instant::now());
+    while !done.get() {
+        sleep(BEAT).await;
+        longest = longest.max(last.elapsed());
+        (beats, last) = (beats + 1, Instant::now());
+    }
+    (beats, longest)
+}
