@@ -13,23 +13,28 @@ use headwaiter::time::sleep;
 use headwaiter::{spawn, spawn_blocking, task::yield_now};
 
 const BEAT: Duration = Duration::from_millis(10);
-const WORK: Duration = Duration::from_millis(300);
+const STEP: Duration = Duration::from_millis(5);
+const STEPS: u32 = 60;
 
 fn main() {
     headwaiter::block_on(async {
-        println!("one task beats every {BEAT:?}, while another has {WORK:?} of work to do\n");
+        println!("one task beats every {BEAT:?}, while another has {:?} of work to do\n", STEPS * STEP);
 
         println!("the mistake: a task that keeps the thread for itself");
-        beside_a_heartbeat(line!(), "std::thread::sleep", async { thread::sleep(WORK) }).await;
-        beside_a_heartbeat(line!(), "a computation", async { hash_for(WORK) }).await;
+        beside_a_heartbeat(line!(), "std::thread::sleep", async || thread::sleep(STEP)).await;
+        beside_a_heartbeat(line!(), "a computation", async || hash_for(STEP)).await;
         println!("what went wrong: all tasks share one thread, and it goes on to the next only where one");
         println!("  waits in an `.await`. Until then no other runs, no timer fires, no socket is served.\n");
 
         println!("what to do: wait by `.await`, and compute on another thread, or a piece at a time");
-        beside_a_heartbeat(line!(), "headwaiter::time::sleep", sleep(WORK)).await;
-        let on_a_thread = async { spawn_blocking(|| hash_for(WORK)).await.expect("no panic") };
+        beside_a_heartbeat(line!(), "headwaiter::time::sleep", async || sleep(STEP).await).await;
+        let on_a_thread = async || spawn_blocking(|| hash_for(STEP)).await.expect("no panic");
         beside_a_heartbeat(line!() - 1, "headwaiter::spawn_blocking", on_a_thread).await;
-        beside_a_heartbeat(line!(), "pieces with task::yield_now between", hash_in_pieces()).await;
+        let in_pieces = async || {
+            hash_for(STEP);
+            yield_now().await; // The others have their turn.
+        };
+        beside_a_heartbeat(line!() - 3, "pieces with task::yield_now between", in_pieces).await;
     });
 }
 
@@ -42,18 +47,15 @@ fn hash_for(time: Duration) {
     std::hint::black_box(hasher.finish());
 }
 
-async fn hash_in_pieces() {
-    const PIECES: u32 = 100;
-    for _ in 0..PIECES {
-        hash_for(WORK / PIECES);
-        yield_now().await; // The others have their turn.
-    }
-}
-
-async fn beside_a_heartbeat(line: u32, what: &str, work: impl Future<Output = ()> + 'static) {
+async fn beside_a_heartbeat(line: u32, what: &str, step: impl AsyncFn() + 'static) {
     let done = Rc::new(Cell::new(false));
     let heartbeat = spawn(beat_until(Rc::clone(&done)));
-    spawn(work).await.expect("no panic");
+    let work = spawn(async move {
+        for _ in 0..STEPS {
+            step().await;
+        }
+    });
+    work.await.expect("no panic");
     done.set(true);
     let (beats, longest) = heartbeat.await.expect("no panic");
     println!("  {}:{line}, {what}: beats {beats}, longest gap {} ms", file!(), longest.as_millis());

@@ -64,7 +64,7 @@ async fn pay_blocking(till: Rc<Mutex<u32>>, about_to_lock: mpsc::Sender<Handle>)
 
 fn read_from_somebody_slow() {
     let (mut reader, mut writer) = pipe().expect("a pipe");
-    thread::spawn(move || (thread::sleep(3 * PAUSE), writer.write_all(b"!")));
+    thread::spawn(move || (thread::sleep(5 * PAUSE), writer.write_all(b"!")));
     reader.read_exact(&mut [0]).expect("a byte");
 }
 

@@ -33,13 +33,14 @@ fn blocked_loop_stops_the_heartbeat_for_the_whole_work_and_the_cures_do_not() {
         tells(&said, &["what went wrong: all tasks share one thread", "what to do: wait by `.await`"]);
         let figures = |what| ["beats", "longest gap"].map(|label| figure(&said, &[what, label]));
         for blocks in [", std::thread::sleep:", ", a computation:"] {
-            // All of it is one gap, and never shorter than the work.
+            // All of the work is one gap.
             let [beats, gap] = figures(blocks);
             assert!(beats == 1. && gap >= 300., "{said:#?}");
-            for cure in ["headwaiter::time::sleep", "spawn_blocking", "yield_now"] {
-                let [beats, cured] = figures(cure);
-                assert!(beats >= 5. && cured < gap * 0.8, "{said:#?}");
-            }
+        }
+        for cure in ["headwaiter::time::sleep", "spawn_blocking", "yield_now"] {
+            // A beat in three of the 60 steps, however busy the machine is. It may be why a gap is long.
+            let [beats, gap] = figures(cure);
+            assert!(beats >= 15. && gap >= 10., "{said:#?}");
         }
     });
 }
@@ -65,7 +66,7 @@ fn sync_in_async_shows_what_stops_the_loop_and_that_the_cures_do_not() {
         assert!(figure(&said, &["both are done after"]) >= 200., "{said:#?}"); // One after the other.
         let (blocked, cured) =
             (figure(&said, &["a sleep of 10 ms took"]), figure(&said, &["so the sleep took"]));
-        assert!(blocked >= 300. && cured >= 10. && cured < blocked * 0.8, "{said:#?}");
+        assert!(blocked >= 500. && cured >= 10. && cured < blocked * 0.8, "{said:#?}");
     });
 }
 
