@@ -3,7 +3,7 @@
 //! `cargo run --example echo_server [ADDRESS [GRACE]]`, then for instance `nc 127.0.0.1 7777`. Ctrl-C ends it:
 //! those who are there then have GRACE seconds to finish, 5 if not given. A second Ctrl-C ends it at once.
 
-use std::{env, io, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, env, io, net::SocketAddr, time::Duration};
 
 use futures_lite::{StreamExt, future::or};
 use headwaiter::net::{TcpListener, TcpStream};
@@ -32,13 +32,15 @@ async fn serve(address: &str, grace: Duration) -> io::Result<()> {
     let there = clients.len();
     info!("closing; clients that have {grace:?} to finish: {there}");
     let mut finishing = clients.join();
-    let _ = timeout(grace, or(ctrl_c(), &mut finishing)).await;
+    let asked_again = async { _ = ctrl_c().await };
+    let finished = async { _ = (&mut finishing).await };
+    let _ = timeout(grace, or(asked_again, finished)).await;
     let cut_off = finishing.len();
     info!("closed; {} finished, {cut_off} were cut off", there - cut_off);
     Ok(()) // With the group its tasks end.
 }
 
-async fn accept(listener: TcpListener, clients: &TaskGroup<io::Error>) {
+async fn accept(listener: TcpListener, clients: &TaskGroup<Infallible>) {
     let mut incoming = listener.incoming();
     while let Some(stream) = incoming.next().await {
         match stream.and_then(|stream| Ok((stream.peer_addr()?, stream))) {
@@ -52,7 +54,7 @@ async fn accept(listener: TcpListener, clients: &TaskGroup<io::Error>) {
 }
 
 /// Never fails: one client that is lost must not end the others.
-async fn serve_client(stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
+async fn serve_client(stream: TcpStream, peer: SocketAddr) -> Result<(), Infallible> {
     info!("{peer} is here");
     match echo(stream).await {
         Ok(bytes) => info!("{peer} left after {bytes} bytes"),

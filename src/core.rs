@@ -14,8 +14,10 @@ use std::sync::atomic::Ordering;
 
 use log::Level;
 
-use crate::observe;
+use crate::observe::stall::{Stalls, THRESHOLD};
+use crate::observe::stats::{Counts, SAMPLED};
 use crate::observe::stuck::{Deadlock, Suspects};
+use crate::observe::{self, Observers};
 use crate::offload::Pool;
 use crate::reactor::{self, Reactor};
 use crate::remote::{self, LoopId, Release, Shared};
@@ -26,7 +28,7 @@ use crate::slots::{Key, Slot};
 use crate::task::waker::TaskNumber;
 use crate::task::{self, Tasks};
 use crate::time::Timers;
-use crate::time::clock::LoopClock;
+use crate::time::clock::{LoopClock, nanos};
 use crate::waits::Waits;
 
 /// How many operations that complete at once a task may do in one poll, before it has to let the
@@ -64,8 +66,19 @@ pub(crate) struct Core {
     pub(crate) overspent: bool,
     /// The loop is being dropped: what is spawned now is dropped at once.
     pub(crate) closing: bool,
-    /// A log line is being written: what the logger causes is not reported, or it would not end.
+    /// Whom to tell each step, besides the log.
+    pub(crate) observers: Observers,
+    /// Whether anybody listens: as [`observe::is_on`], where the core is at hand.
+    pub(crate) observed: bool,
+    /// Somebody is being told of a step: what that causes is not reported, or it would not end.
     pub(crate) reporting: bool,
+    /// When the poll that is under way began, if it is timed.
+    pub(crate) poll_began: Option<u64>,
+    /// A poll is timed if its number has none of these bits: one in 64, or each.
+    pub(crate) untimed: usize,
+    /// Boxed, because it is long, and seldom touched.
+    pub(crate) counts: Box<Counts>,
+    pub(crate) stalls: Stalls,
 }
 
 thread_local! {
@@ -114,7 +127,13 @@ impl Core {
             budget: BUDGET,
             overspent: false,
             closing: false,
+            observers: Observers::new(),
+            observed: false,
             reporting: false,
+            poll_began: None,
+            untimed: SAMPLED - 1,
+            counts: Box::new(Counts::new()),
+            stalls: Stalls::new(nanos(THRESHOLD)),
         }
     }
 
@@ -166,7 +185,8 @@ impl Core {
     /// Lets the loop run on this thread until the guard is dropped, which puts the core back.
     pub(crate) fn enter(home: &mut Option<Box<Core>>) -> Entered<'_> {
         let before = RUNNING.replace(ManuallyDrop::new(home.take()));
-        Entered { home, before: ManuallyDrop::into_inner(before) }
+        let observed_before = observe::look_who_listens();
+        Entered { home, before: ManuallyDrop::into_inner(before), observed_before }
     }
 
     pub(crate) fn key(&self, slot: Slot) -> Key {
@@ -188,6 +208,11 @@ impl Core {
     #[inline]
     pub(crate) fn refill_budget(&mut self) {
         self.budget = BUDGET;
+    }
+
+    /// Whether no operation has completed since the task was polled.
+    pub(crate) fn is_budget_whole(&self) -> bool {
+        self.budget == BUDGET
     }
 
     /// Done before other user code is let run, which cannot yield.
@@ -258,10 +283,12 @@ pub(crate) struct Entered<'a> {
     home: &'a mut Option<Box<Core>>,
     /// There is an earlier one only where a loop is dropped inside another.
     before: Option<Box<Core>>,
+    observed_before: bool,
 }
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
+        observe::listen_as_before(self.observed_before);
         let core = RUNNING.replace(ManuallyDrop::new(self.before.take()));
         *self.home = ManuallyDrop::into_inner(core);
     }

@@ -6,9 +6,11 @@ use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::mem;
 use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -16,14 +18,16 @@ use mio::Events;
 use pin_project_lite::pin_project;
 
 use crate::core::{Core, Entered, contain, discard, release_here};
+use crate::observe::stall::{self, Stalls, Watcher};
 use crate::observe::stuck::{self, Deadlock, Verdict};
 use crate::observe::{self, Step, WaitFor};
+use crate::observe::{Observer, Observers};
 use crate::offload::{self, Pool};
 use crate::reactor::{self, INBOX};
 use crate::remote::{self, Handle, Message, Shared};
 use crate::shuffle::Shuffle;
 use crate::slots::Slot;
-use crate::task::{self, Main};
+use crate::task::{self, Id, Main};
 use crate::time;
 use crate::time::alarm::Alarm;
 use crate::time::clock::{Clock, LoopClock, nanos};
@@ -63,6 +67,11 @@ struct Driver {
     alarm: Alarm,
     /// Polls of tasks since the kernel was asked.
     polls_since_wait: u32,
+    /// The same, until it has answered.
+    polls_since_answer: u32,
+    /// What was done since the kernel answered, or since the loop was resumed, is to be counted.
+    is_busy: bool,
+    watcher: Option<Watcher>,
     /// The kernel may have more events than it was asked for.
     full: bool,
     /// How much of its grace the kernel has had already, in turns that were allowed less.
@@ -112,6 +121,7 @@ impl EventLoop {
         let _entered = enter(&mut self.core, "`block_on`");
         let main = Seat::new(Location::caller());
         let mut output = None;
+        self.driver.resume(true);
         {
             let future = pin!(Store { future, output: &mut output, done: &main.done });
             let mut main_task = Main { slot: main.slot, future, done: &main.done };
@@ -122,6 +132,7 @@ impl EventLoop {
                 }
             }
         }
+        self.driver.suspend();
         output.expect("`done` is set with the output")
     }
 
@@ -161,7 +172,11 @@ impl EventLoop {
     #[track_caller]
     pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<Turn> {
         let _entered = enter(&mut self.core, "`EventLoop::turn`");
-        self.driver.turn(max_wait, None)
+        // It asks the kernel at once.
+        self.driver.resume(false);
+        let turn = self.driver.turn(max_wait, None);
+        self.driver.suspend();
+        turn
     }
 
     /// When the next [`turn`](Self::turn) has something to do, as far as this loop can know: an instant in
@@ -203,9 +218,11 @@ impl Driver {
         self.turns += 1;
 
         // 1. Ask the kernel.
+        observe::look_who_listens();
         let in_block_on = main.is_some();
         let mut wait = self.wait_for(max_wait, in_block_on);
         if observe::is_on() {
+            Core::with(|core| core.untimed = 0);
             observe::report(|| Step::Turn { number: self.turns, wait });
             // The logger may have woken a task, or armed a timer.
             wait = self.wait_for(max_wait, in_block_on);
@@ -220,26 +237,25 @@ impl Driver {
             self.polls_since_wait = 0;
             Core::with(|core| core.overspent = false);
             match wait {
-                WaitFor::Timer { left, deadline } => {
-                    self.alarm.set(self.poll.registry(), left, Some(deadline));
+                WaitFor::Timer { left } => {
+                    let deadline = Core::with(|core| core.timers.earliest_at_best()).flatten();
+                    self.alarm.set(self.poll.registry(), left, deadline);
                 }
                 WaitFor::Caller(left) => self.alarm.set(self.poll.registry(), left, None),
                 _ => {}
             }
+            let sleeps = timeout != Some(Duration::ZERO);
+            let asked = if sleeps { self.go_to_sleep() } else { None };
             match self.poll.poll(&mut self.events, timeout) {
                 // A signal handler ran: a turn without events, and the wait is computed anew.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => interrupted = true,
                 result => result?,
             }
-            Core::with(|core| {
-                core.clock.begin_turn();
-                core.suspects.give_credit();
-            });
+            self.count_answer(asked);
         }
 
         // 2. Dispatch its events.
         if !self.events.is_empty() {
-            observe::report(|| Step::Events { count: self.events.iter().count() });
             (turn.events, turn.full) = reactor::dispatch(&self.events);
             // Also by the inbox's own event, whose mail may have been taken before.
             idle = false;
@@ -259,17 +275,85 @@ impl Driver {
         let most = if in_block_on { POLLS_BETWEEN_WAITS.saturating_sub(self.polls_since_wait) } else { 0 };
         turn.polls = task::run_batch(main, most as usize);
         self.polls_since_wait = self.polls_since_wait.saturating_add(turn.polls as u32);
+        self.polls_since_answer = self.polls_since_answer.saturating_add(turn.polls as u32);
+        Core::with(|core| core.counts.turn(&turn, !matches!(wait, WaitFor::Skip { .. })));
         Ok(turn)
     }
 
     /// After an idle turn: once the kernel has had its whole grace, the virtual clock jumps.
     fn give_grace(&mut self, wait: WaitFor, idle: bool, max_wait: Option<Duration>) {
-        let had = std::mem::take(&mut self.graced);
+        let had = mem::take(&mut self.graced);
         match wait {
             WaitFor::Grace { given, whole } if idle && had + given >= whole => jump(max_wait),
             WaitFor::Grace { given, .. } if idle => self.graced = had + given,
             _ => {}
         }
+    }
+
+    /// From here the loop's time is its own; what was before is not.
+    fn resume(&mut self, is_busy: bool) {
+        Core::with(|core| core.clock.begin_turn());
+        self.is_busy = is_busy;
+        self.tell_watcher(false);
+    }
+
+    /// To here.
+    fn suspend(&mut self) {
+        if self.is_busy {
+            let now = Core::with(|core| core.clock.now_nanos());
+            self.count_busy(now.expect(A_LOOP_RUNS));
+        }
+        self.tell_watcher(true);
+    }
+
+    /// Returns when that is, in nanoseconds.
+    fn go_to_sleep(&mut self) -> Option<u64> {
+        self.tell_watcher(true);
+        Core::with(|core| core.clock.now_nanos())
+    }
+
+    fn tell_watcher(&self, sleeps: bool) {
+        let Some(watcher) = &self.watcher else { return };
+        Core::with(|core| {
+            core.shared.turns.store(self.turns, Ordering::Relaxed);
+            core.shared.sleeps.store(sleeps, Ordering::Release);
+        });
+        if !sleeps {
+            watcher.wake();
+        }
+    }
+
+    /// The kernel has answered: it was asked at this time, or just now.
+    fn count_answer(&mut self, asked: Option<u64>) {
+        let now = Core::with(|core| core.clock.now_nanos()).expect(A_LOOP_RUNS);
+        let asked_at = asked.unwrap_or(now);
+        if mem::replace(&mut self.is_busy, true) {
+            self.count_busy(asked_at);
+        }
+        let waited = now.saturating_sub(asked_at);
+        Core::with(|core| {
+            core.clock.set_turn(now);
+            core.suspects.give_credit();
+            core.counts.waited(waited);
+        });
+        if asked.is_some() {
+            self.tell_watcher(false);
+        }
+        let waited = Duration::from_nanos(waited);
+        observe::report(|| Step::Answer { events: self.events.iter().count(), waited });
+    }
+
+    /// The loop has done something since the kernel answered last.
+    fn count_busy(&mut self, until: u64) {
+        let stall = Core::with(|core| {
+            let busy = until.saturating_sub(core.clock.turn_nanos());
+            core.counts.busy(busy);
+            (busy > core.stalls.threshold).then_some(busy)
+        });
+        if let Some(busy) = stall.flatten() {
+            stall::turn_took(busy, self.polls_since_answer);
+        }
+        self.polls_since_answer = 0;
     }
 
     /// Whether the loop is about to sleep, and some task may be stuck.
@@ -304,7 +388,7 @@ impl Driver {
             let left = Duration::from_nanos(left);
             match max_wait {
                 Some(max) if max < left => WaitFor::Caller(max),
-                _ => WaitFor::Timer { left, deadline: earliest },
+                _ => WaitFor::Timer { left },
             }
         });
         wait.expect(A_LOOP_RUNS)
@@ -347,7 +431,7 @@ fn sort_mail() {
     });
     for task in mail.wakes {
         if let Some(task) = Core::with(|core| core.tasks.wake(task)).flatten() {
-            observe::report(|| Step::Wake { task });
+            observe::report(|| Step::Wake { task: Id::new(task) });
         }
     }
     for message in mail.messages {
@@ -425,6 +509,7 @@ impl Seat {
         .flatten();
         let slot = slot
             .expect("headwaiter: this loop has so many tasks that there is no number left for `block_on`");
+        observe::report(|| Step::Spawn { task: Id::new(slot), name: Some("main"), place });
         Seat { slot, done: Cell::new(false) }
     }
 }
@@ -517,7 +602,6 @@ impl fmt::Debug for EventLoop {
 /// # event_loop.block_on(async {});
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Clone, Debug)]
 #[must_use = "a builder builds nothing until `build` is called"]
 pub struct Builder {
     clock: Clock,
@@ -525,6 +609,24 @@ pub struct Builder {
     blocking_threads: usize,
     deadlock: Deadlock,
     shuffle: Option<u64>,
+    observers: Observers,
+    stall_threshold: Duration,
+    stall_watcher: bool,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("clock", &self.clock)
+            .field("io_grace", &self.io_grace)
+            .field("blocking_threads", &self.blocking_threads)
+            .field("deadlock", &self.deadlock)
+            .field("shuffle", &self.shuffle)
+            .field("observers", &self.observers.len())
+            .field("stall_threshold", &self.stall_threshold)
+            .field("stall_watcher", &self.stall_watcher)
+            .finish()
+    }
 }
 
 impl Default for Builder {
@@ -535,6 +637,9 @@ impl Default for Builder {
             blocking_threads: offload::THREADS,
             deadlock: Deadlock::default(),
             shuffle: None,
+            observers: Observers::new(),
+            stall_threshold: stall::THRESHOLD,
+            stall_watcher: false,
         }
     }
 }
@@ -561,8 +666,21 @@ impl Builder {
         self
     }
 
-    /// What is done when tasks wait for each other in a circle, or nothing can wake the loop any more. Default:
-    /// [`Deadlock::Warn`].
+    /// What is done when tasks wait for each other in a circle, when nothing can wake the loop any more, or when nobody
+    /// has kept a task's waker. Default: [`Deadlock::Warn`].
+    ///
+    /// With [`Deadlock::Fail`], a test that would hang panics instead, and says why:
+    ///
+    /// ```should_panic
+    /// use headwaiter::sync::oneshot;
+    /// use headwaiter::{Deadlock, EventLoop};
+    ///
+    /// let mut event_loop = EventLoop::builder().deadlock(Deadlock::Fail).build().unwrap();
+    /// event_loop.block_on(async {
+    ///     let (_sender, receiver) = oneshot::channel::<()>();
+    ///     receiver.await.unwrap(); // Nobody will ever send.
+    /// });
+    /// ```
     pub fn deadlock(mut self, deadlock: Deadlock) -> Self {
         self.deadlock = deadlock;
         self
@@ -577,8 +695,59 @@ impl Builder {
     ///
     /// Only what was promised elsewhere is kept: whoever yields runs again in the next batch, but perhaps before a task that was
     /// ready as long. [`explore`](crate::explore) runs a test under many seeds.
+    ///
+    /// ```
+    /// use headwaiter::{Clock, EventLoop};
+    /// use std::{cell::RefCell, io, rc::Rc};
+    ///
+    /// fn order(seed: u64) -> io::Result<Vec<u32>> {
+    ///     let mut event_loop = EventLoop::builder().clock(Clock::Virtual).shuffle(seed).build()?;
+    ///     let order = Rc::new(RefCell::new(Vec::new()));
+    ///     event_loop.block_on(async {
+    ///         let guests = (0..10).map(|guest| {
+    ///             let order = Rc::clone(&order);
+    ///             headwaiter::spawn(async move { order.borrow_mut().push(guest) })
+    ///         });
+    ///         for guest in guests.collect::<Vec<_>>() {
+    ///             guest.await.unwrap();
+    ///         }
+    ///     });
+    ///     Ok(order.take())
+    /// }
+    ///
+    /// assert_eq!(order(1)?, order(1)?);
+    /// assert_ne!(order(1)?, order(2)?);
+    /// # Ok::<(), io::Error>(())
+    /// ```
     pub fn shuffle(mut self, seed: u64) -> Self {
         self.shuffle = Some(seed);
+        self
+    }
+
+    /// A turn that keeps the loop busy for longer is a stall: it is logged at `warn`, and counted in [`Stats`](crate::observe::Stats).
+    /// 100 ms unless set; [`Duration::MAX`] reports none; zero is an error of [`build`](Self::build).
+    ///
+    /// The time that the kernel waits does not count, and no clock is read for this. Where only one task was polled in that
+    /// turn it is named; where there were several, each poll is timed for the next ten seconds, so that a stall that comes
+    /// back is reported with its task. There is at most one line a second. Under a virtual clock there are no stalls.
+    pub fn stall_threshold(mut self, threshold: Duration) -> Self {
+        self.stall_threshold = threshold;
+        self
+    }
+
+    /// A thread reports a stall while it lasts, with the task that is being polled: for a loop that may not come back. Off
+    /// unless set. The thread sleeps while the loop does.
+    pub fn stall_watcher(mut self, watch: bool) -> Self {
+        self.stall_watcher = watch;
+        self
+    }
+
+    /// Tells this observer each step of the loop, from the first turn on. There may be several: they are told in the order
+    /// in which they were given here.
+    ///
+    /// Without any, and with the log at `info` or above, a step costs three instructions.
+    pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
+        self.observers.push(Box::new(observer));
         self
     }
 
@@ -594,6 +763,12 @@ impl Builder {
                 "`blocking_threads(0)`: an event loop needs at least one thread for what would block it; it starts none before there is a job",
             ));
         }
+        if self.stall_threshold.is_zero() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "`stall_threshold(Duration::ZERO)` would report every turn: give it some milliseconds, or `Duration::MAX` to report none",
+            ));
+        }
         let poll = mio::Poll::new()?;
         let waker = mio::Waker::new(poll.registry(), INBOX)?;
         let shared = remote::open(waker, poll.registry().try_clone()?)?;
@@ -601,6 +776,10 @@ impl Builder {
         let shuffle = self.shuffle.map(Shuffle::new);
         let mut core = Core::new(LoopClock::new(self.clock), Arc::clone(&shared), pool, shuffle);
         core.deadlock = self.deadlock;
+        core.stalls = Stalls::new(nanos(self.stall_threshold));
+        let watcher =
+            self.stall_watcher.then(|| Watcher::start(&shared, self.stall_threshold)).transpose()?;
+        core.observers = self.observers;
         let driver = Driver {
             poll,
             events: Events::with_capacity(reactor::EVENTS),
@@ -608,6 +787,9 @@ impl Builder {
             turns: 0,
             alarm: Alarm::default(),
             polls_since_wait: 0,
+            polls_since_answer: 0,
+            is_busy: false,
+            watcher,
             full: false,
             graced: Duration::ZERO,
         };

@@ -1,3 +1,5 @@
+// The README's links are to files beside it. Of two definitions of a link the first counts: these are of docs.rs.
+#![doc = include_str!("links.md")]
 #![doc = include_str!("../README.md")]
 
 // In the order in which to read them.
@@ -20,13 +22,14 @@ mod slots;
 mod places;
 mod waits;
 mod shuffle;
-mod observe;
+pub mod observe;
 mod about;
 
 pub use mio::Interest;
 
 pub use event_loop::{Builder, EventLoop, Turn, block_on};
 pub use observe::dump::{Dump, dump};
+pub use observe::stats::stats;
 pub use observe::stuck::Deadlock;
 pub use offload::{spawn_blocking, try_spawn_blocking};
 pub use reactor::{Next, Ready, Registration, on_ready};

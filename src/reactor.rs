@@ -29,12 +29,12 @@ pub use self::callback::{Next, Registration, on_ready};
 pub(crate) use self::fd::FdSource;
 #[cfg(unix)]
 pub(crate) use self::notice::{Notice, give, give_from_afar};
-pub(crate) use self::ready::Direction;
+pub use self::ready::Direction;
 pub use self::ready::Ready;
 pub(crate) use self::registered::{Registered, Wait};
 use self::waiters::{NO_TICKET, Waiters};
 use crate::core::{Core, discard};
-use crate::observe::{self, Step};
+use crate::observe::{self, SourceId, Step};
 use crate::slots::{Key, Layout, Slot, Slots};
 use crate::task::Tasks;
 use crate::task::waker::{TaskNumber, Wake};
@@ -128,7 +128,7 @@ impl Reactor {
 
     /// Does all that an event asks for, if that wakes at most tasks of this loop. `false`: it needs more, which
     /// is left to do; or there is no such source.
-    #[inline]
+    #[inline(always)]
     fn dispatch_to_own(&mut self, event: &Event, tasks: &mut Tasks) -> bool {
         let found = self.sources.get_packed_mut(Layout::TOKEN, slot_of(event.token()));
         let Some((_, watched)) = found else { return false };
@@ -254,12 +254,25 @@ fn tell(slot: Slot, ready: Ready) -> bool {
     });
     let Some((slot, kind, closure, woken)) = found.flatten() else { return false };
     let callback = closure.is_some();
-    observe::report(|| Step::Ready { source: slot, kind, ready, woken: &woken, callback });
+    if observe::is_on() {
+        report_ready(slot, kind, ready, &woken, callback);
+    }
     woken.into_iter().for_each(Wake::wake);
     if let Some(closure) = closure {
         callback::call(slot, closure, ready);
     }
     true
+}
+
+#[cold]
+fn report_ready(slot: Slot, kind: &'static str, ready: Ready, woken: &[Wake], callback: bool) {
+    let ids = Core::with(|core| {
+        let number = |wake: &Wake| if let Wake::Task(number) = wake { core.id_of(*number) } else { None };
+        woken.iter().filter_map(number).collect::<Vec<_>>()
+    });
+    let ids = ids.unwrap_or_default();
+    let foreign = woken.len() - ids.len();
+    observe::report(|| Step::Ready { source: SourceId(slot), kind, ready, woken: &ids, foreign, callback });
 }
 
 /// Enters a source into a new slot and registers it with the poller of the loop that runs here.
@@ -291,7 +304,7 @@ fn register(what: &str, source: &mut impl Source, interest: Interest, watched: W
         Ok(result) => result?,
         Err(payload) => resume_unwind(payload),
     }
-    observe::report(|| Step::Register { source: key.slot, kind });
+    observe::report(|| Step::Register { source: SourceId(key.slot), kind });
     Ok(key)
 }
 
@@ -301,7 +314,7 @@ pub(crate) fn remove(slot: Slot) {
     let Some(watched) = watched.flatten() else { return };
     let kind = watched.kind;
     discard_all(watched);
-    observe::report(|| Step::Deregister { source: slot, kind });
+    observe::report(|| Step::Deregister { source: SourceId(slot), kind });
 }
 
 /// Drops all sources of a loop that is being dropped.
@@ -367,11 +380,13 @@ mod tests {
                 SourceFd(&self.0).deregister(r)
             }
         }
+        /// The highest number, which is never open. One that was just closed might be another test's by now.
+        const CLOSED: RawFd = RawFd::MAX;
         let file = std::fs::File::open("Cargo.toml").unwrap();
         let folder = std::fs::File::open(".").unwrap();
         let mut event_loop = EventLoop::new().unwrap();
-        for (fd, code) in [(file.as_raw_fd(), 1), (folder.as_raw_fd(), 1), (1_000_000, 9)] {
-            for _ in 0..33_334 {
+        for (fd, code) in [(file.as_raw_fd(), 1), (folder.as_raw_fd(), 1), (CLOSED, 9)] {
+            for _ in 0..100_000 {
                 let error = event_loop
                     .enter(|| on_ready(Fd(fd), Interest::READABLE, |_, _| Next::Continue).map(drop))
                     .unwrap_err();

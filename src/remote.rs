@@ -10,7 +10,7 @@ use std::io;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -38,6 +38,9 @@ pub(crate) struct Shared {
     /// The task that is being polled: in the lower half its number, in the upper the place where it was spawned. 0:
     /// none. For who asks why the loop does not answer.
     pub(crate) polled: AtomicU64,
+    /// For a watcher, where there is one: how many turns the loop has begun, and whether it sleeps, or is not being driven.
+    pub(crate) turns: AtomicU64,
+    pub(crate) sleeps: AtomicBool,
     /// How many [`Handle`]s there are: whoever has one may spawn what wakes a task.
     handles: AtomicUsize,
     inbox: Inbox,
@@ -103,7 +106,7 @@ impl Shared {
         self.handles.load(Ordering::Acquire) > 0
     }
 
-    fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         find(self.id).is_none()
     }
 
@@ -158,6 +161,8 @@ pub(crate) fn open(waker: mio::Waker, registry: mio::Registry) -> io::Result<Arc
         id: LoopId(id),
         thread: thread::current().id(),
         polled: AtomicU64::new(0),
+        turns: AtomicU64::new(0),
+        sleeps: AtomicBool::new(true),
         handles: AtomicUsize::new(0),
         inbox: Inbox::new(),
         waker,

@@ -1,6 +1,6 @@
 //! Slots and their numbers: a slab whose keys carry a generation, and how such a key is packed into
-//! one machine word. Tasks, sources and timers each live in one [`Slots`]; wakers and mio's tokens
-//! are packed words. Nothing here knows what is kept in a slot.
+//! one machine word. Tasks, sources, timers and the records of waits each live in a [`Slots`] of their own; wakers and
+//! mio's tokens are packed words. Nothing here knows what is kept in a slot.
 
 use std::fmt;
 
@@ -40,7 +40,7 @@ impl fmt::Debug for Slot {
     }
 }
 
-/// What a handle holds: which loop, and which place in one of that loop's three slabs.
+/// What a handle holds: which loop, and which place in one of that loop's slabs.
 ///
 /// A slot lives as long as its handle, so the key of a living handle can not be taken over by a
 /// later occupant, however often the generation wraps.
@@ -61,7 +61,12 @@ pub(crate) struct Layout {
 
 impl Layout {
     /// A waker's word. 64 bits: 4,096 loops, 20 bits of generation, 4 billion tasks in a loop. 32 bits: 16
-    /// loops, 8 bits of generation, a million tasks. A short generation costs at worst a spurious poll.
+    /// loops, 8 bits of generation, a million tasks.
+    ///
+    /// The generation is short. So a number that outlives its task may mean a later one in the same place, a stranger. A wake
+    /// then costs the stranger a spurious poll. And the stuck-task analysis takes it for who is gone, where the number
+    /// still stands for a holder or a waiter: that needs a guard or a future that has outlived its task, and on 64-bit
+    /// machines a million spawns, or a multiple, to the very one.
     pub(crate) const WAKER: Layout = if usize::BITS >= 64 { Layout::WAKER_64 } else { Layout::WAKER_32 };
     const WAKER_64: Layout = Layout { word: 64, index: 32, generation: 20 };
     const WAKER_32: Layout = Layout { word: 32, index: 20, generation: 8 };
@@ -214,6 +219,11 @@ impl<T> Slots<T> {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.slab.iter().map(|(_, (_, value))| value)
+    }
+
+    /// How many there have been (modulo four billion).
+    pub(crate) fn inserted(&self) -> u64 {
+        u64::from(self.next.wrapping_sub(1))
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -1,6 +1,7 @@
-//! Who waits for what, where neither the reactor nor the timers know it: for locks, permits, messages, jobs, groups.
-//! A future shows its wait while it waits; the records are read by [`crate::observe::stuck`] and by the dump. Nothing
-//! depends on them: where no loop of ours runs, or a foreign waker waits, nothing is shown.
+//! Who waits for what, where neither the reactor nor the timers know it: for locks, permits, messages, jobs, groups. A
+//! future that begins to wait *shows* it: it leaves a record here, and takes it back when the wait is over. The records
+//! are for people: [`crate::observe::stuck`] and the dump read them, and nothing else depends on them. Outside a loop
+//! of ours, and with a waker of other code, nothing is shown.
 
 use std::cell::RefCell;
 use std::panic::Location;
@@ -39,11 +40,11 @@ pub(crate) struct Wait {
 
 #[derive(Clone, Copy)]
 pub(crate) enum What {
-    /// A lock that a task holds.
+    /// A lock that a task holds: its record.
     Lock(Slot),
     /// The end of a task.
     Task(Slot),
-    /// The end of all tasks of a group.
+    /// The end of all tasks of a group: the record of this wait.
     Group(Slot),
     /// Something that other tasks may give, but that none of them holds: a message, a permit, a notification.
     Gift(&'static str),
@@ -63,7 +64,7 @@ pub(crate) enum What {
 /// A lock for which somebody waits, or has waited.
 pub(crate) struct Lock {
     pub(crate) name: Option<Rc<str>>,
-    /// As of when somebody began to wait, or was handed it.
+    /// Brought up to date when somebody begins to wait, and when the lock is handed over. `None`: it is not known.
     pub(crate) holder: Option<Holder>,
 }
 
@@ -148,7 +149,8 @@ impl Shown {
         }
     }
 
-    /// As [`wait`](Self::wait), in the loop that runs here. `false`: it must be told of the other loop first.
+    /// As [`wait`](Self::wait), in the loop that runs here. `false`: not so, because the task is another loop's, or because
+    /// what was shown to another loop must end first.
     #[inline]
     pub(crate) fn wait_in(
         &mut self,
@@ -213,7 +215,8 @@ impl Shown {
         }
     }
 
-    /// A lock for which somebody waits, and who holds it. `None`: it is shown to another loop of this thread.
+    /// Shows a lock for which somebody waits, and who holds it. Returns its record. `None`: it has none in this loop, for
+    /// instance because it is shown to another loop of this thread.
     pub(crate) fn lock(&mut self, name: Option<&Rc<str>>, holder: Option<Holder>) -> Option<Slot> {
         let shown = Core::with(|core| {
             if let Some(Record::Lock(lock)) = core.record(self) {

@@ -192,6 +192,12 @@ fn a_regular_file_is_refused_with_a_word_of_what_to_use_instead() {
                 assert!(!is_nonblocking(duplicate));
             }
         }
+        let folder = std::fs::File::open(".").unwrap();
+        for _ in 0..100_000 {
+            assert_eq!(Async::new(&folder).unwrap_err().kind(), ErrorKind::PermissionDenied);
+        }
+        let dump = headwaiter::dump().to_string();
+        assert!(dump.starts_with("1 task, 0 sources, "), "{dump}");
         let counter = counter();
         let error = Async::new(counter.as_fd()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AlreadyExists);

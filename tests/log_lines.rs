@@ -27,6 +27,9 @@ impl Log for Keeper {
 
     fn log(&self, record: &Record<'_>) {
         let text = record.args().to_string();
+        if text.contains("the event loop was blocked") {
+            return; // By a slow machine, or by a panic that prints a backtrace.
+        }
         assert!(!text.contains("a line that makes the logger panic"));
         if text.contains("asks the kernel, for as long as it takes")
             && let Some(waker) = TO_WAKE.lock().unwrap().take()
@@ -69,7 +72,7 @@ fn the_log_tells_each_step_of_the_loop() {
     let shown = include_str!("../README.md").lines();
     let is_told = |line: &&str| line.starts_with("TRACE ") || line.starts_with("DEBUG ");
     let story: Vec<_> = shown.filter(is_told).map(without_place).collect();
-    assert_eq!(story.len(), 16, "{story:#?}");
+    assert_eq!(story.len(), 17, "{story:#?}");
     for run in 1..=2 {
         let told: Vec<_> = lines_of(nap).iter().map(|line| without_place(line)).collect();
         assert_eq!(told, story, "in run {run}");

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
 use common::*;
+use headwaiter::sync::mpsc;
 use headwaiter::task::{CancelToken, TaskGroup, yield_now};
 use headwaiter::time::{advance, sleep, timeout};
 use headwaiter::{Clock, EventLoop, Interest, Next, explore, on_ready, spawn};
@@ -161,14 +162,19 @@ async fn story() -> Vec<String> {
     let told = Rc::new(RefCell::new(Vec::new()));
     let tell = |what: String| told.borrow_mut().push(what);
     let (closing, group) = (CancelToken::new(), TaskGroup::<String>::new());
+    // One of this crate's, with its own wakers, and one of the test's, which is foreign.
+    let (sender, mut receiver) = mpsc::channel(1);
     let channel = Channel::default();
     for n in 0..5_u64 {
-        let (told, closing, channel) = (Rc::clone(&told), closing.child(), channel.clone());
+        let (told, closing) = (Rc::clone(&told), closing.child());
+        let (sender, channel) = (sender.clone(), channel.clone());
         group.spawn(async move {
             for round in 0..3 {
                 sleep(ms(n % 2)).await;
                 channel.send(n * 10 + round).await;
                 told.borrow_mut().push(format!("{n} sent {round}"));
+                let _ = sender.send(n * 10 + round).await;
+                told.borrow_mut().push(format!("{n} sent {round} again"));
             }
             let slept = timeout(ms(5), closing.run(sleep(ms(5)))).await;
             told.borrow_mut().push(format!("{n} ends: {slept:?}"));
@@ -177,11 +183,14 @@ async fn story() -> Vec<String> {
     }
     for _ in 0..12 {
         tell(format!("got {}", channel.receive().await));
+        tell(format!("got {:?} again", receiver.recv().await));
     }
+    drop(sender);
     closing.cancel();
     // The one that fails may cut the others off.
     for _ in 12..15 {
         tell(format!("got {:?}", timeout(ms(100), channel.receive()).await));
+        tell(format!("got {:?} again", timeout(ms(100), receiver.recv()).await));
     }
     let result = group.join().await;
     tell(format!("{result:?}"));

@@ -18,7 +18,7 @@ use headwaiter::sync::mpsc::error::{TryRecvError, TrySendError};
 use headwaiter::sync::{
     Acquire, Lock, Mutex, MutexGuard, Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot,
 };
-use headwaiter::task::yield_now;
+use headwaiter::task::{JoinHandle, yield_now};
 use headwaiter::time::{sleep, timeout};
 use headwaiter::{EventLoop, spawn};
 
@@ -373,6 +373,33 @@ fn notify_one_wakes_who_has_waited_longest() {
         notify.notify_one();
         ready(poll_once(&mut first).await);
         assert!(is_pending(&mut notify.notified()).await);
+    });
+}
+
+#[test]
+fn notify_serves_a_crowd_in_the_order_in_which_it_came() {
+    in_every_order(|| async {
+        let notify = Rc::new(Notify::new());
+        let (came, served) = (Rc::new(RefCell::new(Vec::new())), Rc::new(RefCell::new(Vec::new())));
+        let wait = |number: usize| {
+            let (notify, came, served) = (Rc::clone(&notify), Rc::clone(&came), Rc::clone(&served));
+            async move {
+                came.borrow_mut().push(number);
+                notify.notified().await;
+                served.borrow_mut().push(number);
+            }
+        };
+        let tasks: Vec<_> = (0..50).map(|number| spawn(wait(number))).collect();
+        let_others_run().await;
+        assert_eq!(came.borrow().len(), 50);
+        for count in 1..=50 {
+            notify.notify_one();
+            let_others_run().await;
+            assert_eq!(*served.borrow(), came.borrow()[..count]);
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
     });
 }
 
@@ -1352,7 +1379,7 @@ fn wakers_may_use_what_they_wait_for_when_they_are_woken_or_dropped() {
                 dice: Cell::new(seed),
                 depth: Cell::new(0),
                 semaphore: Rc::new(Semaphore::new(2)),
-                mutex: Box::leak(Box::new(Mutex::new(0))),
+                mutex: leaked(Mutex::new(0)),
                 acquires: RefCell::default(),
                 permits: RefCell::default(),
                 locks: RefCell::default(),
@@ -1420,5 +1447,421 @@ fn room_that_was_given_before_the_receiver_was_dropped_is_of_no_use() {
         assert_eq!(dropped.get(), 2);
         drop(given.await.unwrap_err());
         assert_eq!(dropped.get(), 3);
+    });
+}
+
+#[test]
+fn the_other_end_learns_that_a_task_has_panicked() {
+    in_every_order(|| async {
+        // The sender of a oneshot channel.
+        let (sender, receiver) = oneshot::channel::<()>();
+        let panics = spawn(async move {
+            let _sender = sender;
+            yield_now().await;
+            panic!("on fire");
+        });
+        let error = receiver.await.unwrap_err();
+        assert_eq!(error.to_string(), "the channel was closed before a value was sent");
+        assert!(panics.await.unwrap_err().is_panic());
+
+        // The receiver of another, with one that waits for that, and with one that sends too late.
+        for waits in [false, true] {
+            let (mut sender, receiver) = oneshot::channel();
+            let panics = spawn(async move {
+                let _receiver = receiver;
+                yield_now().await;
+                panic!("on fire");
+            });
+            if waits {
+                sender.closed().await;
+            }
+            assert!(panics.await.unwrap_err().is_panic());
+            assert_eq!(sender.send("soup"), Err("soup"));
+        }
+
+        // A receiver of many, with messages in the channel and senders that wait.
+        let (sender, mut receiver) = mpsc::channel(1);
+        let panics = spawn(async move {
+            let first: u32 = receiver.recv().await.unwrap();
+            let_others_run().await;
+            panic!("{first} is on fire");
+        });
+        let send = |number| {
+            let sender = sender.clone();
+            async move { sender.send(number).await.map_err(|error| error.0) }
+        };
+        let sends: Vec<_> = (1..=5).map(|number| spawn(send(number))).collect();
+        let reserves = spawn({
+            let sender = sender.clone();
+            async move { drop(sender.reserve().await) }
+        });
+        sender.closed().await;
+        let mut given_back = Vec::new();
+        for send in sends {
+            given_back.extend(send.await.unwrap().err());
+        }
+        // One was received, one stood in the channel and was dropped.
+        assert_eq!(given_back.len(), 3, "{given_back:?}");
+        reserves.await.unwrap(); // With room or without, as its turn came.
+        assert!(panics.await.unwrap_err().is_panic());
+        assert_eq!(sender.try_send(9), Err(TrySendError::Closed(9)));
+
+        // A sender of many: the channel ends with the last.
+        let (sender, mut receiver) = mpsc::channel(1);
+        let panics = spawn(async move {
+            sender.send(1).await.unwrap();
+            panic!("on fire");
+        });
+        assert_eq!(receiver.recv().await, Some(1));
+        assert_eq!(receiver.recv().await, None);
+        assert!(panics.await.unwrap_err().is_panic());
+    });
+}
+
+/// Runs what `make` gives until its first wait, its second and so on, and drops it there: at once, or after others have run,
+/// who may have handed it what it waits for. After each of these `check` must find all in order. Ends with the run that is over
+/// before it could be dropped, which must have waited `waits` times at least.
+async fn drop_at_every_await(waits: usize, make: impl AsyncFn(), check: impl AsyncFn()) {
+    for others_run in [false, true] {
+        for polls in 0.. {
+            let mut future = Box::pin(make());
+            let mut is_over = false;
+            for poll in 1..=polls {
+                is_over = !is_pending(&mut future).await;
+                if is_over {
+                    break;
+                }
+                if poll < polls || others_run {
+                    let_others_run().await;
+                }
+            }
+            drop(future);
+            check().await;
+            if is_over {
+                assert!(polls > waits, "over after {polls} polls");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_mutex_outlives_a_drop_at_every_await() {
+    in_every_order(|| async {
+        let mutex = Rc::new(Mutex::new(0));
+        for _ in 0..2 {
+            let mutex = Rc::clone(&mutex);
+            drop(spawn(async move {
+                loop {
+                    *mutex.lock().await += 1;
+                    let _held = mutex.lock().await;
+                    yield_now().await;
+                }
+            }));
+        }
+        let_others_run().await;
+        let lock_three_times = async || {
+            for _ in 0..3 {
+                let _held = mutex.lock().await;
+                yield_now().await;
+            }
+        };
+        let check = async || {
+            let before = *mutex.lock().await;
+            let_others_run().await;
+            assert!(*mutex.lock().await > before, "the others have it too");
+        };
+        drop_at_every_await(5, lock_three_times, check).await;
+    });
+}
+
+#[test]
+fn a_semaphore_outlives_a_drop_at_every_await() {
+    in_every_order(|| async {
+        let (semaphore, rounds) = (Rc::new(Semaphore::new(4)), Rc::new(Cell::new(0)));
+        for permits in [1, 3, 2] {
+            let (semaphore, rounds) = (Rc::clone(&semaphore), Rc::clone(&rounds));
+            drop(spawn(async move {
+                loop {
+                    let _permits = semaphore.acquire_many(permits).await.unwrap();
+                    yield_now().await;
+                    rounds.set(rounds.get() + 1);
+                }
+            }));
+        }
+        let_others_run().await;
+        let acquire = async || {
+            let many = semaphore.acquire_many(3).await.unwrap();
+            yield_now().await;
+            drop(many);
+            let owned = Rc::clone(&semaphore).acquire_many_owned(4).await.unwrap();
+            yield_now().await;
+            drop(owned);
+            drop(semaphore.acquire().await.unwrap());
+        };
+        let check = async || {
+            let before = rounds.get();
+            drop(semaphore.acquire_many(4).await.unwrap()); // All are there.
+            let_others_run().await;
+            assert!(rounds.get() > before, "the others have them too");
+        };
+        drop_at_every_await(4, acquire, check).await;
+    });
+}
+
+#[test]
+fn no_notice_is_lost_by_a_drop_at_any_await() {
+    in_every_order(|| async {
+        let notify = Rc::new(Notify::new());
+        let (given, taken, waiting) =
+            (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
+        let gives = spawn({
+            let (notify, given, waiting) = (Rc::clone(&notify), Rc::clone(&given), Rc::clone(&waiting));
+            async move {
+                loop {
+                    if waiting.take() {
+                        notify.notify_one();
+                        given.set(given.get() + 1);
+                    }
+                    yield_now().await;
+                }
+            }
+        });
+        let take_three = async || {
+            for _ in 0..3 {
+                let mut notified = pin!(notify.notified());
+                waiting.set(true);
+                notified.as_mut().await;
+                taken.set(taken.get() + 1);
+            }
+        };
+        let check = async || {
+            let_others_run().await;
+            let left = given.get() - taken.get();
+            for _ in 0..left {
+                ready(poll_once(&mut notify.notified()).await);
+                taken.set(taken.get() + 1);
+            }
+            assert!(left <= 1 && is_pending(&mut notify.notified()).await);
+        };
+        drop_at_every_await(2, take_three, check).await;
+        gives.abort();
+    });
+}
+
+#[test]
+fn a_oneshot_channel_outlives_a_drop_at_every_await() {
+    in_every_order(|| async {
+        // Of the receiver, awaited by reference: what is sent then is there for the next who awaits it.
+        for sent_before_drop in [false, true] {
+            for polls in 0..3 {
+                let (sender, mut receiver) = oneshot::channel();
+                let mut sender = Some(sender);
+                for _ in 0..polls {
+                    assert!(is_pending(&mut &mut receiver).await);
+                }
+                {
+                    let mut by_reference = pin!(async { (&mut receiver).await });
+                    if polls > 0 {
+                        assert!(is_pending(&mut by_reference).await);
+                    }
+                    if sent_before_drop {
+                        sender.take().unwrap().send("soup").unwrap();
+                    }
+                }
+                if let Some(sender) = sender {
+                    sender.send("soup").unwrap();
+                }
+                assert_eq!(receiver.await, Ok("soup"));
+            }
+        }
+        // Of the receiver itself: its sender is told.
+        for polls in 0..3 {
+            let (mut sender, mut receiver) = oneshot::channel::<()>();
+            for _ in 0..polls {
+                assert!(is_pending(&mut receiver).await);
+            }
+            assert!(is_pending(&mut sender.closed()).await);
+            drop(receiver);
+            ready(poll_once(&mut sender.closed()).await);
+            assert_eq!(sender.send(()), Err(()));
+        }
+        // Of who waits for the end: the channel works as before, and so does the next who waits.
+        for polls in 0..3 {
+            let (mut sender, mut receiver) = oneshot::channel();
+            let mut closed = sender.closed();
+            for _ in 0..polls {
+                assert!(is_pending(&mut closed).await);
+            }
+            drop(closed);
+            let waits = spawn(async move {
+                sender.closed().await;
+                sender.send("soup")
+            });
+            let_others_run().await;
+            receiver.close();
+            assert_eq!(waits.await.unwrap(), Err("soup"));
+        }
+    });
+}
+
+#[test]
+fn no_message_is_lost_by_a_drop_at_any_await_of_a_sender() {
+    in_every_order(|| async {
+        let (sender, mut receiver) = mpsc::channel(1);
+        let received = Rc::new(RefCell::new(Vec::new()));
+        let receives = spawn({
+            let received = Rc::clone(&received);
+            async move {
+                while let Some(number) = receiver.recv().await {
+                    received.borrow_mut().push(number);
+                    yield_now().await;
+                }
+            }
+        });
+        let sent = RefCell::new(Vec::new());
+        let (next, sent) = (Cell::new(0), &sent);
+        let number = || next.replace(next.get() + 1);
+        let send_all_ways = async || {
+            for _ in 0..3 {
+                let message = number();
+                sender.send(message).await.unwrap();
+                sent.borrow_mut().push(message);
+                let room = sender.reserve().await.unwrap();
+                yield_now().await;
+                let message = number();
+                room.send(message);
+                sent.borrow_mut().push(message);
+            }
+        };
+        let check = async || {
+            let message = number();
+            sender.send(message).await.unwrap();
+            sent.borrow_mut().push(message);
+            let_others_run().await;
+            assert_eq!(*received.borrow(), *sent.borrow());
+            assert_eq!(sender.capacity(), 1);
+        };
+        drop_at_every_await(5, send_all_ways, check).await;
+        // And of those who wait for the end.
+        let mut closed = sender.closed();
+        assert!(is_pending(&mut closed).await);
+        drop(closed);
+        check().await;
+        drop(sender);
+        receives.await.unwrap();
+    });
+}
+
+#[test]
+fn no_message_is_lost_by_a_drop_at_any_await_of_a_receiver() {
+    in_every_order(|| async {
+        let (sender, receiver) = mpsc::channel(2);
+        let sends = spawn(async move {
+            let mut number = 0;
+            while sender.send(number).await.is_ok() {
+                number += 1;
+                for _ in 0..number % 3 {
+                    yield_now().await;
+                }
+            }
+        });
+        let (receiver, received) = (Mutex::new(receiver), RefCell::new(Vec::new()));
+        let receive_five = async || {
+            for _ in 0..5 {
+                let number = receiver.lock().await.recv().await.unwrap();
+                received.borrow_mut().push(number);
+                yield_now().await;
+            }
+        };
+        let check = async || {
+            let number = receiver.lock().await.recv().await.unwrap();
+            received.borrow_mut().push(number);
+            assert!(received.borrow().iter().copied().eq(0..=number), "{received:?}");
+        };
+        drop_at_every_await(5, receive_five, check).await;
+        drop(receiver);
+        sends.await.unwrap();
+    });
+}
+
+/// Each a task, and each lets the next go on. In quadratic time this would take many minutes.
+#[test]
+fn a_hundred_thousand_tasks_that_wait_are_served_in_order_and_in_linear_time() {
+    const MANY: usize = 100_000;
+    /// Spawns so many tasks, of which each notes its number once it has got what it waits for.
+    fn crowd<F: Future<Output = ()> + 'static>(wait: impl Fn(usize) -> F) -> (Vec<JoinHandle<()>>, Order) {
+        let order = Order::default();
+        let wait = |number| {
+            let (order, wait) = (Rc::clone(&order), wait(number));
+            async move {
+                wait.await;
+                order.borrow_mut().push(number);
+            }
+        };
+        ((0..MANY).map(|number| spawn(wait(number))).collect(), order)
+    }
+    async fn served((tasks, order): (Vec<JoinHandle<()>>, Order)) {
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert!(order.take().into_iter().eq(0..MANY), "in order");
+    }
+    type Order = Rc<RefCell<Vec<usize>>>;
+
+    in_loop(|| async {
+        let semaphore = Rc::new(Semaphore::new(0));
+        let waiting = crowd(|_| {
+            let semaphore = Rc::clone(&semaphore);
+            async move { drop(semaphore.acquire().await.unwrap()) }
+        });
+        let_others_run().await;
+        semaphore.add_permits(1);
+        served(waiting).await;
+    });
+    in_loop(|| async {
+        let notify = Rc::new(Notify::new());
+        let wait = || {
+            crowd(|_| {
+                let notify = Rc::clone(&notify);
+                async move { notify.notified().await }
+            })
+        };
+        let waiting = wait();
+        let_others_run().await;
+        notify.notify_waiters();
+        served(waiting).await;
+        let waiting = wait();
+        let_others_run().await;
+        for _ in 0..MANY {
+            notify.notify_one();
+        }
+        served(waiting).await;
+    });
+    in_loop(|| async {
+        let (sender, mut receiver) = mpsc::channel(1);
+        let waiting = crowd(|number| {
+            let sender = sender.clone();
+            async move {
+                if number % 2 == 0 {
+                    sender.send(number).await.unwrap();
+                } else {
+                    sender.reserve().await.unwrap().send(number);
+                }
+            }
+        });
+        let_others_run().await;
+        for number in 0..MANY {
+            assert_eq!(receiver.recv().await, Some(number));
+        }
+        served(waiting).await;
+        // And all wait for the end.
+        let waiting = crowd(|_| {
+            let sender = sender.clone();
+            async move { sender.closed().await }
+        });
+        let_others_run().await;
+        receiver.close();
+        served(waiting).await;
     });
 }

@@ -1,4 +1,5 @@
-//! [`dump`]: what a loop has, and who waits for what. Made when somebody asks, from what the loop keeps anyway.
+//! [`dump`]: what a loop has, and who waits for what, as text. It is made only when somebody asks, from what the loop keeps
+//! for its own use.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -69,8 +70,8 @@ impl fmt::Display for Dump {
 /// task 1 "main": running, 2 polls, 0 ms old, spawned at src/main.rs:7:5
 ///     holds the lock "till" since src/main.rs:9:33, 1 waits for it
 /// task 2 "waiter": waiting, 1 poll, 0 ms old, spawned at src/main.rs:11:52
-///     waits for the lock "till", held by task 1 "main" since src/main.rs:9:33, at src/main.rs:13:36,
-///         for 204 µs
+///     waits for the lock "till", which task 1 "main" holds since src/main.rs:9:33,
+///         at src/main.rs:13:36, for 204 µs
 /// UDP socket 1: readable + writable, nobody waits
 /// ```
 ///

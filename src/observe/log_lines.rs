@@ -3,8 +3,7 @@
 
 use super::{LOOP, OFFLOAD, Outcome, SOURCE, Step, TASK, TIMER, TaskLabel, WaitFor, plural};
 use crate::core::Core;
-use crate::slots::Slot;
-use crate::task::waker::Wake;
+use crate::task::Id;
 
 use log::{Level, log};
 
@@ -13,22 +12,24 @@ pub(super) fn write(step: &Step<'_>) {
         Step::Turn { number, wait } => {
             log!(target: LOOP, Level::Trace, "turn {number}: {}", wait_line(*wait));
         }
-        Step::Events { count } => {
-            log!(target: LOOP, Level::Trace, "the kernel reports {count} event{}", plural(*count));
+        Step::Answer { events: 0, .. } => {}
+        Step::Answer { events, waited: _ } => {
+            log!(target: LOOP, Level::Trace, "the kernel reports {events} event{}", plural(*events));
         }
         Step::Jump { by } => {
             log!(target: LOOP, Level::Trace, "nothing to do: the virtual clock jumps by {by:?}, to the next timer");
         }
-        Step::Ready { source, kind, ready, woken, callback } => {
-            let whom = if *callback {
-                "calls its callback".to_owned()
-            } else if woken.is_empty() {
-                "nobody waits, so it is remembered".to_owned()
-            } else {
-                let names: Vec<_> = woken.iter().map(label_of).collect();
-                format!("wakes {}", names.join(", "))
+        Step::Ready { source, kind, ready, woken, foreign, callback } => {
+            let mut whom: Vec<_> = woken.iter().map(|task| label(*task)).collect();
+            if *foreign > 0 {
+                whom.push(format!("{foreign} waker{} from outside this crate", plural(*foreign)));
+            }
+            let whom = match whom[..] {
+                _ if *callback => "calls its callback".to_owned(),
+                [] => "nobody waits, so it is remembered".to_owned(),
+                _ => format!("wakes {}", whom.join(", ")),
             };
-            log!(target: SOURCE, Level::Trace, "{kind} {} is {ready} → {whom}", source.generation());
+            log!(target: SOURCE, Level::Trace, "{kind} {source} is {ready} → {whom}");
         }
         Step::Stale => {
             log!(target: SOURCE, Level::Trace, "an event for a source that is gone: ignored");
@@ -47,14 +48,15 @@ pub(super) fn write(step: &Step<'_>) {
             );
         }
         Step::Fire { timer, late, woken } => {
-            let whom = woken.map_or("nobody".to_owned(), label_of);
-            log!(target: TIMER, Level::Trace, "timer {} fires, {late:?} late → wakes {whom}", timer.generation());
+            let whom = woken.map_or("nobody of this loop".to_owned(), label);
+            log!(target: TIMER, Level::Trace, "timer {timer} fires, {late:?} late → wakes {whom}");
         }
         Step::Wake { task } => {
             log!(target: TASK, Level::Trace, "{} is ready to run", label(*task));
         }
-        Step::Poll { task, outcome } => {
-            let foreign = Core::with(|core| core.tasks.is_foreign(*task)) == Some(true);
+        Step::Poll { .. } => {} // What it does stands before what came of it.
+        Step::Polled { task, outcome, took: _ } => {
+            let foreign = Core::with(|core| core.tasks.is_foreign(task.slot())) == Some(true);
             let outcome = match outcome {
                 Outcome::Pending if foreign => "pending (code outside this crate can wake it)",
                 Outcome::Pending => "pending",
@@ -63,18 +65,22 @@ pub(super) fn write(step: &Step<'_>) {
             };
             log!(target: TASK, Level::Trace, "{} polled → {outcome}", label(*task));
         }
+        Step::Tried { source, kind, direction, done } => {
+            let result = if *done { "done" } else { "would block" };
+            log!(target: SOURCE, Level::Trace, "{kind} {source}: {} → {result}", direction.verb());
+        }
         Step::AwaitSource { source, kind, direction, place } => {
             let place = place.map_or(String::new(), |place| format!(", at {place}"));
             let what = direction.verb();
-            log!(target: SOURCE, Level::Trace, "waits until {kind} {} can {what}{place}", source.generation());
+            log!(target: SOURCE, Level::Trace, "waits until {kind} {source} can {what}{place}");
         }
         Step::AwaitTimer { timer, left, place } => {
-            log!(target: TIMER, Level::Trace, "arms timer {}, due in {left:?}, at {place}", timer.generation());
+            log!(target: TIMER, Level::Trace, "arms timer {timer}, due in {left:?}, at {place}");
         }
         Step::AwaitSync { what, place } => {
             log!(target: TASK, Level::Trace, "waits for {what}, at {place}");
         }
-        Step::Spawn { task, place } => {
+        Step::Spawn { task, name: _, place } => {
             log!(target: TASK, Level::Debug, "{} spawned at {place}", label(*task));
         }
         Step::Abort { task } => {
@@ -87,13 +93,13 @@ pub(super) fn write(step: &Step<'_>) {
             log!(target: OFFLOAD, Level::Debug, "the job of {place} is done");
         }
         Step::Register { source, kind } => {
-            log!(target: SOURCE, Level::Debug, "{kind} {} registered", source.generation());
+            log!(target: SOURCE, Level::Debug, "{kind} {source} registered");
         }
         Step::Deregister { source, kind } => {
-            log!(target: SOURCE, Level::Debug, "{kind} {} deregistered", source.generation());
+            log!(target: SOURCE, Level::Debug, "{kind} {source} deregistered");
         }
     }
-    if let Step::Poll { task, outcome: Outcome::Finished | Outcome::Panicked } = step {
+    if let Step::Polled { task, outcome: Outcome::Finished | Outcome::Panicked, .. } = step {
         log!(target: TASK, Level::Debug, "{} ended", label(*task));
     }
 }
@@ -104,7 +110,7 @@ fn wait_line(wait: WaitFor) -> String {
         WaitFor::Tasks { ready } => {
             format!("asks the kernel without waiting: {ready} ready task{}", plural(ready))
         }
-        WaitFor::Timer { left, .. } => format!("asks the kernel, for at most {left:?}: then a timer is due"),
+        WaitFor::Timer { left } => format!("asks the kernel, for at most {left:?}: then a timer is due"),
         WaitFor::Caller(max) => {
             format!("asks the kernel, for at most {max:?}: as the caller of `turn` wants")
         }
@@ -120,16 +126,8 @@ fn wait_line(wait: WaitFor) -> String {
     }
 }
 
-fn label(slot: Slot) -> String {
+fn label(task: Id) -> String {
+    let slot = task.slot();
     let label = Core::with(|core| TaskLabel { slot, name: core.tasks.name(slot) }.to_string());
     label.unwrap_or_default()
-}
-
-fn label_of(wake: &Wake) -> String {
-    let Wake::Task(number) = wake else { return "a waker from outside this crate".to_owned() };
-    let label = Core::with(|core| {
-        let (slot, name) = core.tasks.find(number.packed())?;
-        Some(TaskLabel { slot, name }.to_string())
-    });
-    label.flatten().unwrap_or_else(|| "a task that is gone".to_owned())
 }

@@ -1,137 +1,308 @@
-//! What the loop says about its steps. Every part of the crate reports through the one function
-//! [`report`]; the `log` lines are written from there. With logging off, a step costs a load, a
-//! comparison and a branch that is not taken.
+//! What the loop says about its steps. Every part of the crate reports through the one function `report`; an
+//! [`Observer`] is told, and so is the log. Where nobody listens, a step costs a load, a comparison and a branch that is
+//! not taken.
 
 pub(crate) mod dump;
 mod log_lines;
+pub(crate) mod stall;
+pub(crate) mod stats;
 pub(crate) mod stuck;
 
+use std::cell::Cell;
 use std::fmt;
 use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::task::Poll;
 use std::time::Duration;
 
-use log::Level;
+use log::{Level, LevelFilter};
 
+pub use self::stats::{Spread, Stats};
 use crate::core::Core;
-use crate::reactor::{Direction, Ready};
+pub use crate::reactor::Direction;
+use crate::reactor::Ready;
 use crate::slots::Slot;
-use crate::task::waker::Wake;
+use crate::task::Id;
 
-/// One step of the loop.
-pub(crate) enum Step<'a> {
+/// Is told each step of a loop, as it happens, on the loop's thread: see
+/// [`Builder::observer`](crate::Builder::observer).
+///
+/// An observer may do what any code in the loop may: spawn, wake, drop, log. What it causes inside
+/// [`step`](Self::step) is not reported, or there would be no end. One that panics is removed, and that is logged at `error`;
+/// the loop goes on.
+///
+/// ```
+/// use headwaiter::EventLoop;
+/// use headwaiter::observe::{Observer, Step};
+/// use std::cell::Cell;
+/// use std::rc::Rc;
+///
+/// /// Counts polls.
+/// struct Polls(Rc<Cell<u32>>);
+///
+/// impl Observer for Polls {
+///     fn step(&mut self, step: &Step<'_>) {
+///         if let Step::Polled { .. } = step {
+///             self.0.set(self.0.get() + 1);
+///         }
+///     }
+/// }
+///
+/// let polls = Rc::new(Cell::new(0));
+/// let mut event_loop = EventLoop::builder().observer(Polls(polls.clone())).build()?;
+/// event_loop.block_on(async {
+///     headwaiter::task::yield_now().await;
+///     headwaiter::spawn(async {}).await.unwrap();
+/// });
+/// assert_eq!(polls.get(), 4); // The main future three times, the task once.
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub trait Observer {
+    /// A step was made, or is about to be. For the time of it ask [`time::now`](crate::time::now).
+    fn step(&mut self, step: &Step<'_>);
+}
+
+/// A source of a loop, by a number that counts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SourceId(pub(crate) Slot);
+
+/// A timer of a loop, by a number that counts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TimerId(pub(crate) Slot);
+
+impl fmt::Display for SourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0.generation(), f)
+    }
+}
+
+impl fmt::Display for TimerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0.generation(), f)
+    }
+}
+
+/// One step of a loop. Durations are of the loop's [clock](crate::Clock): under a virtual one a poll takes no time.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Step<'a> {
     /// A turn begins, and what it asks of the kernel.
+    #[non_exhaustive]
     Turn {
+        /// Turns are counted from 1.
         number: u64,
+        /// How long the kernel may wait, and why.
         wait: WaitFor,
     },
-    /// The kernel has answered.
-    Events {
-        count: usize,
+    /// The kernel was asked, and has answered.
+    #[non_exhaustive]
+    Answer {
+        /// How many events it reported.
+        events: usize,
+        /// How long that took.
+        waited: Duration,
     },
     /// The clock of a virtual loop jumped to its next timer.
+    #[non_exhaustive]
     Jump {
+        /// So far.
         by: Duration,
     },
     /// An event of the kernel, and whom it wakes.
+    #[non_exhaustive]
     Ready {
-        source: Slot,
+        /// Which source.
+        source: SourceId,
+        /// What it is, such as `TCP stream`.
         kind: &'static str,
+        /// What the kernel says of it.
         ready: Ready,
-        woken: &'a [Wake],
+        /// The tasks that wait for that.
+        woken: &'a [Id],
+        /// How many wakers of code outside this crate wait for it.
+        foreign: usize,
+        /// Whether its callback is called.
         callback: bool,
     },
     /// An event for a source that is gone.
+    #[non_exhaustive]
     Stale,
     /// What other threads left.
+    #[non_exhaustive]
     Mail {
+        /// Tasks that they woke.
         wakes: usize,
+        /// What else they asked for.
         messages: usize,
         /// Offloaded jobs that have ended.
         jobs: usize,
     },
-    /// A timer is due, and whom it wakes.
+    /// A timer is due.
+    #[non_exhaustive]
     Fire {
-        timer: Slot,
+        /// Which timer.
+        timer: TimerId,
+        /// For how long it has been due.
         late: Duration,
-        woken: Option<&'a Wake>,
+        /// The task that it wakes. `None`: nobody, or code outside this crate.
+        woken: Option<Id>,
     },
     /// A task entered the ready queue.
+    #[non_exhaustive]
     Wake {
-        task: Slot,
+        /// Which task.
+        task: Id,
+    },
+    /// A task is about to be polled. The steps from here to [`Polled`](Step::Polled) are its own.
+    #[non_exhaustive]
+    Poll {
+        /// Which task.
+        task: Id,
     },
     /// A task was polled.
-    Poll {
-        task: Slot,
+    #[non_exhaustive]
+    Polled {
+        /// Which task.
+        task: Id,
+        /// What came of it.
         outcome: Outcome,
+        /// How long it took.
+        took: Duration,
     },
-    /// A future left a waker with a source.
-    AwaitSource {
-        source: Slot,
+    /// An operation on a source made its system call.
+    #[non_exhaustive]
+    Tried {
+        /// Which source.
+        source: SourceId,
+        /// What it is.
         kind: &'static str,
+        /// Which side of it.
         direction: Direction,
+        /// Whether it is done, also if that is an error. If not, it would have blocked.
+        done: bool,
+    },
+    /// A future waits for a source.
+    #[non_exhaustive]
+    AwaitSource {
+        /// Which source.
+        source: SourceId,
+        /// What it is.
+        kind: &'static str,
+        /// Which side of it.
+        direction: Direction,
+        /// Where its operation was called, if that is known.
         place: Option<&'static Location<'static>>,
     },
-    /// A future armed a timer.
+    /// A future has armed a timer.
+    #[non_exhaustive]
     AwaitTimer {
-        timer: Slot,
+        /// Which timer.
+        timer: TimerId,
+        /// How long until it is due.
         left: Duration,
+        /// Where it was made.
         place: &'static Location<'static>,
     },
     /// A future waits for another task: for a lock, a message and the like.
+    #[non_exhaustive]
     AwaitSync {
+        /// What that is.
         what: &'static str,
+        /// Where its operation was called.
         place: &'static Location<'static>,
     },
+    /// A task was spawned, or a `block_on` has begun.
+    #[non_exhaustive]
     Spawn {
-        task: Slot,
+        /// Which task.
+        task: Id,
+        /// Its name.
+        name: Option<&'a str>,
+        /// Where that was.
         place: &'static Location<'static>,
     },
+    /// The future of a task was dropped before it was ready.
+    #[non_exhaustive]
     Abort {
-        task: Slot,
+        /// Which task.
+        task: Id,
     },
     /// A job was queued for the pool of threads.
+    #[non_exhaustive]
     Offload {
+        /// Where that was.
         place: &'static Location<'static>,
     },
     /// The result of a job was fetched.
+    #[non_exhaustive]
     Fetch {
+        /// Where it was offloaded.
         place: &'static Location<'static>,
     },
+    /// A source is watched from now on.
+    #[non_exhaustive]
     Register {
-        source: Slot,
+        /// Which source.
+        source: SourceId,
+        /// What it is.
         kind: &'static str,
     },
+    /// A source is watched no more.
+    #[non_exhaustive]
     Deregister {
-        source: Slot,
+        /// Which source.
+        source: SourceId,
+        /// What it was.
         kind: &'static str,
     },
 }
 
 /// How long a turn lets the kernel wait, and why.
-#[derive(Clone, Copy)]
-pub(crate) enum WaitFor {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WaitFor {
     /// Tasks are ready and the kernel was asked lately: not asked at all.
-    Skip { ready: usize },
+    Skip {
+        /// How many.
+        ready: usize,
+    },
     /// Tasks are ready: asked without waiting.
-    Tasks { ready: usize },
-    /// The next timer is due in this time, at this time of the loop's clock in nanoseconds.
-    Timer { left: Duration, deadline: u64 },
-    /// The caller of `turn` wants no longer wait.
+    Tasks {
+        /// How many.
+        ready: usize,
+    },
+    /// The next timer is due in this time.
+    Timer {
+        /// So long.
+        left: Duration,
+    },
+    /// The caller of [`turn`](crate::EventLoop::turn) wants no longer wait.
     Caller(Duration),
     /// Nothing but a source or another thread can end the wait.
     Ever,
     /// A virtual clock, which stands still until offloaded jobs and child processes have ended.
-    Work { under_way: usize },
+    Work {
+        /// How many.
+        under_way: usize,
+    },
     /// A virtual clock: so long in real time, of this in all, before it jumps.
-    Grace { given: Duration, whole: Duration },
+    Grace {
+        /// Now.
+        given: Duration,
+        /// With what it was given before.
+        whole: Duration,
+    },
 }
 
-#[derive(Clone, Copy)]
-pub(crate) enum Outcome {
+/// What came of a poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The task waits, or is ready again.
     Pending,
+    /// It has its output.
     Finished,
+    /// That is its end, too.
     Panicked,
 }
 
@@ -144,13 +315,45 @@ impl Outcome {
     }
 }
 
+thread_local! {
+    /// Whether anybody listens to the loop that runs here. Looked up once a turn, because a step cannot pay for more than
+    /// this.
+    static OBSERVED: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Whether anybody listens.
 #[inline]
 pub(crate) fn is_on() -> bool {
-    log::max_level() >= log::LevelFilter::Debug
+    OBSERVED.get()
 }
 
-/// Tells whoever listens. Must not be called while anything of the loop is borrowed: a logger is user code.
+/// Looks who listens to the loop that runs here. Returns whether anybody did before.
+#[inline]
+pub(crate) fn look_who_listens() -> bool {
+    let observed = Core::with(|core| {
+        core.observed = core.is_observed();
+        core.observed
+    });
+    OBSERVED.replace(observed == Some(true))
+}
+
+/// Undoes [`look_who_listens`].
+pub(crate) fn listen_as_before(before: bool) {
+    OBSERVED.set(before);
+}
+
+impl Core {
+    fn is_observed(&self) -> bool {
+        !self.observers.is_empty() || log::max_level() >= LevelFilter::Debug
+    }
+
+    /// The task that a number means, as an observer is told of it.
+    pub(crate) fn id_of(&self, number: crate::task::waker::TaskNumber) -> Option<Id> {
+        self.slot_of(number).map(Id::new)
+    }
+}
+
+/// Tells whoever listens. Must not be called while anything of the loop is borrowed: an observer is user code.
 #[inline]
 pub(crate) fn report<'a>(step: impl FnOnce() -> Step<'a>) {
     if is_on() {
@@ -158,14 +361,61 @@ pub(crate) fn report<'a>(step: impl FnOnce() -> Step<'a>) {
     }
 }
 
+/// A task is about to be polled, and that is timed: because somebody listens, one of the last polls blocked the loop, or it is this
+/// one's turn.
+#[cold]
+pub(crate) fn poll_begins(task: Slot) {
+    report(|| Step::Poll { task: Id::new(task) });
+    Core::with(|core| {
+        let now = core.clock.now_nanos();
+        core.untimed = if is_on() || core.stalls.are_looked_for(now) { 0 } else { stats::SAMPLED - 1 };
+        core.poll_began = Some(now);
+    });
+}
+
+/// A task was polled. Nothing is done if that was not timed.
+#[cold]
+pub(crate) fn poll_ended(task: Slot, outcome: Outcome) {
+    let took = Core::with(|core| {
+        let took = core.clock.now_nanos().saturating_sub(core.poll_began.take()?);
+        let was_idle = outcome == Outcome::Pending && core.is_budget_whole() && core.tasks.polls(task) > 1;
+        core.counts.polled(took, was_idle);
+        Some((took, core.stalls.are_looked_for(core.clock.turn_nanos()) && took > core.stalls.threshold))
+    });
+    let Some((took, blocked)) = took.flatten() else { return };
+    report(|| Step::Polled { task: Id::new(task), outcome, took: Duration::from_nanos(took) });
+    if blocked {
+        stall::poll_took(task, took);
+    }
+}
+
+/// The observers of a loop. They are in its core while none of them is told anything.
+pub(crate) type Observers = Vec<Box<dyn Observer>>;
+
 #[cold]
 #[inline(never)]
 fn listen<'a>(step: impl FnOnce() -> Step<'a>) {
     // Every step is one of the loop that runs here.
-    if Core::with(|core| mem::replace(&mut core.reporting, true)) == Some(false) {
-        crate::core::contain("a logger", || log_lines::write(&step()));
-        Core::with(|core| core.reporting = false);
+    let observers = Core::with(|core| {
+        let first = !mem::replace(&mut core.reporting, true);
+        first.then(|| mem::take(&mut core.observers))
+    });
+    let Some(mut observers) = observers.flatten() else { return };
+    let step = step();
+    crate::core::contain("a logger", || log_lines::write(&step));
+    let mut at = 0;
+    while let Some(observer) = observers.get_mut(at) {
+        match crate::core::contain("an observer, which is removed,", || observer.step(&step)) {
+            Some(()) => at += 1,
+            None => crate::core::discard(observers.remove(at)),
+        }
     }
+    // A loop that was dropped meanwhile drops them with this.
+    Core::with(|core| {
+        core.reporting = false;
+        mem::swap(&mut core.observers, &mut observers);
+    });
+    crate::core::discard(observers);
 }
 
 /// Logs what somebody must see whether or not steps are traced. A logger that panics is passed over: it can

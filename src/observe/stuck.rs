@@ -1,11 +1,12 @@
-//! Which tasks can never go on, and why. Three reports come from here: a **deadlock** (tasks that wait for each other in
-//! a knot), a **lost waker** (a task that waits for nothing), and **quiescence** (nothing can wake this loop any more).
-//! Called by the batch after a poll that looks suspicious, and by the turn before it sleeps for ever.
+//! Which tasks can never go on, and why. Three things are reported: a **deadlock** (tasks wait for each other), a **lost
+//! waker** (a task waits for nothing, so nothing will wake it), and **quiescence** (nothing can wake this loop any more).
+//! Called after a poll that looks suspicious, and by the turn before it sleeps.
 //!
-//! A task has a *way out* while it waits for something that comes from outside the tasks, or that some task may give without
-//! holding it; while it is ready; and if it is foreign, that is if code outside this crate has its waker. Tasks without one, each of
-//! whose waits is for a lock or for the end of a task, which again such a task holds or is, form a knot. `docs/design.md` argues why no
-//! correct program is accused.
+//! A task has a *way out* if any of these is true: it is ready; code outside this crate has its waker (it is *foreign*); one
+//! of its waits is for something from outside the tasks, such as a timer or a socket; one of its waits is for something that
+//! any task may give, such as a message. All other waits are for a lock that some task holds, or for the end of a task or
+//! of a group. If such a wait is for a task that has a way out, it is a way out too. Tasks without any, each of which waits
+//! only for itself or for others of them, are a *knot*: a deadlock. `docs/design.md` argues why no correct program is accused.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -21,32 +22,74 @@ use crate::task::waker::TaskNumber;
 use crate::task::{self, Hint, JoinError, Tasks};
 use crate::waits::{Holder, Lock, Wait, What};
 
-/// What is done about a deadlock among tasks: see [`Builder::deadlock`](crate::Builder::deadlock).
+/// What a loop does about tasks that can never go on: see [`Builder::deadlock`](crate::Builder::deadlock).
+///
+/// There are three kinds:
+///
+/// - a *deadlock*: tasks wait for each other in a circle, for locks or for each other's end;
+/// - *quiescence*: a `block_on` would sleep for ever, because nothing that its loop knows of can wake it;
+/// - a *lost waker*: a future has returned `Pending`, and nobody has kept its waker.
+///
+/// None of them is reported twice (quiescence: not in the same `block_on`).
+///
+/// ```
+/// use headwaiter::sync::Mutex;
+/// use headwaiter::task::yield_now;
+/// use headwaiter::{Deadlock, EventLoop};
+/// use std::rc::Rc;
+///
+/// async fn transfer(from: Rc<Mutex<i32>>, to: Rc<Mutex<i32>>) {
+///     let mut from = from.lock().await;
+///     yield_now().await;
+///     *to.lock().await += 10;
+///     *from -= 10;
+/// }
+///
+/// let mut event_loop = EventLoop::builder().deadlock(Deadlock::Fail).build()?;
+/// event_loop.block_on(async {
+///     let (anna, ben) = (Rc::new(Mutex::named("Anna", 100)), Rc::new(Mutex::named("Ben", 100)));
+///     let one = headwaiter::spawn(transfer(anna.clone(), ben.clone()));
+///     let other = headwaiter::spawn(transfer(ben, anna)); // In opposite order.
+///     let results = [one.await, other.await];
+///     // One of them was dropped, so that the other could go on.
+///     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+///     let error = results.into_iter().find_map(Result::err).unwrap();
+///     assert!(error.is_deadlock());
+///     println!("{error}"); // Who waits for whom, and in which lines.
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Deadlock {
-    /// It is logged at `error`, and the tasks stay where they are.
+    /// They are logged, deadlocks at `error` and the others at `warn`. The tasks stay where they are.
     #[default]
     Warn,
-    /// The future of the task that closed the knot is dropped, which frees its locks. Its
-    /// [`JoinHandle`](crate::task::JoinHandle) gets the report as an error; in the main future of `block_on` it is a panic.
+    /// In a deadlock, the future of the task that closed the circle is dropped, which frees its locks. Its
+    /// [`JoinHandle`](crate::task::JoinHandle) gets the report as an error. If it is the main future, `block_on` panics with
+    /// the report.
+    ///
+    /// At quiescence `block_on` panics too, with the report and a [`dump`](crate::dump). A lost waker is logged at `warn`.
     Fail,
-    /// It is not looked for.
+    /// They are not looked for: neither deadlocks, nor quiescence, nor lost wakers. Nothing is logged.
     Ignore,
 }
 
 /// How far a chain of tasks, each waiting for the next, is followed after one poll. Before the loop sleeps, to its end.
 const LONGEST_CHAIN: usize = 1000;
 
-/// To find out what a task waits for takes a look at all records of the loop. With many that takes long; so each turn gives credit
-/// for so many records, up to so many. Without credit nothing is looked at now, but before the loop sleeps.
+/// A closer look at a task goes through all records of the loop, which takes long if there are many. So looks are paid for.
+/// Each turn that asks the kernel gives credit for so many records.
 const CREDIT: isize = 1000;
+
+/// More credit than this is not kept. A look that cannot be paid for is put off until the loop is about to sleep.
 const MOST_CREDIT: isize = 1_000_000;
 
-/// Tasks that are to be looked at before the loop sleeps: they may be stuck, but that could not be said when it was first
-/// thought.
+/// Tasks that may be stuck, but when they were polled it could not be said for certain. They are looked at again before
+/// the loop sleeps.
 pub(crate) struct Suspects {
-    /// With what is suspicious: see [`Tasks::UNKEPT`].
+    /// Each task, and what is suspicious about it, as bits: see [`Tasks::UNKEPT`].
     tasks: Vec<(Slot, u8)>,
+    /// For how many records looks are paid. Below 0 after a look that cost more.
     credit: isize,
 }
 
@@ -68,7 +111,7 @@ impl Suspects {
 }
 
 impl Core {
-    /// One of those for whom this task waits has ended, which does not wake it.
+    /// One task of the group for which `joiner` waits has ended. That does not wake it, but may have closed a knot.
     pub(crate) fn suspect(&mut self, joiner: TaskNumber) {
         if let Some(task) = self.slot_of(joiner) {
             self.add_suspect(task, Tasks::BLOCKED);
@@ -77,7 +120,8 @@ impl Core {
 
     fn add_suspect(&mut self, task: Slot, suspicion: u8) {
         let suspects = &mut self.suspects.tasks;
-        // While others can reach the loop nobody is looked at, and many may come and go.
+        // While other threads can reach the loop nobody is looked at, so the list may grow. Here it is cleared of those who
+        // can go on, or are gone.
         if suspects.len() > 2 * self.tasks.count() {
             suspects.retain(|(task, _)| self.tasks.can_be_stuck(*task));
         }
@@ -86,7 +130,7 @@ impl Core {
         }
     }
 
-    /// Others can reach this loop, or have: what they do is not known before they have done it.
+    /// Other threads can reach this loop, or have sent a message that was not taken in. They may help a task that looks stuck.
     fn can_be_reached(&self) -> bool {
         self.shared.has_mail() || self.shared.has_handles()
     }
@@ -110,7 +154,7 @@ enum Found {
     Knot(Knot),
 }
 
-/// Looks at the task that was polled last: nobody seems to have kept its waker, or it waits for others.
+/// Looks at the task that was polled last. It is suspicious: nobody seems to have kept its waker, or it waits for other tasks.
 #[cold]
 pub(crate) fn look() -> Verdict {
     let found = Core::with(|core| {
@@ -129,8 +173,8 @@ pub(crate) fn look() -> Verdict {
     found.flatten().map_or(Verdict::Fine, report)
 }
 
-/// Asked before the loop sleeps: whether one of the suspects is stuck; and if it sleeps `for_ever`, in `block_on`, whether
-/// anything that it knows of can wake it. If not, that is said, once.
+/// Called before the loop sleeps: looks at all suspects. If none was stuck, and the loop is to sleep `for_ever`, in `block_on`,
+/// it also looks whether anything can wake the loop; if not, it says so, once.
 #[cold]
 pub(crate) fn look_before_sleep(for_ever: bool) -> Verdict {
     let mut verdict = Verdict::Fine;
@@ -156,7 +200,7 @@ fn next_found(core: &mut Core) -> Option<Found> {
     None
 }
 
-/// What is suspicious about a task, at a cheap first sight. `None`: nothing.
+/// A cheap first look, which clears most suspects. Returns what is still suspicious about the task; `None`: nothing.
 fn suspect(core: &mut Core, task: Slot, mut suspicion: u8, longest: usize) -> Option<u8> {
     if !core.tasks.can_be_stuck(task) {
         return None;
@@ -170,7 +214,7 @@ fn suspect(core: &mut Core, task: Slot, mut suspicion: u8, longest: usize) -> Op
     (suspicion != 0).then_some(suspicion)
 }
 
-/// Looks at all that tasks wait for.
+/// The closer look, at all that all tasks wait for.
 fn examine(core: &mut Core, task: Slot, suspicion: u8) -> Option<Found> {
     core.suspects.credit -= core.records();
     if suspicion & Tasks::BLOCKED != 0 {
@@ -206,9 +250,10 @@ fn report(found: Found) -> Verdict {
     }
 }
 
-/// Follows one hint from task to task. In a knot every wait stays within it, so any path must come back to where it was;
-/// nearly always it soon ends at a task that waits for something else. (By Brent, "An improved Monte Carlo factorization
-/// algorithm", 1980: where it was is compared with one task only, which is moved up now and then.)
+/// Follows one wait of each task, from task to task. In a knot all waits are for tasks of the knot, so whichever way is taken
+/// comes to some task a second time. Nearly always the way soon ends instead, at a task that waits for something else. (By Brent,
+/// "An improved Monte Carlo factorization algorithm", 1980: to see that it comes back, each task is compared with one that was
+/// passed before. That one is moved up to the present one after 1, 2, 4, 8... steps.)
 fn has_chain_with_a_loop(core: &Core, start: Slot, longest: usize) -> bool {
     let (mut mark, mut at, mut next_mark) = (start, start, 1);
     for steps in 1..=3 * longest {
@@ -252,7 +297,7 @@ pub(super) fn all_waits(core: &Core) -> HashMap<Slot, Vec<Wait>> {
     waits
 }
 
-/// For whom a task waits there. Nobody: this is a way out.
+/// The tasks that can end this wait. None: the wait is a way out.
 fn blockers(core: &Core, wait: &Wait) -> Vec<Slot> {
     let blockers = match wait.what {
         What::Task(task) => vec![task],
@@ -271,7 +316,7 @@ fn blockers(core: &Core, wait: &Wait) -> Vec<Slot> {
     if blockers.iter().all(|task| core.tasks.can_be_stuck(*task)) { blockers } else { Vec::new() }
 }
 
-/// The knot that `start` is in or leads to, if its circle was not reported before.
+/// The knot that `start` stands in, or waits for. `None`: there is none, or its circle was reported before.
 fn knot(core: &mut Core, start: Slot) -> Option<Knot> {
     let waits = all_waits(core);
     let mut reached = vec![start];
@@ -287,7 +332,7 @@ fn knot(core: &mut Core, start: Slot) -> Option<Knot> {
             reached.extend(blockers.into_iter().filter(|blocker| known.insert(*blocker)));
         }
     }
-    // All are stuck. Those that stand in a circle explain it.
+    // All that were reached are stuck. The circle among them tells why.
     let circle = circle(core, &waits, start);
     if circle.iter().all(|(task, _)| core.tasks.was_reported(*task)) {
         return None;
@@ -333,10 +378,10 @@ fn report_text(
     lines
 }
 
-/// Of those that wait for a circle so many are described.
+/// So many tasks are described that do not stand in the circle, but wait for it.
 const MOST_OTHERS: usize = 10;
 
-/// A way from `start` by first waits, without what leads to the circle.
+/// Goes from `start` by the first wait of each task until it comes to a task again. Returns the circle, without the way to it.
 fn circle(core: &Core, waits: &HashMap<Slot, Vec<Wait>>, start: Slot) -> Vec<(Slot, Wait)> {
     let mut path: Vec<(Slot, Wait)> = Vec::new();
     let mut known = HashMap::new();
@@ -415,7 +460,7 @@ fn is_lost(core: &mut Core, task: Slot) -> bool {
     !waits
 }
 
-/// Whether nothing that this loop knows of can ever wake it.
+/// Looks whether anything that this loop knows of can ever wake it, and says so if not.
 fn look_for_the_end() -> Verdict {
     let quiescent = Core::with(|core| {
         let mut may_be_woken = core.deadlock == Deadlock::Ignore

@@ -7,8 +7,10 @@ use mio::event::Event;
 
 /// Which side of a source an operation waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
+pub enum Direction {
+    /// Something to read, or to accept.
     Read,
+    /// Room to write.
     Write,
 }
 

@@ -18,7 +18,7 @@ use super::token_of;
 use super::waiters::{self, NO_TICKET};
 use super::{Direction, LOUD, Ready, Watched, is_closing, register};
 use crate::core::{Core, contain, release};
-use crate::observe::{self, Step};
+use crate::observe::{self, SourceId, Step};
 use crate::remote::{self, Release, Shared};
 use crate::slots::Key;
 use crate::task::waker::{TaskNumber, Wake};
@@ -115,7 +115,7 @@ impl<S: Source> Registered<S> {
         direction: Direction,
         op: &mut impl FnMut(&S) -> io::Result<T>,
         exhausted: &impl Fn(&T) -> bool,
-    ) -> Result<io::Result<T>, Unready> {
+    ) -> Result<io::Result<T>, Unready<T>> {
         let io = &self.io;
         Core::at_home(self.key, self.kind, |core| {
             if !core.may_go_on() {
@@ -130,23 +130,26 @@ impl<S: Source> Registered<S> {
                 }
                 wait.taken = None;
             }
+            let mut blocked = false;
             while watched.ready.allows(direction) {
                 let result = op(io);
                 match &result {
                     Ok(value) => {
                         if exhausted(value) {
                             watched.ready.exhaust(direction);
+                            core.counts.tries_saved += 1;
                         }
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         watched.ready.disprove(direction);
+                        blocked = true;
                         continue;
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     Err(_) => {}
                 }
                 core.budget -= 1;
-                return Ok(result);
+                return if core.observed { Err(Unready::DoneAndTold(result)) } else { Ok(result) };
             }
             let ticket = wait.take_ticket(self.key, direction, &mut core.reactor.last_ticket);
             let Some(number) = TaskNumber::of(cx.waker()) else { return Err(Unready::Other(ticket)) };
@@ -156,7 +159,7 @@ impl<S: Source> Registered<S> {
             if !watched.waiters(direction).leave_task(ticket, number, core.id, origin) {
                 return Err(Unready::Other(ticket));
             }
-            Err(if observe::is_on() { Unready::Told } else { Unready::Waiting })
+            Err(if core.observed { Unready::Told { blocked } } else { Unready::Waiting })
         })
     }
 
@@ -165,7 +168,7 @@ impl<S: Source> Registered<S> {
     #[track_caller]
     fn pend_unusually<T>(
         &self,
-        unready: Unready,
+        unready: Unready<T>,
         wait: &mut Wait,
         cx: &mut Context<'_>,
         direction: Direction,
@@ -188,15 +191,26 @@ impl<S: Source> Registered<S> {
                 return Poll::Pending;
             }
             Unready::Other(ticket) => self.leave_other(ticket, wait.place, cx, direction),
-            Unready::Waiting | Unready::Told => {}
+            Unready::DoneAndTold(result) => {
+                self.report_tried(direction, true);
+                return Poll::Ready(result);
+            }
+            Unready::Told { blocked: true } => self.report_tried(direction, false),
+            Unready::Waiting | Unready::Told { blocked: false } => {}
             Unready::Crowded => unreachable!("the place was given up just now"),
         }
-        let (source, kind, place) = (self.key.slot, self.kind, wait.place);
+        let (source, kind, place) = (SourceId(self.key.slot), self.kind, wait.place);
         observe::report(|| Step::AwaitSource { source, kind, direction, place });
         match direction {
             Direction::Read => Poll::Pending,
             Direction::Write => self.pend_for_room(),
         }
+    }
+
+    #[cold]
+    fn report_tried(&self, direction: Direction, done: bool) {
+        let (source, kind) = (SourceId(self.key.slot), self.kind);
+        observe::report(|| Step::Tried { source, kind, direction, done });
     }
 
     /// Leaves a waker that is foreign, or not alone, cloned outside the borrow.
@@ -302,12 +316,16 @@ const ALL_BUT_ROOM: Interest = Interest::READABLE.add(Interest::PRIORITY);
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const ALL: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
-/// Why an operation has no result.
-enum Unready {
+/// Why an operation has no result, or more than that is to be done.
+enum Unready<T> {
+    /// It has, and that is to be reported.
+    DoneAndTold(io::Result<T>),
     /// The task's number was left.
     Waiting,
-    /// So it was, and it is to be reported.
-    Told,
+    /// So it was, and it is to be reported; also that the system call would have blocked, if it was made.
+    Told {
+        blocked: bool,
+    },
     /// A waker is to be left among others, or is foreign.
     Other(u64),
     OutOfBudget,

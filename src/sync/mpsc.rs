@@ -267,9 +267,20 @@ impl<T> Sender<T> {
 
     /// Sends, if there is room and nobody waits for it.
     ///
+    /// ```
+    /// use headwaiter::sync::mpsc::{self, error::TrySendError};
+    ///
+    /// let (orders, kitchen) = mpsc::channel(1);
+    /// assert_eq!(orders.try_send("soup"), Ok(()));
+    /// assert_eq!(orders.try_send("fish"), Err(TrySendError::Full("fish")));
+    /// drop(kitchen);
+    /// assert_eq!(orders.try_send("fish"), Err(TrySendError::Closed("fish")));
+    /// ```
+    ///
     /// # Errors
     ///
-    /// [`TrySendError`] with the message.
+    /// [`TrySendError::Full`] if there is no room, or others wait for it; [`TrySendError::Closed`] if the receiver was closed
+    /// or dropped. Either has the message.
     pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
         match self.end.0.try_room() {
             Ok(()) => {
@@ -285,9 +296,21 @@ impl<T> Sender<T> {
     ///
     /// Cancel-safe, but the place in the queue is lost. If the future had just been given room, that goes to the next.
     ///
+    /// ```
+    /// use headwaiter::sync::mpsc;
+    ///
+    /// headwaiter::block_on(async {
+    ///     let (orders, mut kitchen) = mpsc::channel(1);
+    ///     let room = orders.reserve().await.unwrap();
+    ///     assert!(orders.try_send("fish").is_err()); // The room is taken.
+    ///     room.send("soup"); // This neither waits nor fails.
+    ///     assert_eq!(kitchen.recv().await, Some("soup"));
+    /// });
+    /// ```
+    ///
     /// # Errors
     ///
-    /// If the receiver was closed or dropped, or is while this waits.
+    /// [`SendError`], if the receiver was closed or dropped, or is while this waits.
     #[track_caller]
     pub fn reserve(&self) -> Reserve<'_, T> {
         Reserve { sender: self, wait: Wait::at(Location::caller()) }
@@ -297,7 +320,7 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     ///
-    /// [`TrySendError::Full`] or [`TrySendError::Closed`].
+    /// As [`try_send`](Self::try_send), without a message.
     pub fn try_reserve(&self) -> Result<Permit<'_, T>, TrySendError<()>> {
         self.end.0.try_room()?;
         Ok(Permit { channel: Some(&self.end.0) })
@@ -559,13 +582,25 @@ impl<T> Receiver<T> {
         Recv { receiver: self, place: Location::caller() }
     }
 
-    /// As [`recv`](Self::recv), for a future of your own. Only the waker of the last poll is woken.
+    /// As [`recv`](Self::recv), for a future of your own. Only the waker of the last poll is woken. What it waits for is
+    /// shown at the place where the channel was made.
     #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         self.channel.poll_take(self.place, cx)
     }
 
     /// Takes a message, if one is there.
+    ///
+    /// ```
+    /// use headwaiter::sync::mpsc::{self, error::TryRecvError};
+    ///
+    /// let (orders, mut kitchen) = mpsc::unbounded();
+    /// assert_eq!(kitchen.try_recv(), Err(TryRecvError::Empty));
+    /// orders.send("soup").unwrap();
+    /// drop(orders);
+    /// assert_eq!(kitchen.try_recv(), Ok("soup"));
+    /// assert_eq!(kitchen.try_recv(), Err(TryRecvError::Disconnected));
+    /// ```
     ///
     /// # Errors
     ///
@@ -584,6 +619,20 @@ impl<T> Receiver<T> {
     }
 
     /// From now on nobody can send, except who has been given room already. What was sent before can still be received.
+    /// Closing a second time does nothing.
+    ///
+    /// ```
+    /// use headwaiter::sync::mpsc;
+    ///
+    /// headwaiter::block_on(async {
+    ///     let (orders, mut kitchen) = mpsc::channel(2);
+    ///     orders.send("soup").await.unwrap();
+    ///     kitchen.close();
+    ///     assert_eq!(orders.send("fish").await.unwrap_err().0, "fish");
+    ///     assert_eq!(kitchen.recv().await, Some("soup"));
+    ///     assert_eq!(kitchen.recv().await, None);
+    /// });
+    /// ```
     pub fn close(&mut self) {
         self.channel.raw.close();
     }

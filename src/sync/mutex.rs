@@ -70,7 +70,15 @@ impl<T> Mutex<T> {
         Mutex { lock: RawMutex::new(None), value: RefCell::new(value) }
     }
 
-    /// As [`new`](Self::new), with a name for those who look for what a task waits for.
+    /// As [`new`](Self::new), with a name. It stands in [`dump`](crate::dump) and in the report of a
+    /// [`Deadlock`](crate::Deadlock).
+    ///
+    /// ```
+    /// use headwaiter::sync::Mutex;
+    ///
+    /// let till = Mutex::named("till", 100);
+    /// assert_eq!(format!("{till:?}"), r#"Mutex { name: "till", value: 100 }"#);
+    /// ```
     pub fn named(name: impl Into<String>, value: T) -> Self {
         Mutex { lock: RawMutex::new(Some(name.into().into())), value: RefCell::new(value) }
     }
@@ -87,19 +95,31 @@ impl<T: ?Sized> Mutex<T> {
     /// Cancel-safe, but the place in the queue is lost: a future that is dropped has no lock, and if it had just been
     /// handed one, that goes to the next.
     ///
-    /// A task that already holds the lock waits for itself, for ever. So does everybody, for a future that was leaked with
-    /// [`std::mem::forget`] while it waited, or that is kept but not polled: it is handed the lock in its turn.
+    /// A task that already holds the lock waits for itself, for ever; that is reported as a [`Deadlock`](crate::Deadlock).
+    /// A future that is kept but not polled again, or leaked with [`std::mem::forget`], is handed the lock in its turn too.
+    /// Then all others wait for ever.
     #[inline]
     #[track_caller]
     pub fn lock(&self) -> Lock<'_, T> {
         Lock { mutex: self, wait: Wait::at(Location::caller()) }
     }
 
-    /// Locks, if that can be done at once. Who waits comes first.
+    /// Locks, if that can be done at once. Who waits comes first. It needs no loop.
+    ///
+    /// ```
+    /// use headwaiter::sync::Mutex;
+    ///
+    /// let till = Mutex::new(100);
+    /// let mut open = till.try_lock().unwrap();
+    /// *open += 5;
+    /// assert!(till.try_lock().is_err());
+    /// drop(open); // Unlocks.
+    /// assert_eq!(*till.try_lock().unwrap(), 105);
+    /// ```
     ///
     /// # Errors
     ///
-    /// If it is locked, or has just been handed to somebody who waited.
+    /// [`TryLockError`], if it is locked, or has just been handed to somebody who waited.
     #[inline]
     #[track_caller]
     pub fn try_lock(&self) -> Result<MutexGuard<'_, T>, TryLockError> {

@@ -60,6 +60,25 @@ impl Notify {
     }
 
     /// Wakes all whose [`notified`](Self::notified) has been called, polled or not. Nothing is kept for who comes later.
+    ///
+    /// ```
+    /// use headwaiter::sync::Notify;
+    /// use headwaiter::task::yield_now;
+    /// use std::rc::Rc;
+    ///
+    /// headwaiter::block_on(async {
+    ///     let dinner = Rc::new(Notify::new());
+    ///     let guests = [1, 2, 3].map(|_| {
+    ///         let dinner = Rc::clone(&dinner);
+    ///         headwaiter::spawn(async move { dinner.notified().await })
+    ///     });
+    ///     yield_now().await; // The guests run, and wait.
+    ///     dinner.notify_waiters();
+    ///     for guest in guests {
+    ///         guest.await.unwrap();
+    ///     }
+    /// });
+    /// ```
     pub fn notify_waiters(&self) {
         self.calls.set(self.calls.get().wrapping_add(1));
         self.waiting.call_all();

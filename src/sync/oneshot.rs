@@ -108,9 +108,33 @@ impl<T> Sender<T> {
         self.channel.raw.closed.get()
     }
 
-    /// Waits until the receiver is closed or dropped: for work that nobody wants any more.
+    /// Waits until the receiver is closed or dropped: to end work that nobody wants any more.
     ///
     /// Cancel-safe: there is nothing to lose.
+    ///
+    /// ```
+    /// use futures_lite::future::or;
+    /// use headwaiter::sync::oneshot;
+    /// use headwaiter::time::sleep;
+    /// use std::time::Duration;
+    ///
+    /// headwaiter::block_on(async {
+    ///     let (mut dish, guest) = oneshot::channel::<&str>();
+    ///     let cook = headwaiter::spawn(async move {
+    ///         let cooked = async {
+    ///             sleep(Duration::from_secs(600)).await;
+    ///             "cooked"
+    ///         };
+    ///         let given_up = async {
+    ///             dish.closed().await;
+    ///             "given up"
+    ///         };
+    ///         or(cooked, given_up).await
+    ///     });
+    ///     drop(guest);
+    ///     assert_eq!(cook.await.unwrap(), "given up");
+    /// });
+    /// ```
     #[track_caller]
     pub fn closed(&mut self) -> Closed<'_> {
         Closed { raw: &self.channel.raw, place: Location::caller() }
@@ -156,10 +180,10 @@ impl fmt::Debug for Closed<'_> {
     }
 }
 
-/// The future of the value. It fails if the sender is dropped without sending.
+/// The future of the value. Its error is [`RecvError`], if the sender is dropped without sending.
 ///
-/// Cancel-safe in that `&mut receiver` can be awaited, dropped and awaited again. With the receiver itself, a value
-/// is dropped that was sent and not received.
+/// It is cancel-safe to await `&mut receiver`: if that is dropped, the receiver can be awaited again. Dropping the
+/// receiver itself drops a value that was sent and not received.
 pub struct Receiver<T> {
     channel: Rc<Channel<T>>,
     /// Where [`channel`] was called, which is what made the future.

@@ -15,7 +15,7 @@ use super::wait_list::{Wait, WaitList};
 
 /// Permits that nobody has, and who waits for some.
 pub(super) struct Permits {
-    /// While somebody waits they are kept for the first in the list, who needs more.
+    /// While somebody waits these are kept for the first in the list, who needs more than there are.
     free: Cell<usize>,
     closed: Cell<bool>,
     waiting: WaitList,
@@ -143,7 +143,7 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// If the semaphore is closed, or is while this waits.
+    /// [`AcquireError`], if the semaphore is closed, or is while this waits.
     #[track_caller]
     pub fn acquire(&self) -> Acquire<&Self> {
         self.acquire_many(1)
@@ -151,19 +151,50 @@ impl Semaphore {
 
     /// Waits for so many permits, and takes them together. As [`acquire`](Self::acquire) otherwise.
     ///
-    /// Who wants more than there ever are waits for ever, and all others behind.
+    /// Who wants more than there ever are waits for ever, and so do all who come later.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
     #[track_caller]
     pub fn acquire_many(&self, permits: u32) -> Acquire<&Self> {
         Acquire { semaphore: Some(self), wait: Wait::for_many(permits, Location::caller()) }
     }
 
     /// As [`acquire`](Self::acquire), for a permit that can move into a task.
+    ///
+    /// ```
+    /// use headwaiter::sync::Semaphore;
+    /// use headwaiter::task::yield_now;
+    /// use std::rc::Rc;
+    ///
+    /// headwaiter::block_on(async {
+    ///     let ovens = Rc::new(Semaphore::new(2));
+    ///     for dish in ["soup", "fish", "cake"] {
+    ///         // For the cake it waits until an oven is free again.
+    ///         let oven = Rc::clone(&ovens).acquire_owned().await.unwrap();
+    ///         headwaiter::spawn(async move {
+    ///             yield_now().await;
+    ///             println!("{dish} is ready");
+    ///             drop(oven);
+    ///         });
+    ///     }
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
     #[track_caller]
     pub fn acquire_owned(self: Rc<Self>) -> Acquire<Rc<Self>> {
         self.acquire_many_owned(1)
     }
 
     /// As [`acquire_many`](Self::acquire_many), for permits that can move into a task.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
     #[track_caller]
     pub fn acquire_many_owned(self: Rc<Self>, permits: u32) -> Acquire<Rc<Self>> {
         Acquire { semaphore: Some(self), wait: Wait::for_many(permits, Location::caller()) }
@@ -178,12 +209,20 @@ impl Semaphore {
         Permit::try_new(self, 1)
     }
 
-    /// As [`try_acquire`](Self::try_acquire), so many.
+    /// Takes so many permits, if there are as many and nobody waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_acquire`](Self::try_acquire). Then it has taken none.
     pub fn try_acquire_many(&self, permits: u32) -> Result<SemaphorePermit<'_>, TryAcquireError> {
         Permit::try_new(self, permits)
     }
 
     /// As [`try_acquire`](Self::try_acquire), for a permit that can move into a task.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_acquire`](Self::try_acquire).
     pub fn try_acquire_owned(self: Rc<Self>) -> Result<OwnedSemaphorePermit, TryAcquireError> {
         Permit::try_new(self, 1)
     }
@@ -208,8 +247,23 @@ impl Semaphore {
         self.permits.available()
     }
 
-    /// Hands out no more permits. Whoever waits for some, or comes for some, is told so. Who was handed one before keeps
-    /// it.
+    /// Hands out no more permits, for ever. Whoever waits for some, or comes for some, gets an error. Who was handed one
+    /// before keeps it. Closing a second time does nothing.
+    ///
+    /// ```
+    /// use headwaiter::sync::{Semaphore, TryAcquireError};
+    /// use headwaiter::task::yield_now;
+    /// use std::rc::Rc;
+    ///
+    /// headwaiter::block_on(async {
+    ///     let tables = Rc::new(Semaphore::new(0));
+    ///     let guest = headwaiter::spawn(Rc::clone(&tables).acquire_owned());
+    ///     yield_now().await; // The guest runs, and waits.
+    ///     tables.close();
+    ///     assert!(guest.await.unwrap().is_err());
+    ///     assert_eq!(tables.try_acquire().unwrap_err(), TryAcquireError::Closed);
+    /// });
+    /// ```
     pub fn close(&self) {
         self.permits.close();
     }
@@ -312,7 +366,7 @@ impl<S: Borrow<Semaphore>> Drop for Permit<S> {
     }
 }
 
-/// The semaphore was closed.
+/// A [`Semaphore::acquire`] found the semaphore closed, or it was closed meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AcquireError(());
 

@@ -1,7 +1,7 @@
-//! Where everything in `sync` waits: in a [`WaitList`], first come, first served, or on a [`Seat`], where there can be no
-//! second. A future keeps its place in a list, a [`Wait`], and must leave when it is dropped, which takes constant
-//! time. Neither knows what is waited for, and neither needs a loop, but they show a loop of ours who waits. They never
-//! clone, wake or drop a waker while something is borrowed: wakers may be foreign.
+//! Where everything in `sync` waits: in a [`WaitList`], first come, first served; or on a [`Seat`], where only one can
+//! wait. A future keeps its place in a list as a [`Wait`], and gives it up when it is dropped, in constant time. Lists and
+//! seats do not know what is waited for, and need no loop. If a loop of ours runs, they show it who waits (see `waits.rs`).
+//! They never clone, wake or drop a waker while something is borrowed: wakers may be foreign.
 
 use std::cell::{Cell, RefCell};
 use std::iter;
@@ -21,8 +21,8 @@ use crate::waits::{Shown, What};
 /// No index: the end of the list, or a future that has no place in it.
 const NIL: usize = usize::MAX;
 
-/// A list for one, where there cannot be more: at an end of a channel that there is only one of. Who waits is granted
-/// nothing, only woken to look again.
+/// A list for one, where there cannot be more: the receiver of a channel, or the sender of a `oneshot`. Who waits is handed
+/// nothing: it is woken, and looks again.
 pub(super) struct Seat {
     /// What is waited for, as log lines call it.
     what: &'static str,
@@ -101,7 +101,7 @@ impl Seat {
         Poll::Pending
     }
 
-    /// Wakes who waits, if anybody does. Here it ceases to.
+    /// Wakes who waits, if anybody does. From here on it does not wait any more.
     #[inline]
     pub(super) fn call(&self) {
         self.rouse(Shown::pause_in);
@@ -131,7 +131,7 @@ impl Seat {
         }
     }
 
-    /// For a future that is dropped. Here it ceases to wait, if it did.
+    /// For a future that is dropped. If it waited, from here on it does not any more.
     #[inline]
     pub(super) fn leave(&self) {
         if self.task.replace(TaskNumber::NOBODY) != TaskNumber::NOBODY {
@@ -267,9 +267,9 @@ impl WaitList {
         list.head == list.tail
     }
 
-    /// The poll of a future that may wait here. `done` says whether its wait is over and with what, and is told whether
-    /// it was granted what it waits for. It may be asked several times, and must be quick: the loop is borrowed
-    /// around it.
+    /// The poll of a future that may wait here. `done` gets to know whether the future was granted what it waits for, and
+    /// says whether its wait is over, and with what. It may be called several times. It must be quick, and call nothing of a
+    /// user's: the loop is borrowed around it.
     #[inline]
     pub(super) fn poll<R>(
         &self,
@@ -374,7 +374,7 @@ impl WaitList {
         }
     }
 
-    /// Takes the first waiter out of the list. Returns whom to wake.
+    /// Takes the first waiter out of the list, and leaves it in this state. Returns whom to wake.
     fn call(&self, state: State) -> Option<Wake> {
         let (wake, _shown) = self.list.borrow_mut().call(state)?;
         Some(wake)
@@ -412,7 +412,7 @@ impl List {
         }
     }
 
-    /// Here it ceases to, because it is woken: the first.
+    /// Here the first of the list ceases to wait, because it is woken.
     fn call(&mut self, state: State) -> Option<(Wake, Shown)> {
         let index = Some(self.head).filter(|index| *index != NIL)?;
         let waiter = self.at_mut(index);
@@ -424,7 +424,7 @@ impl List {
         Some((wake, shown))
     }
 
-    /// Here it ceases to, because it has been dropped; or it had before.
+    /// Here a future ceases to wait, because it has been dropped; or it had ceased before.
     fn leave(&mut self, index: usize) -> Waiter {
         let left = mem::replace(self.at_mut(index), Waiter::VACANT);
         if left.state == State::Waits {

@@ -61,6 +61,17 @@ impl CancelToken {
     }
 
     /// A token that is cancelled with this one, and may be cancelled alone. A child of a cancelled token is cancelled.
+    ///
+    /// ```
+    /// use headwaiter::task::CancelToken;
+    ///
+    /// let evening = CancelToken::new();
+    /// let (one, other) = (evening.child(), evening.child());
+    /// one.cancel();
+    /// assert!(!evening.is_cancelled() && !other.is_cancelled());
+    /// evening.cancel();
+    /// assert!(other.is_cancelled());
+    /// ```
     pub fn child(&self) -> Self {
         let mut tree = self.tree();
         let cancelled = tree.nodes[self.node].cancelled;
@@ -96,6 +107,22 @@ impl CancelToken {
     /// If the token is cancelled at the first poll, the future is not polled at all: so a loop of `run`s ends, however
     /// much there is to do. After that the future is polled first: one that is ready at the same time as the
     /// token is cancelled wins, and its output is not lost. As cancel-safe as `future` is.
+    ///
+    /// ```
+    /// use headwaiter::task::{CancelToken, Cancelled};
+    /// use headwaiter::time::sleep;
+    /// use std::time::Duration;
+    ///
+    /// headwaiter::block_on(async {
+    ///     let closing = CancelToken::new();
+    ///     assert_eq!(closing.run(async { "soup" }).await, Ok("soup"));
+    ///     let close = closing.clone();
+    ///     headwaiter::spawn(async move { close.cancel() });
+    ///     assert_eq!(closing.run(sleep(Duration::MAX)).await, Err(Cancelled));
+    ///     // Nothing is begun any more.
+    ///     assert_eq!(closing.run(async { "soup" }).await, Err(Cancelled));
+    /// });
+    /// ```
     ///
     /// # Errors
     ///

@@ -153,6 +153,23 @@ impl<E> TaskGroup<E> {
     ///
     /// That is no failure: [`join`](Self::join) then returns `Ok`, unless a child had failed before, or fails in the poll
     /// in which it is running.
+    ///
+    /// ```
+    /// use headwaiter::task::TaskGroup;
+    /// use headwaiter::time::sleep;
+    /// use std::time::Duration;
+    ///
+    /// headwaiter::block_on(async {
+    ///     let guests = TaskGroup::<std::io::Error>::new();
+    ///     guests.spawn(async {
+    ///         sleep(Duration::MAX).await;
+    ///         Ok(())
+    ///     });
+    ///     guests.cancel();
+    ///     assert!(guests.is_empty());
+    ///     guests.join().await.unwrap();
+    /// });
+    /// ```
     pub fn cancel(&self) {
         self.shared.cancel();
     }
@@ -161,7 +178,8 @@ impl<E> TaskGroup<E> {
     /// lets no more in.
     ///
     /// Dropping the future is dropping the group: all children are dropped inside that call.
-    /// So `timeout(grace, group.join())` gives them so much time, and then ends those that are left.
+    /// So `timeout(grace, group.join())` gives them so much time, and then ends those that are left. To stop waiting
+    /// without that, await `&mut` of the future.
     ///
     /// # Errors
     ///

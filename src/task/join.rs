@@ -272,6 +272,7 @@ impl JoinError {
     /// Nobody has taken this error; but unless the task was cancelled, somebody must hear of it.
     pub(crate) fn log_unseen(&self) {
         if !self.is_cancelled() {
+            Core::count_unseen();
             observe::say(Level::Error, observe::TASK, format_args!("{self} (and nobody awaits the task)"));
         }
     }
@@ -292,8 +293,26 @@ impl JoinError {
         matches!(self.why.1, Kind::NotStarted(_))
     }
 
-    /// The task waited for itself, with other tasks or alone, and its loop was built with
-    /// [`Deadlock::Fail`](crate::Deadlock::Fail). `Display` is the whole report.
+    /// The task waited for itself, alone or in a circle with other tasks, and its loop was built with
+    /// [`Deadlock::Fail`](crate::Deadlock::Fail). `Display` has the whole report.
+    ///
+    /// ```
+    /// use headwaiter::sync::Mutex;
+    /// use headwaiter::{Deadlock, EventLoop};
+    ///
+    /// let mut event_loop = EventLoop::builder().deadlock(Deadlock::Fail).build()?;
+    /// event_loop.block_on(async {
+    ///     let task = headwaiter::spawn(async {
+    ///         let till = Mutex::named("till", ());
+    ///         let _open = till.lock().await;
+    ///         let _again = till.lock().await;
+    ///     });
+    ///     let error = task.await.unwrap_err();
+    ///     assert!(error.is_deadlock());
+    ///     assert!(error.to_string().contains("waits for itself"));
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn is_deadlock(&self) -> bool {
         matches!(self.why.1, Kind::Deadlock(_))
     }

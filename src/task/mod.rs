@@ -37,6 +37,7 @@ pub(crate) use self::join::Origin;
 pub use self::join::{JoinError, JoinHandle};
 use self::waker::{TaskNumber, Wake};
 use crate::core::{Core, contain, discard};
+use crate::observe::stats::SAMPLED;
 use crate::observe::stuck::{self, Verdict};
 use crate::observe::{self, Outcome, Step};
 use crate::places::PlaceId;
@@ -53,6 +54,11 @@ pub(crate) struct Tasks {
     /// The batch that runs now, from `done` on. After a panic of the main future some may be left over.
     batch: Vec<Slot>,
     done: usize,
+    /// How many batches have been made of, in all, and how many of them had ended before their turn came.
+    queued: u64,
+    passed_over: u64,
+    /// The number of the last poll, modulo [`SAMPLED`].
+    numbered: usize,
     /// Who was polled last.
     pub(crate) polled: Slot,
     /// What is to be looked at more closely in it, as bits: see [`Tasks::UNKEPT`].
@@ -226,7 +232,8 @@ where
 
     fn take(self: Pin<&mut Self>, out: &mut dyn Any) {
         if let (CellProject::Finished { output }, Some(out)) = (self.project(), out.downcast_mut()) {
-            *out = output.take();
+            // It is empty: so no code is made that drops it.
+            mem::forget(mem::replace(out, output.take()));
         }
     }
 
@@ -244,6 +251,16 @@ where
 /// tasks that live at the same time are never equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Id(Slot);
+
+impl Id {
+    pub(crate) fn new(task: Slot) -> Self {
+        Id(task)
+    }
+
+    pub(crate) fn slot(self) -> Slot {
+        self.0
+    }
+}
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -269,6 +286,9 @@ impl Tasks {
             ready: Vec::new(),
             batch: Vec::new(),
             done: 0,
+            queued: 0,
+            passed_over: 0,
+            numbered: 0,
             polled: Slot::NONE,
             suspicion: 0,
         }
@@ -298,6 +318,7 @@ impl Tasks {
         self.batch.clear();
         self.done = 0;
         mem::swap(&mut self.batch, &mut self.ready);
+        self.queued += self.batch.len() as u64;
         if let Some(shuffle) = shuffle {
             shuffle.permute(&mut self.batch);
         }
@@ -331,6 +352,7 @@ impl Tasks {
                 self.suspicion = Tasks::UNKEPT;
                 return Some((slot, task.birth, task.body.take()));
             }
+            self.passed_over += 1;
         }
         None
     }
@@ -433,6 +455,18 @@ impl Tasks {
         self.slots.get(slot).is_some_and(|task| task.body.is_none())
     }
 
+    /// How often a task was polled.
+    pub(crate) fn polls(&self, slot: Slot) -> u32 {
+        self.slots.get(slot).map_or(0, |task| task.flags.polls())
+    }
+
+    /// How many were spawned, how many were put into the ready queue, and how many polls were made, in all.
+    pub(crate) fn totals(&self) -> (u64, u64, u64) {
+        let left = (self.batch.len() - self.done) as u64;
+        let polls = self.queued - left - self.passed_over;
+        (self.slots.inserted(), self.queued + self.ready.len() as u64, polls)
+    }
+
     pub(crate) fn is_any_foreign(&self) -> bool {
         self.slots.iter().any(|task| task.flags.has(Flags::FOREIGN) && !task.flags.has(Flags::FINISHED))
     }
@@ -467,12 +501,6 @@ impl Tasks {
 
     pub(crate) fn is_foreign(&self, slot: Slot) -> bool {
         self.slots.get(slot).is_some_and(|task| task.flags.has(Flags::FOREIGN))
-    }
-
-    /// Who a waker's bits mean, for log lines.
-    pub(crate) fn find(&self, packed: Slot) -> Option<(Slot, Option<&str>)> {
-        let (slot, task) = self.slots.get_packed(Layout::WAKER, packed)?;
-        Some((slot, task.name()))
     }
 
     pub(crate) fn name(&self, slot: Slot) -> Option<&str> {
@@ -664,10 +692,17 @@ fn enter(body: Body, flags: Flags, name: Option<Box<str>>, place: &'static Locat
         );
     };
     match key {
-        Some(key) => observe::report(|| Step::Spawn { task: key.slot, place }),
+        Some(key) if observe::is_on() => report_spawn(key.slot, place),
+        Some(_) => {}
         None => discard(body),
     }
     key
+}
+
+#[cold]
+fn report_spawn(slot: Slot, place: &'static Location<'static>) {
+    let name = Core::with(|core| core.tasks.name(slot).map(str::to_owned)).flatten();
+    observe::report(|| Step::Spawn { task: Id(slot), name: name.as_deref(), place });
 }
 
 /// The main future of a `block_on`, as a turn sees it.
@@ -685,12 +720,16 @@ pub(crate) struct Main<'a> {
 /// The next batch follows at once while fewer than `most` polls were made and the turn between them would find nothing
 /// to do: so it is with tasks that wake each other while no timer is armed.
 pub(crate) fn run_batch(mut main: Option<&mut Main<'_>>, most: usize) -> usize {
-    Core::with(|core| {
+    let before = Core::with(|core| {
         if core.tasks.is_batch_over() {
             core.tasks.begin_batch(&mut core.shuffle);
         }
+        core.counts.batch(core.tasks.batch.len(), core.tasks.count());
+        core.tasks.numbered
     });
-    let mut polls = 0;
+    // Numbered through, so that those that are timed are spread evenly.
+    let first = before.unwrap_or_default();
+    let (mut polls, most) = (first, first + most);
     // The task whose poll is under way. It stands outside the closure, so that a panic does not drop it.
     let mut polled = None;
     // Entered once for the batch, and again after each panic: it costs as much as a short poll.
@@ -701,7 +740,7 @@ pub(crate) fn run_batch(mut main: Option<&mut Main<'_>>, most: usize) -> usize {
             // The main future's panic goes on, through `block_on`.
             resume_unwind(payload);
         };
-        observe::report(|| Step::Poll { task: slot, outcome: Outcome::Panicked });
+        observe::poll_ended(slot, Outcome::Panicked);
         fail(slot, &mut body, |origin| JoinError::panicked(origin, payload));
         finish(slot, body);
     }
@@ -709,8 +748,9 @@ pub(crate) fn run_batch(mut main: Option<&mut Main<'_>>, most: usize) -> usize {
     Core::with(|core| {
         core.lift_budget();
         core.shared.polled.store(0, Ordering::Relaxed);
+        core.tasks.numbered = polls % SAMPLED;
     });
-    polls
+    polls - first
 }
 
 /// Polls the next task of the batch, or the first of the next if it follows at once. `false`: the batch is
@@ -722,7 +762,7 @@ fn run_next(
     polls: &mut usize,
     most: usize,
 ) -> bool {
-    let mut suspicious = false;
+    let (mut suspicious, mut timed) = (false, false);
     let taken = Core::with(|core| {
         suspicious = core.tasks.suspicion != 0;
         if suspicious {
@@ -735,6 +775,7 @@ fn run_next(
         let (slot, birth, body) = core.tasks.take_ready()?;
         core.shared.polled.store(birth.published(slot), Ordering::Relaxed);
         *polls += 1;
+        timed = *polls & core.untimed == 0;
         Some((core.key(slot), body))
     });
     let Some((key, body)) = taken.flatten() else {
@@ -747,10 +788,15 @@ fn run_next(
     let waker = ManuallyDrop::new(TaskNumber::new(key).waker());
     let mut cx = Context::from_waker(&waker);
     let slot = key.slot;
+    if timed {
+        observe::poll_begins(slot);
+    }
     let Some(body) = body else {
         if let Some(main) = main.filter(|main| main.slot == slot) {
             let outcome = Outcome::of(main.future.as_mut().poll(&mut cx));
-            observe::report(|| Step::Poll { task: slot, outcome });
+            if timed {
+                observe::poll_ended(slot, outcome);
+            }
             if main.done.get() {
                 Core::with(|core| core.tasks.suspicion = 0);
             }
@@ -759,7 +805,9 @@ fn run_next(
     };
     let (_, body) = polled.insert((slot, body));
     let outcome = Outcome::of(body.as_mut().poll(&mut cx));
-    observe::report(move || Step::Poll { task: slot, outcome });
+    if timed {
+        observe::poll_ended(slot, outcome);
+    }
     let Some((_, body)) = polled.take() else { return true };
     if let Outcome::Finished = outcome {
         finish(slot, body);
@@ -810,7 +858,7 @@ fn fail(slot: Slot, body: &mut Body, error: impl FnOnce(Option<Origin>) -> JoinE
 
 fn cancel(slot: Slot, mut body: Body) {
     fail(slot, &mut body, JoinError::cancelled);
-    observe::report(|| Step::Abort { task: slot });
+    observe::report(|| Step::Abort { task: Id(slot) });
     finish(slot, body);
 }
 
@@ -820,6 +868,7 @@ fn finish(slot: Slot, body: Body) {
     let joiner = Core::with(|core| {
         core.tasks.keep();
         let task = core.tasks.slots.get_mut(slot)?;
+        core.counts.never_waited += u64::from(task.flags.polls() == 1);
         if task.flags.has(Flags::DETACHED) {
             core.tasks.slots.remove(slot);
             return None;

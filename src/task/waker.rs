@@ -12,6 +12,7 @@ use crate::core::Core;
 use crate::observe::{self, Step};
 use crate::remote::{self, LoopId};
 use crate::slots::{Key, Layout, Slot};
+use crate::task::Id;
 
 /// A `static`, not a `const`: its address is how [`Wake::of`] knows our own wakers.
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake, drop_nothing);
@@ -123,7 +124,7 @@ impl TaskNumber {
             core.tasks.wake(packed).map_or(Queued::Already, Queued::Now)
         });
         match queued {
-            Some(Queued::Now(task)) => observe::report(|| Step::Wake { task }),
+            Some(Queued::Now(task)) => observe::report(|| Step::Wake { task: Id::new(task) }),
             Some(Queued::Already) => {}
             Some(Queued::Elsewhere) | None => {
                 remote::wake_narrow(narrow, packed);
@@ -134,7 +135,8 @@ impl TaskNumber {
     }
 }
 
-/// Whom a waker wakes, not yet looked at: this is quicker taken than [`TaskNumber::of`], and seldom asked.
+/// Whom a waker wakes, copied as it is and not yet read. That is quicker than [`TaskNumber::of`]: a lock does it each time, and
+/// is seldom asked for the task.
 #[derive(Clone, Copy)]
 pub(crate) struct Unread {
     data: usize,

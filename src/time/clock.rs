@@ -69,9 +69,14 @@ impl LoopClock {
         self.seen
     }
 
-    /// Reads the clock for [`turn_nanos`](Self::turn_nanos). Done whenever the kernel was asked.
+    /// Reads the clock for [`turn_nanos`](Self::turn_nanos).
     pub(crate) fn begin_turn(&mut self) {
         self.seen = self.now_nanos();
+    }
+
+    /// As [`begin_turn`](Self::begin_turn), where the clock was read just now. Done whenever the kernel was asked.
+    pub(crate) fn set_turn(&mut self, now: u64) {
+        self.seen = now;
     }
 
     /// An instant before the start counts as the start, one after the 584 years as their end.

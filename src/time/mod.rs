@@ -21,7 +21,7 @@ pub use self::clock::{Advance, advance, now};
 pub use self::interval::{Interval, MissedTickBehavior, Tick, interval, interval_at};
 use self::wheel::Wheel;
 use crate::core::{Core, discard, release};
-use crate::observe::{self, Step};
+use crate::observe::{self, Step, TimerId};
 use crate::remote::Release;
 use crate::slots::{Key, Slot};
 use crate::task::waker::{TaskNumber, Wake};
@@ -116,16 +116,22 @@ fn fire_due() -> usize {
     });
     let Some((now, mut due)) = due else { return 0 };
     for (deadline, slot) in &due {
-        let wake = Core::with(|core| match core.timers.wheel.get(*slot) {
-            Some((armed, true)) => armed.wake.take(),
-            // Cancelled, or armed anew, by a foreign waker that was woken just now.
-            _ => None,
+        let wake = Core::with(|core| {
+            core.counts.late(now - deadline);
+            match core.timers.wheel.get(*slot) {
+                Some((armed, true)) => armed.wake.take(),
+                // Cancelled, or armed anew, by a foreign waker that was woken just now.
+                _ => None,
+            }
         });
         let wake = wake.flatten();
         observe::report(|| Step::Fire {
-            timer: *slot,
+            timer: TimerId(*slot),
             late: Duration::from_nanos(now - deadline),
-            woken: wake.as_ref(),
+            woken: match &wake {
+                Some(Wake::Task(number)) => Core::with(|core| core.id_of(*number)).flatten(),
+                _ => None,
+            },
         });
         if let Some(wake) = wake {
             wake.wake();
@@ -245,7 +251,7 @@ impl Sleep {
         };
         self.timer = Some(key);
         observe::report(|| Step::AwaitTimer {
-            timer: key.slot,
+            timer: TimerId(key.slot),
             left: self.deadline.saturating_duration_since(now()),
             place: self.place,
         });

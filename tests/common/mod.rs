@@ -9,7 +9,7 @@ use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
@@ -172,6 +172,14 @@ pub async fn pending_until_woken() {
         |_| if std::mem::replace(&mut polled, true) { Poll::Ready(()) } else { Poll::Pending },
     )
     .await;
+}
+
+/// Leaks a value. Its address is kept, so that a sanitizer that looks for leaks finds it in use.
+pub fn leaked<T>(value: T) -> &'static T {
+    static ADDRESSES: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+    let value: &'static T = Box::leak(Box::new(value));
+    ADDRESSES.lock().unwrap().push(std::ptr::from_ref(value).addr());
+    value
 }
 
 /// Runs its closure when it is dropped.

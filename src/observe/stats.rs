@@ -1,0 +1,443 @@
+//! [`stats`]: what a loop has done so far, in figures that are always kept, and [`Stats::advice`]: what they say. The turn counts
+//! once a turn, and times with the clock that it has read anyway; of the polls one in 64 is timed.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::core::Core;
+use crate::task::Id;
+
+/// One poll in so many is timed, unless somebody wants all of them. A power of two.
+pub(crate) const SAMPLED: usize = 64;
+
+/// What a loop counts.
+pub(crate) struct Counts {
+    turns: u64,
+    /// Turns in which the kernel was not asked.
+    skipped: u64,
+    events: u64,
+    timers: u64,
+    busy: u64,
+    waiting: u64,
+    turn_times: Histogram,
+    lateness: Histogram,
+    queue: Histogram,
+    poll_times: Histogram,
+    /// Of the polls that were timed, those for nothing.
+    idle_polls: u64,
+    most_tasks: usize,
+    /// Read and write calls that were not made, because the last was short.
+    pub(crate) tries_saved: u64,
+    /// Tasks that were polled once in their lives.
+    pub(crate) never_waited: u64,
+    /// Failures that nobody took.
+    pub(crate) unseen: u64,
+    /// Turns that took longer than the threshold.
+    pub(crate) stalls: u64,
+}
+
+impl Counts {
+    pub(crate) fn new() -> Self {
+        Counts {
+            turns: 0,
+            skipped: 0,
+            events: 0,
+            timers: 0,
+            busy: 0,
+            waiting: 0,
+            turn_times: Histogram::new(),
+            lateness: Histogram::new(),
+            queue: Histogram::new(),
+            poll_times: Histogram::new(),
+            idle_polls: 0,
+            most_tasks: 0,
+            tries_saved: 0,
+            never_waited: 0,
+            unseen: 0,
+            stalls: 0,
+        }
+    }
+
+    /// A turn is over.
+    #[inline]
+    pub(crate) fn turn(&mut self, turn: &crate::Turn, asked: bool) {
+        self.turns += 1;
+        self.skipped += u64::from(!asked);
+        self.events += turn.events as u64;
+        self.timers += turn.timers as u64;
+    }
+
+    /// What the loop did since the kernel answered last took so long, in nanoseconds.
+    #[inline]
+    pub(crate) fn busy(&mut self, nanos: u64) {
+        self.busy += nanos;
+        self.turn_times.add(nanos);
+    }
+
+    /// The kernel answered after so many nanoseconds.
+    #[inline]
+    pub(crate) fn waited(&mut self, nanos: u64) {
+        self.waiting += nanos;
+    }
+
+    /// A turn comes to its tasks.
+    pub(crate) fn batch(&mut self, ready: usize, tasks: usize) {
+        self.queue.add(ready as u64);
+        self.most_tasks = self.most_tasks.max(tasks);
+    }
+
+    pub(crate) fn late(&mut self, nanos: u64) {
+        self.lateness.add(nanos);
+    }
+
+    /// A poll was timed.
+    pub(crate) fn polled(&mut self, nanos: u64, idle: bool) {
+        self.poll_times.add(nanos);
+        self.idle_polls += u64::from(idle);
+    }
+}
+
+/// How often which values came, to within a quarter: four steps for each power of two.
+#[derive(Clone)]
+struct Histogram {
+    counts: [u64; Histogram::STEPS],
+    longest: u64,
+}
+
+impl Histogram {
+    /// For 64 powers of two.
+    const STEPS: usize = 4 * 64;
+
+    fn new() -> Self {
+        Histogram { counts: [0; Histogram::STEPS], longest: 0 }
+    }
+
+    #[inline]
+    fn add(&mut self, value: u64) {
+        self.counts[Histogram::step_of(value)] += 1;
+        self.longest = self.longest.max(value);
+    }
+
+    /// Up to 3, each value is a step; from there, the two bits after the first.
+    #[inline]
+    fn step_of(value: u64) -> usize {
+        match value.checked_ilog2() {
+            None | Some(0 | 1) => value as usize,
+            Some(power) => 4 * (power as usize - 1) + (value >> (power - 2)) as usize % 4,
+        }
+    }
+
+    /// The smallest value beyond a step.
+    fn end_of(step: usize) -> u64 {
+        match step {
+            0..4 => step as u64 + 1,
+            _ => u64::try_from((4 + step as u128 % 4 + 1) << (step / 4 - 1)).unwrap_or(u64::MAX),
+        }
+    }
+
+    fn total(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// At most so much were so many of the values.
+    fn quantile(&self, share: f64) -> u64 {
+        let mut left = (self.total() as f64 * share).ceil() as u64;
+        for (step, count) in self.counts.iter().enumerate() {
+            left = left.saturating_sub(*count);
+            if left == 0 {
+                return (Histogram::end_of(step) - 1).min(self.longest);
+            }
+        }
+        self.longest
+    }
+
+    fn spread(&self) -> Spread {
+        let quantile = |share| Duration::from_nanos(self.quantile(share));
+        Spread {
+            count: self.total(),
+            p50: quantile(0.5),
+            p99: quantile(0.99),
+            max: Duration::from_nanos(self.longest),
+        }
+    }
+}
+
+/// How some durations are spread. Quantiles are exact to within a quarter, and never too low.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Spread {
+    /// How many there were.
+    pub count: u64,
+    /// Half of them took no longer.
+    pub p50: Duration,
+    /// 99 of 100 took no longer.
+    pub p99: Duration,
+    /// The longest.
+    pub max: Duration,
+}
+
+/// What a loop has done so far: see [`stats`]. Its `Display` is a small table.
+///
+/// Under a [virtual clock](crate::Clock::Virtual) only the counts mean something.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Turns of the loop.
+    pub turns: u64,
+    /// Polls of tasks, and of the main future.
+    pub polls: u64,
+    /// Tasks that were put into the ready queue by a wake.
+    pub wakes: u64,
+    /// Tasks that were spawned, and main futures.
+    pub spawned: u64,
+    /// How many tasks there were at most when a turn came to its tasks.
+    pub most_tasks: usize,
+    /// Events that the kernel reported.
+    pub events: u64,
+    /// Timers that fired.
+    pub timers: u64,
+    /// System calls that were not made: a turn that did not ask the kernel because tasks were ready, a read or write
+    /// after one that was short.
+    pub syscalls_saved: u64,
+    /// The time in which the loop did something.
+    pub busy: Duration,
+    /// The time in which it waited for the kernel.
+    pub waiting: Duration,
+    /// How long the loop was busy between two looks at the kernel.
+    pub turn_times: Spread,
+    /// By how much timers fired late.
+    pub lateness: Spread,
+    /// How long polls took, of those that were timed: one in 64.
+    pub poll_times: Spread,
+    /// Of the polls that were timed, those that did nothing: of a task that had been polled before, found nothing done, and went on
+    /// to wait.
+    pub idle_polls: u64,
+    /// How many tasks were ready when a turn came to them: in half the turns no more.
+    pub queue_p50: u64,
+    /// At most.
+    pub queue_max: u64,
+    /// Tasks that ended in their first poll: they never waited for anything.
+    pub never_waited: u64,
+    /// Panics of tasks that nobody joined. (An `Err` in a handle that is dropped is not seen by anybody, also not here.)
+    pub unseen_failures: u64,
+    /// Turns that took longer than the [threshold](crate::Builder::stall_threshold).
+    pub stalls: u64,
+}
+
+/// What the loop that runs here has done so far. (The events, timers and times of a turn count when it is over.)
+///
+/// ```
+/// headwaiter::block_on(async {
+///     for _ in 0..10 {
+///         headwaiter::task::yield_now().await;
+///     }
+///     let stats = headwaiter::stats();
+///     assert!(stats.polls >= 10 && stats.events == 0);
+///     println!("{stats}");
+/// });
+/// ```
+///
+/// # Panics
+///
+/// Outside any event loop.
+#[track_caller]
+pub fn stats() -> Stats {
+    Core::expect("`stats`", |core| Stats::of(core))
+}
+
+impl Stats {
+    fn of(core: &Core) -> Self {
+        let counts = &core.counts;
+        let (spawned, queued, polls) = core.tasks.totals();
+        Stats {
+            turns: counts.turns,
+            polls,
+            wakes: queued.saturating_sub(spawned),
+            spawned,
+            most_tasks: counts.most_tasks,
+            events: counts.events,
+            timers: counts.timers,
+            syscalls_saved: counts.skipped + counts.tries_saved,
+            busy: Duration::from_nanos(counts.busy),
+            waiting: Duration::from_nanos(counts.waiting),
+            turn_times: counts.turn_times.spread(),
+            lateness: counts.lateness.spread(),
+            poll_times: counts.poll_times.spread(),
+            idle_polls: counts.idle_polls,
+            queue_p50: counts.queue.quantile(0.5),
+            queue_max: counts.queue.longest,
+            never_waited: counts.never_waited,
+            unseen_failures: counts.unseen,
+            stalls: counts.stalls,
+        }
+    }
+
+    /// Which part of its time the loop was busy: from 0 to 1. It is 0 before the kernel was asked first.
+    pub fn utilisation(&self) -> f64 {
+        let whole = self.busy + self.waiting;
+        if whole.is_zero() { 0.0 } else { self.busy.as_secs_f64() / whole.as_secs_f64() }
+    }
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let per_poll = |n: u64| if self.polls == 0 { 0.0 } else { n as f64 / self.polls as f64 };
+        writeln!(
+            f,
+            "{:<14} {} turns, {:.0} % busy: {:.1?} busy, {:.1?} waiting",
+            "loop",
+            self.turns,
+            100.0 * self.utilisation(),
+            self.busy,
+            self.waiting
+        )?;
+        writeln!(
+            f,
+            "{:<14} {} spawned, {} at once at most, {} ended in their first poll, {} failures unseen",
+            "tasks", self.spawned, self.most_tasks, self.never_waited, self.unseen_failures
+        )?;
+        writeln!(
+            f,
+            "{:<14} {}, {} wakes ({:.2} a poll), {} of {} timed ones did nothing",
+            "polls",
+            self.polls,
+            self.wakes,
+            per_poll(self.wakes),
+            self.idle_polls,
+            self.poll_times.count
+        )?;
+        writeln!(
+            f,
+            "{:<14} {} events, {} timers fired, {} system calls saved, {} stalls",
+            "kernel", self.events, self.timers, self.syscalls_saved, self.stalls
+        )?;
+        writeln!(f, "{:<14} {:>10} {:>12} {:>12} {:>12}", "", "count", "p50", "p99", "max")?;
+        for (name, spread) in [
+            ("turn time", &self.turn_times),
+            ("poll time", &self.poll_times),
+            ("timers late by", &self.lateness),
+        ] {
+            let Spread { count, p50, p99, max } = spread;
+            writeln!(f, "{name:<14} {count:>10} {p50:>12.1?} {p99:>12.1?} {max:>12.1?}")?;
+        }
+        write!(f, "{:<14} {:>10} {:>12} {:>12} {:>12}", "ready tasks", "", self.queue_p50, "", self.queue_max)
+    }
+}
+
+impl Stats {
+    /// What these figures say, in plain words: for each sentence the figure on which it rests. Nothing, if there is nothing to
+    /// say.
+    ///
+    /// ```
+    /// headwaiter::block_on(async {
+    ///     let sum: u64 = (0..50_000_000).sum(); // Nobody else gets a turn meanwhile.
+    ///     assert!(std::hint::black_box(sum) > 0);
+    ///     headwaiter::time::sleep(std::time::Duration::from_millis(1)).await;
+    ///     for advice in headwaiter::stats().advice() {
+    ///         println!("{advice}");
+    ///     }
+    /// });
+    /// ```
+    pub fn advice(&self) -> Vec<String> {
+        let mut advice = Vec::new();
+        let mut say = |applies: bool, sentence: &dyn Fn() -> String| {
+            if applies {
+                advice.push(sentence());
+            }
+        };
+        let busy = 100.0 * self.utilisation();
+        let share = |part: u64, whole: u64| 100.0 * part as f64 / whole.max(1) as f64;
+        let outside = self.events + self.timers;
+        say(self.stalls > 0, &|| {
+            format!(
+                "Somebody blocked the loop: {} turns took longer than the threshold, the longest {:.0?}. The log names the task. What computes or blocks belongs into `spawn_blocking`.",
+                self.stalls, self.turn_times.max
+            )
+        });
+        say(busy > 90.0 && self.busy > Duration::from_millis(50) && outside * 100 < self.polls, &|| {
+            format!(
+                "This program computes more than it waits: the loop was busy for {busy:.0} % of the time, and {} polls met {outside} events and timers. Async makes waiting cheap, and computing no faster: a plain loop, or threads, may do.",
+                self.polls
+            )
+        });
+        let late = self.lateness.p99;
+        say(self.lateness.count >= 10 && late > Duration::from_millis(20), &|| {
+            format!(
+                "Timers come late: one in a hundred by {late:.0?} or more (of {}). They wait for the turn to end; the longest took {:.0?}.",
+                self.lateness.count, self.turn_times.max
+            )
+        });
+        say(self.never_waited >= 100 && share(self.never_waited, self.spawned) > 50.0, &|| {
+            format!(
+                "Tasks that never wait need not be tasks: {} of {} ended in their first poll. Call what they do.",
+                self.never_waited, self.spawned
+            )
+        });
+        say(self.unseen_failures > 0, &|| {
+            format!(
+                "Nobody looked when {} tasks failed. Await their handles, use `log_error()`, or a `TaskGroup`.",
+                self.unseen_failures
+            )
+        });
+        let idle = share(self.idle_polls, self.poll_times.count);
+        say(self.poll_times.count >= 100 && idle > 50.0, &|| {
+            format!(
+                "Many tasks are woken for nothing: {idle:.0} % of {} timed polls did nothing. Wake one instead of all, or wait for what is needed.",
+                self.poll_times.count
+            )
+        });
+        let short = self.poll_times.p50;
+        say(
+            busy > 90.0 && self.poll_times.count >= 1000 && short < Duration::from_micros(1) && outside > 0,
+            &|| {
+                format!(
+                    "Much switching for little work: {} polls, half of them of no more than {short:.0?}, while the loop was busy for {busy:.0} % of the time. Do more in each: larger buffers, several messages at once, fewer tasks.",
+                    self.polls
+                )
+            },
+        );
+        advice
+    }
+}
+
+impl Core {
+    /// A task that has failed, and nobody looks.
+    pub(crate) fn count_unseen() {
+        Core::with(|core| core.counts.unseen += 1);
+    }
+}
+
+/// Which task is to be named in a report.
+pub(crate) fn name_of(task: Id) -> String {
+    let origin = Core::with(|core| core.tasks.origin(task.slot())).flatten();
+    origin.map_or_else(|| format!("task {task}"), |origin| origin.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_step_holds_its_values_and_is_no_wider_than_a_quarter(value: u64, shift in 0..64_u32) {
+            let value = value >> shift;
+            let step = Histogram::step_of(value);
+            prop_assert!(step < Histogram::STEPS);
+            let end = Histogram::end_of(step);
+            prop_assert!(value < end || end == u64::MAX);
+            prop_assert!(end - 1 - value <= value / 4 || end == u64::MAX);
+        }
+    }
+
+    #[test]
+    fn quantiles_are_never_too_low_and_within_a_quarter() {
+        let mut histogram = Histogram::new();
+        (1..=1000).for_each(|value| histogram.add(value));
+        for (share, exact) in [(0.5, 500), (0.99, 990), (1.0, 1000)] {
+            let told = histogram.quantile(share);
+            assert!(told >= exact && told <= exact * 5 / 4, "{share}: {told}");
+        }
+        assert_eq!(Histogram::new().quantile(0.5), 0);
+    }
+}

@@ -1,0 +1,277 @@
+//! What an observer is told, and what one may do.
+
+mod common;
+
+use std::cell::{Cell, RefCell};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use common::*;
+use headwaiter::observe::{Direction, Observer, Outcome, Step, WaitFor};
+use headwaiter::task::{self, yield_now};
+use headwaiter::time::sleep;
+use headwaiter::{Clock, EventLoop};
+
+/// An observer made of a closure.
+struct Told<F>(F);
+
+impl<F: FnMut(&Step<'_>)> Observer for Told<F> {
+    fn step(&mut self, step: &Step<'_>) {
+        (self.0)(step);
+    }
+}
+
+/// A virtual loop whose steps are kept in words.
+fn kept() -> (EventLoop, Rc<RefCell<Vec<String>>>) {
+    let steps = Rc::new(RefCell::new(Vec::new()));
+    let keep = steps.clone();
+    let builder = EventLoop::builder().clock(Clock::Virtual);
+    let keeps = Told(move |step: &Step<'_>| keep.borrow_mut().push(format!("{step:?}")));
+    (builder.observer(keeps).build().unwrap(), steps)
+}
+
+#[test]
+fn an_observer_is_told_the_life_of_a_task() {
+    bounded(|| {
+        let story = Rc::new(RefCell::new(Vec::new()));
+        let tell = story.clone();
+        let tells = Told(move |step: &Step<'_>| {
+            let line = match step {
+                Step::Spawn { task, name, .. } => format!("{task} {name:?} spawned"),
+                Step::Poll { task, .. } => format!("{task} is polled"),
+                Step::Polled { task, outcome, took, .. } => format!("{task} {outcome:?} after {took:?}"),
+                Step::AwaitTimer { timer, left, .. } => format!("waits {left:?} for timer {timer}"),
+                Step::Fire { timer, woken, .. } => format!("timer {timer} wakes {}", woken.unwrap()),
+                Step::Jump { by, .. } => format!("jumps by {by:?}"),
+                Step::Wake { task, .. } => format!("{task} is ready"),
+                Step::Turn { wait: WaitFor::Grace { .. }, .. } => "turn: nothing is ready".to_owned(),
+                Step::Turn { .. } => "turn".to_owned(),
+                _ => return,
+            };
+            tell.borrow_mut().push(line);
+        });
+        let mut event_loop = EventLoop::builder().clock(Clock::Virtual).observer(tells).build().unwrap();
+        event_loop.block_on(async {
+            task::Builder::new().name("nap").spawn(sleep(ms(20))).await.unwrap();
+        });
+        let expected = [
+            "1 Some(\"main\") spawned",
+            "turn",
+            "1 is polled",
+            "2 Some(\"nap\") spawned",
+            "1 Pending after 0ns",
+            "turn",
+            "2 is polled",
+            "waits 20ms for timer 1",
+            "2 Pending after 0ns",
+            "turn: nothing is ready",
+            "jumps by 20ms",
+            "timer 1 wakes 2",
+            "2 is ready",
+            "2 is polled",
+            "2 Finished after 0ns",
+            "1 is ready",
+            "turn",
+            "1 is polled",
+            "1 Finished after 0ns",
+        ];
+        assert_eq!(*story.borrow(), expected);
+    });
+}
+
+#[test]
+fn an_observer_is_told_of_sources_and_system_calls() {
+    bounded(|| {
+        let story = Rc::new(RefCell::new(Vec::new()));
+        let tell = story.clone();
+        let tells = Told(move |step: &Step<'_>| {
+            let line = match step {
+                Step::Tried { source, direction: Direction::Read, done, .. } => {
+                    format!("{source} read: {done}")
+                }
+                Step::AwaitSource { source, place: Some(_), .. } => format!("waits for {source}"),
+                Step::Ready { source, woken, foreign: 0, callback: false, ready, .. }
+                    if ready.is_readable() =>
+                {
+                    format!("{source} wakes {}", woken.len())
+                }
+                Step::Register { source, .. } => format!("{source} is watched"),
+                Step::Deregister { source, .. } => format!("{source} is gone"),
+                _ => return,
+            };
+            tell.borrow_mut().push(line);
+        });
+        let mut event_loop = EventLoop::builder().observer(tells).build().unwrap();
+        event_loop.block_on(async {
+            let (mut client, mut server) = tcp_pair().await.unwrap();
+            story.borrow_mut().clear();
+            let reader = headwaiter::spawn(async move {
+                let mut bytes = [0; 8];
+                server.read(&mut bytes).await.unwrap()
+            });
+            yield_now().await;
+            client.write_all(b"soup").await.unwrap();
+            assert_eq!(reader.await.unwrap(), 4);
+        });
+        let expected =
+            ["3 read: false", "waits for 3", "3 wakes 1", "3 read: true", "3 is gone", "2 is gone"];
+        assert_eq!(*story.borrow(), expected);
+    });
+}
+
+#[test]
+fn the_same_program_takes_the_same_steps() {
+    bounded(|| {
+        let run = || {
+            let (mut event_loop, steps) = kept();
+            event_loop.block_on(async {
+                let (sender, mut receiver) = headwaiter::sync::mpsc::channel(2);
+                let cooks: Vec<_> = (0..3)
+                    .map(|n| {
+                        let sender = sender.clone();
+                        headwaiter::spawn(async move {
+                            sleep(ms(n)).await;
+                            sender.send(n).await.unwrap();
+                        })
+                    })
+                    .collect();
+                drop(sender);
+                while receiver.recv().await.is_some() {}
+                for cook in cooks {
+                    cook.await.unwrap();
+                }
+            });
+            steps.take()
+        };
+        let first = run();
+        assert!(first.len() > 40);
+        assert_eq!(first, run());
+    });
+}
+
+#[test]
+fn polls_and_waits_take_the_time_they_take() {
+    bounded(|| {
+        let (polled, waited) = (Rc::new(Cell::new(Duration::ZERO)), Rc::new(Cell::new(Duration::ZERO)));
+        let (longest_poll, all_waits) = (polled.clone(), waited.clone());
+        let tells = Told(move |step: &Step<'_>| match step {
+            Step::Polled { took, .. } => longest_poll.set(longest_poll.get().max(*took)),
+            Step::Answer { waited, .. } => all_waits.set(all_waits.get() + *waited),
+            _ => {}
+        });
+        let mut event_loop = EventLoop::builder().observer(tells).build().unwrap();
+        event_loop.block_on(async {
+            sleep(ms(20)).await;
+            let start = Instant::now();
+            while start.elapsed() < ms(10) {}
+        });
+        assert!(polled.get() >= ms(10) && waited.get() >= ms(19), "{polled:?} {waited:?}");
+    });
+}
+
+#[test]
+fn an_observer_may_do_anything_and_is_not_told_of_it() {
+    bounded(|| {
+        let told = Rc::new(Cell::new(0));
+        let (count, spawned) = (told.clone(), Rc::new(Cell::new(0)));
+        let ran = spawned.clone();
+        let meddles = Told(move |step: &Step<'_>| {
+            count.set(count.get() + 1);
+            if let Step::Polled { outcome: Outcome::Pending, .. } = step {
+                let ran = ran.clone();
+                drop(headwaiter::spawn(async move { ran.set(ran.get() + 1) }));
+                drop(headwaiter::dump().to_string());
+            }
+        });
+        let mut event_loop = EventLoop::builder().observer(meddles).build().unwrap();
+        event_loop.block_on(async {
+            for _ in 0..10 {
+                yield_now().await;
+            }
+        });
+        assert!((8..=10).contains(&spawned.get()), "{spawned:?}");
+        assert!(told.get() < 200, "{told:?}");
+    });
+}
+
+/// The wake is not slept through (tokio 934f68d91).
+#[test]
+fn an_observer_may_wake_just_before_the_loop_waits() {
+    bounded(|| {
+        let waker: Rc<RefCell<Option<Waker>>> = Rc::default();
+        let wakes = waker.clone();
+        let observer = Told(move |step: &Step<'_>| {
+            if let Step::Turn { wait: WaitFor::Ever, .. } = step
+                && let Some(waker) = wakes.take()
+            {
+                waker.wake();
+            }
+        });
+        let mut event_loop = EventLoop::builder().observer(observer).build().unwrap();
+        event_loop.block_on(async {
+            let mut polls = 0;
+            let wait = std::future::poll_fn(|cx| {
+                polls += 1;
+                *waker.borrow_mut() = Some(cx.waker().clone());
+                if polls == 2 { Poll::Ready(()) } else { Poll::Pending }
+            });
+            pin!(wait).await;
+        });
+    });
+}
+
+#[test]
+fn an_observer_that_panics_is_removed_and_the_others_are_told_on() {
+    bounded(|| {
+        let (before, after) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        let order = Rc::new(RefCell::new(String::new()));
+        let (told_before, told_after) = (before.clone(), after.clone());
+        let (first, third) = (order.clone(), order.clone());
+        let mut steps = 0;
+        let mut event_loop = EventLoop::builder()
+            .observer(Told(move |_: &Step<'_>| {
+                told_before.set(told_before.get() + 1);
+                first.borrow_mut().push('1');
+            }))
+            .observer(Told(move |_: &Step<'_>| {
+                steps += 1;
+                assert!(steps < 3, "no more than three");
+            }))
+            .observer(Told(move |_: &Step<'_>| {
+                told_after.set(told_after.get() + 1);
+                third.borrow_mut().push('3');
+            }))
+            .build()
+            .unwrap();
+        event_loop.block_on(async {
+            for _ in 0..5 {
+                yield_now().await;
+            }
+        });
+        assert!(before.get() > 10 && before == after, "{before:?} {after:?}");
+        assert!(order.borrow().starts_with("1313"));
+    });
+}
+
+#[test]
+fn an_observer_is_told_of_its_own_loop_only_and_dropped_with_it() {
+    bounded(|| {
+        let (mut observed, steps) = kept();
+        let mut other = EventLoop::new().unwrap();
+        other.block_on(yield_now());
+        assert!(steps.borrow().is_empty());
+        observed.block_on(async move {
+            drop(other); // It runs while it is dropped.
+            yield_now().await;
+        });
+        let count = steps.borrow().len();
+        assert!(count > 5);
+        headwaiter::block_on(yield_now());
+        assert_eq!(steps.borrow().len(), count);
+        assert_eq!(Rc::strong_count(&steps), 2);
+        drop(observed);
+        assert_eq!(Rc::strong_count(&steps), 1);
+    });
+}

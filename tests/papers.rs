@@ -1,0 +1,90 @@
+//! The README and the papers of `docs/`: what they point to is there.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// All files below a folder with this extension.
+fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(path.to_str().unwrap(), extension));
+        } else if path.extension().is_some_and(|of_file| of_file == extension) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// The links that a text defines, `[label]: target`.
+fn definitions(text: &str) -> BTreeMap<&str, &str> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix('[')?.split_once("]: "));
+    lines.collect()
+}
+
+#[test]
+fn each_link_leads_to_a_file_also_on_docs_rs() {
+    let readme = fs::read_to_string("README.md").unwrap();
+    let links = definitions(&readme);
+    assert!(links.len() > 30, "{links:?}");
+    for (label, path) in &links {
+        assert!(label == path && Path::new(path).is_file(), "README.md: {path}");
+    }
+    let on_docs_rs = fs::read_to_string("src/links.md").unwrap();
+    let expected =
+        links.keys().map(|path| (*path, format!("https://docs.rs/crate/headwaiter/latest/source/{path}")));
+    let expected: BTreeMap<_, _> = expected.collect();
+    assert!(
+        definitions(&on_docs_rs).into_iter().eq(expected.iter().map(|(label, url)| (*label, url.as_str())))
+    );
+    let uses = readme.split("][").skip(1).filter_map(|rest| rest.split(']').next());
+    for used in uses {
+        assert!(links.contains_key(used), "README.md: {used} is not defined");
+    }
+    for paper in files("docs", "md") {
+        let text = fs::read_to_string(&paper).unwrap();
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.starts_with("http")) {
+            assert!(paper.with_file_name(target).is_file(), "{}: {target}", paper.display());
+        }
+    }
+}
+
+/// A name in parentheses after a promise is a test's.
+#[test]
+fn each_test_that_the_papers_name_is_there() {
+    let sources = [files("tests", "rs"), files("src", "rs")].concat();
+    let sources: String = sources.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let mut named = 0;
+    for paper in files("docs", "md") {
+        let text = fs::read_to_string(&paper).unwrap();
+        for name in text.split('`').skip(1).step_by(2) {
+            let is_test = name.matches('_').count() >= 3
+                && name.chars().all(|c| c == '_' || c.is_ascii_lowercase() || c.is_ascii_digit());
+            if is_test {
+                named += 1;
+                assert!(sources.contains(&format!("fn {name}(")), "{}: {name}", paper.display());
+            }
+        }
+    }
+    assert!(named >= 50, "{named} tests are named");
+}
+
+/// The README says in which order to read the source, and that it is the one of `lib.rs`.
+#[test]
+fn the_reading_order_is_that_of_the_modules() {
+    let readme = fs::read_to_string("README.md").unwrap();
+    let library = fs::read_to_string("src/lib.rs").unwrap();
+    let modules: Vec<&str> = library
+        .lines()
+        .filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'))
+        .collect();
+    let rows = readme.lines().filter(|line| line.starts_with("| [`"));
+    let read =
+        rows.flat_map(|row| row.split("][src/").skip(1).map(|rest| rest.split(['/', '.', ']']).next()));
+    let mut read: Vec<&str> = read.flatten().collect();
+    read.dedup();
+    assert_eq!(read, modules);
+}

@@ -1,0 +1,248 @@
+//! What a loop counts, what it says about that, and how a loop that was blocked is reported.
+
+mod common;
+
+use std::hint::black_box;
+use std::rc::Rc;
+use std::sync::Mutex as StdMutex;
+use std::time::{Duration, Instant};
+
+use common::*;
+use headwaiter::sync::Notify;
+use headwaiter::task::{self, yield_now};
+use headwaiter::time::sleep;
+use headwaiter::{Clock, EventLoop};
+
+/// What was logged at `warn` or above. Tests that look at it run one after the other.
+static LOGGED: StdMutex<Vec<String>> = StdMutex::new(Vec::new());
+static ONE_AT_A_TIME: StdMutex<()> = StdMutex::new(());
+
+struct Logger;
+
+impl log::Log for Logger {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Warn
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            LOGGED.lock().unwrap().push(record.args().to_string());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+#[track_caller]
+fn logged(test: impl FnOnce() + Send + 'static) -> Vec<String> {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let _ = log::set_logger(&Logger);
+    log::set_max_level(log::LevelFilter::Warn);
+    LOGGED.lock().unwrap().clear();
+    bounded(test);
+    std::mem::take(&mut LOGGED.lock().unwrap())
+}
+
+fn compute(time: Duration) {
+    let start = Instant::now();
+    while start.elapsed() < time {
+        black_box(0);
+    }
+}
+
+/// Is told from 50 ms on, unless the machine is so slow that more is needed.
+fn loop_that_tells(threshold: Duration) -> EventLoop {
+    EventLoop::builder().stall_threshold(threshold).build().unwrap()
+}
+
+#[test]
+fn what_a_program_does_is_counted() {
+    bounded(|| {
+        let mut event_loop = EventLoop::builder().clock(Clock::Virtual).build().unwrap();
+        event_loop.block_on(async {
+            let naps: Vec<_> = (0..10).map(|n| headwaiter::spawn(sleep(ms(n)))).collect();
+            for nap in naps {
+                nap.await.unwrap();
+            }
+            for _ in 0..5 {
+                headwaiter::spawn(async {}).await.unwrap();
+            }
+            yield_now().await;
+        });
+        let stats = event_loop.enter(headwaiter::stats);
+        assert_eq!((stats.spawned, stats.timers, stats.events), (16, 10, 0));
+        assert_eq!((stats.never_waited, stats.unseen_failures, stats.stalls), (5, 0, 0));
+        // Each nap twice, each empty task once, main for each that it awaited and for its yield, and first.
+        assert_eq!(stats.polls, 20 + 5 + 1 + 10 + 5 + 1);
+        assert_eq!(stats.wakes, stats.polls - stats.spawned);
+        assert!((1..=11).contains(&stats.most_tasks) && (1..=10).contains(&stats.queue_max), "{stats}");
+        assert_eq!((stats.lateness.count, stats.lateness.max), (10, Duration::ZERO));
+        let table = stats.to_string();
+        for part in ["42", "16 spawned", "10 timers fired", "turn time", "p99"] {
+            assert!(table.contains(part), "{part} is not in:\n{table}");
+        }
+        assert!(table.lines().all(|line| line.chars().count() <= 100), "{table}");
+    });
+}
+
+#[test]
+fn busy_is_what_the_loop_did_and_waiting_what_the_kernel_did() {
+    bounded(|| {
+        let mut event_loop = EventLoop::new().unwrap();
+        event_loop.block_on(async {
+            compute(ms(20));
+            sleep(ms(30)).await;
+        });
+        // Nobody's time: the loop does not run.
+        compute(ms(50));
+        let stats = event_loop.enter(headwaiter::stats);
+        assert!(stats.waiting >= ms(29) && stats.busy >= ms(20), "{stats}");
+        event_loop.block_on(async { compute(ms(10)) });
+        let later = event_loop.enter(headwaiter::stats);
+        assert!(later.busy >= stats.busy + ms(10), "{later}");
+        assert!((0.0..=1.0).contains(&later.utilisation()));
+    });
+}
+
+#[test]
+fn advice_rests_on_figures() {
+    bounded(|| {
+        // A program that computes.
+        let mut event_loop = EventLoop::new().unwrap();
+        event_loop.block_on(async {
+            for _ in 0..200 {
+                headwaiter::spawn(async { compute(ms(1)) }).await.unwrap();
+            }
+            sleep(ms(1)).await;
+        });
+        let stats = event_loop.enter(headwaiter::stats);
+        let advice = stats.advice().join("\n");
+        assert!(advice.contains("computes more than it waits"), "{advice}\n{stats}");
+        assert!(advice.contains("never wait") && advice.contains("200 of"), "{advice}");
+
+        // Many are woken where one could go on.
+        let mut event_loop = EventLoop::new().unwrap();
+        event_loop.block_on(async {
+            let (notify, done) = (Rc::new(Notify::new()), Rc::new(std::cell::Cell::new(false)));
+            let tasks: Vec<_> = (0..500)
+                .map(|_| {
+                    let (notify, done) = (notify.clone(), done.clone());
+                    headwaiter::spawn(async move {
+                        while !done.get() {
+                            yield_now().await;
+                        }
+                        notify.notify_one();
+                    })
+                })
+                .collect();
+            for _ in 0..50 {
+                yield_now().await;
+            }
+            done.set(true);
+            for task in tasks {
+                task.await.unwrap();
+            }
+        });
+        let stats = event_loop.enter(headwaiter::stats);
+        assert!(stats.advice().iter().any(|line| line.contains("woken for nothing")), "{stats}");
+
+        // A quiet program hears nothing.
+        let mut event_loop = EventLoop::new().unwrap();
+        event_loop.block_on(async { sleep(ms(5)).await });
+        assert_eq!(event_loop.enter(headwaiter::stats).advice(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn one_task_that_blocks_the_loop_is_named() {
+    // Also if it is the first thing that a program does.
+    let said = logged(|| {
+        loop_that_tells(ms(50)).block_on(async {
+            compute(ms(60));
+            sleep(ms(1)).await;
+        });
+    });
+    let told = said.iter().find(|line| line.contains("was blocked for")).expect("a report");
+    assert!(told.contains("task 1 \"main\" (spawned at tests/stalls.rs:"), "{told}");
+    let said = logged(|| {
+        loop_that_tells(ms(50)).block_on(async {
+            sleep(ms(1)).await;
+            task::Builder::new().name("cook").spawn(async { compute(ms(60)) }).await.unwrap();
+            sleep(ms(1)).await;
+            assert!(headwaiter::stats().stalls >= 1);
+        });
+    });
+    let told = said.iter().find(|line| line.contains("was blocked for")).expect("a report");
+    assert!(told.contains("spawn_blocking"), "{told}");
+    // With its joiner it may have been in one turn.
+    assert!(
+        told.contains("task 2 \"cook\" (spawned at tests/stalls.rs:") || told.contains("In one of"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_stall_that_comes_back_is_reported_with_its_task() {
+    let said = logged(|| {
+        loop_that_tells(ms(50)).block_on(async {
+            let others: Vec<_> = (0..5)
+                .map(|_| {
+                    headwaiter::spawn(async {
+                        loop {
+                            sleep(ms(1)).await;
+                        }
+                    })
+                })
+                .collect();
+            let cook = task::Builder::new().name("cook").spawn(async {
+                for _ in 0..2 {
+                    sleep(ms(5)).await;
+                    compute(ms(60));
+                }
+            });
+            cook.await.unwrap();
+            sleep(ms(1)).await;
+            others.iter().for_each(task::JoinHandle::abort);
+        });
+    });
+    assert!(said.iter().any(|line| line.contains("By task") && line.contains("\"cook\"")), "{said:#?}");
+}
+
+#[test]
+fn waiting_is_no_stall() {
+    let said = logged(|| {
+        loop_that_tells(Duration::from_millis(150)).block_on(async {
+            sleep(ms(200)).await;
+            assert_eq!(headwaiter::spawn_blocking(|| 5).await.unwrap(), 5);
+        });
+    });
+    assert!(said.is_empty(), "{said:#?}");
+}
+
+#[test]
+fn a_watcher_reports_a_stall_while_it_lasts() {
+    let said = logged(|| {
+        let builder = EventLoop::builder().stall_threshold(ms(30)).stall_watcher(true);
+        builder.build().unwrap().block_on(async {
+            sleep(ms(50)).await; // The watcher sleeps too.
+            let cook = task::Builder::new().name("cook").spawn(async {
+                let deadline = Instant::now() + Duration::from_secs(20);
+                let told = || LOGGED.lock().unwrap().iter().any(|line| line.contains("and still is"));
+                while !told() && Instant::now() < deadline {
+                    black_box(0);
+                }
+            });
+            cook.await.unwrap();
+        });
+    });
+    let told = said.iter().find(|line| line.contains("and still is")).expect("a report while it lasts");
+    assert!(told.contains("It polls task 2, spawned at tests/stalls.rs:"), "{told}");
+}
+
+#[test]
+fn a_threshold_of_zero_is_an_error_that_says_what_to_do() {
+    let error = EventLoop::builder().stall_threshold(Duration::ZERO).build().unwrap_err();
+    assert!(error.to_string().contains("`Duration::MAX` to report none"), "{error}");
+    let mut never = EventLoop::builder().stall_threshold(Duration::MAX).build().unwrap();
+    never.block_on(yield_now());
+}
