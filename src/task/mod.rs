@@ -598,6 +598,7 @@ impl Snapshot {
 ///
 /// Outside any event loop; and if the loop has as many tasks as a waker can tell apart (four billion; on
 /// a 32-bit machine a million).
+#[inline]
 #[track_caller]
 pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where
@@ -655,6 +656,7 @@ impl Builder {
     }
 }
 
+#[inline]
 #[track_caller]
 pub(crate) fn spawn_at<F>(
     future: F,
