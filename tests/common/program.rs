@@ -1,6 +1,6 @@
 //! The programs of `examples/`, run by the tests as what they are.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, PipeReader, pipe};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -21,8 +21,8 @@ pub struct Program {
 
 pub struct Said {
     pub lines: Vec<String>,
-    /// Of its stdout and stderr, how many it may still write to.
-    open: usize,
+    /// It may still say something.
+    open: bool,
 }
 
 impl Program {
@@ -42,15 +42,16 @@ impl Program {
             "{} is not built: run plain `cargo test`, or `cargo build --examples` first",
             path.display()
         );
+        // Its stdout and stderr are one pipe, so that all lines come in the order in which it said them.
+        let (said, says) = pipe().unwrap();
         let mut command = Command::new(path);
-        command.args(args).env("RUST_LOG", "info").env_remove("RUST_LOG_STYLE");
-        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the program starts");
-        let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        let said = Said { lines: Vec::new(), open: 2 };
-        let program = Program { name, child, transcript: Arc::new((Mutex::new(said), Condvar::new())) };
-        program.listen(out);
-        program.listen(err);
+        command.args(args).env("RUST_LOG", "info").env_remove("RUST_LOG_STYLE").env("RUST_BACKTRACE", "0");
+        command.stdin(stdin).stdout(says.try_clone().unwrap()).stderr(says);
+        let child = command.spawn().expect("the program starts");
+        drop(command); // And with it our own end for writing.
+        let transcript = Arc::new((Mutex::new(Said { lines: Vec::new(), open: true }), Condvar::new()));
+        let program = Program { name, child, transcript };
+        program.listen(said);
         program
     }
 
@@ -62,7 +63,7 @@ impl Program {
     }
 
     /// Takes in all it says to the end, so that it never waits for a reader.
-    fn listen(&self, pipe: impl Read + Send + 'static) {
+    fn listen(&self, pipe: PipeReader) {
         let transcript = Arc::clone(&self.transcript);
         thread::spawn(move || {
             let (said, changed) = &*transcript;
@@ -70,7 +71,7 @@ impl Program {
                 said.lock().unwrap().lines.push(line);
                 changed.notify_all();
             }
-            said.lock().unwrap().open -= 1;
+            said.lock().unwrap().open = false;
             changed.notify_all();
         });
     }
@@ -83,7 +84,7 @@ impl Program {
     #[track_caller]
     pub fn wait_for(&self, what: &str, there: impl Fn(&Said) -> bool) {
         let (said, changed) = &*self.transcript;
-        let wait = |said: &mut Said| said.open > 0 && !there(said);
+        let wait = |said: &mut Said| said.open && !there(said);
         let (said, _) = changed.wait_timeout_while(said.lock().unwrap(), PATIENCE, wait).unwrap();
         let last = said.lines[said.lines.len().saturating_sub(10)..].join("\n");
         let is_there = there(&said);
@@ -102,7 +103,7 @@ impl Program {
     /// Waits until it ends by itself, and returns its exit code and all that it said.
     #[track_caller]
     pub fn end(mut self) -> (Option<i32>, String) {
-        self.wait_for("its end", |said| said.open == 0);
+        self.wait_for("its end", |said| !said.open);
         let code = self.child.wait().unwrap().code();
         let name = self.name;
         for report in REPORTS.iter().filter(|_| name != "deadlock") {
@@ -118,4 +119,14 @@ impl Drop for Program {
         let _ = self.child.kill(); // It may have ended by itself.
         let _ = self.child.wait();
     }
+}
+
+/// The number that stands behind all of `labels`, which follow each other in one line, and only in one.
+#[track_caller]
+pub fn figure(said: &[String], labels: &[&str]) -> f64 {
+    let behind_all = |line| labels.iter().try_fold(line, |rest: &str, label| Some(rest.split_once(label)?.1));
+    let found: Vec<_> = said.iter().filter_map(|line| behind_all(line)).collect();
+    let [rest] = found[..] else { panic!("not one line with {labels:?}, but {}:\n{said:#?}", found.len()) };
+    let number: String = rest.trim_start().chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+    number.trim_end_matches('.').parse().unwrap_or_else(|_| panic!("no number behind {labels:?}: {rest:?}"))
 }

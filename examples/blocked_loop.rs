@@ -1,0 +1,73 @@
+//! A heartbeat stops while another task keeps the thread for itself: it waits in `std::thread::sleep`, or computes. Then
+//! the same work is done so that nobody has to wait for it. Measured is the longest gap between two beats.
+//!
+//! `cargo run --example blocked_loop`: first the damage, then the cures.
+
+use std::cell::Cell;
+use std::hash::{DefaultHasher, Hasher};
+use std::rc::Rc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use headwaiter::time::sleep;
+use headwaiter::{spawn, spawn_blocking, task::yield_now};
+
+const BEAT: Duration = Duration::from_millis(10);
+const STEP: Duration = Duration::from_millis(5);
+const STEPS: u32 = 60;
+
+fn main() {
+    headwaiter::block_on(async {
+        println!("one task beats every {BEAT:?}, while another has {:?} of work to do\n", STEPS * STEP);
+
+        println!("the mistake: a task that keeps the thread for itself");
+        beside_a_heartbeat(line!(), "std::thread::sleep", async || thread::sleep(STEP)).await;
+        beside_a_heartbeat(line!(), "a computation", async || hash_for(STEP)).await;
+        println!("what went wrong: all tasks share one thread, and it goes on to the next only where one");
+        println!("  waits in an `.await`. Until then no other runs, no timer fires, no socket is served.\n");
+
+        println!("what to do: wait by `.await`, and compute on another thread, or a piece at a time");
+        beside_a_heartbeat(line!(), "headwaiter::time::sleep", async || sleep(STEP).await).await;
+        let on_a_thread = async || spawn_blocking(|| hash_for(STEP)).await.expect("no panic");
+        beside_a_heartbeat(line!() - 1, "headwaiter::spawn_blocking", on_a_thread).await;
+        let in_pieces = async || {
+            hash_for(STEP);
+            yield_now().await; // The others have their turn.
+        };
+        beside_a_heartbeat(line!() - 3, "pieces with task::yield_now between", in_pieces).await;
+    });
+}
+
+/// Stands for any long computation.
+fn hash_for(time: Duration) {
+    let (start, mut hasher) = (Instant::now(), DefaultHasher::new());
+    while start.elapsed() < time {
+        hasher.write(&[0; 4096]);
+    }
+    std::hint::black_box(hasher.finish());
+}
+
+async fn beside_a_heartbeat(line: u32, what: &str, step: impl AsyncFn() + 'static) {
+    let done = Rc::new(Cell::new(false));
+    let heartbeat = spawn(beat_until(Rc::clone(&done)));
+    let work = spawn(async move {
+        for _ in 0..STEPS {
+            step().await;
+        }
+    });
+    work.await.expect("no panic");
+    done.set(true);
+    let (beats, longest) = heartbeat.await.expect("no panic");
+    println!("  {}:{line}, {what}: beats {beats}, longest gap {} ms", file!(), longest.as_millis());
+}
+
+/// Returns the number of beats, and the longest gap between two.
+async fn beat_until(done: Rc<Cell<bool>>) -> (u32, Duration) {
+    let (mut beats, mut longest, mut last) = (0, Duration::ZERO, Instant::now());
+    while !done.get() {
+        sleep(BEAT).await;
+        longest = longest.max(last.elapsed());
+        (beats, last) = (beats + 1, Instant::now());
+    }
+    (beats, longest)
+}

@@ -1,0 +1,203 @@
+//! The examples of the classic mistakes, run as the programs they are: their figures must make sense, they must name the
+//! mistake and its cure, and `docs/mistakes.md` must show what they say.
+
+mod common;
+
+use common::bounded;
+use common::docs::{difference, mask, rewritten, run_as_shown, shown};
+use common::program::figure;
+
+#[track_caller]
+fn said_by(example: &'static str) -> Vec<String> {
+    run_as_shown("docs/mistakes.md", example)
+}
+
+/// The example must say all this, in lines of its own or as a part of them, in this order.
+#[track_caller]
+fn tells(said: &[String], sentences: &[&str]) {
+    let mut lines = said.iter();
+    for sentence in sentences {
+        assert!(
+            lines.any(|line| line.contains(sentence)),
+            "it does not say {sentence:?}, or not in this order:\n{}",
+            said.join("\n")
+        );
+    }
+}
+
+#[test]
+fn blocked_loop_stops_the_heartbeat_for_the_whole_work_and_the_cures_do_not() {
+    bounded(|| {
+        let said = said_by("blocked_loop");
+        tells(&said, &["the mistake: a task that keeps the thread", "std::thread::sleep", "a computation"]);
+        tells(&said, &["what went wrong: all tasks share one thread", "what to do: wait by `.await`"]);
+        let figures = |what| ["beats", "longest gap"].map(|label| figure(&said, &[what, label]));
+        for blocks in [", std::thread::sleep:", ", a computation:"] {
+            // All of the work is one gap.
+            let [beats, gap] = figures(blocks);
+            assert!(beats == 1. && gap >= 300., "{said:#?}");
+        }
+        for cure in ["headwaiter::time::sleep", "spawn_blocking", "yield_now"] {
+            // A beat in three of the 60 steps, however busy the machine is. It may be why a gap is long.
+            let [beats, gap] = figures(cure);
+            assert!(beats >= 15. && gap >= 10., "{said:#?}");
+        }
+    });
+}
+
+#[test]
+fn sync_in_async_shows_what_stops_the_loop_and_that_the_cures_do_not() {
+    bounded(|| {
+        let said = said_by("sync_in_async");
+        tells(
+            &said,
+            &[
+                "1. the mistake: block_on inside a task",
+                "panicked: headwaiter: `block_on` was called inside a running event loop",
+                "what to do: `.await` in its place",
+                "2. the mistake: a std::sync::Mutex that stays locked during an `.await`",
+                "the event loop has not answered for 1s: it polls task 3, spawned at examples/sync_in_async.rs:",
+                "what to do: unlock before the `.await`. Or use headwaiter::sync::Mutex",
+                "3. the mistake: a blocking read inside a task",
+                "what to do: use headwaiter::net and io, or spawn_blocking",
+            ],
+        );
+        assert!(figure(&said, &["the task has its result after"]) >= 100., "{said:#?}");
+        assert!(figure(&said, &["both are done after"]) >= 200., "{said:#?}"); // One after the other.
+        let (blocked, cured) =
+            (figure(&said, &["a sleep of 10 ms took"]), figure(&said, &["so the sleep took"]));
+        assert!(blocked >= 500. && cured >= 10. && cured < blocked * 0.8, "{said:#?}");
+    });
+}
+
+#[test]
+fn overused_async_costs_a_sum_many_times_its_time_and_overlaps_what_waits() {
+    bounded(|| {
+        let said = said_by("overused_async");
+        tells(
+            &said,
+            &[
+                "the mistake: async where nothing waits",
+                "what went wrong: no number waits for anything",
+                "what to do: compute in plain functions; make a task of a whole errand",
+                "when async pays: where there is waiting",
+            ],
+        );
+        let times = |what| figure(&said, &[what, "ns a number,"]);
+        let (calls, tasks) = (times(", an async call a number:"), times(", a task a number:"));
+        assert_eq!(times(", a plain loop:"), 1.);
+        // About 1.5 and 120.
+        assert!(tasks > 10. && tasks > 3. * calls, "{said:#?}");
+        assert!(times(", one task:") < tasks / 3., "{said:#?}");
+        assert!(figure(&said, &["waits of 50ms took"]) * 10. < figure(&said, &["In a row:"]), "{said:#?}");
+    });
+}
+
+#[test]
+fn ignored_errors_tells_who_has_seen_which_failure() {
+    bounded(|| {
+        let said = said_by("ignored_errors");
+        tells(
+            &said,
+            &[
+                "the mistake: nobody asks the tasks how they ended, at examples/ignored_errors.rs:",
+                "\"order 4\"",
+                "failures seen by the caller: 0, by the log: 1; orders served: 3",
+                "what went wrong: the error is in what the task returned",
+                "log_error()",
+                "failures seen by the caller: 0, by the log: 2; orders served: 3",
+                "`.await` each task, with `?`",
+                "failures seen by the caller: 1 (the fish is out), by the log: 1; orders served: 3",
+                "a TaskGroup",
+                "failures seen by the caller: 1 (the fish is out), by the log: 0; orders served: 1",
+            ],
+        );
+        // The log does have what is counted, and has it of those who are meant.
+        let logged =
+            |text| said.iter().filter(|line| line.contains("log: ERROR") && line.contains(text)).count();
+        assert_eq!(logged("\"order 4\""), 3, "{said:#?}");
+        assert_eq!(logged("\"order 2\""), 1, "{said:#?}");
+        assert_eq!(logged(""), 4, "{said:#?}");
+    });
+}
+
+#[test]
+fn await_is_no_magic_neither_overlaps_waits_nor_helps_computing_nor_begins_a_future() {
+    bounded(|| {
+        let said = said_by("await_is_no_magic");
+        tells(
+            &said,
+            &[
+                "1. the mistake: three waits of 100ms in a row, at examples/await_is_no_magic.rs:",
+                "what to do: first begin all, then await",
+                "2. the mistake: three computations in async tasks, at examples/await_is_no_magic.rs:",
+                "what went wrong: tasks share one thread",
+                "what to do: spawn_blocking",
+                "3. the mistake: a future that nobody awaits, at examples/await_is_no_magic.rs:",
+                "what went wrong: to call an async fn only makes a future",
+                "what to do: `.await` it at once, or spawn it",
+            ],
+        );
+        let all = |label| figure(&said, &[label]);
+        let in_a_row = all("In a row they took");
+        assert!(in_a_row >= 300. && all("together they took") < in_a_row * 0.8, "{said:#?}");
+        // Computing takes its time, on one thread; on several, it depends on the machine.
+        let calls = all("as plain calls");
+        assert!(
+            all("As tasks they took") > calls * 0.5 && all("processors they took") < calls * 3.,
+            "{said:#?}"
+        );
+        let lazy = all("Awaited now, it still took");
+        assert!(all("it has begun") == 0. && lazy >= 100., "{said:#?}");
+        assert!(all("and awaited now, it took") < lazy * 0.8, "{said:#?}");
+    });
+}
+
+#[test]
+fn the_page_shows_what_deadlock_and_cancellation_say() {
+    bounded(|| {
+        for example in ["deadlock", "cancellation"] {
+            said_by(example);
+        }
+    });
+}
+
+#[test]
+fn only_numbers_and_the_spaces_around_them_may_differ_from_what_a_page_shows() {
+    for (line, masked) in [
+        ("no number", "no number"),
+        ("12 beats, 1.5 times, 1,000 waits", "N beats, N times, N waits"),
+        ("12ms, 12.5 µs, 3 s, 3 sorts", "T, T, T, N sorts"),
+        ("it took 7.", "it took N."),
+        ("tasks     7   12 ms  good", "tasks N T good"),
+        ("  deeper 1", "  deeper N"),
+        (
+            "task 4 (spawned at examples/deadlock.rs:31:5) 2",
+            "task N (spawned at examples/deadlock.rs:31:5) N",
+        ),
+        ("[2026-11-22T12:00:00Z ERROR", "[N-N-NTN:N:NZ ERROR"),
+        ("thread 'main' panicked at a.rs:1:2:", "thread 'main' (N) panicked at a.rs:1:2:"),
+        ("thread 'main' (4711) panicked at a.rs:1:2:", "thread 'main' (N) panicked at a.rs:1:2:"),
+    ] {
+        assert_eq!(mask(line), masked);
+    }
+    assert_eq!(difference("1 beat\nlate by 5 ms\n", "2 beat\nlate by 812 µs"), None);
+    let differ = |shown, said| difference(shown, said).expect("they differ");
+    assert_eq!(differ("1 a\n2 b\n", "1 a\n2 c"), "it shows: 2 b\nit is:    2 c");
+    assert_eq!(differ("1 a\n2 b\n", "1 a"), "it shows: 2 b\nit is:    (nothing more)");
+    assert_eq!(differ("a.rs:1:2", "a.rs:1:3"), "it shows: a.rs:1:2\nit is:    a.rs:1:3");
+}
+
+#[test]
+fn a_page_is_rewritten_in_the_block_of_that_example_and_nowhere_else() {
+    let page = "# One\n```text\n$ cargo run --example one\na\nb\n```\n# Two\n```text\n$ cargo run --example two\n```\nend\n";
+    assert_eq!(shown(page, "one"), Some("a\nb\n"));
+    assert_eq!(shown(page, "two"), Some(""));
+    assert_eq!(shown(page, "thr"), None);
+    assert_eq!(shown(page, "tw"), None);
+    let page = rewritten(page, "two", "c\nd");
+    assert_eq!(shown(&page, "one"), Some("a\nb\n"));
+    assert_eq!(shown(&page, "two"), Some("c\nd\n"));
+    assert_eq!(rewritten(&page, "two", "c\nd"), page);
+    assert!(page.ends_with("```\nend\n"));
+}
