@@ -203,7 +203,13 @@ pub enum Step<'a> {
         /// Where it was made.
         place: &'static Location<'static>,
     },
-    /// A future waits for another task: for a lock, a message and the like.
+    /// A future waits for the end of another task.
+    #[non_exhaustive]
+    AwaitTask {
+        /// Which task.
+        task: Id,
+    },
+    /// A future waits for something else: a lock, a message, an offloaded job and the like.
     #[non_exhaustive]
     AwaitSync {
         /// What that is.
@@ -236,6 +242,12 @@ pub enum Step<'a> {
     /// The result of a job was fetched.
     #[non_exhaustive]
     Fetch {
+        /// Where it was offloaded.
+        place: &'static Location<'static>,
+    },
+    /// Nobody wants the result of a job any more. It may run on.
+    #[non_exhaustive]
+    Forget {
         /// Where it was offloaded.
         place: &'static Location<'static>,
     },
