@@ -7,6 +7,7 @@ mod log_lines;
 pub(crate) mod stall;
 pub(crate) mod stats;
 pub(crate) mod stuck;
+mod timeline;
 
 use std::cell::Cell;
 use std::fmt;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use log::{Level, LevelFilter};
 
 pub use self::stats::{Spread, Stats};
+pub use self::timeline::Timeline;
 use crate::core::Core;
 pub use crate::reactor::Direction;
 use crate::reactor::Ready;
