@@ -5,6 +5,7 @@
 //! `cargo run --example toast`. `-- --svg FILE` draws the same for a browser, `-- --trace FILE` writes it for
 //! <https://ui.perfetto.dev>.
 
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use std::{env, io, thread};
 
@@ -14,8 +15,21 @@ use headwaiter::{EventLoop, task, time};
 /// In milliseconds.
 const DISHES: [(&str, u64); 5] = [("coffee", 50), ("eggs", 40), ("bacon", 60), ("toast", 30), ("juice", 20)];
 
-fn main() -> io::Result<()> {
-    let files = files()?;
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("toast: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> io::Result<()> {
+    let args: Vec<_> = env::args().skip(1).collect();
+    if !args.chunks(2).all(|pair| matches!(pair, [flag, _file] if flag == "--svg" || flag == "--trace")) {
+        return Err(io::Error::other(format!("{args:?}: say `--svg FILE`, `--trace FILE`, or both")));
+    }
     let timeline = Timeline::new();
     let mut event_loop = EventLoop::builder().observer(timeline.clone()).build()?;
     let (synchronous, asynchronous) = event_loop.block_on(async {
@@ -27,12 +41,12 @@ fn main() -> io::Result<()> {
     println!("\nsynchronous:  {:3} ms", synchronous.as_millis());
     println!("asynchronous: {:3} ms", asynchronous.as_millis());
     println!("{:.1} times as fast", synchronous.as_secs_f64() / asynchronous.as_secs_f64());
-    for (kind, path) in files {
-        match kind {
-            Kind::Svg => timeline.write_svg(&path)?,
-            Kind::Trace => timeline.write_chrome_json(&path)?,
+    for pair in args.chunks(2) {
+        match pair[0].as_str() {
+            "--svg" => timeline.write_svg(&pair[1])?,
+            _ => timeline.write_chrome_json(&pair[1])?,
         }
-        println!("written: {path}");
+        println!("written: {}", pair[1]);
     }
     Ok(())
 }
@@ -46,24 +60,4 @@ async fn breakfast<F: Future<Output = ()> + 'static>(cook: fn(Duration) -> F) ->
         dish.await.expect("nothing burns");
     }
     start.elapsed()
-}
-
-enum Kind {
-    Svg,
-    Trace,
-}
-
-fn files() -> io::Result<Vec<(Kind, String)>> {
-    let mut files = Vec::new();
-    let mut args = env::args().skip(1);
-    while let Some(arg) = args.next() {
-        let kind = match arg.as_str() {
-            "--svg" => Kind::Svg,
-            "--trace" => Kind::Trace,
-            _ => return Err(io::Error::other(format!("{arg:?}: say `--svg FILE` or `--trace FILE`"))),
-        };
-        let path = args.next().ok_or_else(|| io::Error::other(format!("{arg} needs the name of a file")))?;
-        files.push((kind, path));
-    }
-    Ok(files)
 }

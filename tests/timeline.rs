@@ -3,7 +3,6 @@
 mod common;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::future::poll_fn;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -12,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use common::program::Program;
 use common::*;
-use headwaiter::observe::{Observer, Outcome, Step, Timeline};
+use headwaiter::observe::{Observer, Step, Timeline};
 use headwaiter::sync::{Mutex, mpsc};
-use headwaiter::task::{self, Id, JoinHandle, yield_now};
+use headwaiter::task::{self, JoinHandle, yield_now};
 use headwaiter::time::{sleep, timeout};
 use headwaiter::{Clock, Deadlock, EventLoop};
 use serde_json::Value;
@@ -488,34 +487,30 @@ fn between_two_runs_the_loop_is_not_there() {
     });
 }
 
-/// Aborts each task after its first poll. What an observer does is not told to others.
-struct Aborts(Rc<RefCell<HashMap<Id, JoinHandle<()>>>>);
+/// Aborts these tasks before each turn. What an observer does is not told to others.
+struct Aborts(Rc<RefCell<Vec<JoinHandle<()>>>>);
 
 impl Observer for Aborts {
     fn step(&mut self, step: &Step<'_>) {
-        if let Step::Polled { task, outcome: Outcome::Pending, .. } = step
-            && let Some(handle) = self.0.borrow_mut().remove(task)
-        {
-            handle.abort();
+        if let Step::Turn { .. } = step {
+            self.0.borrow_mut().drain(..).for_each(|task| task.abort());
         }
     }
 }
 
 #[test]
-fn tasks_that_go_unseen_are_not_kept_for_ever() {
+fn tasks_whose_end_is_not_told_are_not_kept_for_ever() {
     bounded(|| {
         let (timeline, tasks) = (Timeline::with_capacity(10), Rc::default());
         let builder = EventLoop::builder().observer(timeline.clone()).observer(Aborts(Rc::clone(&tasks)));
         builder.build().unwrap().block_on(async {
             for _ in 0..10_000 {
-                let task = headwaiter::spawn(sleep(ms(60_000)));
-                tasks.borrow_mut().insert(task.id(), task);
+                tasks.borrow_mut().push(headwaiter::spawn(sleep(ms(60_000))));
                 yield_now().await;
             }
         });
-        assert!(tasks.borrow().is_empty());
-        let rows = rows_of(&timeline);
-        assert!(rows < 2000, "{rows}");
+        assert!(!json(&timeline).iter().any(|event| event["name"] == "aborted"));
+        assert!(rows_of(&timeline) < 2000, "{timeline:?}");
     });
 }
 
@@ -644,7 +639,11 @@ fn toast_is_quicker_asynchronously_and_shows_why() {
         assert!(runs, "in none of ten runs it was");
         roxmltree::Document::parse(&std::fs::read_to_string(drawing).unwrap()).unwrap();
         serde_json::from_str::<Value>(&std::fs::read_to_string(trace).unwrap()).unwrap();
-        let (code, said) = Program::start("toast", &["--butter"]).end();
-        assert!(code == Some(1) && said.contains("say `--svg FILE` or `--trace FILE`"), "{said}");
+        let fails = |args: &[&str], expected: &str| {
+            let (code, said) = Program::start("toast", args).end();
+            assert!(code == Some(1) && said.contains(expected), "{said}");
+        };
+        fails(&["--butter"], "toast: [\"--butter\"]: say `--svg FILE`");
+        fails(&["--svg", "no/such/folder"], "toast: write the SVG of a timeline to \"no/such/folder\": ");
     });
 }

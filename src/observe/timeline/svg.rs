@@ -1,6 +1,7 @@
 //! A timeline as an SVG: bars over an axis, a tooltip for each, no scripts. The colours are those of Okabe and Ito, which
 //! all people can tell apart, and what is told by colour is told by height, too.
 
+use std::cmp::Reverse;
 use std::fmt::Write;
 
 use super::MOST_ROWS;
@@ -113,7 +114,7 @@ pub(super) fn draw(picture: &Picture<'_>) -> String {
     }
     looks.sort_unstable();
     looks.dedup();
-    looks.reverse();
+    looks.sort_by_key(|look| (*look == Look::Failed, Reverse(*look)));
     let mut end = bottom;
     if !looks.is_empty() {
         end = legend(&mut body, &looks, bottom + 24.0);
