@@ -13,7 +13,7 @@ use common::program::Program;
 use common::*;
 use headwaiter::observe::{Observer, Step, Timeline};
 use headwaiter::sync::{Mutex, mpsc};
-use headwaiter::task::{self, JoinHandle, yield_now};
+use headwaiter::task::{self, CancelToken, JoinHandle, TaskGroup, yield_now};
 use headwaiter::time::{sleep, timeout};
 use headwaiter::{Clock, Deadlock, EventLoop};
 use serde_json::Value;
@@ -249,6 +249,33 @@ fn a_wait_says_for_what() {
         );
         assert!(says.contains(&"are under way"));
         svg(&timeline);
+    });
+}
+
+#[test]
+fn a_wait_for_a_group_or_a_token_says_so() {
+    bounded(|| {
+        let timeline = virtually(async || {
+            let token = CancelToken::new();
+            let (listened, ran) = (token.clone(), token.clone());
+            let listens =
+                task::Builder::new().name("listens").spawn(async move { listened.cancelled().await });
+            let runs =
+                task::Builder::new().name("runs").spawn(async move { ran.run(sleep(ms(60_000))).await });
+            let group = TaskGroup::<&str>::new();
+            group.spawn(async {
+                sleep(ms(10)).await;
+                Ok(())
+            });
+            group.join().await.unwrap();
+            token.cancel();
+            listens.await.unwrap();
+            assert!(runs.await.unwrap().is_err());
+        });
+        let events = json(&timeline);
+        assert_eq!(waits_of(&events, "1 main"), ["waits for the end of a group"]);
+        assert_eq!(waits_of(&events, "2 listens"), ["waits for the cancellation of a token"]);
+        assert_eq!(waits_of(&events, "3 runs"), ["waits for timer 1; and for 1 more"]);
     });
 }
 
