@@ -150,22 +150,22 @@ fn a_trace_is_what_perfetto_reads() {
         let events: Vec<_> =
             trace.lines().skip(1).map(|line| line.split(r#","args":{"says""#).next().unwrap()).collect();
         let expected = [
-            r#"{"ph":"M","pid":1,"tid":0,"name":"process_name","args":{"name":"headwaiter"}},"#,
-            r#"{"ph":"M","pid":1,"tid":0,"name":"thread_name","args":{"name":"loop"}},"#,
-            r#"{"ph":"M","pid":1,"tid":0,"name":"thread_sort_index","args":{"sort_index":0}},"#,
-            r#"{"ph":"M","pid":1,"tid":1,"name":"thread_name","args":{"name":"1 main"}},"#,
-            r#"{"ph":"M","pid":1,"tid":1,"name":"thread_sort_index","args":{"sort_index":1}},"#,
-            r#"{"ph":"M","pid":1,"tid":2,"name":"thread_name","args":{"name":"2 eggs"}},"#,
-            r#"{"ph":"M","pid":1,"tid":2,"name":"thread_sort_index","args":{"sort_index":2}},"#,
-            r#"{"ph":"X","pid":1,"tid":0,"ts":0,"dur":0,"cat":"running","name":"running""#,
-            r#"{"ph":"X","pid":1,"tid":0,"ts":0,"dur":20000,"cat":"waiting","name":"waiting for a timer""#,
-            r#"{"ph":"X","pid":1,"tid":0,"ts":20000,"dur":0,"cat":"running","name":"running""#,
+            r#"{"ph":"M","pid":1,"tid":1,"name":"process_name","args":{"name":"headwaiter"}},"#,
+            r#"{"ph":"M","pid":1,"tid":1,"name":"thread_name","args":{"name":"loop"}},"#,
+            r#"{"ph":"M","pid":1,"tid":1,"name":"thread_sort_index","args":{"sort_index":0}},"#,
+            r#"{"ph":"M","pid":1,"tid":2,"name":"thread_name","args":{"name":"1 main"}},"#,
+            r#"{"ph":"M","pid":1,"tid":2,"name":"thread_sort_index","args":{"sort_index":1}},"#,
+            r#"{"ph":"M","pid":1,"tid":3,"name":"thread_name","args":{"name":"2 eggs"}},"#,
+            r#"{"ph":"M","pid":1,"tid":3,"name":"thread_sort_index","args":{"sort_index":2}},"#,
             r#"{"ph":"X","pid":1,"tid":1,"ts":0,"dur":0,"cat":"running","name":"running""#,
-            r#"{"ph":"X","pid":1,"tid":1,"ts":0,"dur":20000,"cat":"waiting","name":"waiting for other tasks or threads""#,
+            r#"{"ph":"X","pid":1,"tid":1,"ts":0,"dur":20000,"cat":"waiting","name":"waiting for a timer""#,
             r#"{"ph":"X","pid":1,"tid":1,"ts":20000,"dur":0,"cat":"running","name":"running""#,
             r#"{"ph":"X","pid":1,"tid":2,"ts":0,"dur":0,"cat":"running","name":"running""#,
-            r#"{"ph":"X","pid":1,"tid":2,"ts":0,"dur":20000,"cat":"waiting","name":"waiting for a timer""#,
+            r#"{"ph":"X","pid":1,"tid":2,"ts":0,"dur":20000,"cat":"waiting","name":"waiting for other tasks or threads""#,
             r#"{"ph":"X","pid":1,"tid":2,"ts":20000,"dur":0,"cat":"running","name":"running""#,
+            r#"{"ph":"X","pid":1,"tid":3,"ts":0,"dur":0,"cat":"running","name":"running""#,
+            r#"{"ph":"X","pid":1,"tid":3,"ts":0,"dur":20000,"cat":"waiting","name":"waiting for a timer""#,
+            r#"{"ph":"X","pid":1,"tid":3,"ts":20000,"dur":0,"cat":"running","name":"running""#,
             "]}",
         ];
         assert_eq!(events, expected, "{trace}");
@@ -507,7 +507,7 @@ fn between_two_runs_the_loop_is_not_there() {
         pause();
         event_loop.turn(Some(Duration::ZERO)).unwrap();
         let events = json(&timeline);
-        let spans = events.iter().filter(|event| event["tid"] == 0 && event["ph"] == "X");
+        let spans = events.iter().filter(|event| event["tid"] == 1 && event["ph"] == "X");
         let works: f64 = spans.map(|event| event["dur"].as_f64().unwrap()).sum();
         let end = events.iter().filter_map(|event| event["ts"].as_f64()).fold(0.0, f64::max);
         assert!(end >= 150_000.0 && works <= end - 150_000.0 + 1.0, "{works} of {end}");

@@ -131,10 +131,15 @@ fn poll_finished(key: Key, cx: &Context<'_>) -> Poll<Body> {
     });
     if out_of_budget {
         cx.waker().wake_by_ref();
-    } else if finished.is_pending() {
-        observe::report(|| Step::AwaitTask { task: Id(key.slot) });
+    } else if finished.is_pending() && observe::is_on() {
+        report_wait(key.slot);
     }
     finished
+}
+
+#[cold]
+fn report_wait(slot: Slot) {
+    observe::report(|| Step::AwaitTask { task: Id(slot) });
 }
 
 /// A task that the loop's own end has emptied: it has no output.

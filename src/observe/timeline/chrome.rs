@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use super::picture::{Drawn, Picture, decimal};
-use super::record::{End, LOOP, Span, State};
+use super::record::{End, LOOP, RowId, Span, State};
 
 pub(super) fn draw(picture: &Picture<'_>) -> String {
     let mut events = vec![metadata("process_name", LOOP, r#""name":"headwaiter""#)];
@@ -29,8 +29,14 @@ fn is_nothing(span: &Span) -> bool {
     span.start == span.end && span.state == State::Ready
 }
 
-fn metadata(name: &str, row: u64, args: &str) -> String {
-    format!(r#"{{"ph":"M","pid":1,"tid":{row},"name":"{name}","args":{{{args}}}}}"#)
+fn metadata(name: &str, row: RowId, args: &str) -> String {
+    format!(r#"{{"ph":"M","pid":1,"tid":{},"name":"{name}","args":{{{args}}}}}"#, thread(row))
+}
+
+/// Where process and thread have the same number, as the loop's row has here, that is the main thread. No thread has the
+/// number 0: it means an idle processor.
+fn thread(row: RowId) -> RowId {
+    row - LOOP + 1
 }
 
 fn complete(row: &Drawn<'_>, span: &Span) -> String {
@@ -45,7 +51,7 @@ fn complete(row: &Drawn<'_>, span: &Span) -> String {
     let place = row.place().map(|place| format!(r#","place":{}"#, quoted(&place.to_string())));
     format!(
         r#"{{"ph":"X","pid":1,"tid":{},"ts":{start},"dur":{took},"cat":"{category}","name":"{name}","args":{{"says":{says}{}}}}}"#,
-        row.id,
+        thread(row.id),
         place.unwrap_or_default()
     )
 }
@@ -57,7 +63,10 @@ fn last_event(row: &Drawn<'_>) -> Option<String> {
         End::Finished | End::Gone => return None,
     };
     let at = micros(row.spans.last()?.end);
-    Some(format!(r#"{{"ph":"i","pid":1,"tid":{},"ts":{at},"s":"t","cat":"end","name":"{name}"}}"#, row.id))
+    Some(format!(
+        r#"{{"ph":"i","pid":1,"tid":{},"ts":{at},"s":"t","cat":"end","name":"{name}"}}"#,
+        thread(row.id)
+    ))
 }
 
 fn micros(nanos: u64) -> String {

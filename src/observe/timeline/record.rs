@@ -60,8 +60,9 @@ pub(super) struct Row {
     spans: usize,
     /// It was woken while it was polled.
     woken: bool,
-    /// For what it has waited since its last poll. A timer is told of once, when it is armed.
+    /// For what it waits, as it said in its last poll.
     causes: Vec<Cause>,
+    /// For what it waited before that poll, as far as those are timers: one that is armed already is not told of again.
     timers: Vec<Cause>,
 }
 
