@@ -3,6 +3,7 @@
 mod common;
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -14,7 +15,7 @@ use common::*;
 use headwaiter::observe::{Observer, Step, Timeline};
 use headwaiter::sync::{Mutex, mpsc};
 use headwaiter::task::{self, CancelToken, JoinHandle, TaskGroup, yield_now};
-use headwaiter::time::{sleep, timeout};
+use headwaiter::time::{self, sleep, timeout};
 use headwaiter::{Clock, Deadlock, EventLoop};
 use serde_json::Value;
 
@@ -49,11 +50,18 @@ fn json(timeline: &Timeline) -> Vec<Value> {
     let text = timeline.to_chrome_json();
     let trace: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
     let events = trace["traceEvents"].as_array().expect("a list of events").clone();
+    // Of each row, where its last span has ended: they follow each other.
+    let mut ends: HashMap<u64, f64> = HashMap::new();
     for event in &events {
         let (ph, number) = (event["ph"].as_str().unwrap(), |what: &str| event[what].as_f64());
         assert!(event["name"].is_string() && number("pid").is_some() && number("tid").is_some(), "{event}");
         match ph {
-            "X" => assert!(number("ts").unwrap() >= 0.0 && number("dur").unwrap() >= 0.0, "{event}"),
+            "X" => {
+                let (start, took) = (number("ts").unwrap(), number("dur").unwrap());
+                let end = ends.entry(event["tid"].as_u64().unwrap()).or_insert(0.0);
+                assert!(took >= 0.0 && start > *end - 0.001, "{event} begins before {end}");
+                *end = start + took;
+            }
             "i" => assert!(number("ts").is_some() && event["s"] == "t", "{event}"),
             _ => assert_eq!(ph, "M", "{event}"),
         }
@@ -546,6 +554,23 @@ fn rows_of(timeline: &Timeline) -> usize {
     let debug = format!("{timeline:?}");
     let rows = debug.split("rows: ").nth(1).unwrap();
     rows.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn it_can_be_drawn_while_the_loop_runs() {
+    bounded(|| {
+        let (mut event_loop, timeline) = watched_by(&Timeline::new());
+        event_loop.block_on(async {
+            drop(task::Builder::new().name("oven").spawn(sleep(ms(60_000))));
+            sleep(ms(10)).await;
+            time::advance(ms(5)).await;
+            let text = timeline.to_text(60);
+            assert!(text.starts_with("2 tasks in 15 ms;"), "{text}");
+            assert!(text.lines().any(|line| line.starts_with("2 oven ▌░░") && line.ends_with('░')), "{text}");
+            svg(&timeline);
+            assert_eq!(waits_of(&json(&timeline), "2 oven"), ["waits for timer 2"]);
+        });
+    });
 }
 
 #[test]
