@@ -31,7 +31,7 @@ use crate::observe::{self, Step};
 use crate::reactor::is_closing;
 use crate::remote::Shared;
 use crate::task::waker::{TaskNumber, Wake};
-use crate::task::{self, JoinError, JoinHandle};
+use crate::task::{self, Id, JoinError, JoinHandle};
 use crate::waits::{Shown, What};
 
 /// How many threads a loop may start, unless its builder says otherwise. Waiting for a disk they cost no processor.
@@ -42,6 +42,9 @@ const FULL: usize = 1024;
 
 /// A thread that has had nothing to do for so long retires.
 const IDLE: Duration = Duration::from_secs(10);
+
+/// For what its future waits.
+const A_JOB: &str = "an offloaded job";
 
 /// The threads of a loop, and the queue of their jobs. The loop's [`Core`] and each thread have a share of it.
 pub(crate) struct Pool {
@@ -387,8 +390,10 @@ impl<T> Job<T> {
         };
         let Poll::Ready(result) = packet.poll(Wake::of(cx.waker())) else {
             if let Some(task) = TaskNumber::of(cx.waker()) {
-                self.shown.wait(task, What::Outside("an offloaded job"), self.place);
+                self.shown.wait(task, What::Outside(A_JOB), self.place);
             }
+            let place = self.place;
+            observe::report(|| Step::AwaitSync { what: A_JOB, place });
             return Poll::Pending;
         };
         self.packet = None;
@@ -409,6 +414,8 @@ impl<T> Drop for Job<T> {
             if never_begins {
                 pool.shared.job_ended(None);
             }
+            let place = self.place;
+            observe::report(|| Step::Forget { place });
         }
         drop(packet.give_up());
     }
@@ -511,6 +518,7 @@ where
     let submitted = job.submit("`spawn_blocking`");
     let task = task::spawn_at(Offloaded(job), None, place);
     if let (Err(error), Some(slot)) = (submitted, task.slot()) {
+        observe::report(|| Step::Abort { task: Id::new(slot) });
         task::give_up(slot, |origin| JoinError::not_started(origin, error));
     }
     task

@@ -72,7 +72,7 @@ fn the_log_tells_each_step_of_the_loop() {
     let shown = include_str!("../README.md").lines();
     let is_told = |line: &&str| line.starts_with("TRACE ") || line.starts_with("DEBUG ");
     let story: Vec<_> = shown.filter(is_told).map(without_place).collect();
-    assert_eq!(story.len(), 17, "{story:#?}");
+    assert_eq!(story.len(), 18, "{story:#?}");
     for run in 1..=2 {
         let told: Vec<_> = lines_of(nap).iter().map(|line| without_place(line)).collect();
         assert_eq!(told, story, "in run {run}");

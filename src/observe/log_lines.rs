@@ -77,6 +77,9 @@ pub(super) fn write(step: &Step<'_>) {
         Step::AwaitTimer { timer, left, place } => {
             log!(target: TIMER, Level::Trace, "arms timer {timer}, due in {left:?}, at {place}");
         }
+        Step::AwaitTask { task } => {
+            log!(target: TASK, Level::Trace, "waits for the end of {}", label(*task));
+        }
         Step::AwaitSync { what, place } => {
             log!(target: TASK, Level::Trace, "waits for {what}, at {place}");
         }
@@ -91,6 +94,9 @@ pub(super) fn write(step: &Step<'_>) {
         }
         Step::Fetch { place } => {
             log!(target: OFFLOAD, Level::Debug, "the job of {place} is done");
+        }
+        Step::Forget { place } => {
+            log!(target: OFFLOAD, Level::Debug, "nobody waits any more for the job of {place}");
         }
         Step::Register { source, kind } => {
             log!(target: SOURCE, Level::Debug, "{kind} {source} registered");

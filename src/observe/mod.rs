@@ -7,6 +7,7 @@ mod log_lines;
 pub(crate) mod stall;
 pub(crate) mod stats;
 pub(crate) mod stuck;
+mod timeline;
 
 use std::cell::Cell;
 use std::fmt;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use log::{Level, LevelFilter};
 
 pub use self::stats::{Spread, Stats};
+pub use self::timeline::Timeline;
 use crate::core::Core;
 pub use crate::reactor::Direction;
 use crate::reactor::Ready;
@@ -203,7 +205,13 @@ pub enum Step<'a> {
         /// Where it was made.
         place: &'static Location<'static>,
     },
-    /// A future waits for another task: for a lock, a message and the like.
+    /// A future waits for the end of another task.
+    #[non_exhaustive]
+    AwaitTask {
+        /// Which task.
+        task: Id,
+    },
+    /// A future waits for something else: a lock, a message, an offloaded job and the like.
     #[non_exhaustive]
     AwaitSync {
         /// What that is.
@@ -236,6 +244,12 @@ pub enum Step<'a> {
     /// The result of a job was fetched.
     #[non_exhaustive]
     Fetch {
+        /// Where it was offloaded.
+        place: &'static Location<'static>,
+    },
+    /// Nobody wants the result of a job any more. It may run on.
+    #[non_exhaustive]
+    Forget {
         /// Where it was offloaded.
         place: &'static Location<'static>,
     },

@@ -16,10 +16,10 @@ use log::Level;
 
 use super::TaskLabel;
 use crate::core::Core;
-use crate::observe;
+use crate::observe::{self, Step};
 use crate::slots::Slot;
 use crate::task::waker::TaskNumber;
-use crate::task::{self, Hint, JoinError, Tasks};
+use crate::task::{self, Hint, Id, JoinError, Tasks};
 use crate::waits::{Holder, Lock, Wait, What};
 
 /// What a loop does about tasks that can never go on: see [`Builder::deadlock`](crate::Builder::deadlock).
@@ -244,6 +244,7 @@ fn report(found: Found) -> Verdict {
         }
         Found::Knot(knot) if knot.is_main => Verdict::Panic(knot.lines),
         Found::Knot(knot) => {
+            observe::report(|| Step::Abort { task: Id::new(knot.victim) });
             task::give_up(knot.victim, |origin| JoinError::deadlocked(origin, knot.lines));
             Verdict::Acted
         }

@@ -21,7 +21,11 @@ use slab::Slab;
 
 use super::waker::{TaskNumber, Wake};
 use crate::core::{Core, discard};
+use crate::observe::{self, Step};
 use crate::waits::{Shown, What};
+
+/// For what a listener waits.
+const A_CANCELLATION: &str = "the cancellation of a token";
 
 /// Tells tasks, threads and whoever else has a clone of it to stop.
 ///
@@ -296,9 +300,13 @@ impl Cancellation {
         match TaskNumber::of(cx.waker()) {
             // Whoever has a clone may cancel it, on any thread.
             Some(task) if !is_over => {
-                self.shown.wait(task, What::Outside("the cancellation of a token"), self.place);
+                self.shown.wait(task, What::Outside(A_CANCELLATION), self.place);
             }
             _ => self.shown.end(),
+        }
+        if !is_over {
+            let place = self.place;
+            observe::report(|| Step::AwaitSync { what: A_CANCELLATION, place });
         }
         is_over
     }

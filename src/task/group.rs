@@ -16,6 +16,7 @@ use std::task::{Context, Poll};
 use super::waker::{TaskNumber, Wake};
 use super::{Flags, JoinError, Stage, abort, abort_from_anywhere, enter};
 use crate::core::{Core, discard};
+use crate::observe::{self, Step};
 use crate::remote::LoopId;
 use crate::slots::{Key, Slot};
 use crate::waits::{Children, Shown};
@@ -311,6 +312,8 @@ impl<E> Future for JoinGroup<E> {
                 this.shown.wait_for_all(task, &shared.children, this.place);
             }
             discard(shared.joiner.replace(Some(Wake::of(cx.waker()))));
+            let place = this.place;
+            observe::report(|| Step::AwaitSync { what: "the end of a group", place });
             return Poll::Pending;
         }
         shared.closed.set(true);

@@ -17,7 +17,7 @@ use log::Level;
 use super::waker::TaskNumber;
 use super::{Body, Flags, Id, Stage, abort_from_anywhere};
 use crate::core::{Core, panic_message, release};
-use crate::observe::{self, TaskLabel};
+use crate::observe::{self, Step, TaskLabel};
 use crate::remote::Release;
 use crate::slots::{Key, Slot};
 
@@ -131,8 +131,15 @@ fn poll_finished(key: Key, cx: &Context<'_>) -> Poll<Body> {
     });
     if out_of_budget {
         cx.waker().wake_by_ref();
+    } else if finished.is_pending() && observe::is_on() {
+        report_wait(key.slot);
     }
     finished
+}
+
+#[cold]
+fn report_wait(slot: Slot) {
+    observe::report(|| Step::AwaitTask { task: Id(slot) });
 }
 
 /// A task that the loop's own end has emptied: it has no output.

@@ -85,6 +85,10 @@ impl Timers {
         }
     }
 
+    pub(crate) fn is_armed(&mut self, slot: Slot) -> bool {
+        self.wheel.get(slot).is_some_and(|(_, has_fired)| !has_fired)
+    }
+
     /// How many there are, armed or fired.
     pub(crate) fn slots(&self) -> usize {
         self.wheel.len()

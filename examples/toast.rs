@@ -1,0 +1,63 @@
+//! Breakfast for one: coffee, eggs, bacon, toast and juice, each of which needs its time. First made synchronously, where the
+//! cook stands and waits for each dish; then asynchronously, where all of them cook at the same time. The timeline shows
+//! both, as measured: synchronous, a dish that is ready to be begun must wait until the cook is done with those before it.
+//!
+//! `cargo run --example toast`. `-- --svg FILE` draws the same for a browser, `-- --trace FILE` writes it for
+//! <https://ui.perfetto.dev>.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use std::{env, io, thread};
+
+use headwaiter::observe::Timeline;
+use headwaiter::{EventLoop, task, time};
+
+/// In milliseconds.
+const DISHES: [(&str, u64); 5] = [("coffee", 50), ("eggs", 40), ("bacon", 60), ("toast", 30), ("juice", 20)];
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("toast: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> io::Result<()> {
+    let args: Vec<_> = env::args().skip(1).collect();
+    if !args.chunks(2).all(|pair| matches!(pair, [flag, _file] if flag == "--svg" || flag == "--trace")) {
+        return Err(io::Error::other(format!("{args:?}: say `--svg FILE`, `--trace FILE`, or both")));
+    }
+    let timeline = Timeline::new();
+    let mut event_loop = EventLoop::builder().observer(timeline.clone()).build()?;
+    let (synchronous, asynchronous) = event_loop.block_on(async {
+        let synchronous = breakfast(|millis| async move { thread::sleep(millis) }).await;
+        let asynchronous = breakfast(time::sleep).await;
+        (synchronous, asynchronous)
+    });
+    print!("{}", timeline.to_text(100));
+    println!("\nsynchronous:  {:3} ms", synchronous.as_millis());
+    println!("asynchronous: {:3} ms", asynchronous.as_millis());
+    println!("{:.1} times as fast", synchronous.as_secs_f64() / asynchronous.as_secs_f64());
+    for pair in args.chunks(2) {
+        match pair[0].as_str() {
+            "--svg" => timeline.write_svg(&pair[1])?,
+            _ => timeline.write_chrome_json(&pair[1])?,
+        }
+        println!("written: {}", pair[1]);
+    }
+    Ok(())
+}
+
+/// Makes all dishes, each in a task of its own, and says how long that took.
+async fn breakfast<F: Future<Output = ()> + 'static>(cook: fn(Duration) -> F) -> Duration {
+    let start = Instant::now();
+    let dishes = DISHES
+        .map(|(dish, millis)| task::Builder::new().name(dish).spawn(cook(Duration::from_millis(millis))));
+    for dish in dishes {
+        dish.await.expect("nothing burns");
+    }
+    start.elapsed()
+}

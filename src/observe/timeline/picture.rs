@@ -1,0 +1,304 @@
+//! What all drawings of a timeline share: its rows with their spans, cut to what is still known; the words for them; the
+//! marks of the axis. Made by [`Timeline`](super::Timeline) for one drawing.
+
+use std::collections::BTreeMap;
+
+use super::record::{Cause, LOOP, Place, Record, Row, RowId, Span, State, Who};
+use crate::observe::{WaitFor, plural};
+
+pub(super) struct Picture<'a> {
+    record: &'a Record,
+    /// What is drawn begins and ends there: nanoseconds since the first step, as all times here.
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) rows: Vec<Drawn<'a>>,
+}
+
+/// A row and what is known of it, in the order of time.
+pub(super) struct Drawn<'a> {
+    pub(super) id: RowId,
+    pub(super) row: &'a Row,
+    pub(super) spans: Vec<Span>,
+}
+
+/// What a wait is for, as far as a colour can tell it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Category {
+    Timer,
+    Source,
+    Others,
+    Unknown,
+}
+
+impl<'a> Picture<'a> {
+    pub(super) fn of(record: &'a Record) -> Self {
+        let (start, end) = (record.began.max(record.lost_until), record.now);
+        let mut rows: BTreeMap<RowId, Vec<Span>> = record.rows.keys().map(|id| (*id, Vec::new())).collect();
+        let open = record.rows.iter().filter_map(|(id, row)| {
+            let state = row.state?;
+            Some(Span { row: *id, state, start: row.since, end })
+        });
+        for span in record.spans.iter().copied().chain(open).filter(|span| span.end >= start) {
+            if let Some(spans) = rows.get_mut(&span.row) {
+                let (start, end) = (span.start.max(start) - record.began, span.end - record.began);
+                spans.push(Span { start, end, ..span });
+            }
+        }
+        let rows = rows.into_iter().map(|(id, spans)| Drawn { id, row: &record.rows[&id], spans });
+        let rows = rows.filter(|row| row.id == LOOP || !row.spans.is_empty()).collect();
+        Picture { record, start: start - record.began, end: end - record.began, rows }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    pub(super) fn length(&self) -> u64 {
+        self.end - self.start
+    }
+
+    pub(super) fn title(&self) -> String {
+        if self.is_empty() {
+            return "an empty timeline".to_owned();
+        }
+        let tasks = self.rows.iter().filter(|row| matches!(row.row.what, Who::Task { .. })).count();
+        format!("{} task{} in {}", grouped(tasks as u64), plural(tasks), amount(self.length()))
+    }
+
+    /// What a reader must know besides, if so many rows are drawn.
+    pub(super) fn notes(&self, most_rows: usize) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.is_empty() {
+            let how = "nothing was recorded: give the timeline to `EventLoop::builder().observer(timeline.clone())`, and run that loop";
+            notes.push(how.to_owned());
+        }
+        if let hidden @ 1.. = self.rows.len().saturating_sub(most_rows) {
+            notes.push(format!(
+                "and {} more row{}, which are not drawn",
+                grouped(hidden as u64),
+                plural(hidden)
+            ));
+        }
+        if let lost @ 1.. = self.record.lost {
+            let (spans, are) = if lost == 1 { ("span", "is") } else { ("spans", "are") };
+            notes.push(format!(
+                "the first {} {spans} {are} not shown: this timeline keeps the last {}",
+                grouped(lost),
+                grouped(self.record.capacity as u64)
+            ));
+        }
+        if self.record.has_strangers {
+            notes.push("steps of another event loop are not shown: give each its own timeline".to_owned());
+        }
+        notes
+    }
+
+    /// Where the axis has a mark, and what stands there. At most so many.
+    pub(super) fn ticks(&self, most: u64) -> Vec<(u64, String)> {
+        let step = round_up(self.length().div_ceil(most.max(1)).max(1));
+        let (unit, name) = unit_of(self.end);
+        let first = self.start.div_ceil(step);
+        let marks = (first..).map(|n| n.saturating_mul(step)).take_while(|at| *at <= self.end);
+        let marks = marks.take(most as usize + 1);
+        marks.map(|at| (at, format!("{} {name}", decimal(at, unit)))).collect()
+    }
+}
+
+impl Drawn<'_> {
+    /// At most so many characters, none of them a control character.
+    pub(super) fn label(&self, most: usize) -> String {
+        let label = match &self.row.what {
+            Who::Loop => "loop".to_owned(),
+            Who::Task { number, name: Some(name), .. } => format!("{number} {}", visible(name)),
+            Who::Task { number, place: Some(place), .. } => format!("{number} {}", short(place)),
+            Who::Task { number, .. } => format!("task {number}"),
+            Who::Jobs { place, .. } => format!("jobs of {}", short(place)),
+        };
+        match label.char_indices().nth(most) {
+            None => label,
+            Some(_) => label.chars().take(most - 1).chain(['…']).collect(),
+        }
+    }
+
+    /// In full, and as it is.
+    pub(super) fn name(&self) -> String {
+        match &self.row.what {
+            Who::Loop => "loop".to_owned(),
+            Who::Task { number, name: Some(name), .. } => format!("{number} {name}"),
+            Who::Task { number, place: Some(place), .. } => format!("{number} {place}"),
+            Who::Task { number, .. } => format!("task {number}"),
+            Who::Jobs { place, .. } => format!("jobs of {place}"),
+        }
+    }
+
+    /// The same, and where it is from.
+    pub(super) fn about(&self) -> String {
+        match &self.row.what {
+            Who::Task { name: Some(_), place: Some(place), .. } => {
+                format!("{}, spawned at {place}", self.name())
+            }
+            _ => self.name(),
+        }
+    }
+
+    pub(super) fn place(&self) -> Option<Place> {
+        match self.row.what {
+            Who::Loop => None,
+            Who::Task { place, .. } => place,
+            Who::Jobs { place, .. } => Some(place),
+        }
+    }
+
+    /// What the row does in such a state.
+    pub(super) fn does(&self, state: State) -> String {
+        match (state, &self.row.what) {
+            (State::Running, Who::Loop) => "works".to_owned(),
+            (State::Running, _) => "is polled".to_owned(),
+            (State::Ready, _) => "is ready, and others run".to_owned(),
+            (State::Waiting(None, _), _) => "waits: it was not told for what".to_owned(),
+            (State::Waiting(Some(cause), 0), _) => format!("waits {}", cause.says()),
+            (State::Waiting(Some(cause), more), _) => format!("waits {}; and for {more} more", cause.says()),
+            (State::Working, _) => "are under way".to_owned(),
+        }
+    }
+}
+
+impl State {
+    pub(super) fn category(self) -> Category {
+        let State::Waiting(Some(cause), _) = self else { return Category::Unknown };
+        match cause {
+            Cause::Timer { .. } | Cause::Jump => Category::Timer,
+            Cause::Source { .. } => Category::Source,
+            Cause::Task(_) | Cause::Sync { .. } => Category::Others,
+            Cause::Kernel(WaitFor::Timer { .. }) => Category::Timer,
+            Cause::Kernel(WaitFor::Ever | WaitFor::Grace { .. }) => Category::Source,
+            Cause::Kernel(WaitFor::Work { .. }) => Category::Others,
+            Cause::Kernel(_) => Category::Unknown,
+        }
+    }
+}
+
+impl Category {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Category::Timer => "waiting for a timer",
+            Category::Source => "waiting for a source",
+            Category::Others => "waiting for other tasks or threads",
+            Category::Unknown => "waiting",
+        }
+    }
+}
+
+impl Cause {
+    fn says(self) -> String {
+        let at = |place: Place| format!(", at {place}");
+        match self {
+            Cause::Source { source, kind, direction, place } => {
+                let place = place.map(at).unwrap_or_default();
+                format!("until {kind} {source} can {}{place}", direction.verb())
+            }
+            Cause::Timer { timer, place } => format!("for timer {timer}{}", at(place)),
+            Cause::Task(task) => format!("for the end of task {task}"),
+            Cause::Sync { what, place } => format!("for {what}{}", at(place)),
+            Cause::Jump => "for its next timer: the virtual clock jumps".to_owned(),
+            Cause::Kernel(WaitFor::Timer { left }) => {
+                format!("for the kernel; its next timer is due in {left:?}")
+            }
+            Cause::Kernel(WaitFor::Work { under_way }) => {
+                format!("for {under_way} offloaded job{} or child processes", plural(under_way))
+            }
+            Cause::Kernel(WaitFor::Ever) => "for the kernel or another thread; no timer is armed".to_owned(),
+            Cause::Kernel(_) => "for the kernel".to_owned(),
+        }
+    }
+}
+
+/// The last part of a path is enough where there is little room.
+fn short(place: Place) -> String {
+    let file = place.file().rsplit(['/', '\\']).next().unwrap_or_default();
+    format!("{file}:{}", place.line())
+}
+
+/// A name may be anything. What moves the cursor or turns the line around is replaced by a sign for it.
+pub(super) fn visible(text: &str) -> String {
+    let sign = |c: char| match c {
+        '\0'..='\x1f' => char::from_u32(0x2400 + c as u32).unwrap_or(char::REPLACEMENT_CHARACTER),
+        '\x7f' => '\u{2421}',
+        '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}' => '\u{fffd}',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    };
+    text.chars().map(sign).collect()
+}
+
+/// Thousands apart: `1,234`.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+const UNITS: [(u64, &str); 4] = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs"), (1, "ns")];
+
+fn unit_of(nanos: u64) -> (u64, &'static str) {
+    UNITS.into_iter().find(|(unit, _)| nanos >= *unit).unwrap_or((1_000_000, "ms"))
+}
+
+/// A duration, to three digits or so.
+pub(super) fn amount(nanos: u64) -> String {
+    let (unit, name) = unit_of(nanos);
+    let value = nanos as f64 / unit as f64;
+    let decimals = match value {
+        ..10.0 => 2,
+        ..100.0 => 1,
+        _ => 0,
+    };
+    let text = format!("{value:.decimals$}");
+    let text = if decimals > 0 { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    format!("{text} {name}")
+}
+
+/// All digits of a time in this unit.
+pub(super) fn decimal(nanos: u64, unit: u64) -> String {
+    let digits = unit.ilog10() as usize;
+    let (whole, rest) = (nanos / unit, nanos % unit);
+    let rest = format!("{rest:0digits$}");
+    match rest.trim_end_matches('0') {
+        "" => whole.to_string(),
+        rest => format!("{whole}.{rest}"),
+    }
+}
+
+/// The next of 1, 2, 5, 10, 20, 50, ...
+fn round_up(number: u64) -> u64 {
+    let power = 10_u64.saturating_pow(number.max(1).ilog10());
+    let steps = [1, 2, 5, 10].map(|times: u64| times.saturating_mul(power));
+    steps.into_iter().find(|step| *step >= number).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!([0, 999, 1234, 1_000_000].map(grouped), ["0", "999", "1,234", "1,000,000"]);
+        let amounts = [0, 7, 1_500, 999_999, 12_345_678, 3_600_000_000_000].map(amount);
+        assert_eq!(amounts, ["0 ms", "7 ns", "1.5 µs", "1000 µs", "12.3 ms", "3600 s"]);
+        assert_eq!(decimal(1_250_000, 1_000_000), "1.25");
+        assert_eq!(decimal(40_000_001, 1_000_000), "40.000001");
+        assert_eq!([1, 2, 3, 9, 10, 11, 51].map(round_up), [1, 2, 5, 10, 10, 20, 100]);
+        assert_eq!(round_up(u64::MAX), u64::MAX);
+    }
+
+    #[test]
+    fn a_name_shows_its_control_characters() {
+        assert_eq!(visible("a\x1b[2J\n\u{7f}\u{202e}\u{85}é🍳"), "a␛[2J␊␡\u{fffd}\u{fffd}é🍳");
+    }
+}
