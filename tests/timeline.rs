@@ -115,20 +115,20 @@ fn the_readme_shows_what_the_breakfast_draws() {
     });
 }
 
-/// `UPDATE_DOCS=1 cargo test --test timeline` writes it anew.
+/// `HEADWAITER_BLESS=1 cargo test --test timeline` writes it anew.
 #[test]
 fn the_docs_show_what_the_breakfast_draws() {
     bounded(|| {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/breakfast.svg");
         let timeline = breakfast();
-        if std::env::var_os("UPDATE_DOCS").is_some() {
+        if std::env::var_os("HEADWAITER_BLESS").is_some() {
             timeline.write_svg(&path).unwrap();
         }
         let drawn = timeline.to_svg();
         let shown = std::fs::read_to_string(path).unwrap();
         assert!(
             drawn == shown,
-            "docs/breakfast.svg is out of date: UPDATE_DOCS=1 cargo test --test timeline"
+            "docs/breakfast.svg is out of date: HEADWAITER_BLESS=1 cargo test --test timeline"
         );
         svg(&timeline);
     });
