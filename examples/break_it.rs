@@ -25,6 +25,7 @@ enum Rule {
 }
 
 fn main() -> io::Result<()> {
+    println!("A loop that breaks one rule at a time, and then keeps it:");
     show(
         Rule::Drain,
         "after one read, the loop takes a source for empty. Two messages come at once",
@@ -62,12 +63,12 @@ fn main() -> io::Result<()> {
 type Try = fn(MiniLoop) -> io::Result<String>;
 
 fn show(rule: Rule, mistake: &str, try_it: Try, wrong: &str, cure: &str, there: [&str; 3]) -> io::Result<()> {
-    println!("the mistake: {mistake}.");
+    println!("\nthe mistake: {mistake}.");
     println!("  {}", line_of([file!(), "", &format!("broken != Some(Rule::{rule:?})")])?);
     println!("  {}", try_it(MiniLoop::new(Some(rule))?)?);
     println!("what went wrong: {wrong}.");
     println!("what to do: {cure}. Then:\n  {}", try_it(MiniLoop::new(None)?)?);
-    println!("  In headwaiter, `{}` does it:\n  {}\n", there[1], line_of(there)?);
+    println!("  In headwaiter, `{}` does it:\n  {}", there[1], line_of(there)?);
     Ok(())
 }
 

@@ -34,9 +34,10 @@ async fn order_from_server(careful: bool) -> io::Result<()> {
     let (mut guest, mut dish) = (TcpStream::connect(address).await?, [0; 4]);
     guest.write_all(b"soup").await?;
     match timeout(Duration::from_secs(1), guest.read_exact(&mut dish)).await {
-        Ok(read) => read.map(|()| println!("  served: {}", String::from_utf8_lossy(&dish))),
-        Err(_) => Ok(explain(&headwaiter::dump().to_string())),
-    } // With the group its tasks end.
+        Ok(read) => println!("  served: {}", read.map(|()| String::from_utf8_lossy(&dish))?),
+        Err(_) => explain(&headwaiter::dump().to_string()),
+    }
+    Ok(()) // With the group its tasks end.
 }
 
 async fn serve(tcp: TcpListener, orders: mpsc::Sender<Order>, stock: Stock, careful: bool) -> io::Result<()> {
@@ -76,8 +77,8 @@ fn explain(dump: &str) {
     println!("  2. So the waiter keeps the kitchen waiting. Why? The waiter {reply}.");
     println!("  3. The kitchen would send it, if it could go on. So each waits for the other.");
     let at = |line: &str, word| line.split(", ").find_map(|part| Some(part.split_once(word)?.1.to_owned()));
-    let (taken, kept) = (at(lock, "since ").unwrap_or_default(), at(reply, "at ").unwrap_or_default());
-    println!("what went wrong: the lock that is taken at {taken} is still held");
-    println!("  in the `.await` at {kept}, which is for somebody who needs that lock.");
+    let (taken, made) = (at(lock, "since ").unwrap_or_default(), at(reply, "at ").unwrap_or_default());
+    println!("what went wrong: the lock that is taken at {taken} is still held when the waiter");
+    println!("  awaits the channel made at {made}, and whoever would send there needs that lock.");
     println!("what to do: `drop` the guard before that `.await`.");
 }
