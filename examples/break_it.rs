@@ -72,12 +72,13 @@ fn show(rule: Rule, mistake: &str, try_it: Try, wrong: &str, cure: &str, there: 
     Ok(())
 }
 
-/// The first line with that text after the head of the function.
+/// The first line with that text in the function, or in the whole file.
 fn line_of([file, function, text]: [&str; 3]) -> io::Result<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     let source = fs::read_to_string(&path);
     let source = source.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
-    let mut lines = source.lines().zip(1..).skip_while(|(line, _)| !line.contains(&format!("fn {function}")));
+    let from_head = source.lines().zip(1..).skip_while(|(line, _)| !line.contains(&format!("fn {function}")));
+    let mut lines = from_head.take_while(|(line, _)| function.is_empty() || !["}", "    }"].contains(line));
     match lines.find(|(line, _)| line.contains(text)) {
         Some((line, number)) => Ok(format!("{file}:{number}: {}", line.trim())),
         None => Err(io::Error::other(format!("{file}: no line of `{function}` says {text:?}"))),
