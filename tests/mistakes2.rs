@@ -105,7 +105,7 @@ fn too_many_tasks_keep_a_heartbeat_waiting_and_a_bound_and_batches_cure_it() {
             let (one, crowd) = (late(said, "tasks: 1 "), late(said, "tasks: 100000 "));
             let (all, bound) =
                 (late(said, "a task for each, all at once"), late(said, "for each, 64 at once"));
-            let batch = each(said, "a task for 100 of them, 64 at once");
+            let batch = each(said, "a task for 10 of them, 64 at once");
             crowd > 3. * one && all > 3. * bound && each(said, "a task for each, 64 at once") > 3. * batch
         });
         tells(
