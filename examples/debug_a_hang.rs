@@ -16,12 +16,10 @@ type Stock = Rc<Mutex<u32>>;
 type Order = oneshot::Sender<[u8; 4]>;
 
 fn main() -> io::Result<()> {
-    headwaiter::block_on(async {
-        println!("A guest orders soup from a server with a mistake:");
-        order_from_server(false).await?;
-        println!("\nA guest orders soup from the server without the mistake:");
-        order_from_server(true).await
-    })
+    println!("A guest orders soup from a server with a mistake:");
+    headwaiter::block_on(order_from_server(false))?;
+    println!("\nA guest orders soup from the server without the mistake:");
+    headwaiter::block_on(order_from_server(true))
 }
 
 async fn order_from_server(careful: bool) -> io::Result<()> {
