@@ -24,13 +24,13 @@ fn main() {
         thread = measure(&format!("threads: {n}"), run_threads(n)).1 / n;
     }
     let (_, (late, grown)) = crowds[5];
-    let begins = crowds.iter().find(|(_, (late, _))| *late > BEAT).map_or(100_000, |(n, _)| *n);
+    let begins = crowds.iter().find(|(_, (late, _))| *late > BEAT).map(|(n, _)| n);
+    let begins =
+        begins.map(|n| format!(" From {n} tasks on it is more than a whole beat.")).unwrap_or_default();
     let task = grown / 100_000;
     println!("  A task takes {task} bytes, a thread {thread}. But threads are interrupted, tasks never.");
-    println!(
-        "what went wrong: a turn of the loop polls all tasks that are ready. Who is due meanwhile waits,"
-    );
-    println!("  here for {} ms. From {begins} tasks on it is more than a whole beat.", late.as_millis());
+    println!("what went wrong: a turn of the loop polls all tasks that are ready. Who is due then waits,");
+    println!("  here for {} ms.{begins}", late.as_millis());
 
     println!("\nwhat to do: let few of them run at once (a Semaphore), and do more at each wake (batches)");
     println!("  {:<40} {:>8} {:>18}", "50000 orders that wait 3 times", "an order", "heartbeat late by");
