@@ -130,3 +130,16 @@ pub fn figure(said: &[String], labels: &[&str]) -> f64 {
     let number: String = rest.trim_start().chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
     number.trim_end_matches('.').parse().unwrap_or_else(|_| panic!("no number behind {labels:?}: {rest:?}"))
 }
+
+/// An example must say all this, in lines of its own or as a part of them, in this order.
+#[track_caller]
+pub fn tells(said: &[String], sentences: &[&str]) {
+    let mut lines = said.iter();
+    for sentence in sentences {
+        assert!(
+            lines.any(|line| line.contains(sentence)),
+            "it does not say {sentence:?}, or not in this order:\n{}",
+            said.join("\n")
+        );
+    }
+}

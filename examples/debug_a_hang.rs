@@ -1,0 +1,82 @@
+//! A server that hangs, and the dump that shows why: no task has failed, nothing is logged, and yet no guest is served.
+//! It is no deadlock that the loop could see, because one of the two waits is for a message, which anybody might send.
+//!
+//! `cargo run --example debug_a_hang`: the hang, how to read its dump, and the server without the mistake.
+
+use std::{io, rc::Rc, time::Duration};
+
+use headwaiter::net::{TcpListener, TcpStream};
+use headwaiter::sync::{Mutex, mpsc, oneshot};
+use headwaiter::task::{Builder, TaskGroup};
+use headwaiter::time::timeout;
+
+/// How many bowls of soup there are.
+type Stock = Rc<Mutex<u32>>;
+/// Where the dish goes.
+type Order = oneshot::Sender<[u8; 4]>;
+
+fn main() -> io::Result<()> {
+    println!("A guest orders soup from a server with a mistake:");
+    headwaiter::block_on(order_from_server(false))?;
+    println!("\nA guest orders soup from the server without the mistake:");
+    headwaiter::block_on(order_from_server(true))
+}
+
+async fn order_from_server(careful: bool) -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let (server, stock) = (TaskGroup::<io::Error>::new(), Rc::new(Mutex::named("stock", 10)));
+    let (orders, received) = mpsc::channel(8);
+    Builder::new().name("kitchen").spawn_in(&server, cook(received, stock.clone()));
+    Builder::new().name("waiter").spawn_in(&server, serve(listener, orders, stock, careful));
+    let (mut guest, mut dish) = (TcpStream::connect(address).await?, [0; 4]);
+    guest.write_all(b"soup").await?;
+    match timeout(Duration::from_secs(1), guest.read_exact(&mut dish)).await {
+        Ok(read) => println!("  served: {}", read.map(|()| String::from_utf8_lossy(&dish))?),
+        Err(_) => explain(&headwaiter::dump().to_string()),
+    }
+    Ok(()) // With the group its tasks end.
+}
+
+async fn serve(tcp: TcpListener, orders: mpsc::Sender<Order>, stock: Stock, careful: bool) -> io::Result<()> {
+    loop {
+        let (mut guest, mut order) = (tcp.accept().await?.0, [0; 4]);
+        guest.read_exact(&mut order).await?;
+        let bowls = stock.lock().await;
+        if *bowls == 0 {
+            continue; // The guest is sent away.
+        }
+        if careful {
+            drop(bowls);
+        }
+        let (reply, dish) = oneshot::channel();
+        let _ = orders.send(reply).await; // Without a kitchen, `dish` fails.
+        guest.write_all(&dish.await.map_err(io::Error::other)?).await?;
+    }
+}
+
+async fn cook(mut orders: mpsc::Receiver<Order>, stock: Stock) -> io::Result<()> {
+    while let Some(reply) = orders.recv().await {
+        *stock.lock().await -= 1;
+        let _ = reply.send(*b"soup"); // The guest may have left.
+    }
+    Ok(())
+}
+
+/// Says of each line of the dump that matters what it means.
+fn explain(dump: &str) {
+    println!("  no answer for 1 s. Nothing has failed or ended. So who waits for what? `dump()` says:\n");
+    dump.lines().for_each(|line| println!("    {line}"));
+    let dump = dump.replace(",\n        ", ", "); // Long lines were broken.
+    let find = |what| dump.lines().find(|line| line.contains(what)).unwrap_or_default().trim();
+    let (lock, reply) = (find("waits for the lock"), find("waits for the value"));
+    println!("\nhow to read it: look for a task that waits for what no guest and no clock will bring.");
+    println!("  1. The kitchen {lock}.");
+    println!("  2. So the waiter keeps the kitchen waiting. Why? The waiter {reply}.");
+    println!("  3. The kitchen would send it, if it could go on. So each waits for the other.");
+    let at = |line: &str, word| line.split(", ").find_map(|part| Some(part.split_once(word)?.1.to_owned()));
+    let (taken, made) = (at(lock, "since ").unwrap_or_default(), at(reply, "at ").unwrap_or_default());
+    println!("what went wrong: the lock that is taken at {taken} is still held when the waiter");
+    println!("  awaits the channel made at {made}, and whoever would send there needs that lock.");
+    println!("what to do: `drop` the guard before that `.await`.");
+}
