@@ -13,9 +13,11 @@ use headwaiter::task::{self, yield_now};
 use headwaiter::time::sleep;
 use headwaiter::{Clock, EventLoop};
 
-/// What was logged at `warn` or above. Tests that look at it run one after the other.
+/// What was logged at `warn` or above by the loop of the test that looks at it, or by its watcher. Such tests run one after
+/// the other.
 static LOGGED: StdMutex<Vec<String>> = StdMutex::new(Vec::new());
 static ONE_AT_A_TIME: StdMutex<()> = StdMutex::new(());
+static LOOKS: StdMutex<Option<String>> = StdMutex::new(None);
 
 struct Logger;
 
@@ -25,7 +27,10 @@ impl log::Log for Logger {
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        if self.enabled(record.metadata()) {
+        let thread = std::thread::current();
+        let looks =
+            LOOKS.lock().unwrap().as_deref() == thread.name() || thread.name() == Some("headwaiter-watcher");
+        if looks && self.enabled(record.metadata()) {
             LOGGED.lock().unwrap().push(record.args().to_string());
         }
     }
@@ -39,6 +44,7 @@ fn logged(test: impl FnOnce() + Send + 'static) -> Vec<String> {
     let _ = log::set_logger(&Logger);
     log::set_max_level(log::LevelFilter::Warn);
     LOGGED.lock().unwrap().clear();
+    *LOOKS.lock().unwrap() = std::thread::current().name().map(str::to_owned);
     bounded(test);
     std::mem::take(&mut LOGGED.lock().unwrap())
 }
