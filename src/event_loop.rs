@@ -228,7 +228,7 @@ impl Driver {
             wait = self.wait_for(max_wait, in_block_on);
         }
         let for_ever = matches!(wait, WaitFor::Ever) && in_block_on;
-        if (for_ever || self.has_suspects(wait)) && look_before_sleep(for_ever) {
+        if self.may_be_stuck(wait, for_ever) && look_before_sleep(for_ever) {
             wait = self.wait_for(max_wait, in_block_on);
         }
         self.events.clear();
@@ -300,8 +300,8 @@ impl Driver {
     /// To here.
     fn suspend(&mut self) {
         if self.is_busy {
-            let now = Core::with(|core| core.clock.now_nanos());
-            self.count_busy(now.expect(A_LOOP_RUNS));
+            let stall = Core::with(|core| core.count_busy(core.clock.now_nanos()));
+            self.report_stall(stall.flatten());
         }
         self.tell_watcher(true);
     }
@@ -325,41 +325,40 @@ impl Driver {
 
     /// The kernel has answered: it was asked at this time, or just now.
     fn count_answer(&mut self, asked: Option<u64>) {
-        let now = Core::with(|core| core.clock.now_nanos()).expect(A_LOOP_RUNS);
-        let asked_at = asked.unwrap_or(now);
-        if mem::replace(&mut self.is_busy, true) {
-            self.count_busy(asked_at);
-        }
-        let waited = now.saturating_sub(asked_at);
-        Core::with(|core| {
+        let is_busy = mem::replace(&mut self.is_busy, true);
+        let counted = Core::with(|core| {
+            let now = core.clock.now_nanos();
+            let asked = asked.unwrap_or(now);
+            let stall = if is_busy { core.count_busy(asked) } else { None };
+            let waited = now.saturating_sub(asked);
+            core.counts.waited(waited);
             core.clock.set_turn(now);
             core.suspects.give_credit();
-            core.counts.waited(waited);
+            (stall, waited)
         });
+        let (stall, waited) = counted.expect(A_LOOP_RUNS);
         if asked.is_some() {
             self.tell_watcher(false);
         }
-        let waited = Duration::from_nanos(waited);
-        observe::report(|| Step::Answer { events: self.events.iter().count(), waited });
-    }
-
-    /// The loop has done something since the kernel answered last.
-    fn count_busy(&mut self, until: u64) {
-        let stall = Core::with(|core| {
-            let busy = until.saturating_sub(core.clock.turn_nanos());
-            core.counts.busy(busy);
-            (busy > core.stalls.threshold).then_some(busy)
+        observe::report(|| Step::Answer {
+            events: self.events.iter().count(),
+            waited: Duration::from_nanos(waited),
         });
-        if let Some(busy) = stall.flatten() {
-            stall::turn_took(busy, self.polls_since_answer);
-        }
-        self.polls_since_answer = 0;
+        self.report_stall(stall);
     }
 
-    /// Whether the loop is about to sleep, and some task may be stuck.
-    fn has_suspects(&self, wait: WaitFor) -> bool {
-        !matches!(wait, WaitFor::Skip { .. } | WaitFor::Tasks { .. })
-            && Core::with(|core| !core.suspects.is_empty()) == Some(true)
+    fn report_stall(&mut self, stall: Option<u64>) {
+        let polls = mem::take(&mut self.polls_since_answer);
+        if let Some(busy) = stall {
+            stall::turn_took(busy, polls);
+        }
+    }
+
+    /// Whether the loop is about to sleep, and some task may be stuck, or all: most often somebody waits for a source.
+    fn may_be_stuck(&self, wait: WaitFor, for_ever: bool) -> bool {
+        let is_stuck =
+            |core: &mut Core| !core.suspects.is_empty() || (for_ever && !core.reactor.is_awaited());
+        !matches!(wait, WaitFor::Skip { .. } | WaitFor::Tasks { .. }) && Core::with(is_stuck) == Some(true)
     }
 
     /// How long this turn may wait, and why.

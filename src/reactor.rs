@@ -132,11 +132,15 @@ impl Reactor {
     fn dispatch_to_own(&mut self, event: &Event, tasks: &mut Tasks) -> bool {
         let found = self.sources.get_packed_mut(Layout::TOKEN, slot_of(event.token()));
         let Some((_, watched)) = found else { return false };
-        let ready = Ready::of(event);
-        watched.ready.learn(ready);
-        let read = !ready.is_readable() || watched.readers.wake_task(tasks);
-        let write = !ready.is_writable() || watched.writers.wake_task(tasks);
-        read && write && watched.closure.is_none()
+        // Where it was taken to be ready before, nobody waits.
+        let news = watched.ready.learn(Ready::of(event));
+        if news.is_readable() && !watched.readers.wake_task(tasks) {
+            return false;
+        }
+        if news.is_writable() && !watched.writers.wake_task(tasks) {
+            return false;
+        }
+        watched.closure.is_none()
     }
 
     /// What the tasks of this loop wait for here.

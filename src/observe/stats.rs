@@ -401,6 +401,14 @@ impl Stats {
 }
 
 impl Core {
+    /// The loop has done something since the kernel answered last, until this time. Returns how long that was if it was too long.
+    #[inline]
+    pub(crate) fn count_busy(&mut self, until: u64) -> Option<u64> {
+        let busy = until.saturating_sub(self.clock.turn_nanos());
+        self.counts.busy(busy);
+        (busy > self.stalls.threshold).then_some(busy)
+    }
+
     /// A task that has failed, and nobody looks.
     pub(crate) fn count_unseen() {
         Core::with(|core| core.counts.unseen += 1);

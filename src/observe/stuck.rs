@@ -464,13 +464,13 @@ fn is_lost(core: &mut Core, task: Slot) -> bool {
 /// Looks whether anything that this loop knows of can ever wake it, and says so if not.
 fn look_for_the_end() -> Verdict {
     let quiescent = Core::with(|core| {
-        let mut may_be_woken = core.deadlock == Deadlock::Ignore
+        let may_be_woken = core.deadlock == Deadlock::Ignore
             || core.quiescent
             || core.jobs > 0
             || core.can_be_reached()
             || core.reactor.is_awaited()
-            || core.tasks.is_any_foreign();
-        core.waits.iter().for_each(|wait| may_be_woken |= matches!(wait.what, What::Outside(_)));
+            || core.tasks.is_any_foreign()
+            || core.waits.iter().any(|wait| matches!(wait.what, What::Outside(_)));
         core.quiescent |= !may_be_woken;
         !may_be_woken
     });

@@ -107,10 +107,12 @@ impl Ready {
         self.has(Ready::ERROR)
     }
 
-    /// The kernel has said something new.
+    /// The kernel has said this. Returns what of it is new.
     #[inline]
-    pub(super) fn learn(&mut self, news: Ready) {
-        self.0 |= news.0;
+    pub(super) fn learn(&mut self, said: Ready) -> Ready {
+        let news = Ready(said.0 & !self.0);
+        self.0 |= said.0;
+        news
     }
 
     #[inline]
