@@ -218,7 +218,7 @@ impl Driver {
         self.turns += 1;
 
         // 1. Ask the kernel.
-        observe::look_who_listens();
+        observe::look_again();
         let in_block_on = main.is_some();
         let mut wait = self.wait_for(max_wait, in_block_on);
         if observe::is_on() {
@@ -235,7 +235,6 @@ impl Driver {
         let (mut idle, mut interrupted) = (true, false);
         if let Some(timeout) = wait.timeout() {
             self.polls_since_wait = 0;
-            Core::with(|core| core.overspent = false);
             match wait {
                 WaitFor::Timer { left } => {
                     let deadline = Core::with(|core| core.timers.earliest_at_best()).flatten();
@@ -334,6 +333,7 @@ impl Driver {
             core.counts.waited(waited);
             core.clock.set_turn(now);
             core.suspects.give_credit();
+            core.overspent = false;
             (stall, waited)
         });
         let (stall, waited) = counted.expect(A_LOOP_RUNS);

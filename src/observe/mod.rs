@@ -351,6 +351,14 @@ pub(crate) fn look_who_listens() -> bool {
     OBSERVED.replace(observed == Some(true))
 }
 
+/// As [`look_who_listens`], in a loop that was entered: its observers are those that it had then.
+#[inline]
+pub(crate) fn look_again() {
+    if is_on() || log::max_level() >= LevelFilter::Debug {
+        look_who_listens();
+    }
+}
+
 /// Undoes [`look_who_listens`].
 pub(crate) fn listen_as_before(before: bool) {
     OBSERVED.set(before);
