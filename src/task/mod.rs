@@ -807,14 +807,15 @@ fn run_next(
     };
     let (_, body) = polled.insert((slot, body));
     let outcome = Outcome::of(body.as_mut().poll(&mut cx));
-    if timed {
-        observe::poll_ended(slot, outcome);
-    }
     let Some((_, body)) = polled.take() else { return true };
     if let Outcome::Finished = outcome {
+        // Asked anew: to remember it would cost each poll more.
+        if Core::with(|core| core.poll_began.is_some()) == Some(true) {
+            observe::poll_ended(slot, outcome);
+        }
         finish(slot, body);
     } else if let Some(body) = put_back(slot, body) {
-        cancel(slot, body);
+        put_back_unusually(slot, body);
     }
     true
 }
@@ -839,17 +840,27 @@ fn look() {
     }
 }
 
-/// Gives the body back if the task was aborted during the poll.
+/// Gives the body back if the task was aborted during the poll, or the poll is timed.
 #[inline]
 fn put_back(slot: Slot, body: Body) -> Option<Body> {
     let mut body = Some(body);
     Core::with(|core| {
-        if let Some(task) = core.tasks.slots.get_mut(slot).filter(|task| !task.flags.has(Flags::ABORTED)) {
+        if core.poll_began.is_none()
+            && let Some(task) = core.tasks.slots.get_mut(slot).filter(|task| !task.flags.has(Flags::ABORTED))
+        {
             // There is none in its place: nothing of a user's is dropped here, and no code made for it.
             mem::forget(mem::replace(&mut task.body, body.take()));
         }
     });
     body
+}
+
+#[cold]
+fn put_back_unusually(slot: Slot, body: Body) {
+    observe::poll_ended(slot, Outcome::Pending);
+    if let Some(body) = put_back(slot, body) {
+        cancel(slot, body);
+    }
 }
 
 /// Drops the future and leaves an error in its place.
