@@ -48,7 +48,7 @@ fn main() -> io::Result<()> {
         |mini_loop| a_message_before_the_task(mini_loop, b"soup"),
         "the waker was left after the event, and of the same bytes there is no second event",
         "remember what the kernel said, and try before you wait",
-        ["src/reactor.rs", "dispatch_to_own", "watched.ready.learn(ready)"],
+        ["src/reactor.rs", "dispatch_to_own", "watched.ready.learn("],
     )?;
     show(
         Rule::Generations,
