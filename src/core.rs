@@ -74,7 +74,7 @@ pub(crate) struct Core {
     pub(crate) reporting: bool,
     /// When the poll that is under way began, if it is timed.
     pub(crate) poll_began: Option<u64>,
-    /// A poll is timed if its number has none of these bits: one in 64, or each.
+    /// A poll is timed if its number has none of these bits: one in 512, or each.
     pub(crate) untimed: usize,
     /// Boxed, because it is long, and seldom touched.
     pub(crate) counts: Box<Counts>,

@@ -1,5 +1,5 @@
 //! [`stats`]: what a loop has done so far, in figures that are always kept, and [`Stats::advice`]: what they say. The turn counts
-//! once a turn, and times with the clock that it has read anyway; of the polls one in 64 is timed.
+//! once a turn, and times with the clock that it has read anyway; of the polls one in 512 is timed.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::core::Core;
 use crate::task::Id;
 
 /// One poll in so many is timed, unless somebody wants all of them. A power of two.
-pub(crate) const SAMPLED: usize = 64;
+pub(crate) const SAMPLED: usize = 512;
 
 /// What a loop counts.
 pub(crate) struct Counts {
@@ -207,7 +207,7 @@ pub struct Stats {
     pub turn_times: Spread,
     /// By how much timers fired late.
     pub lateness: Spread,
-    /// How long polls took, of those that were timed: one in 64.
+    /// How long polls took, of those that were timed: one in 512.
     pub poll_times: Spread,
     /// Of the polls that were timed, those that did nothing: of a task that had been polled before, found nothing done, and went on
     /// to wait.
@@ -380,7 +380,7 @@ impl Stats {
             )
         });
         let idle = share(self.idle_polls, self.poll_times.count);
-        say(self.poll_times.count >= 100 && idle > 50.0, &|| {
+        say(self.poll_times.count >= 32 && idle > 50.0, &|| {
             format!(
                 "Many tasks are woken for nothing: {idle:.0} % of {} timed polls did nothing. Wake one instead of all, or wait for what is needed.",
                 self.poll_times.count
@@ -388,7 +388,7 @@ impl Stats {
         });
         let short = self.poll_times.p50;
         say(
-            busy > 90.0 && self.poll_times.count >= 1000 && short < Duration::from_micros(1) && outside > 0,
+            busy > 90.0 && self.poll_times.count >= 128 && short < Duration::from_micros(1) && outside > 0,
             &|| {
                 format!(
                     "Much switching for little work: {} polls, half of them of no more than {short:.0?}, while the loop was busy for {busy:.0} % of the time. Do more in each: larger buffers, several messages at once, fewer tasks.",
