@@ -337,9 +337,8 @@ impl Driver {
             (stall, waited)
         });
         let (stall, waited) = counted.expect(A_LOOP_RUNS);
-        if asked.is_some() {
-            self.tell_watcher(false);
-        }
+        // Also of a loop that did not sleep: it turns.
+        self.tell_watcher(false);
         observe::report(|| Step::Answer {
             events: self.events.iter().count(),
             waited: Duration::from_nanos(waited),
@@ -728,7 +727,7 @@ impl Builder {
     ///
     /// The time that the kernel waits does not count, and no clock is read for this. Where only one task was polled in that
     /// turn it is named; where there were several, each poll is timed for the next ten seconds, so that a stall that comes
-    /// back is reported with its task. There is at most one line a second. Under a virtual clock there are no stalls.
+    /// back is reported with its task. Turns are told of at most once a second. Under a virtual clock there are no stalls.
     pub fn stall_threshold(mut self, threshold: Duration) -> Self {
         self.stall_threshold = threshold;
         self

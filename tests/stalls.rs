@@ -246,6 +246,20 @@ fn a_watcher_reports_a_stall_while_it_lasts() {
 }
 
 #[test]
+fn a_watcher_does_not_accuse_a_loop_that_is_busy_and_turns() {
+    let said = logged(|| {
+        let builder = EventLoop::builder().stall_threshold(ms(500)).stall_watcher(true);
+        builder.build().unwrap().block_on(async {
+            let end = Instant::now() + ms(1200);
+            while Instant::now() < end {
+                yield_now().await;
+            }
+        });
+    });
+    assert!(said.is_empty(), "{said:#?}");
+}
+
+#[test]
 fn a_threshold_of_zero_is_an_error_that_says_what_to_do() {
     let error = EventLoop::builder().stall_threshold(Duration::ZERO).build().unwrap_err();
     assert!(error.to_string().contains("`Duration::MAX` to report none"), "{error}");

@@ -23,7 +23,7 @@ pub(crate) const THRESHOLD: Duration = Duration::from_millis(100);
 /// After a stall polls are timed for so long, in nanoseconds.
 const TIMED_FOR: u64 = 10_000_000_000;
 
-/// There is one line in so long, in nanoseconds: who blocks the loop often need not fill the log too.
+/// Of turns there is one line in so long, in nanoseconds: who blocks the loop often need not fill the log too.
 const QUIET_FOR: u64 = 1_000_000_000;
 
 /// What a loop knows of its stalls. Times in nanoseconds of its clock.
@@ -54,9 +54,11 @@ pub(crate) fn turn_took(nanos: u64, polls: u32) {
         let now = core.clock.now_nanos();
         core.stalls.timed_until = now + TIMED_FOR;
         core.untimed = 0;
-        let is_due = now >= core.stalls.quiet_until;
-        core.stalls.quiet_until = core.stalls.quiet_until.max(now + QUIET_FOR * u64::from(is_due));
-        is_due.then_some((core.tasks.polled, core.stalls.threshold))
+        if now < core.stalls.quiet_until {
+            return None;
+        }
+        core.stalls.quiet_until = now + QUIET_FOR;
+        Some((core.tasks.polled, core.stalls.threshold))
     });
     let Some((polled, threshold)) = told.flatten() else { return };
     let who = match polls {
