@@ -146,6 +146,23 @@ impl<T> Slots<T> {
         Ok(slot)
     }
 
+    /// Whether a word of `layout` has room for one more index.
+    pub(crate) fn has_room(&self, layout: Layout) -> bool {
+        self.slab.vacant_key() < layout.indexes() as usize
+    }
+
+    /// As [`insert`](Self::insert), for a value of many words, and where [there is room](Self::has_room): a constant is inserted, and is
+    /// to be filled in where it lies. (Words that are copied in pairs, soon after each was written for itself, stall the processor.)
+    #[inline(always)]
+    pub(crate) fn insert_empty(&mut self, empty: (Slot, T)) -> (Slot, &mut T) {
+        let index = self.slab.insert(empty);
+        let slot = Slot::new(index as u32, self.next);
+        self.next = self.next.wrapping_add(1);
+        let occupant = &mut self.slab[index];
+        occupant.0 = slot;
+        (slot, &mut occupant.1)
+    }
+
     #[inline]
     pub(crate) fn get(&self, slot: Slot) -> Option<&T> {
         let (occupant, value) = self.slab.get(slot.index() as usize)?;

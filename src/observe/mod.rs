@@ -24,7 +24,7 @@ use crate::core::Core;
 pub use crate::reactor::Direction;
 use crate::reactor::Ready;
 use crate::slots::Slot;
-use crate::task::Id;
+use crate::task::{Id, Tasks};
 
 /// Is told each step of a loop, as it happens, on the loop's thread: see
 /// [`Builder::observer`](crate::Builder::observer).
@@ -392,6 +392,7 @@ pub(crate) fn poll_begins(task: Slot) {
         let now = core.clock.now_nanos();
         core.untimed = if is_on() || core.stalls.are_looked_for(now) { 0 } else { stats::SAMPLED - 1 };
         core.poll_began = Some(now);
+        core.tasks.suspicion |= Tasks::TIMED;
     });
 }
 

@@ -14,9 +14,9 @@ use std::task::{Context, Poll};
 
 use log::Level;
 
-use super::waker::TaskNumber;
+use super::waker::{TaskNumber, Wake};
 use super::{Body, Flags, Id, Stage, abort_from_anywhere};
-use crate::core::{Core, panic_message, release};
+use crate::core::{Core, discard, panic_message, release};
 use crate::observe::{self, Step, TaskLabel};
 use crate::remote::Release;
 use crate::slots::{Key, Slot};
@@ -100,45 +100,75 @@ impl<T: 'static> Future for JoinHandle<T> {
     }
 }
 
+/// Why a task's output is not there.
+enum Unfinished {
+    Waits,
+    /// That is to be reported.
+    Told,
+    OutOfBudget,
+    /// A foreign waker was left there before, or is to be.
+    Foreign,
+}
+
 /// The part of joining that does not depend on the output's type: takes a finished task out of its slot.
 #[track_caller]
 fn poll_finished(key: Key, cx: &Context<'_>) -> Poll<Body> {
     let joiner = TaskNumber::of(cx.waker());
-    // Made before the borrow, and dropped after it: it is foreign.
-    let mut foreign = if joiner.is_none() { Some(cx.waker().clone()) } else { None };
-    let mut out_of_budget = false;
-    let finished = Core::at_home(key, "a `JoinHandle`", |core| {
-        out_of_budget = !core.may_go_on();
-        if out_of_budget {
-            return Poll::Pending;
+    let taken = Core::at_home(key, "a `JoinHandle`", |core| {
+        if !core.may_go_on() {
+            return Err(Unfinished::OutOfBudget);
         }
         match core.tasks.slots.get_mut(key.slot) {
             Some(task) if !task.flags.has(Flags::FINISHED) => {
-                task.leave_joiner(joiner.unwrap_or(TaskNumber::NOBODY), &mut foreign);
+                let Some(joiner) = joiner.filter(|_| !task.has_foreign_joiner()) else {
+                    return Err(Unfinished::Foreign);
+                };
+                task.joiner = joiner;
                 let is_ready = task.flags.has(Flags::QUEUED);
                 core.tasks.keep();
-                if let (false, Some(joiner)) = (is_ready, joiner) {
+                if !is_ready {
                     core.tasks.joins_waiting(joiner, key.slot);
                 }
-                Poll::Pending
+                Err(if core.observed { Unfinished::Told } else { Unfinished::Waits })
             }
             _ => {
                 core.budget -= 1;
-                let body = core.tasks.slots.remove(key.slot).and_then(|task| task.body);
-                Poll::Ready(body.unwrap_or_else(|| Box::pin(Emptied)))
+                Ok(core.tasks.slots.remove(key.slot).and_then(|task| task.body))
             }
         }
     });
-    if out_of_budget {
-        cx.waker().wake_by_ref();
-    } else if finished.is_pending() && observe::is_on() {
-        report_wait(key.slot);
+    match taken {
+        Ok(Some(body)) => Poll::Ready(body),
+        Ok(None) => Poll::Ready(Box::pin(Emptied)),
+        Err(Unfinished::Waits) => Poll::Pending,
+        Err(why) => {
+            wait_unusually(key.slot, cx, why);
+            Poll::Pending
+        }
     }
-    finished
 }
 
 #[cold]
-fn report_wait(slot: Slot) {
+fn wait_unusually(slot: Slot, cx: &Context<'_>, why: Unfinished) {
+    match why {
+        Unfinished::Waits => return,
+        Unfinished::OutOfBudget => return cx.waker().wake_by_ref(),
+        Unfinished::Told => {}
+        Unfinished::Foreign => {
+            // Made before the borrow, and what is there before is dropped after it: both are foreign.
+            let mut wake = Some(Wake::of(cx.waker()));
+            Core::with(|core| {
+                if let Some(task) = core.tasks.slots.get_mut(slot) {
+                    task.swap_joiner(&mut wake);
+                }
+                core.tasks.keep();
+                if let Some(joiner) = TaskNumber::of(cx.waker()) {
+                    core.tasks.joins_waiting(joiner, slot);
+                }
+            });
+            discard(wake);
+        }
+    }
     observe::report(|| Step::AwaitTask { task: Id(slot) });
 }
 

@@ -37,7 +37,6 @@ pub(crate) use self::join::Origin;
 pub use self::join::{JoinError, JoinHandle};
 use self::waker::{TaskNumber, Wake};
 use crate::core::{Core, contain, discard};
-use crate::observe::stats::SAMPLED;
 use crate::observe::stuck::{self, Verdict};
 use crate::observe::{self, Outcome, Step};
 use crate::places::PlaceId;
@@ -49,24 +48,26 @@ use crate::waits::{Wait, What};
 /// The tasks of a loop.
 pub(crate) struct Tasks {
     slots: Slots<Task>,
-    /// Who is to be polled in the next batch, in the order of their wakes.
+    /// The ready queue, in the order of the wakes. Those before `done` had their turn. From there to `batch_end` is the batch
+    /// that runs now, of which some are left over after a panic of the main future.
     ready: Vec<Slot>,
-    /// The batch that runs now, from `done` on. After a panic of the main future some may be left over.
-    batch: Vec<Slot>,
     done: usize,
-    /// How many batches have been made of, in all, and how many of them had ended before their turn came.
-    queued: u64,
-    passed_over: u64,
-    /// The number of the last poll, modulo [`SAMPLED`].
-    numbered: usize,
+    batch_end: usize,
+    /// How many had their turn, and were taken out of the queue, in all.
+    retired: u64,
+    /// How many polls there were. They are numbered through, so that those that are timed are spread evenly.
+    polls: usize,
     /// Who was polled last.
     pub(crate) polled: Slot,
-    /// What is to be looked at more closely in it, as bits: see [`Tasks::UNKEPT`].
+    /// What is to be done or looked at after its poll, as bits: see [`Tasks::UNKEPT`].
     pub(crate) suspicion: u8,
 }
 
 /// A queue of up to so many tasks keeps its memory.
 const KEPT: usize = 1024;
+
+/// Those who had their turn are taken out of the queue when they are so many, and at least half of it.
+const RETIRED_AT_ONCE: usize = 64;
 
 struct Task {
     /// `None` while it is lent to [`run_next`]; for ever so for the main future of `block_on`, which lives on
@@ -120,20 +121,38 @@ impl Rare {
 }
 
 impl Task {
+    const EMPTY: (Slot, Task) = {
+        let (body, flags, joiner, rare) = (None, Flags(0), TaskNumber::NOBODY, None);
+        (Slot::NONE, Task { body, flags, joiner, rare, hint: Slot::NONE, birth: Birth(0) })
+    };
+
     fn name(&self) -> Option<&str> {
         self.rare.as_ref()?.name.as_deref()
     }
 
-    /// Leaves whom to wake when it finishes: a task, or else a foreign waker. One that was there before is left in
-    /// `other`, to be dropped outside the borrow.
-    #[inline]
-    fn leave_joiner(&mut self, task: TaskNumber, other: &mut Option<Waker>) {
-        self.joiner = task;
-        match &mut self.rare {
-            Some(rare) => mem::swap(&mut rare.joiner, other),
-            None if other.is_some() => self.rare = Some(Box::new(Rare { name: None, joiner: other.take() })),
+    fn has_foreign_joiner(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.joiner.is_some())
+    }
+
+    /// Leaves whom to wake when it finishes, and takes out who was there before.
+    fn swap_joiner(&mut self, joiner: &mut Option<Wake>) {
+        let before = self.take_joiner();
+        match mem::replace(joiner, before) {
+            Some(Wake::Task(task)) => self.joiner = task,
+            Some(Wake::Other(waker)) => {
+                let rare = self.rare.get_or_insert_with(|| Box::new(Rare { name: None, joiner: None }));
+                rare.joiner = Some(waker);
+            }
             None => {}
         }
+    }
+
+    /// It has ended. Returns the task to wake.
+    #[inline]
+    fn finish(&mut self) -> TaskNumber {
+        self.flags.clear(Flags::QUEUED);
+        self.flags.set(Flags::FINISHED);
+        mem::replace(&mut self.joiner, TaskNumber::NOBODY)
     }
 
     #[inline]
@@ -269,26 +288,29 @@ impl fmt::Display for Id {
 }
 
 impl Tasks {
-    /// It has not finished, was not woken, and nobody has kept its waker.
+    /// Nobody has kept its waker. Of no interest if it was woken or has finished.
     pub(crate) const UNKEPT: u8 = 1;
     /// It waits for a task that itself waits, for a lock that is held, or for a group.
     pub(crate) const BLOCKED: u8 = 2;
+    /// Its poll is timed.
+    pub(crate) const TIMED: u8 = 4;
+    /// It was aborted during its poll.
+    const ABORTED: u8 = 8;
 
     /// Somebody has the waker of the task that is being polled.
     #[inline]
     pub(crate) fn keep(&mut self) {
-        self.suspicion &= Tasks::BLOCKED;
+        self.suspicion &= !Tasks::UNKEPT;
     }
 
     pub(crate) fn new() -> Self {
         Tasks {
             slots: Slots::new(),
             ready: Vec::new(),
-            batch: Vec::new(),
             done: 0,
-            queued: 0,
-            passed_over: 0,
-            numbered: 0,
+            batch_end: 0,
+            retired: 0,
+            polls: 0,
             polled: Slot::NONE,
             suspicion: 0,
         }
@@ -296,7 +318,7 @@ impl Tasks {
 
     /// How many are queued.
     pub(crate) fn ready(&self) -> usize {
-        self.ready.len() + self.batch.len() - self.done
+        self.ready.len() - self.done
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -305,42 +327,53 @@ impl Tasks {
 
     /// Whether one of them is still there: it may have been aborted since.
     pub(crate) fn is_any_ready(&self) -> bool {
-        let mut queued = self.batch[self.done..].iter().chain(&self.ready);
+        let mut queued = self.ready[self.done..].iter();
         queued.any(|slot| self.slots.get(*slot).is_some_and(|task| task.flags.has(Flags::QUEUED)))
     }
 
     /// What is ready now becomes the batch: the last one is over.
     #[inline]
     fn begin_batch(&mut self, shuffle: &mut Option<Shuffle>) {
-        if self.batch.capacity() > KEPT {
-            self.shrink_batch();
+        if self.done >= RETIRED_AT_ONCE {
+            self.retire();
         }
-        self.batch.clear();
-        self.done = 0;
-        mem::swap(&mut self.batch, &mut self.ready);
-        self.queued += self.batch.len() as u64;
-        if let Some(shuffle) = shuffle {
-            shuffle.permute(&mut self.batch);
+        self.batch_end = self.ready.len();
+        if shuffle.is_some() {
+            self.shuffle_batch(shuffle);
         }
     }
 
-    /// A past crowd's memory is given back.
     #[cold]
-    fn shrink_batch(&mut self) {
-        if self.batch.len() < self.batch.capacity() / 4 {
-            self.batch.shrink_to(KEPT.max(2 * self.batch.len()));
+    fn shuffle_batch(&mut self, shuffle: &mut Option<Shuffle>) {
+        if let Some(shuffle) = shuffle {
+            shuffle.permute(&mut self.ready[self.done..]);
+        }
+    }
+
+    /// Those who had their turn leave the queue, unless more would have to move up than leave.
+    #[inline(never)]
+    fn retire(&mut self) {
+        if self.done < self.ready() {
+            return;
+        }
+        self.ready.drain(..self.done);
+        self.retired += mem::take(&mut self.done) as u64;
+        // A past crowd's memory is given back.
+        if self.ready.capacity() > KEPT && self.ready.len() < self.ready.capacity() / 4 {
+            self.ready.shrink_to(KEPT.max(2 * self.ready.len()));
         }
     }
 
     #[inline]
     fn is_batch_over(&self) -> bool {
-        self.done == self.batch.len()
+        self.done == self.batch_end
     }
 
     /// Takes the next task of the batch, and its body out of its slot. `None`: the batch is over.
     #[inline]
     fn take_ready(&mut self) -> Option<(Slot, Birth, Option<Body>)> {
-        while let Some(&slot) = self.batch.get(self.done) {
+        while self.done != self.batch_end {
+            let slot = self.ready[self.done];
             self.done += 1;
             // Whoever was queued may have finished or gone since; the place may even have a new occupant.
             if let Some(task) = self.slots.get_mut(slot)
@@ -348,11 +381,11 @@ impl Tasks {
             {
                 task.flags.clear(Flags(Flags::QUEUED.0 | Flags::REPORTED.0));
                 task.flags.0 = task.flags.0.wrapping_add(Flags::POLL);
+                self.polls = self.polls.wrapping_add(1);
                 self.polled = slot;
                 self.suspicion = Tasks::UNKEPT;
                 return Some((slot, task.birth, task.body.take()));
             }
-            self.passed_over += 1;
         }
         None
     }
@@ -366,9 +399,6 @@ impl Tasks {
         }
         task.flags.set(Flags::QUEUED);
         self.ready.push(slot);
-        if slot == self.polled {
-            self.keep();
-        }
         Some(slot)
     }
 
@@ -462,9 +492,7 @@ impl Tasks {
 
     /// How many were spawned, how many were put into the ready queue, and how many polls were made, in all.
     pub(crate) fn totals(&self) -> (u64, u64, u64) {
-        let left = (self.batch.len() - self.done) as u64;
-        let polls = self.queued - left - self.passed_over;
-        (self.slots.inserted(), self.queued + self.ready.len() as u64, polls)
+        (self.slots.inserted(), self.retired + self.ready.len() as u64, self.polls as u64)
     }
 
     pub(crate) fn is_any_foreign(&self) -> bool {
@@ -517,7 +545,7 @@ impl Tasks {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn insert(
         &mut self,
         body: Option<Body>,
@@ -525,8 +553,15 @@ impl Tasks {
         rare: Option<Box<Rare>>,
         birth: Birth,
     ) -> Result<Slot, Option<Body>> {
-        let task = Task { body, flags, joiner: TaskNumber::NOBODY, rare, hint: Slot::NONE, birth };
-        let slot = self.slots.insert(Layout::WAKER, task).map_err(|task| task.body)?;
+        if !self.slots.has_room(Layout::WAKER) {
+            return Err(body);
+        }
+        let (slot, task) = self.slots.insert_empty(Task::EMPTY);
+        // There are none in their places: so no code is made that drops them.
+        mem::forget(mem::replace(&mut task.body, body));
+        mem::forget(mem::replace(&mut task.rare, rare));
+        task.flags = flags;
+        task.birth = birth;
         self.ready.push(slot);
         Ok(slot)
     }
@@ -726,140 +761,171 @@ pub(crate) fn run_batch(mut main: Option<&mut Main<'_>>, most: usize) -> usize {
         if core.tasks.is_batch_over() {
             core.tasks.begin_batch(&mut core.shuffle);
         }
-        core.counts.batch(core.tasks.batch.len(), core.tasks.count());
-        core.tasks.numbered
+        core.counts.batch(core.tasks.batch_end - core.tasks.done, core.tasks.count());
+        core.tasks.polls
     });
-    // Numbered through, so that those that are timed are spread evenly.
     let first = before.unwrap_or_default();
-    let (mut polls, most) = (first, first + most);
-    // The task whose poll is under way. It stands outside the closure, so that a panic does not drop it.
-    let mut polled = None;
+    // It stands outside the closure, so that a panic does not drop it.
+    let mut lent = Lent::default();
     // Entered once for the batch, and again after each panic: it costs as much as a short poll.
     loop {
-        let run = || while run_next(&mut polled, main.as_deref_mut(), &mut polls, most) {};
+        let run = || while run_next(&mut lent, main.as_deref_mut(), first.wrapping_add(most)) {};
         let Err(payload) = catch_unwind(AssertUnwindSafe(run)) else { break };
-        let Some((slot, mut body)) = polled.take() else {
+        let Some(mut body) = lent.body.take() else {
             // The main future's panic goes on, through `block_on`.
             resume_unwind(payload);
         };
+        let slot = polled_last();
         observe::poll_ended(slot, Outcome::Panicked);
         fail(slot, &mut body, |origin| JoinError::panicked(origin, payload));
         finish(slot, body);
     }
     // What is called now, until the next poll of a task, cannot yield.
-    Core::with(|core| {
+    let after = Core::with(|core| {
         core.lift_budget();
         core.shared.polled.store(0, Ordering::Relaxed);
-        core.tasks.numbered = polls % SAMPLED;
+        core.tasks.polls
     });
-    polls - first
+    after.unwrap_or_default().wrapping_sub(first)
 }
 
-/// Polls the next task of the batch, or the first of the next if it follows at once. `false`: the batch is
-/// over.
+/// What was taken out of the slot of the task that is polled, until it is given back.
+#[derive(Default)]
+struct Lent {
+    body: Option<Body>,
+    /// The poll has returned `Ready`.
+    is_finished: bool,
+}
+
+impl Core {
+    /// After a poll: gives the task its body back, and wakes its joiner if it has finished. `false`: there is something unusual
+    /// to do, and nothing was done yet.
+    #[inline]
+    fn settle(&mut self, lent: &mut Lent) -> bool {
+        let tasks = &mut self.tasks;
+        let Some(task) = tasks.slots.get_mut(tasks.polled) else { return true };
+        let is_done = lent.is_finished || task.flags.has(Flags(Flags::QUEUED.0 | Flags::FINISHED.0));
+        let is_usual = tasks.suspicion == 0 || (tasks.suspicion == Tasks::UNKEPT && is_done);
+        if !is_usual {
+            return false;
+        }
+        let mut joiner = TaskNumber::NOBODY;
+        if lent.is_finished {
+            let is_awaited_here = match task.joiner {
+                TaskNumber::NOBODY => task.rare.is_none(),
+                number => number.is_of(self.id),
+            };
+            if !is_awaited_here || task.flags.has(Flags::DETACHED) || self.observed {
+                return false;
+            }
+            lent.is_finished = false;
+            self.counts.never_waited += u64::from(task.flags.polls() == 1);
+            joiner = task.finish();
+        }
+        if lent.body.is_some() {
+            // There is none in its place: nothing of a user's is dropped here, and no code made for it.
+            mem::forget(mem::replace(&mut task.body, lent.body.take()));
+        }
+        if joiner != TaskNumber::NOBODY {
+            tasks.wake(joiner.packed());
+        }
+        true
+    }
+}
+
+/// What [`run_next`] found.
+enum Next {
+    Task(Key, Option<Body>, bool),
+    /// There is more to do about the last poll.
+    Last,
+    Over,
+}
+
+/// Polls the next task of the batch, or the first of the next if it follows at once, which it may until there were `last` polls.
+/// `false`: the batch is over.
 #[inline]
-fn run_next(
-    polled: &mut Option<(Slot, Body)>,
-    main: Option<&mut Main<'_>>,
-    polls: &mut usize,
-    most: usize,
-) -> bool {
-    let (mut suspicious, mut timed) = (false, false);
-    let taken = Core::with(|core| {
-        suspicious = core.tasks.suspicion != 0;
-        if suspicious {
-            return None;
+fn run_next(lent: &mut Lent, main: Option<&mut Main<'_>>, last: usize) -> bool {
+    let next = Core::with(|core| {
+        if !core.settle(lent) {
+            return Next::Last;
         }
         core.refill_budget();
-        if core.tasks.is_batch_over() && !go_on(core, main.as_deref(), *polls < most) {
-            return None;
+        if core.tasks.is_batch_over() && !go_on(core, main.as_deref(), last) {
+            return Next::Over;
         }
-        let (slot, birth, body) = core.tasks.take_ready()?;
+        let Some((slot, birth, body)) = core.tasks.take_ready() else { return Next::Over };
         core.shared.polled.store(birth.published(slot), Ordering::Relaxed);
-        *polls += 1;
-        timed = *polls & core.untimed == 0;
-        Some((core.key(slot), body))
+        Next::Task(core.key(slot), body, core.tasks.polls & core.untimed == 0)
     });
-    let Some((key, body)) = taken.flatten() else {
-        if suspicious {
-            look();
+    let (key, body, is_timed) = match next {
+        Some(Next::Task(key, body, is_timed)) => (key, body, is_timed),
+        Some(Next::Last) => {
+            settle_unusually(lent);
+            return true;
         }
-        return suspicious;
+        Some(Next::Over) | None => return false,
     };
     // Not dropped: its drop does nothing.
     let waker = ManuallyDrop::new(TaskNumber::new(key).waker());
     let mut cx = Context::from_waker(&waker);
-    let slot = key.slot;
-    if timed {
-        observe::poll_begins(slot);
+    if is_timed {
+        observe::poll_begins(key.slot);
     }
     let Some(body) = body else {
-        if let Some(main) = main.filter(|main| main.slot == slot) {
+        if let Some(main) = main.filter(|main| main.slot == key.slot) {
             let outcome = Outcome::of(main.future.as_mut().poll(&mut cx));
-            if timed {
-                observe::poll_ended(slot, outcome);
-            }
-            if main.done.get() {
+            if let Outcome::Finished = outcome {
+                observe::poll_ended(key.slot, outcome);
                 Core::with(|core| core.tasks.suspicion = 0);
             }
         }
         return true;
     };
-    let (_, body) = polled.insert((slot, body));
-    let outcome = Outcome::of(body.as_mut().poll(&mut cx));
-    let Some((_, body)) = polled.take() else { return true };
-    if let Outcome::Finished = outcome {
-        // Asked anew: to remember it would cost each poll more.
-        if Core::with(|core| core.poll_began.is_some()) == Some(true) {
-            observe::poll_ended(slot, outcome);
-        }
-        finish(slot, body);
-    } else if let Some(body) = put_back(slot, body) {
-        put_back_unusually(slot, body);
-    }
+    lent.is_finished = lent.body.insert(body).as_mut().poll(&mut cx).is_ready();
     true
 }
 
 /// Begins the next batch, if the phases that come before it would find nothing to do.
 #[inline]
-fn go_on(core: &mut Core, main: Option<&Main<'_>>, may_go_on: bool) -> bool {
+fn go_on(core: &mut Core, main: Option<&Main<'_>>, last: usize) -> bool {
     let is_done = main.is_none_or(|main| main.done.get());
-    let has_phases = core.overspent || core.timers.has_armed() || core.shared.has_mail() || observe::is_on();
-    let goes_on = may_go_on && !is_done && !has_phases;
+    let has_phases = core.overspent || core.timers.has_armed() || core.shared.has_mail() || core.observed;
+    let goes_on = core.tasks.polls < last && !is_done && !has_phases;
     if goes_on {
         core.tasks.begin_batch(&mut core.shuffle);
     }
     goes_on
 }
 
-/// Looks at the task that was polled last: it may be stuck.
+fn polled_last() -> Slot {
+    Core::expect("a poll", |core| core.tasks.polled)
+}
+
+/// After a poll that was timed, or during which the task was aborted; after which the task may be stuck, or has finished unheard.
 #[cold]
-fn look() {
+fn settle_unusually(lent: &mut Lent) {
+    let slot = polled_last();
+    let body = lent.body.take();
+    if mem::take(&mut lent.is_finished) {
+        Core::with(|core| core.tasks.suspicion = 0);
+        observe::poll_ended(slot, Outcome::Finished);
+        body.into_iter().for_each(|body| finish(slot, body));
+        return;
+    }
+    observe::poll_ended(slot, Outcome::Pending);
+    let aborted = Core::with(|core| {
+        let was_aborted = core.tasks.suspicion & Tasks::ABORTED != 0;
+        core.tasks.suspicion &= Tasks::UNKEPT | Tasks::BLOCKED;
+        let task = core.tasks.slots.get_mut(slot).filter(|_| !was_aborted && body.is_some());
+        let Some(task) = task else { return body };
+        task.body = body;
+        None
+    });
+    if let Some(body) = aborted.flatten() {
+        cancel(slot, body);
+    }
     if let Verdict::Panic(report) = stuck::look() {
         panic!("headwaiter: {report}");
-    }
-}
-
-/// Gives the body back if the task was aborted during the poll, or the poll is timed.
-#[inline]
-fn put_back(slot: Slot, body: Body) -> Option<Body> {
-    let mut body = Some(body);
-    Core::with(|core| {
-        if core.poll_began.is_none()
-            && let Some(task) = core.tasks.slots.get_mut(slot).filter(|task| !task.flags.has(Flags::ABORTED))
-        {
-            // There is none in its place: nothing of a user's is dropped here, and no code made for it.
-            mem::forget(mem::replace(&mut task.body, body.take()));
-        }
-    });
-    body
-}
-
-#[cold]
-fn put_back_unusually(slot: Slot, body: Body) {
-    observe::poll_ended(slot, Outcome::Pending);
-    if let Some(body) = put_back(slot, body) {
-        cancel(slot, body);
     }
 }
 
@@ -879,7 +945,6 @@ fn cancel(slot: Slot, mut body: Body) {
 fn finish(slot: Slot, body: Body) {
     let mut body = Some(body);
     let joiner = Core::with(|core| {
-        core.tasks.keep();
         let task = core.tasks.slots.get_mut(slot)?;
         core.counts.never_waited += u64::from(task.flags.polls() == 1);
         if task.flags.has(Flags::DETACHED) {
@@ -887,16 +952,9 @@ fn finish(slot: Slot, body: Body) {
             return None;
         }
         mem::swap(&mut task.body, &mut body);
-        task.flags.clear(Flags::QUEUED);
-        task.flags.set(Flags::FINISHED);
-        match task.take_joiner() {
-            // The usual case, in which nobody listens and nothing foreign is called.
-            Some(Wake::Task(number)) if number.is_of(core.id) && !observe::is_on() => {
-                core.tasks.wake(number.packed());
-                None
-            }
-            other => other,
-        }
+        let joiner = task.take_joiner();
+        task.finish();
+        joiner
     });
     if let Some(joiner) = joiner.flatten() {
         joiner.wake();
@@ -918,9 +976,12 @@ fn discard_output(body: Body) {
 pub(crate) fn abort(slot: Slot) {
     let body = Core::with(|core| {
         let task = core.tasks.slots.get_mut(slot).filter(|task| !task.flags.has(Flags::FINISHED))?;
-        // For the poll that it may be in.
+        let body = task.body.take();
         task.flags.set(Flags::ABORTED);
-        task.body.take()
+        if body.is_none() && slot == core.tasks.polled {
+            core.tasks.suspicion |= Tasks::ABORTED;
+        }
+        body
     });
     if let Some(body) = body.flatten() {
         cancel(slot, body);
@@ -998,15 +1059,13 @@ pub struct YieldNow {
 impl Future for YieldNow {
     type Output = ();
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if self.yielded {
             return Poll::Ready(());
         }
         self.yielded = true;
-        match TaskNumber::of(cx.waker()) {
-            Some(number) => number.wake(),
-            None => cx.waker().wake_by_ref(),
-        }
+        TaskNumber::wake_again(cx.waker());
         Poll::Pending
     }
 }

@@ -112,6 +112,16 @@ impl TaskNumber {
         self.wake_after(|_| ());
     }
 
+    /// Wakes the task that is being polled, by the waker it was polled with. (Not inlined: of a future that is polled again soon
+    /// the rest should be.)
+    #[inline(never)]
+    pub(crate) fn wake_again(waker: &Waker) {
+        match TaskNumber::of(waker) {
+            Some(number) => number.wake(),
+            None => waker.wake_by_ref(),
+        }
+    }
+
     /// As [`wake`](Self::wake), with something to be done first in the task's loop, if that runs here. Returns whether it does.
     #[inline]
     pub(crate) fn wake_after(self, first: impl FnOnce(&mut Core)) -> bool {
