@@ -312,7 +312,11 @@ pub(crate) fn release_here(what: Release) {
             discard(Core::with(|core| core.reactor.forget(slot, direction, ticket)));
         }
         Release::Timer(slot) => discard(Core::with(|core| core.timers.cancel(slot))),
-        Release::Join(slot) => task::detach(slot),
+        Release::Join(slot) => {
+            if let Some(key) = Core::with(|core| core.key(slot)) {
+                task::detach(key);
+            }
+        }
         Release::Record(slot) => {
             Core::with(|core| core.waits.remove(slot));
         }

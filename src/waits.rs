@@ -85,6 +85,12 @@ struct Group {
 }
 
 impl Record {
+    const EMPTY: (Slot, Record) = {
+        let (task, what) = (TaskNumber::NOBODY, What::Gift("nothing"));
+        (Slot::NONE, Record::Wait(Wait { task, what, place: None, since: None }))
+    };
+
+    #[inline]
     fn wait(&mut self) -> Option<&mut Wait> {
         match self {
             Record::Wait(wait) | Record::Group(Group { wait, .. }) => Some(wait),
@@ -151,7 +157,7 @@ impl Shown {
 
     /// As [`wait`](Self::wait), in the loop that runs here. `false`: not so, because the task is another loop's, or because
     /// what was shown to another loop must end first.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn wait_in(
         &mut self,
         core: &mut Core,
@@ -167,14 +173,12 @@ impl Shown {
             core.tasks.blocked(task, lock);
         }
         let since = core.clock.turn_nanos();
-        if let Some(wait) = core.record(self).and_then(Record::wait) {
-            if wait.task != task {
-                (wait.task, wait.since) = (task, Some(since));
-            }
-            (wait.what, wait.place) = (what, Some(place));
-            return true;
+        let Some(wait) = core.record_or_new(self).and_then(Record::wait) else { return false };
+        if wait.task != task {
+            (wait.task, wait.since) = (task, Some(since));
         }
-        core.enter_record(self, Record::Wait(Wait { task, what, place: Some(place), since: Some(since) }))
+        (wait.what, wait.place) = (what, Some(place));
+        true
     }
 
     /// As [`wait`](Self::wait), for the end of all these.
@@ -197,7 +201,7 @@ impl Shown {
     }
 
     /// As [`end`](Self::end), if it is shown to this loop.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn end_in(&mut self, core: &mut Core) {
         if let Some(key) = self.0
             && key.home == core.id
@@ -208,7 +212,7 @@ impl Shown {
     }
 
     /// Nobody waits here just now, but somebody may again.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pause_in(&mut self, core: &mut Core) {
         if let Some(wait) = core.record(self).and_then(Record::wait) {
             wait.task = TaskNumber::NOBODY;
@@ -219,11 +223,13 @@ impl Shown {
     /// instance because it is shown to another loop of this thread.
     pub(crate) fn lock(&mut self, name: Option<&Rc<str>>, holder: Option<Holder>) -> Option<Slot> {
         let shown = Core::with(|core| {
-            if let Some(Record::Lock(lock)) = core.record(self) {
-                lock.holder = holder;
-                return true;
+            let is_new = self.0.is_none();
+            match core.record_or_new(self) {
+                Some(Record::Lock(lock)) => lock.holder = holder,
+                Some(record) if is_new => *record = Record::Lock(Lock { name: name.cloned(), holder }),
+                _ => return false,
             }
-            self.0.is_none() && core.enter_record(self, Record::Lock(Lock { name: name.cloned(), holder }))
+            true
         });
         self.0.filter(|_| shown == Some(true)).map(|key| key.slot)
     }
@@ -261,19 +267,21 @@ impl Drop for Shown {
 }
 
 impl Core {
+    #[inline]
     fn record(&mut self, shown: &Shown) -> Option<&mut Record> {
         let key = shown.0.filter(|key| key.home == self.id)?;
         self.waits.records.get_mut(key.slot)
     }
 
-    /// `false`: there are four billion of them, and this one is not shown; or what was shown to another loop must end first.
-    fn enter_record(&mut self, shown: &mut Shown, record: Record) -> bool {
-        if shown.0.is_some() {
-            return false;
+    /// As [`record`](Self::record), but for who shows nothing so far there is a new one, in which nobody waits. `None`: there are
+    /// four billion of them, and this one is not shown; or what was shown to another loop must end first.
+    #[inline(always)]
+    fn record_or_new(&mut self, shown: &mut Shown) -> Option<&mut Record> {
+        if shown.0.is_none() && self.waits.records.has_room(Layout::UNPACKED) {
+            let (slot, _) = self.waits.records.insert_empty(Record::EMPTY);
+            shown.0 = Some(self.key(slot));
         }
-        let Ok(slot) = self.waits.records.insert(Layout::UNPACKED, record) else { return false };
-        shown.0 = Some(self.key(slot));
-        true
+        self.record(shown)
     }
 
     /// The task that a number means, if it is one of this loop.

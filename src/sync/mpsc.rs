@@ -107,7 +107,7 @@ fn ends<T>(capacity: usize) -> (End<T>, Receiver<T>) {
         messages: Cell::new(0),
         senders: Cell::new(1),
         receiver_gone: Cell::new(false),
-        receiving: Seat::new("a message"),
+        receiving: Seat::new(),
         closing: WaitList::new("the end of a channel"),
     };
     let channel = Rc::new(Channel { queue: RefCell::new(VecDeque::new()), raw });
@@ -147,7 +147,7 @@ impl Raw {
 
     /// Waits for a message, which is then to be taken from the queue. `false`: there will be none.
     fn poll_message(&self, place: &'static Location<'static>, cx: &Context<'_>) -> Poll<bool> {
-        let is_there = ready!(self.receiving.poll(place, cx, || match self.messages.get() {
+        let is_there = ready!(self.receiving.poll("a message", place, cx, || match self.messages.get() {
             0 => self.is_over().then_some(false),
             messages => {
                 self.messages.set(messages - 1);

@@ -50,8 +50,8 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
         filled: Cell::new(false),
         sender_gone: Cell::new(false),
         closed: Cell::new(false),
-        receiving: Seat::new("the value of a oneshot channel"),
-        closing: Seat::new("the end of a oneshot channel"),
+        receiving: Seat::new(),
+        closing: Seat::new(),
     };
     let channel = Rc::new(Channel { value: Cell::new(None), raw });
     let receiver = Receiver { channel: Rc::clone(&channel), place: Location::caller(), done: false };
@@ -60,14 +60,16 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
 
 impl Raw {
     fn poll_value(&self, place: &'static Location<'static>, cx: &Context<'_>) -> Poll<bool> {
-        self.receiving.poll(place, cx, || match self.filled.replace(false) {
-            true => Some(true),
-            false => (self.sender_gone.get() || self.closed.get()).then_some(false),
+        self.receiving.poll("the value of a oneshot channel", place, cx, || {
+            match self.filled.replace(false) {
+                true => Some(true),
+                false => (self.sender_gone.get() || self.closed.get()).then_some(false),
+            }
         })
     }
 
     fn poll_closed(&self, place: &'static Location<'static>, cx: &Context<'_>) -> Poll<()> {
-        self.closing.poll(place, cx, || self.closed.get().then_some(()))
+        self.closing.poll("the end of a oneshot channel", place, cx, || self.closed.get().then_some(()))
     }
 
     fn drop_sender(&self) {

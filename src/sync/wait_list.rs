@@ -24,8 +24,6 @@ const NIL: usize = usize::MAX;
 /// A list for one, where there cannot be more: the receiver of a channel, or the sender of a `oneshot`. Who waits is handed
 /// nothing: it is woken, and looks again.
 pub(super) struct Seat {
-    /// What is waited for, as log lines call it.
-    what: &'static str,
     /// The task to wake. If it is [`TaskNumber::NOBODY`], there may be a foreign waker.
     task: Cell<TaskNumber>,
     other: Cell<Option<Waker>>,
@@ -36,9 +34,8 @@ pub(super) struct Seat {
 
 impl Seat {
     #[inline]
-    pub(super) const fn new(what: &'static str) -> Self {
+    pub(super) const fn new() -> Self {
         Seat {
-            what,
             task: Cell::new(TaskNumber::NOBODY),
             other: Cell::new(None),
             shown: Cell::new(Shown::NOTHING),
@@ -46,10 +43,11 @@ impl Seat {
         }
     }
 
-    /// The poll of a future that was made at `place`. As [`WaitList::poll`].
+    /// The poll of a future that was made at `place`, and waits for `what`, as log lines call it. As [`WaitList::poll`].
     #[inline]
     pub(super) fn poll<R>(
         &self,
+        what: &'static str,
         place: &'static Location<'static>,
         cx: &Context<'_>,
         done: impl Fn() -> Option<R>,
@@ -60,7 +58,7 @@ impl Seat {
             if result.is_none()
                 && let (Some(core), Some(task)) = (core, TaskNumber::of(cx.waker()))
             {
-                waits = self.shown(|shown| shown.wait_in(core, task, What::Gift(self.what), place));
+                waits = self.shown(|shown| shown.wait_in(core, task, What::Gift(what), place));
                 self.task.set(task);
             }
             result
@@ -68,7 +66,7 @@ impl Seat {
         match polled {
             Some(Some(result)) => Poll::Ready(result),
             Some(None) if waits && !observe::is_on() => Poll::Pending,
-            Some(None) => self.pend(place, cx, done),
+            Some(None) => self.pend(what, place, cx, done),
             None => yield_to_others(cx),
         }
     }
@@ -77,13 +75,14 @@ impl Seat {
     #[cold]
     fn pend<R>(
         &self,
+        what: &'static str,
         place: &'static Location<'static>,
         cx: &Context<'_>,
         done: impl Fn() -> Option<R>,
     ) -> Poll<R> {
         let before = if let Some(task) = TaskNumber::of(cx.waker()) {
             self.task.set(task);
-            self.shown(|shown| shown.wait(task, What::Gift(self.what), place));
+            self.shown(|shown| shown.wait(task, What::Gift(what), place));
             self.other.take()
         } else {
             let waker = cx.waker().clone();
@@ -96,7 +95,7 @@ impl Seat {
             self.shown(Shown::end);
             self.other.replace(Some(waker))
         };
-        observe::report(|| Step::AwaitSync { what: self.what, place });
+        observe::report(|| Step::AwaitSync { what, place });
         drop(before);
         Poll::Pending
     }

@@ -16,9 +16,8 @@ use log::Level;
 
 use super::waker::{TaskNumber, Wake};
 use super::{Body, Flags, Id, Stage, abort_from_anywhere};
-use crate::core::{Core, discard, panic_message, release};
+use crate::core::{Core, discard, panic_message};
 use crate::observe::{self, Step, TaskLabel};
-use crate::remote::Release;
 use crate::slots::{Key, Slot};
 
 /// The output of a spawned task, when it is there.
@@ -86,6 +85,7 @@ impl<T: 'static> Future for JoinHandle<T> {
     /// # Panics
     ///
     /// In another loop than the task's, or in none; and if it is polled again after it was ready.
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         assert!(!self.taken, "headwaiter: a `JoinHandle` was polled again after it had given its output");
         let Some(key) = self.key else {
@@ -192,7 +192,7 @@ impl Stage for Emptied {
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
         if let (Some(key), false) = (self.key, self.taken) {
-            release(key, Release::Join(key.slot));
+            super::detach(key);
         }
     }
 }

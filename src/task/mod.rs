@@ -40,7 +40,7 @@ use crate::core::{Core, contain, discard};
 use crate::observe::stuck::{self, Verdict};
 use crate::observe::{self, Outcome, Step};
 use crate::places::PlaceId;
-use crate::remote::{self, Message};
+use crate::remote::{self, Message, Release};
 use crate::shuffle::Shuffle;
 use crate::slots::{Key, Layout, Slot, Slots};
 use crate::waits::{Wait, What};
@@ -400,6 +400,16 @@ impl Tasks {
         task.flags.set(Flags::QUEUED);
         self.ready.push(slot);
         Some(slot)
+    }
+
+    /// Nobody holds the task's [`JoinHandle`] any more. Returns what is to be dropped outside the borrow.
+    fn detach(&mut self, slot: Slot) -> (Option<Wake>, Option<Body>) {
+        let Some(task) = self.slots.get_mut(slot) else { return (None, None) };
+        task.flags.set(Flags::DETACHED);
+        let joiner = task.take_joiner().filter(|joiner| matches!(joiner, Wake::Other(_)));
+        let is_over = task.flags.has(Flags::FINISHED);
+        let body = if is_over { self.slots.remove(slot).and_then(|task| task.body) } else { None };
+        (joiner, body)
     }
 
     /// A task waits for the end of another, which itself waits.
@@ -798,28 +808,32 @@ struct Lent {
 }
 
 impl Core {
-    /// After a poll: gives the task its body back, and wakes its joiner if it has finished. `false`: there is something unusual
-    /// to do, and nothing was done yet.
+    /// After a poll: gives the task its body back, and wakes its joiner if it has finished. `Some`: that is left to do first.
     #[inline]
-    fn settle(&mut self, lent: &mut Lent) -> bool {
+    fn settle(&mut self, lent: &mut Lent) -> Option<Next> {
         let tasks = &mut self.tasks;
-        let Some(task) = tasks.slots.get_mut(tasks.polled) else { return true };
+        let task = tasks.slots.get_mut(tasks.polled)?;
         let is_done = lent.is_finished || task.flags.has(Flags(Flags::QUEUED.0 | Flags::FINISHED.0));
         let is_usual = tasks.suspicion == 0 || (tasks.suspicion == Tasks::UNKEPT && is_done);
         if !is_usual {
-            return false;
+            return Some(Next::Unsettled);
         }
         let mut joiner = TaskNumber::NOBODY;
         if lent.is_finished {
-            let is_awaited_here = match task.joiner {
+            let is_detached = task.flags.has(Flags::DETACHED);
+            let is_joined_here = match task.joiner {
                 TaskNumber::NOBODY => task.rare.is_none(),
                 number => number.is_of(self.id),
             };
-            if !is_awaited_here || task.flags.has(Flags::DETACHED) || self.observed {
-                return false;
+            if self.observed || !(is_detached || is_joined_here) {
+                return Some(Next::Unsettled);
             }
             lent.is_finished = false;
             self.counts.never_waited += u64::from(task.flags.polls() == 1);
+            if is_detached {
+                tasks.slots.remove(tasks.polled);
+                return lent.body.take().map(Next::Unwanted);
+            }
             joiner = task.finish();
         }
         if lent.body.is_some() {
@@ -829,15 +843,18 @@ impl Core {
         if joiner != TaskNumber::NOBODY {
             tasks.wake(joiner.packed());
         }
-        true
+        None
     }
 }
 
 /// What [`run_next`] found.
 enum Next {
-    Task(Key, Option<Body>, bool),
-    /// There is more to do about the last poll.
-    Last,
+    /// Whom to poll, with its body (the main future has none), and whether that is timed.
+    Poll(Key, Option<Body>, bool),
+    /// The last poll is not settled: see [`settle_unusually`].
+    Unsettled,
+    /// The last poll ended a task, whose output nobody wants.
+    Unwanted(Body),
     Over,
 }
 
@@ -846,8 +863,8 @@ enum Next {
 #[inline]
 fn run_next(lent: &mut Lent, main: Option<&mut Main<'_>>, last: usize) -> bool {
     let next = Core::with(|core| {
-        if !core.settle(lent) {
-            return Next::Last;
+        if let Some(first) = core.settle(lent) {
+            return first;
         }
         core.refill_budget();
         if core.tasks.is_batch_over() && !go_on(core, main.as_deref(), last) {
@@ -855,12 +872,16 @@ fn run_next(lent: &mut Lent, main: Option<&mut Main<'_>>, last: usize) -> bool {
         }
         let Some((slot, birth, body)) = core.tasks.take_ready() else { return Next::Over };
         core.shared.polled.store(birth.published(slot), Ordering::Relaxed);
-        Next::Task(core.key(slot), body, core.tasks.polls & core.untimed == 0)
+        Next::Poll(core.key(slot), body, core.tasks.polls & core.untimed == 0)
     });
     let (key, body, is_timed) = match next {
-        Some(Next::Task(key, body, is_timed)) => (key, body, is_timed),
-        Some(Next::Last) => {
+        Some(Next::Poll(key, body, is_timed)) => (key, body, is_timed),
+        Some(Next::Unsettled) => {
             settle_unusually(lent);
+            return true;
+        }
+        Some(Next::Unwanted(body)) => {
+            discard_output(body);
             return true;
         }
         Some(Next::Over) | None => return false,
@@ -1006,21 +1027,17 @@ pub(crate) fn give_up(slot: Slot, error: impl FnOnce(Option<Origin>) -> JoinErro
     }
 }
 
-/// The task's [`JoinHandle`] was dropped.
-pub(crate) fn detach(slot: Slot) {
-    let gone = Core::with(|core| {
-        let task = core.tasks.slots.get_mut(slot)?;
-        let joiner = task.take_joiner();
-        task.flags.set(Flags::DETACHED);
-        let body = if task.flags.has(Flags::FINISHED) { core.tasks.slots.remove(slot)?.body } else { None };
-        Some((joiner, body))
-    });
-    let Some((joiner, body)) = gone.flatten() else { return };
-    if let Some(Wake::Other(waker)) = joiner {
-        discard(waker);
-    }
-    if let Some(body) = body {
-        discard_output(body);
+/// The task's [`JoinHandle`] was dropped, anywhere.
+pub(crate) fn detach(key: Key) {
+    let gone = Core::if_at_home(key, |core| core.tasks.detach(key.slot));
+    match gone {
+        None => remote::release(key.home, Release::Join(key.slot)),
+        Some((None, None)) => {}
+        Some((joiner, body)) => {
+            // They are a user's: a foreign waker, and an output.
+            discard(joiner);
+            body.into_iter().for_each(discard_output);
+        }
     }
 }
 
