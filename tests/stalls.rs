@@ -4,7 +4,6 @@ mod common;
 
 use std::hint::black_box;
 use std::rc::Rc;
-use std::sync::Mutex as StdMutex;
 use std::time::{Duration, Instant};
 
 use common::*;
@@ -12,41 +11,12 @@ use headwaiter::sync::Notify;
 use headwaiter::task::{self, yield_now};
 use headwaiter::time::sleep;
 use headwaiter::{Clock, EventLoop};
+use log::LevelFilter;
 
-/// What was logged at `warn` or above by the loop of the test that looks at it, or by its watcher. Such tests run one after
-/// the other.
-static LOGGED: StdMutex<Vec<String>> = StdMutex::new(Vec::new());
-static ONE_AT_A_TIME: StdMutex<()> = StdMutex::new(());
-static LOOKS: StdMutex<Option<String>> = StdMutex::new(None);
-
-struct Logger;
-
-impl log::Log for Logger {
-    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        metadata.level() <= log::Level::Warn
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        let thread = std::thread::current();
-        let looks =
-            LOOKS.lock().unwrap().as_deref() == thread.name() || thread.name() == Some("headwaiter-watcher");
-        if looks && self.enabled(record.metadata()) {
-            LOGGED.lock().unwrap().push(record.args().to_string());
-        }
-    }
-
-    fn flush(&self) {}
-}
-
+/// What was logged at `warn` or above.
 #[track_caller]
 fn logged(test: impl FnOnce() + Send + 'static) -> Vec<String> {
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let _ = log::set_logger(&Logger);
-    log::set_max_level(log::LevelFilter::Warn);
-    LOGGED.lock().unwrap().clear();
-    *LOOKS.lock().unwrap() = std::thread::current().name().map(str::to_owned);
-    bounded(test);
-    std::mem::take(&mut LOGGED.lock().unwrap())
+    logged::logged(LevelFilter::Warn, test)
 }
 
 fn compute(time: Duration) {
@@ -233,7 +203,7 @@ fn a_watcher_reports_a_stall_while_it_lasts() {
             sleep(ms(50)).await; // The watcher sleeps too.
             let cook = task::Builder::new().name("cook").spawn(async {
                 let deadline = Instant::now() + Duration::from_secs(20);
-                let told = || LOGGED.lock().unwrap().iter().any(|line| line.contains("and still is"));
+                let told = || logged::lines().iter().any(|line| line.contains("and still is"));
                 while !told() && Instant::now() < deadline {
                     black_box(0);
                 }
