@@ -9,7 +9,8 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use common::*;
-use headwaiter::observe::{Direction, Observer, Outcome, Step, WaitFor};
+use headwaiter::observe::{Direction, Observer, Outcome, Step, Timeline, WaitFor};
+use headwaiter::sync::Mutex;
 use headwaiter::task::{self, yield_now};
 use headwaiter::time::sleep;
 use headwaiter::{Clock, EventLoop};
@@ -274,4 +275,58 @@ fn an_observer_is_told_of_its_own_loop_only_and_dropped_with_it() {
         drop(observed);
         assert_eq!(Rc::strong_count(&steps), 1);
     });
+}
+
+/// In all that is logged, shown and drawn.
+#[test]
+fn a_name_with_control_characters_is_written_as_in_source() {
+    const NAME: &str = "a\n\u{1b}[31mb\u{202e}\"";
+    let (tell, told) = std::sync::mpsc::channel();
+    let said = logged::logged(log::LevelFilter::Trace, move || {
+        let timeline = Timeline::new();
+        let builder = EventLoop::builder().stall_threshold(ms(1)).observer(timeline.clone());
+        builder.build().unwrap().block_on(async {
+            let lock = Rc::new(Mutex::named(NAME, ()));
+            let held = lock.lock().await;
+            let named = || task::Builder::new().name(NAME);
+            let other = Rc::clone(&lock);
+            let waits = named().spawn(async move { drop(other.lock().await) });
+            let panics = named().spawn(async {
+                let start = Instant::now();
+                while start.elapsed() < ms(2) {}
+                panic!("on fire");
+            });
+            named().spawn(async { Err::<(), _>("no flour") }).log_error();
+            tell.send(panics.await.unwrap_err().to_string()).unwrap();
+            tell.send(headwaiter::dump().to_string()).unwrap();
+            let myself = named().spawn(async move {
+                let lock = Mutex::named(NAME, ());
+                let _held = lock.lock().await;
+                drop(lock.lock().await); // A deadlock of one.
+            });
+            yield_now().await;
+            myself.abort();
+            tell.send(format!("{lock:?} {}", headwaiter::stats())).unwrap();
+            drop(held);
+            waits.await.unwrap();
+        });
+        for text in [timeline.to_text(200), timeline.to_svg(), timeline.to_chrome_json()] {
+            tell.send(text).unwrap();
+        }
+    });
+    let shown: Vec<_> = told.iter().chain(said).collect();
+    for what in [
+        "was blocked for",
+        "deadlock: a task waits for itself",
+        "failed: no flour",
+        "\"ph\":\"X\"",
+        "<svg",
+        "holds the lock",
+    ] {
+        assert!(shown.iter().any(|text| text.contains(what)), "{what} is not in {shown:#?}");
+    }
+    for text in shown {
+        let is_bad = |c: char| c != '\n' && c.is_control() || c == '\u{202e}';
+        assert!(!text.contains(is_bad) && !text.contains("a\n"), "{text:?}");
+    }
 }

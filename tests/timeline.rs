@@ -287,15 +287,15 @@ fn a_wait_for_a_group_or_a_token_says_so() {
     });
 }
 
-/// A name, what the trace says, and what SVG and text show.
+/// A name, and what all drawings show.
 #[test]
 fn names_may_be_anything() {
     bounded(|| {
         let names = [
-            ("say \"cheese\" \\ <b>&amp;</b> ]]>", "say \"cheese\" \\ <b>&amp;</b> ]]>"),
-            ("\u{1b}[2J\r\n\t\0\u{7f}", "␛[2J␍␊␉␀␡"),
+            ("say \"cheese\" \\ <b>&amp;</b> ]]>", r#"say \"cheese\" \\ <b>&amp;</b> ]]>"#),
+            ("\u{1b}[2J\r\n\t\0\u{7f}", r"\u{1b}[2J\r\n\t\0\u{7f}"),
             ("œufs 🍳 卵", "œufs 🍳 卵"),
-            ("\u{202e}\u{85}\u{ffff}\u{2028}", "\u{fffd}\u{fffd}\u{fffd}\u{fffd}"),
+            ("\u{202e}\u{85}\u{ffff}\u{2028}", r"\u{202e}\u{85}\u{ffff}\u{2028}"),
             ("", ""),
         ];
         let timeline = virtually(async || {
@@ -304,10 +304,9 @@ fn names_may_be_anything() {
             }
         });
         let (events, texts, text) = (json(&timeline), svg(&timeline), timeline.to_text(120));
-        for ((name, shown), number) in names.into_iter().zip(2..) {
-            let name = format!("{number} {name}");
-            assert!(events.iter().any(|event| event["args"]["name"] == *name), "{name:?}");
+        for ((_, shown), number) in names.into_iter().zip(2..) {
             let shown = format!("{number} {shown}");
+            assert!(events.iter().any(|event| event["args"]["name"] == *shown), "{shown}");
             let cut: String = shown.chars().take(27).collect();
             assert!(texts.iter().any(|text| text.starts_with(&cut)), "{shown:?} in {texts:#?}");
             assert!(text.lines().any(|line| line.starts_with(shown.trim_end())), "{shown:?} in {text}");

@@ -470,8 +470,15 @@ impl fmt::Display for TaskLabel<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "task {}", self.slot.generation())?;
         match self.name {
-            Some(name) => write!(f, " {name:?}"),
+            Some(name) => write!(f, " \"{}\"", visible(name)),
             None => Ok(()),
         }
     }
+}
+
+/// A name, as it stands in all that people and tools read: log lines, reports, dumps, timelines. A name may be anything, so
+/// what would move the cursor, end the line or turn it around is written as in Rust's source: `\n`, `\u{1b}`.
+pub(crate) fn visible(name: &str) -> String {
+    let quoted = format!("{name:?}");
+    quoted[1..quoted.len() - 1].to_owned()
 }

@@ -664,7 +664,8 @@ impl Builder {
         Builder::default()
     }
 
-    /// Names the task.
+    /// Names the task. In the log, in dumps and reports and in a [`Timeline`](crate::observe::Timeline) a name stands as it would in
+    /// Rust's source: a line break as `\n`, an escape as `\u{1b}`. So it may be anything.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into().into_boxed_str());
         self
