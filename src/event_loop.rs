@@ -726,8 +726,9 @@ impl Builder {
     /// 100 ms unless set; [`Duration::MAX`] reports none; zero is an error of [`build`](Self::build).
     ///
     /// The time that the kernel waits does not count, and no clock is read for this. Where only one task was polled in that
-    /// turn it is named; where there were several, each poll is timed for the next ten seconds, so that a stall that comes
-    /// back is reported with its task. Turns are told of at most once a second. Under a virtual clock there are no stalls.
+    /// turn it is named. For the next ten seconds each poll is timed, so that a stall that comes back is reported with its task.
+    /// There is at most one line a second (and one more, as soon as the task is known); the next says how many stalls had
+    /// none. Under a virtual clock there are no stalls.
     pub fn stall_threshold(mut self, threshold: Duration) -> Self {
         self.stall_threshold = threshold;
         self

@@ -3,6 +3,7 @@
 mod common;
 
 use std::hint::black_box;
+use std::io::{Read, Write};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use common::*;
 use headwaiter::sync::Notify;
 use headwaiter::task::{self, yield_now};
 use headwaiter::time::sleep;
-use headwaiter::{Clock, EventLoop};
+use headwaiter::{Clock, EventLoop, Interest, Next, on_ready};
 use log::LevelFilter;
 
 /// What was logged at `warn` or above.
@@ -139,7 +140,7 @@ fn one_task_that_blocks_the_loop_is_named() {
         });
     });
     let told = said.iter().find(|line| line.contains("was blocked for")).expect("a report");
-    assert!(told.contains("task 1 \"main\" (spawned at tests/stalls.rs:"), "{told}");
+    assert!(told.contains("Probably by task 1 \"main\" (spawned at tests/stalls.rs:"), "{told}");
     let said = logged(|| {
         loop_that_tells(ms(50)).block_on(async {
             sleep(ms(1)).await;
@@ -182,6 +183,98 @@ fn a_stall_that_comes_back_is_reported_with_its_task() {
         });
     });
     assert!(said.iter().any(|line| line.contains("By task") && line.contains("\"cook\"")), "{said:#?}");
+}
+
+/// Also of a watcher, which has its own lines.
+#[test]
+fn a_stall_that_comes_back_all_the_time_is_told_once_a_second() {
+    let said = logged(|| {
+        let builder = EventLoop::builder().stall_threshold(ms(2)).stall_watcher(true);
+        builder.build().unwrap().block_on(async {
+            let cook = task::Builder::new().name("cook").spawn(async {
+                let deadline = Instant::now() + Duration::from_secs(20);
+                let told = || logged::lines().iter().any(|line| line.contains("more times"));
+                while !told() && Instant::now() < deadline {
+                    compute(ms(5));
+                    yield_now().await;
+                }
+            });
+            cook.await.unwrap();
+        });
+    });
+    let (while_it_lasts, told): (Vec<_>, Vec<_>) =
+        said.iter().partition(|line| line.contains("and still is"));
+    // One that does not know whose, one that does, and one a second later. While a machine is slow, some more.
+    assert!(told.len() < 30 && while_it_lasts.len() < 30, "{said:#?}");
+    let unshown = told.iter().find_map(|line| line.split_once("Since the last such line it was "));
+    let (line, more) = unshown.unwrap_or_else(|| panic!("{said:#?}"));
+    assert!(line.contains("\"cook\""), "{line}");
+    assert!(more.split(' ').next().unwrap().parse::<u64>().unwrap() > 1, "{more}");
+}
+
+#[test]
+fn many_short_polls_are_a_stall_of_which_none_is_accused() {
+    let said = logged(|| {
+        loop_that_tells(ms(20)).block_on(async {
+            for _ in 0..2 {
+                (0..10).for_each(|_| drop(headwaiter::spawn(async { compute(ms(4)) })));
+                sleep(ms(1)).await;
+            }
+        });
+    });
+    let [first, second, ..] = &said[..] else { panic!("{said:#?}") };
+    assert!(first.contains("In one of 11 polls"), "{first}");
+    // On a slow machine one of them may have taken so long.
+    assert!(second.contains("No poll took that long: ") || second.contains("By task"), "{second}");
+}
+
+/// The task that it wakes is polled in the same turn, but in no time.
+#[test]
+fn a_callback_that_blocks_the_loop_is_found_out() {
+    let said = logged(|| {
+        let (source, mut client) = mio_pair();
+        let notify = Rc::new(Notify::new());
+        let wakes = notify.clone();
+        let mut event_loop = loop_that_tells(ms(30));
+        event_loop.block_on(async {
+            let registration = on_ready(source, Interest::READABLE, move |source, _| {
+                let mut bytes = [0; 8];
+                while source.read(&mut bytes).is_ok() {}
+                compute(ms(40));
+                wakes.notify_one();
+                Next::Continue
+            });
+            let _registration = registration.unwrap();
+            for _ in 0..2 {
+                client.write_all(b"soup").unwrap();
+                notify.notified().await;
+            }
+            sleep(ms(1)).await;
+        });
+    });
+    assert!(said.iter().any(|line| line.contains("or else a callback")), "{said:#?}");
+}
+
+/// Of a drop the task is named that did it.
+#[test]
+fn a_main_future_or_a_drop_that_blocks_the_loop_is_found_out() {
+    let said = logged(|| {
+        loop_that_tells(ms(30)).block_on(async {
+            let held = OnDrop(|| compute(ms(40)));
+            let task = headwaiter::spawn(async move {
+                let _held = held;
+                sleep(Duration::MAX).await;
+            });
+            yield_now().await;
+            task.abort();
+            sleep(ms(1)).await;
+            compute(ms(40));
+            sleep(ms(1)).await;
+            assert!(headwaiter::stats().stalls >= 2);
+        });
+    });
+    assert!(said[0].contains("In one of"), "{said:#?}");
+    assert!(said[1].contains("By task 1 \"main\""), "{said:#?}");
 }
 
 #[test]
