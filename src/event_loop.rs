@@ -32,8 +32,9 @@ use crate::time;
 use crate::time::alarm::Alarm;
 use crate::time::clock::{Clock, LoopClock, nanos};
 
-/// With tasks ready, the kernel is asked at the first turn boundary after so many polls of tasks.
-const POLLS_BETWEEN_WAITS: u32 = 64;
+/// With tasks ready, the kernel is asked at the first turn boundary after so many polls of tasks. (After a stall, also when one
+/// took long.)
+pub(crate) const POLLS_BETWEEN_WAITS: u32 = 64;
 
 /// The longest single wait. A later timer costs one idle turn a day.
 const LONGEST_WAIT: u64 = 24 * 3600 * 1_000_000_000;
@@ -514,7 +515,10 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        Core::with(|core| core.tasks.unseat_main(self.slot));
+        Core::with(|core| {
+            core.poll_began = None; // It may have panicked in a poll that was timed.
+            core.tasks.unseat_main(self.slot);
+        });
     }
 }
 

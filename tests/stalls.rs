@@ -2,9 +2,12 @@
 
 mod common;
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::rc::Rc;
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use common::*;
@@ -82,6 +85,24 @@ fn busy_is_what_the_loop_did_and_waiting_what_the_kernel_did() {
 }
 
 #[test]
+fn a_timed_poll_of_a_main_future_that_panics_does_not_last_until_the_next() {
+    bounded(|| {
+        let mut event_loop = EventLoop::new().unwrap();
+        let text = panic_text(|| {
+            event_loop.block_on(async {
+                for _ in 1..512 {
+                    yield_now().await;
+                }
+                panic!("in the poll that is timed");
+            });
+        });
+        assert_eq!(text, "in the poll that is timed");
+        event_loop.block_on(async { headwaiter::spawn(async {}).await.unwrap() });
+        assert_eq!(event_loop.enter(headwaiter::stats).poll_times.count, 0);
+    });
+}
+
+#[test]
 fn advice_rests_on_figures() {
     bounded(|| {
         // A program that computes.
@@ -97,31 +118,65 @@ fn advice_rests_on_figures() {
         assert!(advice.contains("computes more than it waits"), "{advice}\n{stats}");
         assert!(advice.contains("never wait") && advice.contains("200 of"), "{advice}");
 
-        // Many are woken where one could go on.
+        // All are woken again and again where none can go on.
         let mut event_loop = EventLoop::new().unwrap();
         event_loop.block_on(async {
-            let (notify, done) = (Rc::new(Notify::new()), Rc::new(std::cell::Cell::new(false)));
-            let tasks: Vec<_> = (0..500)
+            let wakers: Rc<RefCell<Vec<Waker>>> = Rc::default();
+            let crowd: Vec<_> = (0..100)
                 .map(|_| {
-                    let (notify, done) = (notify.clone(), done.clone());
-                    headwaiter::spawn(async move {
-                        while !done.get() {
-                            yield_now().await;
-                        }
-                        notify.notify_one();
-                    })
+                    let wakers = wakers.clone();
+                    headwaiter::spawn(poll_fn(move |cx| {
+                        wakers.borrow_mut().push(cx.waker().clone());
+                        Poll::<()>::Pending
+                    }))
                 })
                 .collect();
-            for _ in 0..50 {
+            for _ in 0..500 {
+                wakers.take().into_iter().for_each(Waker::wake);
                 yield_now().await;
             }
-            done.set(true);
-            for task in tasks {
-                task.await.unwrap();
-            }
+            crowd.iter().for_each(task::JoinHandle::abort);
         });
         let stats = event_loop.enter(headwaiter::stats);
         assert!(stats.advice().iter().any(|line| line.contains("woken for nothing")), "{stats}");
+
+        // Two tasks that hand each other a number.
+        let mut event_loop = EventLoop::new().unwrap();
+        event_loop.block_on(async {
+            let (sender, mut receiver) = headwaiter::sync::mpsc::channel(1);
+            let sends = headwaiter::spawn(async move {
+                for n in 0..100_000 {
+                    sender.send(n).await.unwrap();
+                }
+            });
+            while receiver.recv().await.is_some() {}
+            sends.await.unwrap();
+        });
+        let stats = event_loop.enter(headwaiter::stats);
+        let switches = stats.advice().iter().any(|line| line.contains("Much switching for little work"));
+        assert!(switches || stats.poll_times.p50 >= Duration::from_micros(1), "{stats}");
+
+        // Timers that wait for the computing of others.
+        let mut event_loop = EventLoop::new().unwrap();
+        event_loop.block_on(async {
+            let naps: Vec<_> = (0..20).map(|_| headwaiter::spawn(sleep(ms(1)))).collect();
+            yield_now().await;
+            compute(ms(30));
+            for nap in naps {
+                nap.await.unwrap();
+            }
+        });
+        let stats = event_loop.enter(headwaiter::stats);
+        assert!(stats.advice().iter().any(|line| line.starts_with("Timers come late")), "{stats}");
+
+        // Who computes in pieces, and yields between them, was not woken for nothing.
+        let mut event_loop = EventLoop::new().unwrap();
+        event_loop.block_on(async {
+            for _ in 0..50_000 {
+                yield_now().await;
+            }
+        });
+        assert_eq!(event_loop.enter(headwaiter::stats).idle_polls, 0);
 
         // A quiet program hears nothing.
         let mut event_loop = EventLoop::new().unwrap();
@@ -226,6 +281,30 @@ fn many_short_polls_are_a_stall_of_which_none_is_accused() {
     assert!(first.contains("In one of 11 polls"), "{first}");
     // On a slow machine one of them may have taken so long.
     assert!(second.contains("No poll took that long: ") || second.contains("By task"), "{second}");
+}
+
+/// They are a stall together if the kernel is not asked between them. Once that is seen, it is.
+#[test]
+fn work_in_pieces_is_a_stall_only_once() {
+    let said = logged(|| {
+        loop_that_tells(ms(100)).block_on(async {
+            for _ in 0..60 {
+                compute(ms(5));
+                yield_now().await;
+            }
+            sleep(ms(1)).await;
+            let first = headwaiter::stats();
+            assert!(first.stalls >= 1);
+            for _ in 0..60 {
+                compute(ms(5));
+                yield_now().await;
+            }
+            sleep(ms(1)).await;
+            let turns = headwaiter::stats().turn_times.count - first.turn_times.count;
+            assert!(turns >= 50, "{turns}");
+        });
+    });
+    assert!(said[0].contains("In one of"), "{said:#?}");
 }
 
 /// The task that it wakes is polled in the same turn, but in no time.

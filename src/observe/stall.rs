@@ -117,7 +117,7 @@ fn warn(nanos: u64, unshown: u64, who: &str) {
         Level::Warn,
         LOOP,
         format_args!(
-            "the event loop was blocked for {took:.0?} (reported from {threshold:?} on), and nobody else had a turn. {who}. What computes or blocks belongs into `spawn_blocking`{before}"
+            "the event loop was blocked for {took:.0?} (reported from {threshold:?} on), and no socket was served. {who}. What computes or blocks belongs into `spawn_blocking`{before}"
         ),
     );
 }

@@ -490,6 +490,11 @@ impl Tasks {
         self.slots.get(slot).map_or(0, |task| task.flags.polls())
     }
 
+    /// Whether it stands in the ready queue.
+    pub(crate) fn is_queued(&self, slot: Slot) -> bool {
+        self.slots.get(slot).is_some_and(|task| task.flags.has(Flags::QUEUED))
+    }
+
     /// How many were spawned, how many were put into the ready queue, and how many polls were made, in all.
     pub(crate) fn totals(&self) -> (u64, u64, u64) {
         (self.slots.inserted(), self.retired + self.ready.len() as u64, self.polls as u64)
