@@ -4,15 +4,17 @@ mod common;
 
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
+use std::process::Command;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex as StdMutex};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use common::*;
 use headwaiter::observe::{Direction, Observer, Outcome, Step, Timeline, WaitFor};
-use headwaiter::sync::Mutex;
-use headwaiter::task::{self, yield_now};
-use headwaiter::time::sleep;
+use headwaiter::sync::{Mutex, mpsc};
+use headwaiter::task::{self, CancelToken, TaskGroup, yield_now};
+use headwaiter::time::{sleep, timeout};
 use headwaiter::{Clock, EventLoop};
 
 /// An observer made of a closure.
@@ -128,7 +130,7 @@ fn the_same_program_takes_the_same_steps() {
         let run = || {
             let (mut event_loop, steps) = kept();
             event_loop.block_on(async {
-                let (sender, mut receiver) = headwaiter::sync::mpsc::channel(2);
+                let (sender, mut receiver) = mpsc::channel(2);
                 let cooks: Vec<_> = (0..3)
                     .map(|n| {
                         let sender = sender.clone();
@@ -329,4 +331,69 @@ fn a_name_with_control_characters_is_written_as_in_source() {
         let is_bad = |c: char| c != '\n' && c.is_control() || c == '\u{202e}';
         assert!(!text.contains(is_bad) && !text.contains("a\n"), "{text:?}");
     }
+}
+
+/// A program of tasks, timers and channels, in the order of this seed: all that the log says of it, and its dump.
+fn story(seed: u64) -> String {
+    let dumped = Arc::new(StdMutex::new(String::new()));
+    let dump = Arc::clone(&dumped);
+    let said = logged::logged(log::LevelFilter::Trace, move || {
+        let built = EventLoop::builder().clock(Clock::Virtual).shuffle(seed).build();
+        built.unwrap().block_on(async {
+            let lock = Rc::new(Mutex::named("till", 0));
+            let (sender, mut receiver) = mpsc::channel(2);
+            let group = TaskGroup::<()>::new();
+            for n in 0..10 {
+                let (sender, lock) = (sender.clone(), Rc::clone(&lock));
+                task::Builder::new().name(format!("guest {n}")).spawn_in(&group, async move {
+                    sleep(ms(n % 3)).await;
+                    *lock.lock().await += n;
+                    yield_now().await;
+                    sender.send(n).await.unwrap();
+                    Ok(())
+                });
+            }
+            drop(sender);
+            let token = CancelToken::new();
+            let (listens, held) = (token.clone(), lock.lock().await);
+            let _listener = headwaiter::spawn(async move { listens.cancelled().await });
+            let _patient = headwaiter::spawn(timeout(ms(5), std::future::pending::<()>()));
+            sleep(ms(4)).await;
+            *dump.lock().unwrap() = headwaiter::dump().to_string();
+            drop(held);
+            while receiver.recv().await.is_some() {}
+            group.join().await.unwrap();
+            token.cancel();
+            sleep(ms(10)).await;
+        });
+    });
+    format!("{}\n{}\n", said.join("\n"), dumped.lock().unwrap())
+}
+
+/// Not a test of its own: the other process of the next. It says nothing unless it is asked to.
+#[test]
+fn a_story_told_by_another_process() {
+    if let Ok(seed) = std::env::var("HEADWAITER_TELLS") {
+        print!("the story\n{}the end\n", story(seed.parse().unwrap()));
+    }
+}
+
+#[test]
+fn the_same_program_says_the_same_text_in_every_run_and_every_process() {
+    for seed in [1, 2] {
+        let told = story(seed);
+        assert!(told.lines().count() > 150 && told.contains("holds the lock \"till\""), "{told}");
+        assert_eq!(told, story(seed), "under seed {seed}");
+        let mut other = Command::new(std::env::current_exe().unwrap());
+        other.args(["--exact", "a_story_told_by_another_process", "--nocapture", "--test-threads=1"]);
+        let said = other.env("HEADWAITER_TELLS", seed.to_string()).output().unwrap();
+        let said = String::from_utf8(said.stdout).unwrap();
+        let (_, said) = said.split_once("the story\n").expect("a story");
+        assert_eq!(
+            said.split_once("the end\n").map(|(story, _)| story),
+            Some(&told[..]),
+            "under seed {seed}"
+        );
+    }
+    assert_ne!(story(1), story(2));
 }

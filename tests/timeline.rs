@@ -5,7 +5,6 @@ mod common;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
@@ -110,26 +109,18 @@ fn without_place(text: &str) -> String {
 fn the_readme_shows_what_the_breakfast_draws() {
     bounded(|| {
         let drawn = breakfast().to_text(69);
-        let readme = include_str!("../README.md");
-        assert!(readme.contains(&format!("```text\n{drawn}```")), "the README should show\n{drawn}");
+        let readme = docs::read("README.md");
+        let shown = docs::block(&readme, "6 tasks in ").expect("the drawing");
+        docs::must_show("README.md", docs::BLOCK, shown, &drawn);
     });
 }
 
-/// `HEADWAITER_BLESS=1 cargo test --test timeline` writes it anew.
 #[test]
 fn the_docs_show_what_the_breakfast_draws() {
     bounded(|| {
-        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/breakfast.svg");
         let timeline = breakfast();
-        if std::env::var_os("HEADWAITER_BLESS").is_some() {
-            timeline.write_svg(&path).unwrap();
-        }
-        let drawn = timeline.to_svg();
-        let shown = std::fs::read_to_string(path).unwrap();
-        assert!(
-            drawn == shown,
-            "docs/breakfast.svg is out of date: HEADWAITER_BLESS=1 cargo test --test timeline"
-        );
+        let page = "docs/breakfast.svg";
+        docs::must_show(page, "", &docs::read(page), &timeline.to_svg());
         svg(&timeline);
     });
 }
