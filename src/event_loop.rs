@@ -758,7 +758,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// As [`EventLoop::new`]; and `InvalidInput` for no [`blocking_threads`](Self::blocking_threads) at all.
+    /// As [`EventLoop::new`]; what the system says if there is no thread for the [watcher](Self::stall_watcher); and `InvalidInput`
+    /// for no [`blocking_threads`](Self::blocking_threads) at all, or a [`stall_threshold`](Self::stall_threshold) of zero.
     pub fn build(self) -> io::Result<EventLoop> {
         if self.blocking_threads == 0 {
             return Err(io::Error::new(

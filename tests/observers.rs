@@ -199,6 +199,30 @@ fn an_observer_may_do_anything_and_is_not_told_of_it() {
     });
 }
 
+/// But for blocking its own loop, which is refused as anywhere.
+#[test]
+fn an_observer_may_run_draw_and_drop_other_loops() {
+    bounded(|| {
+        let (timeline, refused) = (Timeline::new(), Rc::new(Cell::new(0)));
+        let (draws, refuses) = (timeline.clone(), refused.clone());
+        let mut doomed = EventLoop::builder().observer(Timeline::new()).build().unwrap();
+        doomed.enter(|| drop(headwaiter::spawn(sleep(ms(1000)))));
+        let mut doomed = Some(doomed);
+        let meddles = Told(move |_: &Step<'_>| {
+            let text = panic_text(|| headwaiter::block_on(async {}));
+            assert!(text.contains("inside a running event loop"), "{text}");
+            refuses.set(refuses.get() + 1);
+            draws.to_text(80);
+            drop((headwaiter::stats(), headwaiter::time::now(), doomed.take()));
+        });
+        let mut event_loop =
+            EventLoop::builder().observer(timeline.clone()).observer(meddles).build().unwrap();
+        event_loop.block_on(async { headwaiter::spawn(sleep(ms(2))).await.unwrap() });
+        assert!(refused.get() > 5, "{refused:?}");
+        assert!(timeline.to_text(80).contains("1 main"), "{}", timeline.to_text(80));
+    });
+}
+
 /// The wake is not slept through (tokio 934f68d91).
 #[test]
 fn an_observer_may_wake_just_before_the_loop_waits() {

@@ -414,4 +414,7 @@ fn a_threshold_of_zero_is_an_error_that_says_what_to_do() {
     assert!(error.to_string().contains("`Duration::MAX` to report none"), "{error}");
     let mut never = EventLoop::builder().stall_threshold(Duration::MAX).build().unwrap();
     never.block_on(yield_now());
+    // A thread looks after it nevertheless, and ends with it.
+    let watched = EventLoop::builder().stall_threshold(Duration::MAX).stall_watcher(true);
+    watched.build().unwrap().block_on(async { sleep(ms(1)).await });
 }

@@ -323,6 +323,18 @@ fn a_name_as_long_as_a_book_leaves_room_for_the_drawing() {
 }
 
 #[test]
+fn a_drawing_has_as_many_columns_as_can_be() {
+    bounded(|| {
+        let timeline = virtually(async || sleep(ms(5)).await);
+        let widest = |columns| {
+            let text = timeline.to_text(columns);
+            text.lines().map(|line| line.chars().count()).max().unwrap()
+        };
+        assert_eq!([0, 1000, usize::MAX].map(widest), [40, 1000, 10_000]);
+    });
+}
+
+#[test]
 fn an_empty_timeline_says_what_to_do() {
     bounded(|| {
         let timeline = Timeline::default();

@@ -178,11 +178,14 @@ fn watch(shared: &Shared, is_parked: &AtomicBool, threshold: Duration) {
             (told, told_at) = (true, Some(Instant::now()));
             tell(now.0, blocked);
         }
-        thread::park_timeout(threshold / 4);
+        thread::park_timeout((threshold / 4).max(SHORTEST_LOOK));
     }
 }
 
 const ONCE_IN_A_WHILE: Duration = Duration::from_secs(1);
+
+/// More often it would keep a processor busy.
+const SHORTEST_LOOK: Duration = Duration::from_millis(1);
 
 fn tell(polled: u64, blocked: Duration) {
     let who = match polled {
