@@ -82,8 +82,9 @@ pub(crate) fn turn_took(nanos: u64, polls: u32) {
     let Some((unshown, all_timed, polled)) = line.flatten() else { return };
     let who = match polls {
         0 => "No task was polled: a callback, an observer or a drop did".to_owned(),
+        1 if all_timed => "Not by its one poll: a callback, an observer or a drop did".to_owned(),
         _ if all_timed => {
-            format!("No poll took that long: {polls} did together, or else a callback, an observer or a drop")
+            format!("By no poll alone: {polls} did together, or a callback, an observer or a drop")
         }
         // A callback may have done it, and woken this one.
         1 => format!("Probably by {}, the only one that was polled", super::stats::name_of(Id::new(polled))),
