@@ -32,8 +32,9 @@ use crate::time;
 use crate::time::alarm::Alarm;
 use crate::time::clock::{Clock, LoopClock, nanos};
 
-/// With tasks ready, the kernel is asked at the first turn boundary after so many polls of tasks.
-const POLLS_BETWEEN_WAITS: u32 = 64;
+/// With tasks ready, the kernel is asked at the first turn boundary after so many polls of tasks. (After a stall, also when one
+/// took long.)
+pub(crate) const POLLS_BETWEEN_WAITS: u32 = 64;
 
 /// The longest single wait. A later timer costs one idle turn a day.
 const LONGEST_WAIT: u64 = 24 * 3600 * 1_000_000_000;
@@ -514,7 +515,10 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        Core::with(|core| core.tasks.unseat_main(self.slot));
+        Core::with(|core| {
+            core.poll_began = None; // It may have panicked in a poll that was timed.
+            core.tasks.unseat_main(self.slot);
+        });
     }
 }
 
@@ -726,8 +730,9 @@ impl Builder {
     /// 100 ms unless set; [`Duration::MAX`] reports none; zero is an error of [`build`](Self::build).
     ///
     /// The time that the kernel waits does not count, and no clock is read for this. Where only one task was polled in that
-    /// turn it is named; where there were several, each poll is timed for the next ten seconds, so that a stall that comes
-    /// back is reported with its task. Turns are told of at most once a second. Under a virtual clock there are no stalls.
+    /// turn it is named. For the next ten seconds each poll is timed, so that a stall that comes back is reported with its task.
+    /// There is at most one line a second (and one more, as soon as the task is known); the next says how many stalls had
+    /// none. Under a virtual clock there are no stalls.
     pub fn stall_threshold(mut self, threshold: Duration) -> Self {
         self.stall_threshold = threshold;
         self
@@ -753,7 +758,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// As [`EventLoop::new`]; and `InvalidInput` for no [`blocking_threads`](Self::blocking_threads) at all.
+    /// As [`EventLoop::new`]; what the system says if there is no thread for the [watcher](Self::stall_watcher); and `InvalidInput`
+    /// for no [`blocking_threads`](Self::blocking_threads) at all, or a [`stall_threshold`](Self::stall_threshold) of zero.
     pub fn build(self) -> io::Result<EventLoop> {
         if self.blocking_threads == 0 {
             return Err(io::Error::new(

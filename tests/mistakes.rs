@@ -4,7 +4,7 @@
 mod common;
 
 use common::bounded;
-use common::docs::{difference, mask, rewritten, run_as_shown, shown};
+use common::docs::{block, difference, mask, run_as_shown, shown};
 use common::program::{figure, tells};
 
 #[track_caller]
@@ -179,15 +179,12 @@ fn only_numbers_and_the_spaces_around_them_may_differ_from_what_a_page_shows() {
 }
 
 #[test]
-fn a_page_is_rewritten_in_the_block_of_that_example_and_nowhere_else() {
-    let page = "# One\n```text\n$ cargo run --example one\na\nb\n```\n# Two\n```text\n$ cargo run --example two\n```\nend\n";
-    assert_eq!(shown(page, "one"), Some("a\nb\n"));
-    assert_eq!(shown(page, "two"), Some(""));
-    assert_eq!(shown(page, "thr"), None);
-    assert_eq!(shown(page, "tw"), None);
-    let page = rewritten(page, "two", "c\nd");
-    assert_eq!(shown(&page, "one"), Some("a\nb\n"));
-    assert_eq!(shown(&page, "two"), Some("c\nd\n"));
-    assert_eq!(rewritten(&page, "two", "c\nd"), page);
-    assert!(page.ends_with("```\nend\n"));
+fn the_output_of_a_command_stands_in_its_block() {
+    let page =
+        "# One\n```text\n$ cargo one\na\nb\n```\n# Two\n```text\n$ cargo two\n```\n```text\nc 1\nd\n```\n";
+    assert_eq!(shown(page, "cargo one"), Some("a\nb\n"));
+    assert_eq!(shown(page, "cargo two"), Some(""));
+    assert_eq!(shown(page, "cargo tw"), None);
+    assert_eq!(block(page, "c "), Some("c 1\nd\n"));
+    assert_eq!(block(page, "d"), None);
 }

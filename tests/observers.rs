@@ -4,14 +4,17 @@ mod common;
 
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
+use std::process::Command;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex as StdMutex};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use common::*;
-use headwaiter::observe::{Direction, Observer, Outcome, Step, WaitFor};
-use headwaiter::task::{self, yield_now};
-use headwaiter::time::sleep;
+use headwaiter::observe::{Direction, Observer, Outcome, Step, Timeline, WaitFor};
+use headwaiter::sync::{Mutex, mpsc};
+use headwaiter::task::{self, CancelToken, TaskGroup, yield_now};
+use headwaiter::time::{sleep, timeout};
 use headwaiter::{Clock, EventLoop};
 
 /// An observer made of a closure.
@@ -127,7 +130,7 @@ fn the_same_program_takes_the_same_steps() {
         let run = || {
             let (mut event_loop, steps) = kept();
             event_loop.block_on(async {
-                let (sender, mut receiver) = headwaiter::sync::mpsc::channel(2);
+                let (sender, mut receiver) = mpsc::channel(2);
                 let cooks: Vec<_> = (0..3)
                     .map(|n| {
                         let sender = sender.clone();
@@ -193,6 +196,30 @@ fn an_observer_may_do_anything_and_is_not_told_of_it() {
         });
         assert!((8..=10).contains(&spawned.get()), "{spawned:?}");
         assert!(told.get() < 200, "{told:?}");
+    });
+}
+
+/// But for blocking its own loop, which is refused as anywhere.
+#[test]
+fn an_observer_may_run_draw_and_drop_other_loops() {
+    bounded(|| {
+        let (timeline, refused) = (Timeline::new(), Rc::new(Cell::new(0)));
+        let (draws, refuses) = (timeline.clone(), refused.clone());
+        let mut doomed = EventLoop::builder().observer(Timeline::new()).build().unwrap();
+        doomed.enter(|| drop(headwaiter::spawn(sleep(ms(1000)))));
+        let mut doomed = Some(doomed);
+        let meddles = Told(move |_: &Step<'_>| {
+            let text = panic_text(|| headwaiter::block_on(async {}));
+            assert!(text.contains("inside a running event loop"), "{text}");
+            refuses.set(refuses.get() + 1);
+            draws.to_text(80);
+            drop((headwaiter::stats(), headwaiter::time::now(), doomed.take()));
+        });
+        let mut event_loop =
+            EventLoop::builder().observer(timeline.clone()).observer(meddles).build().unwrap();
+        event_loop.block_on(async { headwaiter::spawn(sleep(ms(2))).await.unwrap() });
+        assert!(refused.get() > 5, "{refused:?}");
+        assert!(timeline.to_text(80).contains("1 main"), "{}", timeline.to_text(80));
     });
 }
 
@@ -274,4 +301,123 @@ fn an_observer_is_told_of_its_own_loop_only_and_dropped_with_it() {
         drop(observed);
         assert_eq!(Rc::strong_count(&steps), 1);
     });
+}
+
+/// In all that is logged, shown and drawn.
+#[test]
+fn a_name_with_control_characters_is_written_as_in_source() {
+    const NAME: &str = "a\n\u{1b}[31mb\u{202e}\"";
+    let (tell, told) = std::sync::mpsc::channel();
+    let said = logged::logged(log::LevelFilter::Trace, move || {
+        let timeline = Timeline::new();
+        let builder = EventLoop::builder().stall_threshold(ms(1)).observer(timeline.clone());
+        builder.build().unwrap().block_on(async {
+            let lock = Rc::new(Mutex::named(NAME, ()));
+            let held = lock.lock().await;
+            let named = || task::Builder::new().name(NAME);
+            let other = Rc::clone(&lock);
+            let waits = named().spawn(async move { drop(other.lock().await) });
+            let panics = named().spawn(async {
+                let start = Instant::now();
+                while start.elapsed() < ms(2) {}
+                panic!("on fire");
+            });
+            named().spawn(async { Err::<(), _>("no flour") }).log_error();
+            tell.send(panics.await.unwrap_err().to_string()).unwrap();
+            tell.send(headwaiter::dump().to_string()).unwrap();
+            let myself = named().spawn(async move {
+                let lock = Mutex::named(NAME, ());
+                let _held = lock.lock().await;
+                drop(lock.lock().await); // A deadlock of one.
+            });
+            yield_now().await;
+            myself.abort();
+            tell.send(format!("{lock:?} {}", headwaiter::stats())).unwrap();
+            drop(held);
+            waits.await.unwrap();
+        });
+        for text in [timeline.to_text(200), timeline.to_svg(), timeline.to_chrome_json()] {
+            tell.send(text).unwrap();
+        }
+    });
+    let shown: Vec<_> = told.iter().chain(said).collect();
+    for what in [
+        "was blocked for",
+        "deadlock: a task waits for itself",
+        "failed: no flour",
+        "\"ph\":\"X\"",
+        "<svg",
+        "holds the lock",
+    ] {
+        assert!(shown.iter().any(|text| text.contains(what)), "{what} is not in {shown:#?}");
+    }
+    for text in shown {
+        let is_bad = |c: char| c != '\n' && c.is_control() || c == '\u{202e}';
+        assert!(!text.contains(is_bad) && !text.contains("a\n"), "{text:?}");
+    }
+}
+
+/// A program of tasks, timers and channels, in the order of this seed: all that the log says of it, and its dump.
+fn story(seed: u64) -> String {
+    let dumped = Arc::new(StdMutex::new(String::new()));
+    let dump = Arc::clone(&dumped);
+    let said = logged::logged(log::LevelFilter::Trace, move || {
+        let built = EventLoop::builder().clock(Clock::Virtual).shuffle(seed).build();
+        built.unwrap().block_on(async {
+            let lock = Rc::new(Mutex::named("till", 0));
+            let (sender, mut receiver) = mpsc::channel(2);
+            let group = TaskGroup::<()>::new();
+            for n in 0..10 {
+                let (sender, lock) = (sender.clone(), Rc::clone(&lock));
+                task::Builder::new().name(format!("guest {n}")).spawn_in(&group, async move {
+                    sleep(ms(n % 3)).await;
+                    *lock.lock().await += n;
+                    yield_now().await;
+                    sender.send(n).await.unwrap();
+                    Ok(())
+                });
+            }
+            drop(sender);
+            let token = CancelToken::new();
+            let (listens, held) = (token.clone(), lock.lock().await);
+            let _listener = headwaiter::spawn(async move { listens.cancelled().await });
+            let _patient = headwaiter::spawn(timeout(ms(5), std::future::pending::<()>()));
+            sleep(ms(4)).await;
+            *dump.lock().unwrap() = headwaiter::dump().to_string();
+            drop(held);
+            while receiver.recv().await.is_some() {}
+            group.join().await.unwrap();
+            token.cancel();
+            sleep(ms(10)).await;
+        });
+    });
+    format!("{}\n{}\n", said.join("\n"), dumped.lock().unwrap())
+}
+
+/// Not a test of its own: the other process of the next. It says nothing unless it is asked to.
+#[test]
+fn a_story_told_by_another_process() {
+    if let Ok(seed) = std::env::var("HEADWAITER_TELLS") {
+        print!("the story\n{}the end\n", story(seed.parse().unwrap()));
+    }
+}
+
+#[test]
+fn the_same_program_says_the_same_text_in_every_run_and_every_process() {
+    for seed in [1, 2] {
+        let told = story(seed);
+        assert!(told.lines().count() > 150 && told.contains("holds the lock \"till\""), "{told}");
+        assert_eq!(told, story(seed), "under seed {seed}");
+        let mut other = Command::new(std::env::current_exe().unwrap());
+        other.args(["--exact", "a_story_told_by_another_process", "--nocapture", "--test-threads=1"]);
+        let said = other.env("HEADWAITER_TELLS", seed.to_string()).output().unwrap();
+        let said = String::from_utf8(said.stdout).unwrap();
+        let (_, said) = said.split_once("the story\n").expect("a story");
+        assert_eq!(
+            said.split_once("the end\n").map(|(story, _)| story),
+            Some(&told[..]),
+            "under seed {seed}"
+        );
+    }
+    assert_ne!(story(1), story(2));
 }

@@ -7,7 +7,6 @@ use std::future::Future;
 use std::io::{ErrorKind, Write};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Mutex as StdMutex;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
@@ -21,28 +20,7 @@ use headwaiter::sync::{Mutex, MutexGuard, Notify, mpsc, oneshot};
 use headwaiter::task::{self, CancelToken, JoinHandle, TaskGroup, yield_now};
 use headwaiter::time::{sleep, timeout};
 use headwaiter::{Clock, Deadlock, EventLoop, Handle, Interest, Next, on_ready};
-
-/// What was logged at `error` and `warn`, in this process. Tests that look at it run one after the other.
-static LOGGED: StdMutex<Vec<String>> = StdMutex::new(Vec::new());
-static ONE_AT_A_TIME: StdMutex<()> = StdMutex::new(());
-
-struct Logger;
-
-impl log::Log for Logger {
-    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        metadata.level() <= log::Level::Warn
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        let line = record.args().to_string();
-        // That is what a slow machine does, and not what these tests are about.
-        if self.enabled(record.metadata()) && !line.contains("the event loop was blocked") {
-            LOGGED.lock().unwrap().push(line);
-        }
-    }
-
-    fn flush(&self) {}
-}
+use log::LevelFilter;
 
 /// Runs `test` in a loop, and returns what was logged meanwhile.
 #[track_caller]
@@ -56,12 +34,13 @@ fn logged<F: Future<Output = ()>>(
 /// Runs `test` outside any loop, and returns what was logged meanwhile.
 #[track_caller]
 fn logged_outside(test: impl FnOnce() + Send + 'static) -> Vec<String> {
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let _ = log::set_logger(&Logger);
-    log::set_max_level(log::LevelFilter::Warn);
-    LOGGED.lock().unwrap().clear();
-    bounded(test);
-    std::mem::take(&mut LOGGED.lock().unwrap())
+    without_stalls(logged::logged(LevelFilter::Warn, test))
+}
+
+/// Those are what a slow machine does, and not what these tests are about.
+fn without_stalls(mut said: Vec<String>) -> Vec<String> {
+    said.retain(|line| !line.contains("the event loop was blocked"));
+    said
 }
 
 fn loop_with(deadlock: Deadlock) -> EventLoop {
@@ -903,7 +882,7 @@ fn that_nothing_can_wake_a_loop_is_said_once_also_if_it_was_woken() {
                 });
                 take
             };
-            assert!(abort(parked(), || !LOGGED.lock().unwrap().is_empty()).await.is_err());
+            assert!(abort(parked(), || !without_stalls(logged::lines().clone()).is_empty()).await.is_err());
             for _ in 0..20 {
                 assert!(abort(parked(), || true).await.is_err());
             }
@@ -1078,7 +1057,7 @@ fn play(seed: u64, deadlock: Deadlock, joins: bool) -> (Vec<String>, Vec<usize>)
         (0..tasks).filter(|n| !ended[*n]).collect::<Vec<_>>()
     });
     drop(event_loop);
-    (std::mem::take(&mut LOGGED.lock().unwrap()), unfinished)
+    (without_stalls(std::mem::take(&mut logged::lines())), unfinished)
 }
 
 /// Random programs, in random orders: whoever is accused never ends, if anybody does not end somebody is accused, and
@@ -1620,10 +1599,7 @@ fn a_wait_moves_with_its_future() {
 
 #[test]
 fn who_holds_a_lock_in_another_loop_of_the_thread_is_not_taken_for_a_task_of_this_one() {
-    let said = logged(Deadlock::Fail, || async {});
-    assert!(said.is_empty(), "{said:#?}");
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    bounded(|| {
+    let said = logged_outside(|| {
         let mutex = Rc::new(Mutex::named("shared", 0));
         let build = || EventLoop::builder().deadlock(Deadlock::Fail).build().unwrap();
         let (mut here, mut there) = (build(), build());
@@ -1658,6 +1634,7 @@ fn who_holds_a_lock_in_another_loop_of_the_thread_is_not_taken_for_a_task_of_thi
             assert!(!event_loop.enter(|| headwaiter::dump().to_string()).contains("waits for"));
         }
     });
+    assert!(said.is_empty(), "{said:#?}");
 }
 
 #[test]
@@ -1739,8 +1716,6 @@ fn the_report_also_lists_who_only_waits_for_the_circle() {
 
 #[test]
 fn a_second_block_on_that_nothing_can_wake_says_so_too() {
-    let said = logged(Deadlock::Fail, || async {});
-    assert!(said.is_empty());
     bounded(|| {
         let mut event_loop = EventLoop::builder().deadlock(Deadlock::Fail).build().unwrap();
         for _ in 0..2 {
@@ -1755,8 +1730,6 @@ fn a_second_block_on_that_nothing_can_wake_says_so_too() {
 
 #[test]
 fn explore_names_the_seed_under_which_tasks_wait_for_each_other() {
-    let said = logged(Deadlock::Warn, || async {});
-    assert!(said.is_empty());
     bounded(|| {
         let text = panic_text(|| {
             headwaiter::explore(0..100, || async {

@@ -5,7 +5,6 @@ mod common;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
@@ -110,26 +109,18 @@ fn without_place(text: &str) -> String {
 fn the_readme_shows_what_the_breakfast_draws() {
     bounded(|| {
         let drawn = breakfast().to_text(69);
-        let readme = include_str!("../README.md");
-        assert!(readme.contains(&format!("```text\n{drawn}```")), "the README should show\n{drawn}");
+        let readme = docs::read("README.md");
+        let shown = docs::block(&readme, "6 tasks in ").expect("the drawing");
+        docs::must_show("README.md", docs::BLOCK, shown, &drawn);
     });
 }
 
-/// `HEADWAITER_BLESS=1 cargo test --test timeline` writes it anew.
 #[test]
 fn the_docs_show_what_the_breakfast_draws() {
     bounded(|| {
-        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/breakfast.svg");
         let timeline = breakfast();
-        if std::env::var_os("HEADWAITER_BLESS").is_some() {
-            timeline.write_svg(&path).unwrap();
-        }
-        let drawn = timeline.to_svg();
-        let shown = std::fs::read_to_string(path).unwrap();
-        assert!(
-            drawn == shown,
-            "docs/breakfast.svg is out of date: HEADWAITER_BLESS=1 cargo test --test timeline"
-        );
+        let page = "docs/breakfast.svg";
+        docs::must_show(page, "", &docs::read(page), &timeline.to_svg());
         svg(&timeline);
     });
 }
@@ -287,15 +278,15 @@ fn a_wait_for_a_group_or_a_token_says_so() {
     });
 }
 
-/// A name, what the trace says, and what SVG and text show.
+/// A name, and what all drawings show.
 #[test]
 fn names_may_be_anything() {
     bounded(|| {
         let names = [
-            ("say \"cheese\" \\ <b>&amp;</b> ]]>", "say \"cheese\" \\ <b>&amp;</b> ]]>"),
-            ("\u{1b}[2J\r\n\t\0\u{7f}", "␛[2J␍␊␉␀␡"),
+            ("say \"cheese\" \\ <b>&amp;</b> ]]>", r#"say \"cheese\" \\ <b>&amp;</b> ]]>"#),
+            ("\u{1b}[2J\r\n\t\0\u{7f}", r"\u{1b}[2J\r\n\t\0\u{7f}"),
             ("œufs 🍳 卵", "œufs 🍳 卵"),
-            ("\u{202e}\u{85}\u{ffff}\u{2028}", "\u{fffd}\u{fffd}\u{fffd}\u{fffd}"),
+            ("\u{202e}\u{85}\u{ffff}\u{2028}", r"\u{202e}\u{85}\u{ffff}\u{2028}"),
             ("", ""),
         ];
         let timeline = virtually(async || {
@@ -304,10 +295,9 @@ fn names_may_be_anything() {
             }
         });
         let (events, texts, text) = (json(&timeline), svg(&timeline), timeline.to_text(120));
-        for ((name, shown), number) in names.into_iter().zip(2..) {
-            let name = format!("{number} {name}");
-            assert!(events.iter().any(|event| event["args"]["name"] == *name), "{name:?}");
+        for ((_, shown), number) in names.into_iter().zip(2..) {
             let shown = format!("{number} {shown}");
+            assert!(events.iter().any(|event| event["args"]["name"] == *shown), "{shown}");
             let cut: String = shown.chars().take(27).collect();
             assert!(texts.iter().any(|text| text.starts_with(&cut)), "{shown:?} in {texts:#?}");
             assert!(text.lines().any(|line| line.starts_with(shown.trim_end())), "{shown:?} in {text}");
@@ -329,6 +319,18 @@ fn a_name_as_long_as_a_book_leaves_room_for_the_drawing() {
             "{text}"
         );
         svg(&timeline);
+    });
+}
+
+#[test]
+fn a_drawing_has_as_many_columns_as_can_be() {
+    bounded(|| {
+        let timeline = virtually(async || sleep(ms(5)).await);
+        let widest = |columns| {
+            let text = timeline.to_text(columns);
+            text.lines().map(|line| line.chars().count()).max().unwrap()
+        };
+        assert_eq!([0, 1000, usize::MAX].map(widest), [40, 1000, 10_000]);
     });
 }
 

@@ -21,6 +21,7 @@ use log::{Level, LevelFilter};
 pub use self::stats::{Spread, Stats};
 pub use self::timeline::Timeline;
 use crate::core::Core;
+use crate::event_loop::POLLS_BETWEEN_WAITS;
 pub use crate::reactor::Direction;
 use crate::reactor::Ready;
 use crate::slots::Slot;
@@ -401,9 +402,13 @@ pub(crate) fn poll_begins(task: Slot) {
 pub(crate) fn poll_ended(task: Slot, outcome: Outcome) {
     let took = Core::with(|core| {
         let took = core.clock.now_nanos().saturating_sub(core.poll_began.take()?);
-        let was_idle = outcome == Outcome::Pending && core.is_budget_whole() && core.tasks.polls(task) > 1;
-        core.counts.polled(took, was_idle);
-        Some((took, core.stalls.are_looked_for(core.clock.turn_nanos()) && took > core.stalls.threshold))
+        // Who yields has woken itself, and may have computed.
+        let waits = outcome == Outcome::Pending && !core.tasks.is_queued(task);
+        core.counts.polled(took, waits && core.is_budget_whole() && core.tasks.polls(task) > 1);
+        let looked_for = core.stalls.are_looked_for(core.clock.turn_nanos());
+        // Several such polls would be a stall together, if the kernel were not asked between them.
+        core.overspent |= looked_for && took > core.stalls.threshold / u64::from(POLLS_BETWEEN_WAITS);
+        Some((took, looked_for && took > core.stalls.threshold))
     });
     let Some((took, blocked)) = took.flatten() else { return };
     report(|| Step::Polled { task: Id::new(task), outcome, took: Duration::from_nanos(took) });
@@ -470,8 +475,15 @@ impl fmt::Display for TaskLabel<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "task {}", self.slot.generation())?;
         match self.name {
-            Some(name) => write!(f, " {name:?}"),
+            Some(name) => write!(f, " \"{}\"", visible(name)),
             None => Ok(()),
         }
     }
+}
+
+/// A name, as it stands in all that people and tools read: log lines, reports, dumps, timelines. A name may be anything, so
+/// what would move the cursor, end the line or turn it around is written as in Rust's source: `\n`, `\u{1b}`.
+pub(crate) fn visible(name: &str) -> String {
+    let quoted = format!("{name:?}");
+    quoted[1..quoted.len() - 1].to_owned()
 }

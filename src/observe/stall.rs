@@ -3,6 +3,7 @@
 //! a [`Watcher`] thread reports while it lasts.
 
 use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Thread};
@@ -23,7 +24,7 @@ pub(crate) const THRESHOLD: Duration = Duration::from_millis(100);
 /// After a stall polls are timed for so long, in nanoseconds.
 const TIMED_FOR: u64 = 10_000_000_000;
 
-/// Of turns there is one line in so long, in nanoseconds: who blocks the loop often need not fill the log too.
+/// There is one line in so long, in nanoseconds: who blocks the loop often need not fill the log too.
 const QUIET_FOR: u64 = 1_000_000_000;
 
 /// What a loop knows of its stalls. Times in nanoseconds of its clock.
@@ -33,62 +34,91 @@ pub(crate) struct Stalls {
     timed_until: u64,
     /// The next line is due then.
     quiet_until: u64,
+    /// The last line said all that can be known. If it did not, one that does need not wait.
+    is_known: bool,
+    /// Stalls since the last line.
+    unshown: u64,
+    /// A poll since the last look at the kernel was a stall: then the turn has been told of, or counted.
+    by_poll: bool,
 }
 
 impl Stalls {
     pub(crate) fn new(threshold: u64) -> Self {
-        Stalls { threshold, timed_until: 0, quiet_until: 0 }
+        Stalls { threshold, timed_until: 0, quiet_until: 0, is_known: true, unshown: 0, by_poll: false }
     }
 
     /// Whether the next poll is to be timed.
     pub(crate) fn are_looked_for(&self, now: u64) -> bool {
         now < self.timed_until
     }
+
+    /// `None`: no line now. Else: how many stalls before this one had none.
+    fn line(&mut self, now: u64, is_known: bool) -> Option<u64> {
+        if now < self.quiet_until && (self.is_known || !is_known) {
+            self.unshown += 1;
+            return None;
+        }
+        self.quiet_until = now + QUIET_FOR;
+        self.is_known = is_known;
+        Some(mem::take(&mut self.unshown))
+    }
 }
 
 /// The loop was busy for so long without asking the kernel. Called with nothing borrowed.
 #[cold]
 pub(crate) fn turn_took(nanos: u64, polls: u32) {
-    let told = Core::with(|core| {
-        core.counts.stalls += 1;
+    let line = Core::with(|core| {
         let now = core.clock.now_nanos();
+        let all_timed = core.stalls.are_looked_for(now);
+        core.counts.stalls += 1;
         core.stalls.timed_until = now + TIMED_FOR;
         core.untimed = 0;
-        if now < core.stalls.quiet_until {
+        if mem::take(&mut core.stalls.by_poll) {
             return None;
         }
-        core.stalls.quiet_until = now + QUIET_FOR;
-        Some((core.tasks.polled, core.stalls.threshold))
+        let unshown = core.stalls.line(now, all_timed || polls == 0)?;
+        Some((unshown, all_timed, core.tasks.polled))
     });
-    let Some((polled, threshold)) = told.flatten() else { return };
+    let Some((unshown, all_timed, polled)) = line.flatten() else { return };
     let who = match polls {
-        0 => "No task was polled: a callback, an observer or a drop did.".to_owned(),
-        1 => format!("By {}.", super::stats::name_of(Id::new(polled))),
+        0 => "No task was polled: a callback, an observer or a drop did".to_owned(),
+        1 if all_timed => "Not by its one poll: a callback, an observer or a drop did".to_owned(),
+        _ if all_timed => {
+            format!("By no poll alone: {polls} did together, or a callback, an observer or a drop")
+        }
+        // A callback may have done it, and woken this one.
+        1 => format!("Probably by {}, the only one that was polled", super::stats::name_of(Id::new(polled))),
         _ => format!(
-            "In one of {polls} polls; for the next {:?} each is timed, and the log will tell whose.",
+            "In one of {polls} polls; for the next {:?} each is timed, and the log will tell whose",
             Duration::from_nanos(TIMED_FOR)
         ),
     };
-    warn(nanos, threshold, &who);
+    warn(nanos, unshown, &who);
 }
 
 /// A poll that was timed has taken longer than the threshold.
 #[cold]
 pub(crate) fn poll_took(task: Slot, nanos: u64) {
-    let threshold = Core::with(|core| {
-        core.stalls.quiet_until = core.clock.now_nanos() + QUIET_FOR;
-        core.stalls.threshold
+    let line = Core::with(|core| {
+        core.stalls.by_poll = true;
+        core.stalls.line(core.clock.now_nanos(), true)
     });
-    warn(nanos, threshold.unwrap_or_default(), &format!("By {}.", super::stats::name_of(Id::new(task))));
+    let Some(unshown) = line.flatten() else { return };
+    warn(nanos, unshown, &format!("By {}", super::stats::name_of(Id::new(task))));
 }
 
-fn warn(nanos: u64, threshold: u64, who: &str) {
+fn warn(nanos: u64, unshown: u64, who: &str) {
+    let threshold = Core::with(|core| core.stalls.threshold).unwrap_or_default();
     let (took, threshold) = (Duration::from_nanos(nanos), Duration::from_nanos(threshold));
+    let before = match unshown {
+        0 => String::new(),
+        unshown => format!(". Since the last such line it was {unshown} more times"),
+    };
     say(
         Level::Warn,
         LOOP,
         format_args!(
-            "the event loop was blocked for {took:.0?} (reported from {threshold:?} on), and nobody else had a turn. {who} What computes or blocks belongs into `spawn_blocking`"
+            "the event loop was blocked for {took:.0?} (reported from {threshold:?} on), and no socket was served. {who}. What computes or blocks belongs into `spawn_blocking`{before}"
         ),
     );
 }
@@ -128,6 +158,7 @@ impl Drop for Watcher {
 
 fn watch(shared: &Shared, is_parked: &AtomicBool, threshold: Duration) {
     let (mut last, mut since, mut told) = (None, Instant::now(), false);
+    let mut told_at: Option<Instant> = None;
     while !shared.is_closed() {
         let now = (shared.polled.load(Ordering::Relaxed), shared.turns.load(Ordering::Relaxed));
         if last != Some(now) {
@@ -143,15 +174,19 @@ fn watch(shared: &Shared, is_parked: &AtomicBool, threshold: Duration) {
             continue;
         }
         let blocked = since.elapsed();
-        if blocked >= threshold && !told {
-            told = true;
+        let quiet = told_at.is_some_and(|at| at.elapsed() < Duration::from_nanos(QUIET_FOR));
+        if blocked >= threshold && !told && !quiet {
+            (told, told_at) = (true, Some(Instant::now()));
             tell(now.0, blocked);
         }
-        thread::park_timeout(threshold / 4);
+        thread::park_timeout((threshold / 4).max(SHORTEST_LOOK));
     }
 }
 
 const ONCE_IN_A_WHILE: Duration = Duration::from_secs(1);
+
+/// More often it would keep a processor busy.
+const SHORTEST_LOOK: Duration = Duration::from_millis(1);
 
 fn tell(polled: u64, blocked: Duration) {
     let who = match polled {
@@ -169,4 +204,24 @@ fn tell(polled: u64, blocked: Duration) {
             "the event loop has been blocked for {blocked:.0?}, and still is. {who}. A debugger shows where: docs/stalls.md"
         ),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stall_that_comes_back_a_thousand_times_in_ten_seconds_is_told_ten_times() {
+        let mut stalls = Stalls::new(1);
+        let lines: Vec<_> = (0..1000).filter_map(|n| stalls.line(n * 10_000_000, true)).collect();
+        assert_eq!(lines, [vec![0], vec![99; 9]].concat());
+    }
+
+    #[test]
+    fn whose_stall_it_was_need_not_wait() {
+        let mut stalls = Stalls::new(1);
+        let lines = [false, false, true, true, false].map(|is_known| stalls.line(5, is_known));
+        assert_eq!(lines, [Some(0), None, Some(1), None, None]);
+        assert_eq!(stalls.line(5 + QUIET_FOR, false), Some(2));
+    }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::core::Core;
 use crate::task::Id;
 
-/// One poll in so many is timed, unless somebody wants all of them. A power of two.
+/// One poll in so many is timed, unless somebody wants all of them: at one in 64 the two looks at the clock cost a tenth of a short
+/// poll. A power of two.
 pub(crate) const SAMPLED: usize = 512;
 
 /// What a loop counts.
@@ -350,8 +351,10 @@ impl Stats {
         let outside = self.events + self.timers;
         say(self.stalls > 0, &|| {
             format!(
-                "Somebody blocked the loop: {} turns took longer than the threshold, the longest {:.0?}. The log names the task. What computes or blocks belongs into `spawn_blocking`.",
-                self.stalls, self.turn_times.max
+                "Somebody blocked the loop: {} turn{} took longer than the threshold, the longest {:.0?}. The log names the task. What computes or blocks belongs into `spawn_blocking`.",
+                self.stalls,
+                super::plural(self.stalls as usize),
+                self.turn_times.max
             )
         });
         say(busy > 90.0 && self.busy > Duration::from_millis(50) && outside * 100 < self.polls, &|| {
@@ -375,8 +378,9 @@ impl Stats {
         });
         say(self.unseen_failures > 0, &|| {
             format!(
-                "Nobody looked when {} tasks failed. Await their handles, use `log_error()`, or a `TaskGroup`.",
-                self.unseen_failures
+                "Nobody looked when {} task{} failed. Await their handles, use `log_error()`, or a `TaskGroup`.",
+                self.unseen_failures,
+                super::plural(self.unseen_failures as usize)
             )
         });
         let idle = share(self.idle_polls, self.poll_times.count);
@@ -387,15 +391,12 @@ impl Stats {
             )
         });
         let short = self.poll_times.p50;
-        say(
-            busy > 90.0 && self.poll_times.count >= 128 && short < Duration::from_micros(1) && outside > 0,
-            &|| {
-                format!(
-                    "Much switching for little work: {} polls, half of them of no more than {short:.0?}, while the loop was busy for {busy:.0} % of the time. Do more in each: larger buffers, several messages at once, fewer tasks.",
-                    self.polls
-                )
-            },
-        );
+        say(busy > 90.0 && self.poll_times.count >= 128 && short < Duration::from_micros(1), &|| {
+            format!(
+                "Much switching for little work: {} polls, half of them of no more than {short:.0?}, while the loop was busy for {busy:.0} % of the time. Do more in each: larger buffers, several messages at once, fewer tasks.",
+                self.polls
+            )
+        });
         advice
     }
 }
@@ -435,6 +436,81 @@ mod tests {
             let end = Histogram::end_of(step);
             prop_assert!(value < end || end == u64::MAX);
             prop_assert!(end - 1 - value <= value / 4 || end == u64::MAX);
+        }
+    }
+
+    fn spread(count: u64, p50: Duration, p99: Duration, max: Duration) -> Spread {
+        Spread { count, p50, p99, max }
+    }
+
+    /// A server in good health, whatever it has done.
+    fn healthy() -> Stats {
+        let (micros, millis) = (Duration::from_micros, Duration::from_millis);
+        Stats {
+            turns: 10_000,
+            polls: 50_000,
+            wakes: 49_000,
+            spawned: 1000,
+            most_tasks: 100,
+            events: 40_000,
+            timers: 1000,
+            syscalls_saved: 5000,
+            busy: millis(950),
+            waiting: millis(1000),
+            turn_times: spread(9000, micros(80), micros(300), millis(3)),
+            lateness: spread(1000, micros(50), millis(1), millis(3)),
+            poll_times: spread(100, micros(4), micros(20), micros(90)),
+            idle_polls: 10,
+            queue_p50: 3,
+            queue_max: 50,
+            never_waited: 90,
+            unseen_failures: 0,
+            stalls: 0,
+        }
+    }
+
+    /// Each sentence alone, with its figure.
+    #[test]
+    fn each_kind_of_advice_names_the_figure_on_which_it_rests() {
+        let (nanos, millis) = (Duration::from_nanos, Duration::from_millis);
+        let well = healthy();
+        assert_eq!((Stats::default().advice(), well.advice()), (vec![], vec![]));
+        let computes = Stats { waiting: millis(10), events: 3, timers: 1, ..well };
+        let stalls = Stats { stalls: 7, turn_times: Spread { max: millis(312), ..well.turn_times }, ..well };
+        let starves = Stats { lateness: Spread { p99: millis(35), ..well.lateness }, ..well };
+        let never_waits = Stats { never_waited: 999, ..well };
+        let unseen = Stats { unseen_failures: 3, ..well };
+        let idle = Stats { idle_polls: 80, ..well };
+        let polls = spread(200, nanos(400), nanos(900), nanos(900));
+        let switches = Stats { waiting: millis(10), poll_times: polls, ..well };
+        let (one_stall, one_failure) = (Stats { stalls: 1, ..well }, Stats { unseen_failures: 1, ..well });
+        for (stats, begins, figures) in [
+            (
+                computes,
+                "This program computes more",
+                ["busy for 99 %", "50000 polls met 4 events and timers"],
+            ),
+            (stalls, "Somebody blocked the loop", ["7 turns took longer", "the longest 312ms"]),
+            (
+                starves,
+                "Timers come late",
+                ["one in a hundred by 35ms or more (of 1000)", "the longest took 3ms"],
+            ),
+            (never_waits, "Tasks that never wait", ["999 of 1000", "in their first poll"]),
+            (unseen, "Nobody looked", ["3 tasks failed", "`log_error()`"]),
+            (idle, "Many tasks are woken for nothing", ["80 % of 100 timed polls", "did nothing"]),
+            (
+                switches,
+                "Much switching for little work",
+                ["50000 polls, half of them of no more than 400ns", "busy for 99 %"],
+            ),
+            (one_stall, "Somebody", ["1 turn took", ""]),
+            (one_failure, "Nobody", ["1 task failed", ""]),
+        ] {
+            let advice = stats.advice();
+            let [sentence] = &advice[..] else { panic!("one sentence: {advice:#?}") };
+            assert!(sentence.starts_with(begins), "{sentence}");
+            assert!(figures.iter().all(|figure| sentence.contains(figure)), "{figures:?}: {sentence}");
         }
     }
 

@@ -406,7 +406,7 @@ fn describe(core: &Core, task: Slot, wait: &Wait) -> String {
 
 pub(super) fn lock_name(lock: Option<&Lock>) -> String {
     let name = lock.and_then(|lock| lock.name.as_deref());
-    name.map_or_else(|| "a lock".to_owned(), |name| format!("the lock {name:?}"))
+    name.map_or_else(|| "a lock".to_owned(), |name| format!("the lock \"{}\"", observe::visible(name)))
 }
 
 /// What a task waits for, where that is a lock or other tasks.

@@ -67,7 +67,7 @@ use crate::core::Core;
 /// # One loop
 ///
 /// A timeline records the first loop that tells it a step. The steps of another to which it was given as well are not
-/// recorded, and the drawings say so: give each loop its own.
+/// recorded, and the drawings say so: give each loop its own, once.
 #[derive(Clone)]
 pub struct Timeline {
     record: Rc<RefCell<Record>>,
@@ -105,7 +105,7 @@ impl Timeline {
         Timeline { record: Rc::new(RefCell::new(Record::new(spans))) }
     }
 
-    /// Draws it with characters, in lines of at most `columns` columns (at least 40). A column of the drawing is a slice of time:
+    /// Draws it with characters, in lines of at most `columns` columns (at least 40, at most 10,000). A column of the drawing is a slice of time:
     ///
     /// - `█`: the task was polled for at least half of it, `▌`: for less;
     /// - `▒`: it was ready, and others ran; `░`: it waited;

@@ -71,7 +71,7 @@ impl<T> Mutex<T> {
     }
 
     /// As [`new`](Self::new), with a name. It stands in [`dump`](crate::dump) and in the report of a
-    /// [`Deadlock`](crate::Deadlock).
+    /// [`Deadlock`](crate::Deadlock), written as that of a [task](crate::task::Builder::name).
     ///
     /// ```
     /// use headwaiter::sync::Mutex;

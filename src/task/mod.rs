@@ -500,6 +500,11 @@ impl Tasks {
         self.slots.get(slot).map_or(0, |task| task.flags.polls())
     }
 
+    /// Whether it stands in the ready queue.
+    pub(crate) fn is_queued(&self, slot: Slot) -> bool {
+        self.slots.get(slot).is_some_and(|task| task.flags.has(Flags::QUEUED))
+    }
+
     /// How many were spawned, how many were put into the ready queue, and how many polls were made, in all.
     pub(crate) fn totals(&self) -> (u64, u64, u64) {
         (self.slots.inserted(), self.retired + self.ready.len() as u64, self.polls as u64)
@@ -674,7 +679,8 @@ impl Builder {
         Builder::default()
     }
 
-    /// Names the task.
+    /// Names the task. In the log, in dumps and reports and in a [`Timeline`](crate::observe::Timeline) a name stands as it would in
+    /// Rust's source: a line break as `\n`, an escape as `\u{1b}`. So it may be anything.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into().into_boxed_str());
         self

@@ -1,6 +1,5 @@
-//! The pages of `docs/` that show what an example says are held against a real run of it. Where they differ in more than
-//! numbers, the test fails; told to, it rewrites the page instead:
-//! `cargo build --examples && HEADWAITER_BLESS=1 cargo test --test NAME -- --test-threads=1`.
+//! What the README and the pages of `docs/` show of what programs say is held against a real run. Where they differ, the test
+//! fails; told to, it rewrites the page instead. One command does that for all pages: it stands in `docs/trace.md`.
 
 use std::fs;
 use std::path::Path;
@@ -14,49 +13,84 @@ const BLESS: &str = "HEADWAITER_BLESS";
 /// Held while a page is read and written: the tests of a file run side by side.
 static PAGES: Mutex<()> = Mutex::new(());
 
-/// Runs an example, which must end well, and returns the lines that it says. `page` must show them, as [`shown`] finds them.
+/// Runs an example, which must end well, and returns the lines that it says. `page` must show them, but for their numbers, as
+/// [`shown`] finds them.
 #[track_caller]
 pub fn run_as_shown(page: &str, name: &'static str) -> Vec<String> {
     let (code, said) = Program::start(name, &[]).end();
     assert_eq!(code, Some(0), "{said}");
-    let _pages = PAGES.lock().unwrap_or_else(PoisonError::into_inner);
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
-    let text = fs::read_to_string(&path).expect("the page");
-    let Some(shown) = shown(&text, name) else {
-        panic!("{page} shows no output of {name}. Where it should stand, write\n{}\n```", opening(name))
-    };
-    if let Some(difference) = difference(shown, &said) {
-        let rewrite = format!(
-            // One by one, or they would disturb each other's figures.
-            "cargo build --examples && {BLESS}=1 cargo test --test {} -- --test-threads=1",
-            env!("CARGO_CRATE_NAME") // Of the test file.
-        );
-        assert!(
-            std::env::var_os(BLESS).is_some(),
-            "{page} shows another output of {name}:\n{difference}\nTo rewrite the page: {rewrite}"
-        );
-        fs::write(&path, rewritten(&text, name, &said)).expect("the page can be written");
-    }
+    must_show_output(page, &format!("cargo run --example {name}"), &said);
     said.lines().map(str::to_owned).collect()
 }
 
-/// How the block with an example's output begins.
-fn opening(name: &str) -> String {
-    format!("```text\n$ cargo run --example {name}")
+/// As [`run_as_shown`], with the trace of the loop. When the kernel reports what is not the same in every run: it may be as
+/// shown in another.
+#[track_caller]
+pub fn trace_as_shown(page: &str, name: &'static str) {
+    let command = format!("RUST_LOG=headwaiter=trace cargo run --example {name}");
+    let mut said = String::new();
+    for _ in 0..10 {
+        let (code, says) = Program::start_logging(name, "headwaiter=trace").end();
+        assert_eq!(code, Some(0), "{says}");
+        said = says;
+        if shown(&read(page), &command).is_some_and(|shown| difference(shown, &said).is_none()) {
+            return;
+        }
+    }
+    must_show_output(page, &command, &said);
 }
 
-/// The output of an example that a page shows: what stands in a block with the command that runs it, beneath that command.
-pub fn shown<'a>(page: &'a str, name: &str) -> Option<&'a str> {
-    let (_, block) = page.split_once(&(opening(name) + "\n"))?;
+#[track_caller]
+fn must_show_output(page: &str, command: &str, said: &str) {
+    let text = read(page);
+    let Some(shown) = shown(&text, command) else {
+        panic!("{page} shows no output of it. Where it should stand, write\n{}```", opening(command))
+    };
+    if difference(shown, said).is_some() {
+        must_show(page, &opening(command), shown, &format!("{said}\n"));
+    }
+}
+
+/// A page has `shown` after `before`, and should have `said` there.
+#[track_caller]
+pub fn must_show(page: &str, before: &str, shown: &str, said: &str) {
+    if shown == said {
+        return;
+    }
+    if std::env::var_os(BLESS).is_none() {
+        let difference = difference(shown, said).unwrap_or_else(|| format!("it is:\n{said}"));
+        panic!("{page} shows something else:\n{difference}\nTo rewrite it: docs/trace.md says how");
+    }
+    let _pages = PAGES.lock().unwrap_or_else(PoisonError::into_inner);
+    let text = read(page).replacen(&format!("{before}{shown}"), &format!("{before}{said}"), 1);
+    fs::write(path(page), text).expect("the page can be written");
+}
+
+pub fn read(page: &str) -> String {
+    fs::read_to_string(path(page)).expect("the page")
+}
+
+fn path(page: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(page)
+}
+
+/// How the block with the output of a command begins.
+fn opening(command: &str) -> String {
+    format!("{BLOCK}$ {command}\n")
+}
+
+/// The output of a command that a page shows: what stands in a block with that command, beneath it.
+pub fn shown<'a>(page: &'a str, command: &str) -> Option<&'a str> {
+    let (_, block) = page.split_once(&opening(command))?;
     block.split_once("```\n").map(|(output, _)| output)
 }
 
-/// The page with another output of that example, which it must show.
-pub fn rewritten(page: &str, name: &str, said: &str) -> String {
-    let opening = opening(name) + "\n";
-    let (before, block) = page.split_once(&opening).expect("the page shows it");
-    let (_, after) = block.split_once("```\n").expect("the block ends");
-    format!("{before}{opening}{said}\n```\n{after}")
+pub const BLOCK: &str = "```text\n";
+
+/// The block of a page that begins like this.
+pub fn block<'a>(page: &'a str, begins: &str) -> Option<&'a str> {
+    let at = page.find(&format!("{BLOCK}{begins}"))? + BLOCK.len();
+    page[at..].split_once("```\n").map(|(block, _)| block)
 }
 
 /// The first line in which two outputs differ, but for their numbers, as both have it.

@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub mod docs;
+pub mod logged;
 pub mod program;
 
 use std::future::Future;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::record::{Cause, LOOP, Place, Record, Row, RowId, Span, State, Who};
-use crate::observe::{WaitFor, plural};
+use crate::observe::{WaitFor, plural, visible};
 
 pub(super) struct Picture<'a> {
     record: &'a Record,
@@ -105,7 +105,7 @@ impl<'a> Picture<'a> {
 }
 
 impl Drawn<'_> {
-    /// At most so many characters, none of them a control character.
+    /// At most so many characters.
     pub(super) fn label(&self, most: usize) -> String {
         let label = match &self.row.what {
             Who::Loop => "loop".to_owned(),
@@ -120,11 +120,11 @@ impl Drawn<'_> {
         }
     }
 
-    /// In full, and as it is.
+    /// In full.
     pub(super) fn name(&self) -> String {
         match &self.row.what {
             Who::Loop => "loop".to_owned(),
-            Who::Task { number, name: Some(name), .. } => format!("{number} {name}"),
+            Who::Task { number, name: Some(name), .. } => format!("{number} {}", visible(name)),
             Who::Task { number, place: Some(place), .. } => format!("{number} {place}"),
             Who::Task { number, .. } => format!("task {number}"),
             Who::Jobs { place, .. } => format!("jobs of {place}"),
@@ -219,18 +219,6 @@ fn short(place: Place) -> String {
     format!("{file}:{}", place.line())
 }
 
-/// A name may be anything. What moves the cursor or turns the line around is replaced by a sign for it.
-pub(super) fn visible(text: &str) -> String {
-    let sign = |c: char| match c {
-        '\0'..='\x1f' => char::from_u32(0x2400 + c as u32).unwrap_or(char::REPLACEMENT_CHARACTER),
-        '\x7f' => '\u{2421}',
-        '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}' => '\u{fffd}',
-        c if c.is_control() => '\u{fffd}',
-        c => c,
-    };
-    text.chars().map(sign).collect()
-}
-
 /// Thousands apart: `1,234`.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -295,10 +283,5 @@ mod tests {
         assert_eq!(decimal(40_000_001, 1_000_000), "40.000001");
         assert_eq!([1, 2, 3, 9, 10, 11, 51].map(round_up), [1, 2, 5, 10, 10, 20, 100]);
         assert_eq!(round_up(u64::MAX), u64::MAX);
-    }
-
-    #[test]
-    fn a_name_shows_its_control_characters() {
-        assert_eq!(visible("a\x1b[2J\n\u{7f}\u{202e}\u{85}é🍳"), "a␛[2J␊␡\u{fffd}\u{fffd}é🍳");
     }
 }

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::fmt::Write;
 
 use super::MOST_ROWS;
-use super::picture::{Category, Drawn, Picture, amount, visible};
+use super::picture::{Category, Drawn, Picture, amount};
 use super::record::{End, State};
 
 const WIDTH: f64 = 960.0;
@@ -297,10 +297,10 @@ fn number(pixels: f64) -> String {
     text.strip_suffix(".0").unwrap_or(&text).to_owned()
 }
 
-/// For XML, which has no control characters at all.
+/// For XML. That it has no control characters at all is seen to before: see [`visible`](crate::observe::visible).
 fn escaped(text: &str) -> String {
     let mut xml = String::new();
-    for c in visible(text).chars() {
+    for c in text.chars() {
         match c {
             '&' => xml.push_str("&amp;"),
             '<' => xml.push_str("&lt;"),

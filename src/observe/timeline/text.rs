@@ -1,13 +1,14 @@
 //! A timeline as text for a terminal: a line for each row, a character for each slice of time.
 
 use std::fmt::Write;
+use std::ops::RangeInclusive;
 
 use super::MOST_ROWS;
 use super::picture::{Drawn, Picture, amount};
 use super::record::{End, State};
 
-/// Narrower than this nothing can be told.
-const FEWEST_COLUMNS: usize = 40;
+/// Narrower than this nothing can be told; wider than that is no terminal, and takes too much memory.
+const COLUMNS: RangeInclusive<usize> = 40..=10_000;
 
 /// What a character says.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -61,7 +62,7 @@ impl Sign {
 }
 
 pub(super) fn draw(picture: &Picture<'_>, columns: usize) -> String {
-    let columns = columns.max(FEWEST_COLUMNS);
+    let columns = columns.clamp(*COLUMNS.start(), *COLUMNS.end());
     let mut lines = Vec::new();
     if picture.is_empty() {
         wrap(&mut lines, picture.title().split(' '), " ", columns);

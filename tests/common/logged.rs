@@ -1,0 +1,56 @@
+//! What the loop of a test logs. A process has one logger, so tests that look at it run one after the other; what the other
+//! tests of the same file log meanwhile comes from threads with other names, and is not kept.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use log::{LevelFilter, Log, Metadata, Record};
+
+use super::bounded;
+
+static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// The name of the thread of the test that looks.
+static LOOKS: Mutex<Option<String>> = Mutex::new(None);
+
+struct Logger;
+
+impl Log for Logger {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let thread = thread::current();
+        // Threads without a name are those that a test has made.
+        let of_any_test = [None, Some("headwaiter-watcher")].contains(&thread.name());
+        if of_any_test || thread.name() == lock(&LOOKS).as_deref() {
+            lock(&LINES).push(record.args().to_string());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs a test as [`bounded`], and returns what its loops logged, up to this level.
+#[track_caller]
+pub fn logged(level: LevelFilter, test: impl FnOnce() + Send + 'static) -> Vec<String> {
+    let _alone = lock(&ONE_AT_A_TIME);
+    let _ = log::set_logger(&Logger); // Only the first time.
+    *lock(&LOOKS) = thread::current().name().map(str::to_owned);
+    lock(&LINES).clear();
+    log::set_max_level(level);
+    bounded(test);
+    log::set_max_level(LevelFilter::Warn);
+    std::mem::take(&mut lines())
+}
+
+/// What was logged so far by the test that runs.
+pub fn lines() -> MutexGuard<'static, Vec<String>> {
+    lock(&LINES)
+}
