@@ -13,8 +13,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use super::tasks::Flags;
 use super::waker::{TaskNumber, Wake};
-use super::{Flags, JoinError, Stage, abort, abort_from_anywhere, enter};
+use super::{JoinError, Stage, abort, abort_from_anywhere, enter};
 use crate::core::{Core, discard};
 use crate::observe::{self, Step};
 use crate::remote::LoopId;
@@ -394,7 +395,7 @@ where
     let child = Child { future, membership: Membership::new(group) };
     let seat = child.membership.seat;
     // Nobody joins it. So it is removed, and its body dropped, as soon as it has ended.
-    let flags = Flags(Flags::QUEUED.0 | Flags::DETACHED.0);
+    let flags = Flags::QUEUED.and(Flags::DETACHED);
     let Some(key) = enter(Box::pin(child), flags, name, place) else { return };
     if let Some(child) = group.children.borrow_mut().get_mut(seat) {
         *child = key.slot;

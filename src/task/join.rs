@@ -14,8 +14,9 @@ use std::task::{Context, Poll};
 
 use log::Level;
 
+use super::tasks::Flags;
 use super::waker::{TaskNumber, Wake};
-use super::{Body, Flags, Id, Stage, abort_from_anywhere};
+use super::{Body, Id, Stage, abort_from_anywhere};
 use crate::core::{Core, discard, panic_message};
 use crate::observe::{self, Step, TaskLabel};
 use crate::slots::{Key, Slot};
