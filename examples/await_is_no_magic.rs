@@ -13,6 +13,7 @@ use headwaiter::{block_on, spawn, spawn_blocking, task::JoinHandle, time::sleep}
 const WAIT: Duration = Duration::from_millis(100);
 
 fn main() {
+    env_logger::init();
     block_on(async {
         println!("1. the mistake: three waits of {WAIT:?} in a row, at {}:{}", file!(), line!() + 1);
         let time = timed(async { (sleep(WAIT).await, sleep(WAIT).await, sleep(WAIT).await) }).await;

@@ -17,6 +17,7 @@ const STEP: Duration = Duration::from_millis(5);
 const STEPS: u32 = 60;
 
 fn main() {
+    env_logger::init();
     headwaiter::block_on(async {
         println!("one task beats every {BEAT:?}, while another has {:?} of work to do\n", STEPS * STEP);
 

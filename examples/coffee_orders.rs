@@ -17,6 +17,7 @@ const ORDERS: [(&str, &str, u64); 4] =
 type Served = (Duration, Duration, ThreadId, u32);
 
 fn main() {
+    env_logger::init();
     println!(
         "Four guests come at the same time. The kitchen could cook for all at once. There is one waiter."
     );

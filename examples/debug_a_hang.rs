@@ -16,6 +16,7 @@ type Stock = Rc<Mutex<u32>>;
 type Order = oneshot::Sender<[u8; 4]>;
 
 fn main() -> io::Result<()> {
+    env_logger::init();
     println!("A guest orders soup from a server with a mistake:");
     headwaiter::block_on(order_from_server(false))?;
     println!("\nA guest orders soup from the server without the mistake:");

@@ -13,6 +13,7 @@ const WAITS: u32 = 1_000;
 const WAIT: Duration = Duration::from_millis(50);
 
 fn main() {
+    env_logger::init();
     block_on(async {
         println!("the sum of {NUMBERS} numbers, each way ten times; the shortest counts");
         let plain = time_of(async || plain_loop()).await;

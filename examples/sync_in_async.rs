@@ -14,6 +14,7 @@ use headwaiter::{Handle, block_on, spawn, spawn_blocking, sync, time::sleep};
 const PAUSE: Duration = Duration::from_millis(100);
 
 fn main() {
+    env_logger::init();
     println!("1. the mistake: block_on inside a task");
     panic::set_hook(Box::new(|_| ())); // What std says of a panic, the error says too.
     let lost = block_on(async { spawn(async { block_on(pause(PAUSE)) }).await.expect_err("a panic") });

@@ -14,6 +14,7 @@ use headwaiter::{EventLoop, spawn, spawn_blocking, sync::Semaphore, task::yield_
 const BEAT: Duration = Duration::from_millis(1);
 
 fn main() {
+    env_logger::init();
     println!("the mistake: a crowd that is woken again and again, at {}:{}", file!(), line!() + 4);
     println!("  {:<40} {:>8} {:>18}", "so many, all at once", "a wake", "heartbeat late by");
     let (mut crowds, mut thread) = (Vec::new(), 0);
