@@ -19,7 +19,11 @@ const STEPS: u32 = 60;
 fn main() {
     env_logger::init();
     headwaiter::block_on(async {
-        println!("one task beats every {BEAT:?}, while another has {:?} of work to do\n", STEPS * STEP);
+        println!(
+            "a task beats every {BEAT:?}, while another has {:?} of work, in pieces of {STEP:?}:",
+            STEPS * STEP
+        );
+        println!("{} beats are due, with gaps of {BEAT:?}\n", (STEPS * STEP).div_duration_f64(BEAT));
 
         println!("the mistake: a task that keeps the thread for itself");
         beside_a_heartbeat(line!(), "std::thread::sleep", async || thread::sleep(STEP)).await;

@@ -39,11 +39,14 @@ fn sync_in_async_shows_what_stops_the_loop_and_that_the_cures_do_not() {
         tells(
             &said,
             &[
-                "1. the mistake: block_on inside a task",
-                "panicked: headwaiter: `block_on` was called inside a running event loop",
+                "1. the mistake: block_on inside a task, at examples/sync_in_async.rs:",
+                "headwaiter: `block_on` was called inside a running event loop",
                 "what to do: `.await` in its place",
                 "2. the mistake: a std::sync::Mutex that stays locked during an `.await`",
-                "the event loop has not answered for 1s: it polls task 3, spawned at examples/sync_in_async.rs:",
+                "Task 2 has locked it at examples/sync_in_async.rs:",
+                "Task 3 calls `lock()` at examples/sync_in_async.rs:",
+                "the event loop has not answered for 1s:",
+                "it polls task 3, spawned at examples/sync_in_async.rs:",
                 "what to do: unlock before the `.await`. Or use headwaiter::sync::Mutex",
                 "3. the mistake: a blocking read inside a task",
                 "what to do: use headwaiter::net and io, or spawn_blocking",
