@@ -39,6 +39,12 @@ fn assert_definitions_stand_apart(file: &Path, text: &str) {
     }
 }
 
+/// By which a link leads to a heading: its letters, small, and a dash for each space.
+fn anchor(line: &str) -> Option<String> {
+    let heading = line.strip_prefix("## ")?.to_lowercase().replace(' ', "-");
+    Some(heading.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect())
+}
+
 #[test]
 fn each_link_leads_to_a_file_also_on_docs_rs() {
     let readme = fs::read_to_string("README.md").unwrap();
@@ -64,7 +70,11 @@ fn each_link_leads_to_a_file_also_on_docs_rs() {
         assert_definitions_stand_apart(&paper, &text);
         let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         for target in targets.filter(|target| !target.starts_with("http")) {
-            assert!(paper.with_file_name(target).is_file(), "{}: {target}", paper.display());
+            let is_there = match target.strip_prefix('#') {
+                Some(heading) => text.lines().any(|line| anchor(line).as_deref() == Some(heading)),
+                None => paper.with_file_name(target).is_file(),
+            };
+            assert!(is_there, "{}: {target}", paper.display());
         }
     }
 }
