@@ -34,10 +34,8 @@ fn main() {
         let processors = std::thread::available_parallelism().map_or(1, usize::from).min(3);
         let rounds = 3_usize.div_ceil(processors);
         println!("what to do: spawn_blocking. On {processors} processors they took {threads:.0} ms.");
-        println!(
-            "  (At best {} %: with nothing else to do, they do three jobs in the time of {rounds}.)\n",
-            rounds * 100 / 3
-        );
+        let best = rounds * 100 / 3;
+        println!("  (At best {best} %: idle ones do three jobs in the time of {rounds}.)\n");
         println!("3. the mistake: a future that nobody awaits, at {}:{}", file!(), line!() + 2);
         let begun = Rc::new(Cell::new(0));
         let dish = cook(Rc::clone(&begun));

@@ -18,12 +18,8 @@ type Served = (Duration, Duration, ThreadId, u32);
 
 fn main() {
     env_logger::init();
-    println!(
-        "Four guests come at the same time. The kitchen could cook for all at once. There is one waiter,"
-    );
-    println!(
-        "who is a thread. In the diagrams a column is 10 ms; . means: waits, the order is not even taken;"
-    );
+    println!("Four guests come at the same time. The kitchen could cook for all at once. There is one");
+    println!("waiter, who is a thread. A column is 10 ms; . means: waits, the order is not even taken;");
     println!("= means: the kitchen is at it. The times count from when the guests came.");
     let came = Instant::now();
     let counter = ORDERS.map(|(_, _, ms)| serve_at_the_counter(came, ms));

@@ -20,9 +20,7 @@ fn main() -> std::io::Result<()> {
         println!("the mistake: a transfer locks the account that it takes from, then the other");
         run(transfer_from_first).await;
         println!("what went wrong: each holds what the other waits for. Both would wait for ever.");
-        println!(
-            "  With `Deadlock::Fail` the loop drops the one that came last, and its lock is free again.\n"
-        );
+        println!("  With `Deadlock::Fail` the loop drops the one that came last, which frees its lock.\n");
         println!("what to do: lock in one order in all tasks, as `transfer_in_order` in {} does", file!());
         run(transfer_in_order).await;
     });

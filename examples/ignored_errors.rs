@@ -32,18 +32,13 @@ fn main() -> io::Result<()> {
         println!("\nwhat to do if somebody should hear of it: log_error(), at {}:{}", file!(), line!() + 1);
         (1..=5).for_each(|n| order(n).log_error());
         who_noticed(Ok(())).await;
-        println!(
-            "\nwhat to do if the results matter: `.await` each task, with `?`, as `awaited` in {}",
-            file!()
-        );
+        println!("\nwhat to do if the results matter: `.await` each task, as `awaited` in {} does", file!());
         who_noticed(awaited().await).await;
         println!("  The caller stops at the first failure. The others run on; the log has their panics.");
-        println!("\nwhat to do if they belong together: a TaskGroup, as `grouped` in {}", file!());
+        println!("\nwhat to do if they belong together: a TaskGroup, as `grouped` in {} does", file!());
         who_noticed(grouped().await).await;
-        println!(
-            "  The first failure ends the others at once, and nobody cooks in vain: orders 3, 4 and 5 were"
-        );
-        println!("  cancelled, order 4 before it could panic.");
+        println!("  The first failure ends the others at once, and nobody cooks in vain: orders 3, 4 and 5");
+        println!("  were cancelled, order 4 before it could panic.");
     });
     Ok(())
 }

@@ -39,15 +39,11 @@ fn run() -> io::Result<()> {
         let asynchronous = breakfast(time::sleep).await;
         (synchronous, asynchronous)
     });
-    println!(
-        "breakfast, twice. Each dish is a task, and a row. `loop` is the thread: it runs them, or waits."
-    );
+    println!("breakfast, twice. Each dish is a task and a row; `loop` is the thread, which runs or waits.");
     print!("{}", timeline.to_text(100));
     println!("\nthe mistake: in rows 2 to 6 the cook waits in `thread::sleep`, {}:{line}", file!());
     println!("synchronous:  {:3} ms", synchronous.as_millis());
-    println!(
-        "what went wrong: it keeps the thread (█), so the next dish is ready to go (▒) but is not begun."
-    );
+    println!("what went wrong: it keeps the thread (█), so the next dish is ready (▒) but not begun.");
     println!("what to do: `.await` each wait, as `time::sleep` in rows 7 to 11, {}:{}", file!(), line + 1);
     println!("asynchronous: {:3} ms", asynchronous.as_millis());
     let times = synchronous.as_secs_f64() / asynchronous.as_secs_f64();

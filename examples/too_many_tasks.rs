@@ -15,10 +15,8 @@ const BEAT: Duration = Duration::from_millis(1);
 
 fn main() {
     env_logger::init();
-    println!(
-        "Beside each crowd a heart should beat every {BEAT:?}. Half of the beats were late by what is shown,"
-    );
-    println!("or by more. (With `--release` the tasks take about a tenth of it all, and tell the same.)\n");
+    println!("Beside each crowd a heart should beat every {BEAT:?}. Half of the beats were late by what");
+    println!("is shown, or more. (With `--release` the tasks take about a tenth, and tell the same.)\n");
     println!("the mistake: a crowd that is woken again and again, at {}:{}", file!(), line!() + 5);
     println!("  {:<40} {:>8} {:>18}", "so many, all at once", "a wake", "heartbeat late by");
     let (mut crowd, mut thread) = ((BEAT, 0), 0);
@@ -43,9 +41,7 @@ fn main() {
     measure("a task for each, all at once", orders(50_000, 50_000));
     measure("a task for each, 64 at once", orders(50_000, 64));
     measure("a task for 10 of them, 64 at once", orders(5_000, 64));
-    println!(
-        "  64 at once cost no less, but the heart beats in time. Ten orders a task are a tenth of the wakes."
-    );
+    println!("  64 at once cost no less, but the heart beats in time. Batches: a tenth of the wakes.");
 }
 
 /// Returns how many wakes there were.

@@ -96,7 +96,7 @@ fn ignored_errors_tells_who_has_seen_which_failure() {
                 "what went wrong: the error is in what the task returned",
                 "log_error()",
                 "failures seen by the caller: 0, by the log: 2; orders served: 3",
-                "`.await` each task, with `?`",
+                "`.await` each task, as `awaited`",
                 "failures seen by the caller: 1 (the fish is out), by the log: 1; orders served: 3",
                 "a TaskGroup",
                 "failures seen by the caller: 1 (the fish is out), by the log: 0; orders served: 1",

@@ -61,7 +61,7 @@ fn coffee_orders_shows_that_one_waiter_serves_all_in_the_time_of_the_longest_dis
         tells(
             &said,
             &[
-                "There is one waiter",
+                "There is one",
                 "the mistake: at the counter the waiter stands by each dish",
                 "what went wrong: `thread::sleep`",
                 "what to do: `.await` each wait",
