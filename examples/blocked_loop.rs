@@ -17,8 +17,11 @@ const STEP: Duration = Duration::from_millis(5);
 const STEPS: u32 = 60;
 
 fn main() {
+    env_logger::init();
     headwaiter::block_on(async {
-        println!("one task beats every {BEAT:?}, while another has {:?} of work to do\n", STEPS * STEP);
+        let (work, due) = (STEPS * STEP, (STEPS * STEP).div_duration_f64(BEAT));
+        println!("one task beats every {BEAT:?}, while another has {work:?} of work, in pieces of {STEP:?}.");
+        println!("{due} beats are due.\n");
 
         println!("the mistake: a task that keeps the thread for itself");
         beside_a_heartbeat(line!(), "std::thread::sleep", async || thread::sleep(STEP)).await;

@@ -25,7 +25,9 @@ enum Rule {
 }
 
 fn main() -> io::Result<()> {
-    println!("A loop that breaks one rule at a time, and then keeps it:");
+    println!("A loop that breaks one rule at a time, and then keeps it. Its words: a source is what the");
+    println!("kernel watches, here a connection; an event says that it is ready, its token which one it is;");
+    println!("a batch is what the kernel tells at once; a task is polled when its waker says so.");
     show(
         Rule::Drain,
         "after one read, the loop takes a source for empty. Two messages come at once",
@@ -57,7 +59,10 @@ fn main() -> io::Result<()> {
         "Ben's event was on its way when he left, and its token means Carla now",
         "count the guests, put the number into the token too, and let a stale event miss",
         ["src/slots.rs", "get_packed_mut", "== packed.generation()"],
-    )
+    )?;
+    println!("\nWith headwaiter you need do nothing of this. Only a callback of `on_ready` must read until");
+    println!("the kernel says \"would block\", and a future that you write by hand must leave its waker.");
+    Ok(())
 }
 
 type Try = fn(MiniLoop) -> io::Result<String>;

@@ -17,12 +17,10 @@ const ORDERS: [(&str, &str, u64); 4] =
 type Served = (Duration, Duration, ThreadId, u32);
 
 fn main() {
-    println!(
-        "Four guests come at the same time. The kitchen could cook for all at once. There is one waiter."
-    );
-    println!(
-        "In the diagrams . means: waits, and the order is not even taken; = means: the kitchen is at it."
-    );
+    env_logger::init();
+    println!("Four guests come at the same time. The kitchen could cook for all at once. There is one");
+    println!("waiter, who is a thread. A column is 10 ms; . means: waits, the order is not even taken;");
+    println!("= means: the kitchen is at it. The times count from when the guests came.");
     let came = Instant::now();
     let counter = ORDERS.map(|(_, _, ms)| serve_at_the_counter(came, ms));
     let app = headwaiter::block_on(async {
@@ -64,15 +62,18 @@ fn longest(served: &[Served]) -> Duration {
     served.iter().map(|(_, brought, ..)| *brought).max().unwrap_or_default()
 }
 
-/// A column of the diagram is 5 ms.
+/// A column of the diagram is 10 ms.
 fn draw(title: &str, served: &[Served]) {
     println!("{title}");
     for ((guest, dish, _), (taken, brought, waiter, _)) in ORDERS.iter().zip(served) {
         let (taken, brought) = (taken.as_millis() as usize, brought.as_millis() as usize);
-        let bar = ".".repeat(taken / 5) + &"=".repeat(brought / 5 - taken / 5);
-        println!(
-            "  {guest:<5} {dish:<6} |{bar:<60}| ordered after {taken} ms, served after {brought} ms by {waiter:?}"
-        );
+        let bar = ".".repeat(taken / 10) + &"=".repeat(brought / 10 - taken / 10);
+        println!("  {guest:<5} {dish:<6} |{bar:<30}| ordered {taken} ms, served {brought} ms");
+        assert_eq!(*waiter, served[0].2);
     }
-    println!("  The last guest is served after {} ms.", longest(served).as_millis());
+    println!(
+        "  The last guest is served after {} ms, all of them by {:?}.",
+        longest(served).as_millis(),
+        served[0].2
+    );
 }

@@ -4,23 +4,24 @@
 //! `cargo run --example deadlock`: first the damage, then the cure.
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use headwaiter::sync::Mutex;
-use headwaiter::task::{self, JoinError, yield_now};
-use headwaiter::time::sleep;
-use headwaiter::{Deadlock, EventLoop};
+use headwaiter::{Deadlock, EventLoop, task::Builder, task::yield_now, time::sleep};
 
 type Account = Rc<Mutex<i64>>;
 
 fn main() -> std::io::Result<()> {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
-    // The default only reports. With `Fail`, the future that closed the circle is dropped as well, and so its locks are free.
+    env_logger::init();
+    // The default logs a report. With `Fail` it is an error, of the future that closed the circle: that is dropped.
     let mut event_loop = EventLoop::builder().deadlock(Deadlock::Fail).build()?;
     event_loop.block_on(async {
-        println!("each locks its own account first:");
+        println!("Anna and Ben have 100 each. She pays him 10, and he pays her 20, at the same time.\n");
+        println!("the mistake: a transfer locks the account that it takes from, then the other");
         run(transfer_from_first).await;
-        println!("\nboth lock in the same order:");
+        println!("what went wrong: each holds what the other waits for. Both would wait for ever.");
+        println!("  With `Deadlock::Fail` the loop drops the one that came last, which frees its lock.\n");
+        println!("what to do: lock in one order in all tasks, as `transfer_in_order` in {} does", file!());
         run(transfer_in_order).await;
     });
     Ok(())
@@ -49,15 +50,21 @@ async fn run<F: Future<Output = ()> + 'static>(transfer: fn((Account, Account), 
     let ben = Rc::new(Mutex::named("Ben's account", 100));
     // The loop has other things to do meanwhile, and never sleeps for ever.
     let heartbeat = headwaiter::spawn(sleep(Duration::from_secs(3600)));
-    let there = task::Builder::new().name("Anna to Ben").spawn(transfer((anna.clone(), ben.clone()), 10));
-    let back = task::Builder::new().name("Ben to Anna").spawn(transfer((ben.clone(), anna.clone()), 20));
-    for ended in [there.await, back.await] {
-        match ended {
-            Ok(()) => println!("a transfer is done"),
-            Err(error) if JoinError::is_deadlock(&error) => println!("{error}"),
-            Err(error) => println!("a transfer failed: {error}"),
+    let start = Instant::now();
+    let there = Builder::new().name("Anna pays Ben 10").spawn(transfer((anna.clone(), ben.clone()), 10));
+    let back = Builder::new().name("Ben pays Anna 20").spawn(transfer((ben.clone(), anna.clone()), 20));
+    for (what, task) in [("Anna pays Ben 10", there), ("Ben pays Anna 20", back)] {
+        match task.await {
+            Ok(()) => println!("  {what}: done"),
+            Err(error) => {
+                let report = error.to_string().replace(" was dropped. ", " was dropped.\n");
+                let report =
+                    report.replace(" waits at ", "\n    waits at ").replace(", which ", ",\n    which ");
+                println!("  {what}: failed after {} µs. The error says:", start.elapsed().as_micros());
+                report.lines().for_each(|line| println!("    {line}"));
+            }
         }
     }
     heartbeat.abort();
-    println!("Anna has {}, Ben has {}", anna.lock().await, ben.lock().await);
+    println!("  Anna has {}, Ben has {}", anna.lock().await, ben.lock().await);
 }

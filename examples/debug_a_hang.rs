@@ -16,6 +16,7 @@ type Stock = Rc<Mutex<u32>>;
 type Order = oneshot::Sender<[u8; 4]>;
 
 fn main() -> io::Result<()> {
+    env_logger::init();
     println!("A guest orders soup from a server with a mistake:");
     headwaiter::block_on(order_from_server(false))?;
     println!("\nA guest orders soup from the server without the mistake:");
@@ -70,10 +71,13 @@ fn explain(dump: &str) {
     let dump = dump.replace(",\n        ", ", "); // Long lines were broken.
     let find = |what| dump.lines().find(|line| line.contains(what)).unwrap_or_default().trim();
     let (lock, reply) = (find("waits for the lock"), find("waits for the value"));
-    println!("\nhow to read it: look for a task that waits for what no guest and no clock will bring.");
-    println!("  1. The kitchen {lock}.");
-    println!("  2. So the waiter keeps the kitchen waiting. Why? The waiter {reply}.");
-    println!("  3. The kitchen would send it, if it could go on. So each waits for the other.");
+    println!("\nhow to read it: sources are sockets, with what may be tried on them; jobs are calls on");
+    println!("  threads; polls: so often a task ran. Look for one that no socket and no timer will wake.");
+    let [kitchen, waiter] = [lock, reply].map(|wait| wait.replace(", at ", ",\n     at "));
+    println!("  1. The kitchen {kitchen}.");
+    println!("  2. So the waiter keeps the kitchen waiting. Why? The waiter {waiter}.");
+    println!("  3. Who would send it? Only the source tells: the next line there hands the sender to the");
+    println!("     kitchen. So each waits for the other.");
     let at = |line: &str, word| line.split(", ").find_map(|part| Some(part.split_once(word)?.1.to_owned()));
     let (taken, made) = (at(lock, "since ").unwrap_or_default(), at(reply, "at ").unwrap_or_default());
     println!("what went wrong: the lock that is taken at {taken} is still held when the waiter");

@@ -11,6 +11,7 @@ fn main() {
 
 #[cfg(target_os = "linux")]
 fn main() -> std::io::Result<()> {
+    env_logger::init();
     host::run()
 }
 

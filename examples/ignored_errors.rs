@@ -29,15 +29,16 @@ fn main() -> io::Result<()> {
         println!("what went wrong: the error is in what the task returned, and nobody ever looked at it.");
         println!("  The panic is at least in the log. The program goes on as if all had been served.");
 
-        println!("\nwhat to do where it is enough that somebody hears of it: log_error()");
+        println!("\nwhat to do if somebody should hear of it: log_error(), at {}:{}", file!(), line!() + 1);
         (1..=5).for_each(|n| order(n).log_error());
         who_noticed(Ok(())).await;
-        println!("\nwhat to do where the results matter: `.await` each task, with `?`");
+        println!("\nwhat to do if the results matter: `.await` each task, as `awaited` in {} does", file!());
         who_noticed(awaited().await).await;
         println!("  The caller stops at the first failure. The others run on; the log has their panics.");
-        println!("\nwhat to do where they belong together: a TaskGroup");
+        println!("\nwhat to do if they belong together: a TaskGroup, as `grouped` in {} does", file!());
         who_noticed(grouped().await).await;
-        println!("  The first failure ends the others at once, and nobody cooks in vain.");
+        println!("  The first failure ends the others at once, and nobody cooks in vain: orders 3, 4 and 5");
+        println!("  were cancelled, order 4 before it could panic.");
     });
     Ok(())
 }

@@ -18,6 +18,7 @@ use indicatif::ProgressBar;
 type Tree = Vec<(PathBuf, io::Result<(usize, u64)>)>;
 
 fn main() -> ExitCode {
+    env_logger::init();
     let (plain, args): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|arg| arg == "--plain");
     let folder = PathBuf::from(args.first().map_or(".", String::as_str));
     let Ok(at_once @ 1..) = args.get(1).map_or(Ok(64), |text| text.parse()) else {

@@ -17,6 +17,7 @@ const DEMO: [&str; 3] = [
 ];
 
 fn main() -> ExitCode {
+    env_logger::init();
     let mut commands: Vec<String> = std::env::args().skip(1).collect();
     if commands.is_empty() {
         commands = DEMO.map(str::to_owned).to_vec();

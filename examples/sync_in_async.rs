@@ -14,10 +14,14 @@ use headwaiter::{Handle, block_on, spawn, spawn_blocking, sync, time::sleep};
 const PAUSE: Duration = Duration::from_millis(100);
 
 fn main() {
-    println!("1. the mistake: block_on inside a task");
+    env_logger::init();
     panic::set_hook(Box::new(|_| ())); // What std says of a panic, the error says too.
+    println!("1. the mistake: block_on inside a task, at {}:{}", file!(), line!() + 1);
     let lost = block_on(async { spawn(async { block_on(pause(PAUSE)) }).await.expect_err("a panic") });
-    println!("  {lost}");
+    println!(
+        "  {}",
+        lost.to_string().replace(" panicked: ", " panicked:\n    ").replace(", which ", ",\n    which ")
+    );
     println!("what went wrong: it would keep the thread, and all other tasks would stand still.");
     let time = block_on(async { spawn(async { pause(PAUSE).await }).await.expect("no panic") });
     println!("what to do: `.await` in its place: so the task has its result after {time} ms.");
@@ -31,9 +35,12 @@ fn main() {
             spawn(pay_blocking(till, tell)).await // Never done: nobody gets this thread back.
         })
     });
-    let stuck = told.iter().nth(1).expect("the second task is about to lock");
-    println!("  Two tasks lock it, then another thread asks for a dump: {}", stuck.dump());
-    println!("what went wrong: this task blocks the thread on which the other would unlock, for ever.");
+    let (stuck, locks, waits) = told.iter().nth(1).expect("the second task is about to lock");
+    println!("  Task 2 has locked it at {}:{locks}, and holds it while it waits in line {waits}.", file!());
+    println!("  Task 3 calls `lock()` at {}:{locks} as well, which blocks.", file!());
+    println!("  Another thread asks the loop by `Handle::dump` what it is doing. The answer:");
+    println!("    {}", stuck.dump().to_string().replace(": it polls", ":\n    it polls"));
+    println!("what went wrong: task 3 blocks the thread on which task 2 would unlock, for ever.");
     println!("  No task of that loop ever runs again.");
     let (till, start) = (sync::Mutex::new(0), Instant::now());
     let pay = async || {
@@ -55,8 +62,8 @@ fn main() {
 }
 
 #[expect(clippy::await_holding_lock)] // Clippy sees the mistake coming.
-async fn pay_blocking(till: Rc<Mutex<u32>>, about_to_lock: mpsc::Sender<Handle>) {
-    about_to_lock.send(Handle::current()).expect("somebody listens");
+async fn pay_blocking(till: Rc<Mutex<u32>>, about_to_lock: mpsc::Sender<(Handle, u32, u32)>) {
+    about_to_lock.send((Handle::current(), line!() + 1, line!() + 3)).expect("somebody listens");
     let mut till = till.lock().expect("no panic");
     *till += 10;
     pause(PAUSE).await; // Still locked.

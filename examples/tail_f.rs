@@ -10,6 +10,7 @@ fn main() {
 
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {
+    env_logger::init();
     let args: Vec<_> = std::env::args_os().skip(1).collect();
     let [path] = &args[..] else {
         eprintln!("usage: tail_f FILE");

@@ -4,9 +4,9 @@
 //! `cargo run --example task_group`. With `RUST_LOG=headwaiter=debug` the loop tells of each task as well.
 
 use std::cell::RefCell;
-use std::io;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use std::{io, net::SocketAddr};
 
 use headwaiter::net::{TcpListener, TcpStream};
 use headwaiter::task::{Builder, TaskGroup};
@@ -17,9 +17,19 @@ const SERVERS: usize = 8;
 fn main() -> io::Result<()> {
     env_logger::init();
     headwaiter::block_on(async {
-        println!("all is well: {:?}", fetch_all(None).await?);
+        println!("1. eight fetches in a TaskGroup, each from a server of its own. All is well:");
+        let start = Instant::now();
+        let pages = fetch_all(None).await?.len();
+        println!(
+            "  `join` returns when all have ended, after {} ms: {pages} pages",
+            start.elapsed().as_millis()
+        );
+        println!("\n2. the same, but server 5 breaks off, and those above it would need an hour:");
+        let start = Instant::now();
         let error = fetch_all(Some(5)).await.expect_err("one breaks off");
-        println!("one failure ends it all: {error}");
+        println!("  `join` returns the first failure after {} ms: {error}", start.elapsed().as_millis());
+        println!("what the group did for you: the first failure ended the fetches that were not done.");
+        println!("  Nobody waits an hour, no task is left behind, and the error is not lost.");
         Ok(())
     })
 }
@@ -36,10 +46,11 @@ async fn fetch_all(broken: Option<usize>) -> io::Result<Vec<String>> {
         servers.spawn(serve(listener, n, broken));
         let pages = Rc::clone(&pages);
         Builder::new().name(format!("fetch {n}")).spawn_in(&fetches, async move {
-            let _told = TellsItsEnd(n);
-            let page = fetch(TcpStream::connect(address).await?).await;
+            let mut end = TellsItsEnd(n, "was cancelled".to_owned());
+            let page = fetch(address).await;
+            end.1 =
+                page.as_ref().map_or_else(|error| format!("failed: {error}"), |page| format!("has {page:?}"));
             let page = page.map_err(|error| io::Error::new(error.kind(), format!("server {n}: {error}")))?;
-            println!("fetch {n} has {page:?}");
             pages.borrow_mut().push(page);
             Ok(())
         });
@@ -48,8 +59,8 @@ async fn fetch_all(broken: Option<usize>) -> io::Result<Vec<String>> {
     Ok(pages.take())
 }
 
-async fn fetch(mut stream: TcpStream) -> io::Result<String> {
-    let mut page = [0; 6];
+async fn fetch(address: SocketAddr) -> io::Result<String> {
+    let (mut stream, mut page) = (TcpStream::connect(address).await?, [0; 6]);
     stream.read_exact(&mut page).await?;
     Ok(String::from_utf8_lossy(&page).into_owned())
 }
@@ -65,10 +76,10 @@ async fn serve(listener: TcpListener, n: usize, broken: Option<usize>) -> io::Re
 }
 
 /// However a task ends, what it holds is dropped.
-struct TellsItsEnd(usize);
+struct TellsItsEnd(usize, String);
 
 impl Drop for TellsItsEnd {
     fn drop(&mut self) {
-        println!("fetch {} is over", self.0);
+        println!("  fetch {} {}", self.0, self.1);
     }
 }

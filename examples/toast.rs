@@ -26,21 +26,28 @@ fn main() -> ExitCode {
 }
 
 fn run() -> io::Result<()> {
+    env_logger::init();
     let args: Vec<_> = env::args().skip(1).collect();
     if !args.chunks(2).all(|pair| matches!(pair, [flag, _file] if flag == "--svg" || flag == "--trace")) {
         return Err(io::Error::other(format!("{args:?}: say `--svg FILE`, `--trace FILE`, or both")));
     }
     let timeline = Timeline::new();
     let mut event_loop = EventLoop::builder().observer(timeline.clone()).build()?;
+    let line = line!() + 2;
     let (synchronous, asynchronous) = event_loop.block_on(async {
         let synchronous = breakfast(|millis| async move { thread::sleep(millis) }).await;
         let asynchronous = breakfast(time::sleep).await;
         (synchronous, asynchronous)
     });
+    println!("breakfast, twice. Each dish is a task and a row; `loop` is the thread, which runs or waits.");
     print!("{}", timeline.to_text(100));
-    println!("\nsynchronous:  {:3} ms", synchronous.as_millis());
+    println!("\nthe mistake: in rows 2 to 6 the cook waits in `thread::sleep`, {}:{line}", file!());
+    println!("synchronous:  {:3} ms", synchronous.as_millis());
+    println!("what went wrong: it keeps the thread (█), so the next dish is ready (▒) but not begun.");
+    println!("what to do: `.await` each wait, as `time::sleep` in rows 7 to 11, {}:{}", file!(), line + 1);
     println!("asynchronous: {:3} ms", asynchronous.as_millis());
-    println!("{:.1} times as fast", synchronous.as_secs_f64() / asynchronous.as_secs_f64());
+    let times = synchronous.as_secs_f64() / asynchronous.as_secs_f64();
+    println!("  All dishes wait (░) at the same time, on one thread: {times:.1} times as fast.");
     for pair in args.chunks(2) {
         match pair[0].as_str() {
             "--svg" => timeline.write_svg(&pair[1])?,

@@ -3,7 +3,7 @@
 mod common;
 
 use common::bounded;
-use common::program::Program;
+use common::program::{Program, tells};
 
 #[track_caller]
 fn said_by(name: &'static str) -> Vec<String> {
@@ -16,35 +16,57 @@ fn said_by(name: &'static str) -> Vec<String> {
 fn task_group_fetches_all_pages_or_ends_all_fetches_at_the_first_failure() {
     bounded(|| {
         let said = said_by("task_group");
-        let says = |line: &str| said.iter().filter(|said| *said == line).count();
+        let [well, broken, ..] = said.split(String::is_empty).collect::<Vec<_>>()[..] else {
+            panic!("{said:#?}")
+        };
         for n in 0..8 {
-            // The first time all have one. The second time those before the broken one may, and the others cannot.
-            let had = says(&format!("fetch {n} has \"page {n}\""));
-            assert!(if n < 5 { (1..=2).contains(&had) } else { had == 1 }, "{said:#?}");
-            assert_eq!(says(&format!("fetch {n} is over")), 2, "{said:#?}");
+            let ends = |said: &[String]| {
+                let end = said.iter().filter_map(|line| line.strip_prefix(&format!("  fetch {n} ")));
+                end.map(str::to_owned).collect::<Vec<_>>()
+            };
+            let has_it = format!("has \"page {n}\"");
+            assert_eq!(ends(well), [&*has_it]);
+            // Those before the broken one have theirs, and the others cannot.
+            let [end] = &ends(broken)[..] else { panic!("{said:#?}") };
+            match n {
+                0..5 => assert!(*end == has_it || end == "was cancelled", "{said:#?}"),
+                5 => assert_eq!(end, "failed: the stream ended after 3 of 6 bytes"),
+                _ => assert_eq!(end, "was cancelled"),
+            }
         }
-        let well = said.iter().position(|line| line.starts_with("all is well: ")).expect("it is");
-        assert!((0..8).all(|n| said[well].contains(&format!("\"page {n}\""))), "{said:#?}");
+        tells(well, &["fetch 7", "`join` returns when all have ended, after"]);
         // After all others.
-        let last = said.last().unwrap();
-        assert!(last.starts_with("one failure ends it all: server 5: "), "{last}");
+        tells(broken, &["fetch 7", "`join` returns the first failure after", "what the group did for you"]);
+        assert!(broken.iter().any(|line| line.contains(" ms: server 5: the stream ended")), "{said:#?}");
     });
 }
 
 #[test]
 fn cancellation_shows_the_damage_and_two_cures() {
     bounded(|| {
-        let expected = [
-            "careless, cut in wait 1: 100 + 0 = 100",
-            "careless, cut in wait 2: 90 + 0 = 90: money is lost",
-            "careless, cut in wait 3: 90 + 10 = 100",
-            "guarded, cut in wait 1: 100 + 0 = 100",
-            "guarded, cut in wait 2: 100 + 0 = 100",
-            "guarded, cut in wait 3: 90 + 10 = 100",
-            "shielded, cut in wait 1: 90 + 10 = 100",
-            "shielded, cut in wait 2: 90 + 10 = 100",
-            "shielded, cut in wait 3: 90 + 10 = 100",
-        ];
-        assert_eq!(said_by("cancellation"), expected);
+        let said = said_by("cancellation");
+        let cuts: Vec<_> =
+            said.iter().filter_map(|line| line.split_once("it waits at ")?.1.split_once(": ")).collect();
+        let [undone, done] = ["Anna 100 + Ben 0 = 100", "Anna 90 + Ben 10 = 100"];
+        let lost = "Anna 90 + Ben 0 = 90. 10 are lost";
+        let left: Vec<_> = cuts.iter().map(|(_, left)| *left).collect();
+        assert_eq!(left, [undone, lost, done, undone, undone, done, done, done, done]);
+        let source = std::fs::read_to_string("examples/cancellation.rs").unwrap();
+        for (place, _) in cuts {
+            let line =
+                place.strip_prefix("examples/cancellation.rs:").and_then(|line| line.parse::<usize>().ok());
+            let there = source.lines().nth(line.expect(place) - 1).expect(place);
+            assert!(there.contains("bank.write_journal("), "{place}: {there}");
+        }
+        tells(
+            &said,
+            &[
+                "the mistake: ",
+                "10 are lost",
+                "what went wrong: ",
+                "either: undo it in a `drop`",
+                "or: `spawn` it",
+            ],
+        );
     });
 }

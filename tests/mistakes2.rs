@@ -61,7 +61,7 @@ fn coffee_orders_shows_that_one_waiter_serves_all_in_the_time_of_the_longest_dis
         tells(
             &said,
             &[
-                "There is one waiter",
+                "There is one",
                 "the mistake: at the counter the waiter stands by each dish",
                 "what went wrong: `thread::sleep`",
                 "what to do: `.await` each wait",
@@ -72,18 +72,18 @@ fn coffee_orders_shows_that_one_waiter_serves_all_in_the_time_of_the_longest_dis
         assert!(source_at(places(line(&said, "what went wrong"))[0]).contains("thread::sleep("), "{said:#?}");
         assert!(source_at(places(line(&said, "what to do"))[0]).contains(".await"), "{said:#?}");
 
-        let orders: Vec<_> = said.iter().filter(|line| line.contains("ordered after")).cloned().collect();
+        let orders: Vec<_> = said.iter().filter(|line| line.contains("| ordered")).cloned().collect();
         let order = |line: &String| {
             let line = std::slice::from_ref(line);
-            ["ordered after", "served after", "ThreadId("].map(|label| figure(line, &[label]))
+            ["ordered", "served"].map(|label| figure(line, &[label]))
         };
         let orders: Vec<_> = orders.iter().map(order).collect();
         let [counter, app] = [&orders[..4], &orders[4..]];
         assert_eq!(app.len(), 4, "{said:#?}");
         for (n, needs) in [40., 120., 80., 60.].into_iter().enumerate() {
-            for [ordered, served, waiter] in [counter[n], app[n]] {
+            for [ordered, served] in [counter[n], app[n]] {
                 // Both times are cut to whole milliseconds.
-                assert!(served - ordered >= needs - 1. && waiter == orders[0][2], "{said:#?}");
+                assert!(served - ordered >= needs - 1., "{said:#?}");
             }
         }
         // At the counter nobody orders before the one ahead is served; with the app all do before anybody is served.
@@ -125,8 +125,7 @@ fn too_many_tasks_keep_a_heartbeat_waiting_and_a_bound_and_batches_cure_it() {
         {
             assert!(each(&said, crowd) > 0., "{said:#?}");
         }
-        let begins = figure(&said, &["From"]);
-        assert!([1., 10., 100., 1000., 10000., 100000.].contains(&begins), "{said:#?}");
+        assert!(figure(&said, &["here for"]) > 1., "{said:#?}");
         if cfg!(target_os = "linux") {
             let (task, thread) = (figure(&said, &["A task takes"]), figure(&said, &["bytes, a thread"]));
             assert!(task > 50. && task < 10_000. && thread > 2. * task, "{said:#?}");
@@ -145,7 +144,7 @@ fn debug_a_hang_finds_both_lines_of_the_mistake_in_the_dump() {
                 "how to read it",
                 "1. The kitchen waits for the lock \"stock\", which task 3 \"waiter\" holds since",
                 "2. So the waiter keeps the kitchen waiting. Why? The waiter waits for the value of a oneshot channel",
-                "3. The kitchen would send it",
+                "3. Who would send it?",
                 "what went wrong: the lock that is taken at",
                 "what to do: `drop` the guard before that `.await`",
                 "from the server without the mistake",
@@ -177,7 +176,8 @@ fn debug_a_hang_finds_both_lines_of_the_mistake_in_the_dump() {
 fn break_it_fails_without_each_rule_and_names_the_line_of_the_source_that_keeps_it() {
     bounded(|| {
         let said = said_by("break_it");
-        let cases: Vec<_> = said.split(|line| line.is_empty()).skip(1).collect();
+        let mut cases: Vec<_> = said.split(|line| line.is_empty()).skip(1).collect();
+        tells(cases.pop().expect("the end"), &["With headwaiter you need do nothing of this"]);
         let expected = [
             (
                 "The task has 4 of 8 bytes, and waits for ever (polls: 1, events meanwhile: 0)",

@@ -24,11 +24,33 @@ fn definitions(text: &str) -> BTreeMap<&str, &str> {
     lines.collect()
 }
 
+/// Markdown takes a definition that stands right below a paragraph or a list for a part of its text, and the links stay text.
+#[track_caller]
+fn assert_definitions_stand_apart(file: &Path, text: &str) {
+    let is_definition = |line: &str| line.starts_with('[') && line.contains("]: ");
+    let mut above = "";
+    for line in text.lines() {
+        assert!(
+            !is_definition(line) || above.is_empty() || is_definition(above),
+            "{}: a blank line must stand between {above:?} and {line:?}",
+            file.display()
+        );
+        above = line;
+    }
+}
+
+/// By which a link leads to a heading: its letters, small, and a dash for each space.
+fn anchor(line: &str) -> Option<String> {
+    let heading = line.strip_prefix("## ")?.to_lowercase().replace(' ', "-");
+    Some(heading.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect())
+}
+
 #[test]
 fn each_link_leads_to_a_file_also_on_docs_rs() {
     let readme = fs::read_to_string("README.md").unwrap();
     let links = definitions(&readme);
     assert!(links.len() > 30, "{links:?}");
+    assert_definitions_stand_apart(Path::new("README.md"), &readme);
     for (label, path) in &links {
         assert!(label == path && Path::new(path).is_file(), "README.md: {path}");
     }
@@ -45,9 +67,14 @@ fn each_link_leads_to_a_file_also_on_docs_rs() {
     }
     for paper in files("docs", "md") {
         let text = fs::read_to_string(&paper).unwrap();
+        assert_definitions_stand_apart(&paper, &text);
         let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         for target in targets.filter(|target| !target.starts_with("http")) {
-            assert!(paper.with_file_name(target).is_file(), "{}: {target}", paper.display());
+            let is_there = match target.strip_prefix('#') {
+                Some(heading) => text.lines().any(|line| anchor(line).as_deref() == Some(heading)),
+                None => paper.with_file_name(target).is_file(),
+            };
+            assert!(is_there, "{}: {target}", paper.display());
         }
     }
 }

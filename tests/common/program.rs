@@ -33,15 +33,15 @@ impl Program {
     }
 
     pub fn start_with(name: &'static str, args: &[&str], stdin: Stdio) -> Program {
-        Program::run(name, args, stdin, "info")
+        Program::run(name, args, stdin, None)
     }
 
     /// Starts it without anything to read, and with these log lines.
     pub fn start_logging(name: &'static str, log: &str) -> Program {
-        Program::run(name, &[], Stdio::null(), log)
+        Program::run(name, &[], Stdio::null(), Some(log))
     }
 
-    fn run(name: &'static str, args: &[&str], stdin: Stdio, log: &str) -> Program {
+    fn run(name: &'static str, args: &[&str], stdin: Stdio, log: Option<&str>) -> Program {
         // The tests are in `target/PROFILE/deps`, the examples in `target/PROFILE/examples`.
         let test = std::env::current_exe().unwrap();
         let mut path = test.ancestors().nth(2).unwrap().join("examples").join(name);
@@ -54,7 +54,12 @@ impl Program {
         // Its stdout and stderr are one pipe, so that all lines come in the order in which it said them.
         let (said, says) = pipe().unwrap();
         let mut command = Command::new(path);
-        command.args(args).env("RUST_LOG", log).env_remove("RUST_LOG_STYLE").env("RUST_BACKTRACE", "0");
+        command.args(args).env_remove("RUST_LOG_STYLE").env("RUST_BACKTRACE", "0");
+        // Without it, it logs what it does for a reader.
+        match log {
+            Some(log) => command.env("RUST_LOG", log),
+            None => command.env_remove("RUST_LOG"),
+        };
         command.stdin(stdin).stdout(says.try_clone().unwrap()).stderr(says);
         let child = command.spawn().expect("the program starts");
         drop(command); // And with it our own end for writing.

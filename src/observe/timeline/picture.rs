@@ -137,6 +137,7 @@ impl Drawn<'_> {
             Who::Task { name: Some(_), place: Some(place), .. } => {
                 format!("{}, spawned at {place}", self.name())
             }
+            Who::Loop => "loop: the thread, which runs the tasks, or waits for what comes next".to_owned(),
             _ => self.name(),
         }
     }
