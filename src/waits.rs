@@ -278,8 +278,9 @@ impl Core {
     #[inline(always)]
     fn record_or_new(&mut self, shown: &mut Shown) -> Option<&mut Record> {
         if shown.0.is_none() && self.waits.records.has_room(Layout::UNPACKED) {
-            let (slot, _) = self.waits.records.insert_empty(Record::EMPTY);
-            shown.0 = Some(self.key(slot));
+            let (slot, record) = self.waits.records.insert_empty(Record::EMPTY);
+            shown.0 = Some(Key { home: self.id, slot });
+            return Some(record);
         }
         self.record(shown)
     }

@@ -44,6 +44,7 @@ struct Raw {
 ///     assert_eq!(dish.await, Ok("soup"));
 /// });
 /// ```
+#[inline]
 #[track_caller]
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     let raw = Raw {

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::task::Context;
 
 use super::join::{JoinError, Origin};
-use super::tasks::{Flags, Tasks};
+use super::tasks::{Flags, Left, Tasks};
 use super::waker::TaskNumber;
 use super::{Body, Id};
 use crate::core::{Core, contain, discard};
@@ -97,7 +97,9 @@ impl Core {
             lent.is_finished = false;
             self.counts.never_waited += u64::from(task.flags.polls() == 1);
             if is_detached {
-                tasks.slots.remove(tasks.polled);
+                drop(task.rare.take());
+                // Nothing is left in it. To drop it would mean to move it, soon after it was written to.
+                mem::forget(tasks.slots.remove(tasks.polled));
                 return lent.body.take().map(Next::Unwanted);
             }
             joiner = task.finish();
@@ -298,11 +300,11 @@ pub(crate) fn detach(key: Key) {
     let gone = Core::if_at_home(key, |core| core.tasks.detach(key.slot));
     match gone {
         None => remote::release(key.home, Release::Join(key.slot)),
-        Some((None, None)) => {}
-        Some((joiner, body)) => {
-            // They are a user's: a foreign waker, and an output.
-            discard(joiner);
-            body.into_iter().for_each(discard_output);
+        Some(None) => {}
+        Some(Some(Left::Joiner(foreign))) => discard(foreign),
+        Some(Some(Left::Task(task))) => {
+            task.body.into_iter().for_each(discard_output);
+            discard(task.rare);
         }
     }
 }

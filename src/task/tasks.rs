@@ -301,14 +301,16 @@ impl Tasks {
         Some(slot)
     }
 
-    /// Nobody holds the task's [`JoinHandle`] any more. Returns what is to be dropped outside the borrow.
-    pub(super) fn detach(&mut self, slot: Slot) -> (Option<Wake>, Option<Body>) {
-        let Some(task) = self.slots.get_mut(slot) else { return (None, None) };
+    /// Nobody holds the task's [`JoinHandle`](super::JoinHandle) any more. `Some`: that is to be dropped outside the borrow.
+    #[inline]
+    pub(super) fn detach(&mut self, slot: Slot) -> Option<Left> {
+        let task = self.slots.get_mut(slot)?;
         task.flags.set(Flags::DETACHED);
-        let joiner = task.take_joiner().filter(|joiner| matches!(joiner, Wake::Other(_)));
-        let is_over = task.flags.has(Flags::FINISHED);
-        let body = if is_over { self.slots.remove(slot).and_then(|task| task.body) } else { None };
-        (joiner, body)
+        if task.flags.has(Flags::FINISHED) {
+            return self.slots.remove(slot).map(Left::Task);
+        }
+        task.joiner = TaskNumber::NOBODY;
+        task.rare.as_mut()?.joiner.take().map(Left::Joiner)
     }
 
     /// A task waits for the end of another, which itself waits.
@@ -490,6 +492,12 @@ impl Tasks {
     pub(crate) fn unseat_main(&mut self, main: Slot) {
         self.slots.remove(main);
     }
+}
+
+/// See [`Tasks::detach`].
+pub(super) enum Left {
+    Task(Task),
+    Joiner(Waker),
 }
 
 /// See [`Tasks::hint`].
