@@ -58,14 +58,15 @@ impl Seat {
             if result.is_none()
                 && let (Some(core), Some(task)) = (core, TaskNumber::of(cx.waker()))
             {
-                waits = self.shown(|shown| shown.wait_in(core, task, What::Gift(what), place));
+                waits =
+                    self.shown(|shown| shown.wait_in(core, task, What::Gift(what), place)) && !core.observed;
                 self.task.set(task);
             }
             result
         });
         match polled {
             Some(Some(result)) => Poll::Ready(result),
-            Some(None) if waits && !observe::is_on() => Poll::Pending,
+            Some(None) if waits => Poll::Pending,
             Some(None) => self.pend(what, place, cx, done),
             None => yield_to_others(cx),
         }

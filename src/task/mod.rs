@@ -222,11 +222,13 @@ fn enter(body: Body, flags: Flags, name: Option<Box<str>>, place: &'static Locat
     let mut body = Some(body);
     let rare = name.map(Rare::named);
     let place_id = PlaceId::of(place);
+    let mut is_told = false;
     let inserted = Core::expect("`spawn`", |core| {
         if core.closing {
             return Ok(None);
         }
         let birth = Birth::new(place_id, core.clock.turn_nanos());
+        is_told = core.observed;
         core.tasks.insert(body.take(), flags, rare, birth).map(|slot| Some(core.key(slot)))
     });
     let Ok(key) = inserted else {
@@ -236,7 +238,7 @@ fn enter(body: Body, flags: Flags, name: Option<Box<str>>, place: &'static Locat
         );
     };
     match key {
-        Some(key) if observe::is_on() => report_spawn(key.slot, place),
+        Some(key) if is_told => report_spawn(key.slot, place),
         Some(_) => {}
         None => discard(body),
     }

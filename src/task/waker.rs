@@ -131,11 +131,14 @@ impl TaskNumber {
                 return Queued::Elsewhere;
             }
             first(core);
-            core.tasks.wake(packed).map_or(Queued::Already, Queued::Now)
+            match core.tasks.wake(packed) {
+                Some(task) if core.observed => Queued::ToTell(task),
+                _ => Queued::Here,
+            }
         });
         match queued {
-            Some(Queued::Now(task)) => observe::report(|| Step::Wake { task: Id::new(task) }),
-            Some(Queued::Already) => {}
+            Some(Queued::Here) => {}
+            Some(Queued::ToTell(task)) => observe::report(|| Step::Wake { task: Id::new(task) }),
             Some(Queued::Elsewhere) | None => {
                 remote::wake_narrow(narrow, packed);
                 return false;
@@ -173,9 +176,10 @@ impl From<TaskNumber> for Unread {
 }
 
 enum Queued {
-    Now(Slot),
-    /// Or finished, or gone.
-    Already,
+    /// Now or before; or it has finished, or is gone.
+    Here,
+    /// Now, and somebody listens.
+    ToTell(Slot),
     Elsewhere,
 }
 

@@ -122,21 +122,17 @@ fn fire_due() -> usize {
     for (deadline, slot) in &due {
         let wake = Core::with(|core| {
             core.counts.late(now - deadline);
-            match core.timers.wheel.get(*slot) {
+            let wake = match core.timers.wheel.get(*slot) {
                 Some((armed, true)) => armed.wake.take(),
                 // Cancelled, or armed anew, by a foreign waker that was woken just now.
                 _ => None,
-            }
+            };
+            (wake, core.observed)
         });
-        let wake = wake.flatten();
-        observe::report(|| Step::Fire {
-            timer: TimerId(*slot),
-            late: Duration::from_nanos(now - deadline),
-            woken: match &wake {
-                Some(Wake::Task(number)) => Core::with(|core| core.id_of(*number)).flatten(),
-                _ => None,
-            },
-        });
+        let Some((wake, is_told)) = wake else { break };
+        if is_told {
+            report_fire(*slot, now - deadline, wake.as_ref());
+        }
         if let Some(wake) = wake {
             wake.wake();
         }
@@ -146,6 +142,18 @@ fn fire_due() -> usize {
     due.shrink_to(1024);
     Core::with(|core| core.timers.due = due);
     fired
+}
+
+#[cold]
+fn report_fire(timer: Slot, late: u64, wake: Option<&Wake>) {
+    observe::report(|| Step::Fire {
+        timer: TimerId(timer),
+        late: Duration::from_nanos(late),
+        woken: match wake {
+            Some(Wake::Task(number)) => Core::with(|core| core.id_of(*number)).flatten(),
+            _ => None,
+        },
+    });
 }
 
 /// Drops all timers' wakers of a loop that is being dropped.
@@ -248,14 +256,21 @@ impl Sleep {
             let deadline = core.clock.nanos(self.deadline);
             let armed = Armed { wake: Some(wake), place: self.place, since: core.clock.turn_nanos() };
             core.tasks.keep();
-            core.timers.wheel.arm(deadline, armed).map(|slot| core.key(slot))
+            core.timers.wheel.arm(deadline, armed).map(|slot| (core.key(slot), core.observed))
         });
-        let Ok(key) = armed else {
+        let Ok((key, is_told)) = armed else {
             panic!("headwaiter: this loop has four billion timers, and cannot count more: drop some first");
         };
         self.timer = Some(key);
+        if is_told {
+            self.report(key.slot);
+        }
+    }
+
+    #[cold]
+    fn report(&self, timer: Slot) {
         observe::report(|| Step::AwaitTimer {
-            timer: TimerId(key.slot),
+            timer: TimerId(timer),
             left: self.deadline.saturating_duration_since(now()),
             place: self.place,
         });
