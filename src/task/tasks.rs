@@ -38,7 +38,7 @@ const KEPT: usize = 1024;
 const RETIRED_AT_ONCE: usize = 64;
 
 pub(super) struct Task {
-    /// `None` while it is lent to [`run_next`]; for ever so for the main future of `block_on`, which lives on
+    /// `None` while it is [lent](super::run); for ever so for the main future of `block_on`, which lives on
     /// its stack.
     pub(super) body: Option<Body>,
     pub(super) flags: Flags,
@@ -144,7 +144,7 @@ impl Flags {
     pub(super) const FINISHED: Flags = Flags(2);
     /// Aborted while it was being polled: dropped when the poll returns.
     pub(super) const ABORTED: Flags = Flags(4);
-    /// Nobody holds its [`JoinHandle`]: it is removed when it finishes.
+    /// Nobody holds its [`JoinHandle`](super::JoinHandle): it is removed when it finishes.
     pub(super) const DETACHED: Flags = Flags(8);
     /// Code outside this crate has cloned its waker, and may wake it at any time.
     pub(super) const FOREIGN: Flags = Flags(16);
@@ -232,16 +232,14 @@ impl Tasks {
             self.retire();
         }
         self.batch_end = self.ready.len();
-        if shuffle.is_some() {
+        if let Some(shuffle) = shuffle {
             self.shuffle_batch(shuffle);
         }
     }
 
     #[cold]
-    fn shuffle_batch(&mut self, shuffle: &mut Option<Shuffle>) {
-        if let Some(shuffle) = shuffle {
-            shuffle.permute(&mut self.ready[self.done..]);
-        }
+    fn shuffle_batch(&mut self, shuffle: &mut Shuffle) {
+        shuffle.permute(&mut self.ready[self.done..]);
     }
 
     /// Those who had their turn leave the queue, unless more would have to move up than leave.
