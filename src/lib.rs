@@ -42,3 +42,7 @@ pub use time::clock::Clock;
 #[cfg(all(doctest, feature = "signal"))]
 #[doc = include_str!("../docs/shutdown.md")]
 mod shutdown {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/questions.md")]
+mod questions {}

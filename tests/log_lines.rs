@@ -56,6 +56,21 @@ fn without_place(line: &str) -> String {
     line[..at.unwrap_or(line.len())].to_owned()
 }
 
+/// A page shows what a program tells, but for the places, which are of another file. `same` leaves of a line what must be the same.
+#[track_caller]
+fn must_show(page: &str, program: fn(), same: fn(String) -> String) {
+    let text = docs::read(page);
+    let shown = docs::block(&text, "DEBUG ").expect("the trace");
+    for _ in 1..=2 {
+        let as_shown = |line: String| {
+            let is_same = |shown: &&str| same(without_place(shown)) == same(without_place(&line));
+            shown.lines().find(is_same).map_or(line.clone(), str::to_owned) + "\n"
+        };
+        let told: String = lines_of(program).into_iter().map(as_shown).collect();
+        docs::must_show(page, docs::BLOCK, shown, &told);
+    }
+}
+
 /// One test: the logger and its level are shared.
 #[test]
 fn the_log_tells_each_step_of_the_loop() {
@@ -68,17 +83,10 @@ fn the_log_tells_each_step_of_the_loop() {
             nap.await.unwrap();
         });
     };
-    // What the README shows, but for the places, which are of another file.
-    let readme = docs::read("README.md");
-    let shown = docs::block(&readme, "DEBUG ").expect("the trace");
-    for _ in 1..=2 {
-        let with_places = |line: String| {
-            let same = |shown: &&str| without_place(shown) == without_place(&line);
-            shown.lines().find(same).map_or(line.clone(), str::to_owned) + "\n"
-        };
-        let told: String = lines_of(nap).into_iter().map(with_places).collect();
-        docs::must_show("README.md", docs::BLOCK, shown, &told);
-    }
+    must_show("README.md", nap, |line| line);
+    // On a real clock, but for the durations.
+    let sleeps = || headwaiter::block_on(async { sleep(Duration::from_millis(20)).await });
+    must_show("docs/questions.md", sleeps, |line| docs::mask(&line));
 
     // Sockets: who waits where, and who is woken by what.
     let echo = || {

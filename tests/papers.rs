@@ -99,6 +99,78 @@ fn each_test_that_the_papers_name_is_there() {
     assert!(named >= 50, "{named} tests are named");
 }
 
+/// The papers, and the README, with their text.
+fn papers() -> impl Iterator<Item = (PathBuf, String)> {
+    let papers = files("docs", "md").into_iter().chain([PathBuf::from("README.md")]);
+    papers.map(|path| (path.clone(), fs::read_to_string(path).unwrap()))
+}
+
+/// Whether each part of a path such as `Tasks::wake` is the name of something in this source.
+fn defines(source: &str, path: &str) -> bool {
+    const KINDS: [&str; 8] = ["fn", "struct", "enum", "trait", "type", "const", "static", "impl"];
+    path.split("::").all(|name| {
+        source.match_indices(name).any(|(at, _)| {
+            let is_whole = !source[at + name.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_');
+            is_whole && KINDS.iter().any(|kind| source[..at].ends_with(&format!("{kind} ")))
+        })
+    })
+}
+
+/// Names stand in the text of a link, [`name` in file](../file), or right before it, `name`, in [file](../file).
+#[test]
+fn what_the_papers_say_of_a_source_file_is_in_there() {
+    let mut named = 0;
+    for (paper, text) in papers() {
+        let links = text.match_indices("](../").filter_map(|(at, _)| {
+            let from = text[..at].rfind('[')?;
+            Some((&text[..from], &text[from..at], text[at + 5..].split(')').next()?))
+        });
+        for (before, label, target) in links.filter(|(.., target)| target.starts_with("src/")) {
+            let source = fs::read_to_string(target).unwrap();
+            let just_before =
+                before.trim_end().strip_suffix("in").map(|text| text.trim_end_matches([' ', ',']));
+            let just_before = just_before.and_then(|text| text.strip_suffix('`')?.rsplit('`').next());
+            let names = label.split('`').skip(1).step_by(2).chain(just_before);
+            for name in names.filter(|name| !name.contains(['.', '/'])) {
+                named += 1;
+                assert!(defines(&source, name), "{}: `{name}` is not in {target}", paper.display());
+            }
+        }
+    }
+    assert!(named >= 60, "{named} names");
+}
+
+#[test]
+fn each_command_of_the_papers_runs_an_example_or_a_test_that_is_there() {
+    let (mut examples, mut tests) = (0, 0);
+    for (paper, text) in papers() {
+        let commands = text.split(['`', '\n']).filter(|command| command.contains("cargo "));
+        for command in commands {
+            let words: Vec<_> = command.split_whitespace().collect();
+            let of = |option| words.iter().skip_while(move |word| **word != option).nth(1);
+            if let Some(name) = of("--example") {
+                examples += 1;
+                assert!(
+                    Path::new(&format!("examples/{name}.rs")).is_file(),
+                    "{}: {command}",
+                    paper.display()
+                );
+            }
+            // `cargo test --test FILE NAME`, or `cargo test --lib NAME`.
+            let (places, name) = match words[..] {
+                ["cargo", "test", "--test", file, name] => (vec![format!("tests/{file}.rs").into()], name),
+                ["cargo", "test", "--lib", name] => (files("src", "rs"), name),
+                _ => continue,
+            };
+            tests += 1;
+            let is_there =
+                |place: &PathBuf| fs::read_to_string(place).unwrap().contains(&format!("fn {name}("));
+            assert!(places.iter().any(is_there), "{}: {command}", paper.display());
+        }
+    }
+    assert!(examples >= 20 && tests >= 15, "{examples} examples and {tests} tests");
+}
+
 /// The README says in which order to read the source, and that it is the one of `lib.rs`.
 #[test]
 fn the_reading_order_is_that_of_the_modules() {
