@@ -261,7 +261,7 @@ impl Core {
 #[track_caller]
 fn outside_any_loop(what: &str) -> ! {
     panic!(
-        "headwaiter: {what} was used outside any event loop: use it in a future given to `headwaiter::block_on`, in a task spawned there, or inside `EventLoop::enter`"
+        "headwaiter: {what} was used outside any event loop: use it inside the `async` block that is given to `headwaiter::block_on` (not before that, to make the argument), in a task spawned there, or inside `EventLoop::enter`"
     );
 }
 

@@ -114,7 +114,7 @@ fn text(core: &Core) -> String {
             line(&mut text, &format!("    waits for {}", wait_text(core, wait, now)));
         }
         if task.foreign {
-            line(&mut text, "    may be woken by code outside this crate, which has its waker");
+            line(&mut text, "    may be woken by code outside this crate, which has had its waker");
         }
     }
     add_sources(&mut text, core);

@@ -183,7 +183,8 @@ pub struct Spread {
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Turns of the loop.
+    /// Turns of the loop. (Inside `block_on`, unless somebody listens, one that would find nothing to do before its tasks is not
+    /// made, and not counted.)
     pub turns: u64,
     /// Polls of tasks, and of the main future.
     pub polls: u64,

@@ -2,7 +2,7 @@
 //! waker** (a task waits for nothing, so nothing will wake it), and **quiescence** (nothing can wake this loop any more).
 //! Called after a poll that looks suspicious, and by the turn before it sleeps.
 //!
-//! A task has a *way out* if any of these is true: it is ready; code outside this crate has its waker (it is *foreign*); one
+//! A task has a *way out* if any of these is true: it is ready; code outside this crate has had its waker (it is *foreign*, for ever: what became of a copy nobody can tell); one
 //! of its waits is for something from outside the tasks, such as a timer or a socket; one of its waits is for something that
 //! any task may give, such as a message. All other waits are for a lock that some task holds, or for the end of a task or
 //! of a group. If such a wait is for a task that has a way out, it is a way out too. Tasks without any, each of which waits

@@ -251,8 +251,9 @@ fn report_spawn(slot: Slot, place: &'static Location<'static>) {
     observe::report(|| Step::Spawn { task: Id(slot), name: name.as_deref(), place });
 }
 
-/// Lets all other ready tasks run before this one goes on: it is polled again in the next turn. (In a loop with
-/// [`shuffle`](crate::Builder::shuffle): all of this turn. Those of the next come before it or after.)
+/// Lets all other ready tasks run before this one goes on: it is polled again in the next batch, which most often is the next turn's.
+/// (Inside `block_on`, a turn that would find nothing to do before its tasks is not made; the batch follows at once. In a loop with
+/// [`shuffle`](crate::Builder::shuffle) it lets all of this batch run. Those of the next come before it or after.)
 ///
 /// Cancel-safe: there is nothing to lose.
 ///
