@@ -43,6 +43,6 @@ pub use time::clock::Clock;
 #[doc = include_str!("../docs/shutdown.md")]
 mod shutdown {}
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "signal"))]
 #[doc = include_str!("../docs/questions.md")]
 mod questions {}
