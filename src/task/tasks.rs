@@ -24,7 +24,7 @@ pub(crate) struct Tasks {
     /// How many had their turn, and were taken out of the queue, in all.
     retired: u64,
     /// How many polls there were. They are numbered through, so that those that are timed are spread evenly.
-    pub(super) polls: usize,
+    pub(super) polls: u64,
     /// Who was polled last.
     pub(crate) polled: Slot,
     /// What is to be done or looked at after its poll, as bits: see [`Tasks::UNKEPT`].
@@ -280,7 +280,7 @@ impl Tasks {
             {
                 task.flags.clear(Flags::QUEUED.and(Flags::REPORTED));
                 task.flags.0 = task.flags.0.wrapping_add(Flags::POLL);
-                self.polls = self.polls.wrapping_add(1);
+                self.polls += 1;
                 self.polled = slot;
                 self.suspicion = Tasks::UNKEPT;
                 return Some((slot, task.birth, task.body.take()));
@@ -408,7 +408,7 @@ impl Tasks {
 
     /// How many were spawned, how many were put into the ready queue, and how many polls were made, in all.
     pub(crate) fn totals(&self) -> (u64, u64, u64) {
-        (self.slots.inserted(), self.retired + self.ready.len() as u64, self.polls as u64)
+        (self.slots.inserted(), self.retired + self.ready.len() as u64, self.polls)
     }
 
     pub(crate) fn is_any_foreign(&self) -> bool {
