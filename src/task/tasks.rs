@@ -38,8 +38,8 @@ const KEPT: usize = 1024;
 const RETIRED_AT_ONCE: usize = 64;
 
 pub(super) struct Task {
-    /// `None` while it is lent to [`run_next`]; for ever so for the main future of `block_on`, which lives on
-    /// its stack.
+    /// `None` while it is lent to [`run_next`](super::run), until the poll is settled; for ever so for the main future of
+    /// `block_on`, which lives on its stack.
     pub(super) body: Option<Body>,
     pub(super) flags: Flags,
     /// The task to wake when it finishes, or [`TaskNumber::NOBODY`].
@@ -144,7 +144,7 @@ impl Flags {
     pub(super) const FINISHED: Flags = Flags(2);
     /// Aborted while it was being polled: dropped when the poll returns.
     pub(super) const ABORTED: Flags = Flags(4);
-    /// Nobody holds its [`JoinHandle`]: it is removed when it finishes.
+    /// Nobody holds its [`JoinHandle`](super::JoinHandle): it is removed when it finishes.
     pub(super) const DETACHED: Flags = Flags(8);
     /// Code outside this crate has cloned its waker, and may wake it at any time.
     pub(super) const FOREIGN: Flags = Flags(16);
