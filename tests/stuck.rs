@@ -1450,6 +1450,17 @@ fn another_thread_gets_a_dump_also_of_a_loop_that_does_not_answer() {
     });
 }
 
+#[test]
+fn a_loop_that_nobody_turns_says_so_also_after_a_panic_of_the_main_future() {
+    bounded(|| {
+        let mut event_loop = EventLoop::new().unwrap();
+        assert_eq!(panic_text(|| event_loop.block_on(async { panic!("main is gone") })), "main is gone");
+        let handle = event_loop.handle();
+        let told = thread::spawn(move || handle.dump().to_string()).join().unwrap();
+        assert!(told.contains("polls no task: nobody turns it"), "{told}");
+    });
+}
+
 /// A group and a token keep who waits for them as a number, which nobody else can see.
 #[test]
 fn who_waits_for_a_group_or_a_token_is_not_lost() {

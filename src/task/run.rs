@@ -49,6 +49,7 @@ pub(crate) fn run_batch(mut main: Option<&mut Main<'_>>, most: usize) -> usize {
         let Err(payload) = catch_unwind(AssertUnwindSafe(run)) else { break };
         let Some(mut body) = lent.body.take() else {
             // The main future's panic goes on, through `block_on`.
+            end_batch();
             resume_unwind(payload);
         };
         let slot = polled_last();
@@ -56,13 +57,18 @@ pub(crate) fn run_batch(mut main: Option<&mut Main<'_>>, most: usize) -> usize {
         fail(slot, &mut body, |origin| JoinError::panicked(origin, payload));
         finish(slot, body);
     }
-    // What is called now, until the next poll of a task, cannot yield.
-    let after = Core::with(|core| {
+    (end_batch() - first) as usize
+}
+
+/// No task is polled any more. Returns how many polls there were.
+fn end_batch() -> u64 {
+    let polls = Core::with(|core| {
+        // What is called now, until the next poll of a task, cannot yield.
         core.lift_budget();
         core.shared.polled.store(0, Ordering::Relaxed);
         core.tasks.polls
     });
-    (after.unwrap_or_default() - first) as usize
+    polls.unwrap_or_default()
 }
 
 /// What was taken out of the slot of the task that is polled, until it is given back.
