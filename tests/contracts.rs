@@ -5,6 +5,7 @@ mod common;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
 use std::io::Write;
+use std::panic::resume_unwind;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -416,6 +417,239 @@ fn a_panic_in_the_main_future_goes_on_and_leaves_the_loop_usable() {
         assert_eq!(text, "main is gone");
         event_loop.block_on(yield_now());
         assert_eq!(others.get(), 3);
+    });
+}
+
+#[test]
+fn after_a_panic_of_the_main_future_the_rest_of_its_batch_runs_first() {
+    bounded(|| {
+        for before in [0, 1, 508, 509] {
+            let mut event_loop = EventLoop::new().unwrap();
+            event_loop.block_on(async {
+                for _ in 0..before {
+                    yield_now().await;
+                }
+            });
+            let order = Rc::new(RefCell::new(Vec::new()));
+            let note = |what: &'static str| {
+                let order = Rc::clone(&order);
+                drop(spawn(async move { order.borrow_mut().push(what) }));
+            };
+            let mut first = true;
+            let text = panic_text(|| {
+                event_loop.block_on(poll_fn(|cx| {
+                    cx.waker().wake_by_ref();
+                    if std::mem::take(&mut first) {
+                        note("the rest of its batch");
+                        return Poll::<()>::Pending;
+                    }
+                    note("the next batch");
+                    panic!("main is gone");
+                }));
+            });
+            assert_eq!(text, "main is gone");
+            event_loop.block_on(async { order.borrow_mut().push("the next main") });
+            assert_eq!(*order.borrow(), ["the rest of its batch", "the next batch", "the next main"]);
+            let stats = event_loop.enter(headwaiter::stats);
+            assert_eq!((stats.polls, stats.wakes), (before + 1 + 5, before + 2), "{stats}");
+            // Every 512th poll is timed. With 509 before, that is the one that panics, and its time is not known.
+            let timed = if before == 508 { 1 } else { 0 };
+            assert_eq!(stats.poll_times.count, timed, "{before} before: {stats}");
+        }
+    });
+}
+
+/// One poll in 512 is timed, and takes another way through the loop.
+#[test]
+fn however_a_task_ends_it_does_in_a_poll_that_is_timed_as_in_any_other() {
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum End {
+        Output,
+        Panic,
+        AbortedThenPending,
+        AbortedThenOutput,
+        AbortedThenPanic,
+        Deadlock,
+    }
+    use End::*;
+    bounded(|| {
+        for yields in 509..514 {
+            for end in [Output, Panic, AbortedThenPending, AbortedThenOutput, AbortedThenPanic, Deadlock] {
+                for joined in [true, false] {
+                    let mut event_loop = virtual_loop();
+                    let own_handle = Rc::new(RefCell::new(None::<task::JoinHandle<Rc<()>>>));
+                    let (of_task, future, output) = (Rc::clone(&own_handle), Rc::new(()), Rc::new(()));
+                    let (in_future, in_output) = (Rc::clone(&future), Rc::clone(&output));
+                    let task = event_loop.enter(|| {
+                        spawn(async move {
+                            let _in_future = in_future;
+                            for _ in 0..yields {
+                                yield_now().await;
+                            }
+                            if matches!(end, AbortedThenPending | AbortedThenOutput | AbortedThenPanic) {
+                                of_task.borrow().as_ref().unwrap().abort();
+                            }
+                            if !joined {
+                                drop(of_task.take());
+                            }
+                            match end {
+                                Output | AbortedThenOutput => {}
+                                Panic | AbortedThenPanic => resume_unwind(Box::new("on purpose")),
+                                AbortedThenPending => pending().await,
+                                Deadlock => {
+                                    let mutex = headwaiter::sync::Mutex::new(());
+                                    let _held = mutex.lock().await;
+                                    drop(mutex.lock().await);
+                                }
+                            }
+                            in_output
+                        })
+                    });
+                    *own_handle.borrow_mut() = Some(task);
+                    for _ in 0..=yields {
+                        assert_eq!(Rc::strong_count(&future), 2);
+                        assert_eq!(event_loop.turn(Some(Duration::ZERO)).unwrap().polls, 1);
+                    }
+                    let case = format!("{end:?} in poll {}, joined: {joined}", yields + 1);
+                    assert_eq!(Rc::strong_count(&future), 1, "{case}");
+                    let stats = event_loop.enter(headwaiter::stats);
+                    assert_eq!((stats.polls, stats.wakes), (yields + 1, yields), "{case}");
+                    assert_eq!(stats.poll_times.count, stats.polls / 512, "{case}");
+                    if let Some(task) = own_handle.take() {
+                        let result = event_loop.block_on(task);
+                        let ended_so = match &result {
+                            Ok(_) => matches!(end, Output | AbortedThenOutput),
+                            Err(error) if error.is_panic() => matches!(end, Panic | AbortedThenPanic),
+                            Err(error) if error.is_deadlock() => end == Deadlock,
+                            Err(error) => error.is_cancelled() && end == AbortedThenPending,
+                        };
+                        assert!(ended_so, "{case}: {result:?}");
+                    }
+                    assert_eq!(Rc::strong_count(&output), 1, "{case}");
+                }
+            }
+        }
+    });
+}
+
+/// Whose drop needs the loop, which it would not find while that is borrowed.
+struct NeedsTheLoop(Rc<Cell<u32>>);
+
+impl Drop for NeedsTheLoop {
+    fn drop(&mut self) {
+        drop(spawn(async {}));
+        self.0.set(self.0.get() + 1);
+    }
+}
+
+#[test]
+fn whatever_becomes_of_an_output_and_a_joiner_they_are_dropped_with_nothing_borrowed() {
+    struct Joiner(Arc<AtomicUsize>);
+    impl Wake for Joiner {
+        fn wake(self: Arc<Self>) {
+            drop(spawn(async {}));
+        }
+    }
+    impl Drop for Joiner {
+        fn drop(&mut self) {
+            drop(spawn(async {}));
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    #[derive(Clone, Copy, Debug)]
+    enum Case {
+        Finishes,
+        Panics,
+        IsAborted,
+        IsDetached,
+        DetachesItself,
+        IsJoinedByAnother,
+        IsJoinedByATask,
+    }
+    use Case::*;
+    bounded(|| {
+        let cases =
+            [Finishes, Panics, IsAborted, IsDetached, DetachesItself, IsJoinedByAnother, IsJoinedByATask];
+        for (case, ends) in cases.into_iter().flat_map(|case| [(case, true), (case, false)]) {
+            let mut event_loop = EventLoop::new().unwrap();
+            let (outputs, joiners) = (Rc::new(Cell::new(0)), Arc::new(AtomicUsize::new(0)));
+            let handle = Rc::new(RefCell::new(None::<task::JoinHandle<NeedsTheLoop>>));
+            let (output, of_task) = (NeedsTheLoop(Rc::clone(&outputs)), Rc::clone(&handle));
+            let task = event_loop.enter(|| {
+                spawn(async move {
+                    yield_now().await;
+                    yield_now().await;
+                    match case {
+                        Panics => resume_unwind(Box::new("on purpose")),
+                        DetachesItself => drop(of_task.take()),
+                        _ => {}
+                    }
+                    if !ends {
+                        pending::<()>().await;
+                    }
+                    output
+                })
+            });
+            *handle.borrow_mut() = Some(task);
+            let join = |waker: &Waker| {
+                let mut handle = handle.borrow_mut();
+                assert!(
+                    Pin::new(handle.as_mut().unwrap()).poll(&mut Context::from_waker(waker)).is_pending()
+                );
+            };
+            let joiner = || Waker::from(Arc::new(Joiner(Arc::clone(&joiners))));
+            event_loop.enter(|| join(&joiner()));
+            event_loop.turn(Some(Duration::ZERO)).unwrap();
+            match case {
+                IsAborted => event_loop.enter(|| handle.borrow().as_ref().unwrap().abort()),
+                IsDetached => event_loop.enter(|| drop(handle.take())),
+                IsJoinedByAnother => event_loop.enter(|| join(&joiner())),
+                IsJoinedByATask => event_loop.block_on(poll_fn(|cx| {
+                    join(cx.waker());
+                    assert_eq!(joiners.load(Ordering::Relaxed), 1);
+                    Poll::Ready(())
+                })),
+                _ => {}
+            }
+            for _ in 0..3 {
+                event_loop.turn(Some(Duration::ZERO)).unwrap();
+            }
+            event_loop.enter(|| drop(handle.take()));
+            let task_is_gone = ends || matches!(case, Panics | IsAborted);
+            assert_eq!(outputs.get(), u32::from(task_is_gone), "{case:?}, ends: {ends}");
+            let dropped = if let IsJoinedByAnother = case { 2 } else { 1 };
+            assert_eq!(joiners.load(Ordering::Relaxed), dropped, "{case:?}, ends: {ends}");
+            drop(event_loop);
+            assert_eq!(outputs.get(), 1, "{case:?}, ends: {ends}");
+        }
+    });
+}
+
+#[test]
+fn a_handle_that_is_lost_in_another_loop_detaches_its_task() {
+    bounded(|| {
+        let mut event_loop = EventLoop::new().unwrap();
+        let output = Arc::new(());
+        let (end, ended) = headwaiter::sync::oneshot::channel::<()>();
+        let of_task = Arc::clone(&output);
+        let mut task = event_loop.enter(|| {
+            spawn(async move {
+                let _ = ended.await;
+                of_task
+            })
+        });
+        // A task of this loop waits for it, and is never told that the handle has gone.
+        event_loop.block_on(async { assert!(poll_once(&mut task).await.is_pending()) });
+        let elsewhere = thread::spawn(move || {
+            let mut other = EventLoop::new().unwrap();
+            panic_text(|| drop(other.block_on(task)))
+        });
+        let text = elsewhere.join().unwrap();
+        assert!(text.contains("used in another event loop than the one that made it"), "{text}");
+        event_loop.enter(|| end.send(()).unwrap());
+        while Arc::strong_count(&output) > 1 {
+            event_loop.turn(None).unwrap();
+        }
     });
 }
 

@@ -225,6 +225,73 @@ fn an_observer_may_run_draw_and_drop_other_loops() {
 
 /// The wake is not slept through (tokio 934f68d91).
 #[test]
+fn an_observer_may_abort_or_detach_the_very_task_whose_poll_it_is_told_of() {
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum At {
+        Begin,
+        End(Outcome),
+    }
+    bounded(|| {
+        let times =
+            [At::Begin, At::End(Outcome::Pending), At::End(Outcome::Finished), At::End(Outcome::Panicked)];
+        let ends = [Outcome::Pending, Outcome::Finished, Outcome::Panicked];
+        let wakes_and_aborts = [(false, false), (false, true), (true, false), (true, true)];
+        for (at, end, (wakes, aborts)) in times.into_iter().flat_map(|at| {
+            ends.into_iter().flat_map(move |end| wakes_and_aborts.map(|which| (at, end, which)))
+        }) {
+            let handle = Rc::new(RefCell::new(None::<task::JoinHandle<()>>));
+            let of_observer = Rc::clone(&handle);
+            let told = Told(move |step: &Step<'_>| {
+                let now = match step {
+                    Step::Poll { .. } => At::Begin,
+                    Step::Polled { outcome, .. } => At::End(*outcome),
+                    _ => return,
+                };
+                if now == at && aborts {
+                    of_observer.borrow().iter().for_each(task::JoinHandle::abort);
+                } else if now == at {
+                    drop(of_observer.take());
+                }
+            });
+            let mut event_loop = EventLoop::builder().observer(told).build().unwrap();
+            let dropped = Rc::new(Cell::new(0));
+            let drops = Rc::clone(&dropped);
+            let count = OnDrop(move || drops.set(drops.get() + 1));
+            let poll = move |cx: &mut std::task::Context<'_>| {
+                if wakes {
+                    cx.waker().wake_by_ref();
+                }
+                match end {
+                    Outcome::Pending => Poll::Pending,
+                    Outcome::Finished => Poll::Ready(()),
+                    _ => std::panic::resume_unwind(Box::new("on purpose")),
+                }
+            };
+            *handle.borrow_mut() = Some(event_loop.enter(|| headwaiter::spawn(Holding(count, poll))));
+            for _ in 0..3 {
+                event_loop.turn(Some(Duration::ZERO)).unwrap();
+            }
+            let case = format!("{at:?}, {end:?}, wakes: {wakes}, aborts: {aborts}");
+            let is_aborted =
+                aborts && end == Outcome::Pending && matches!(at, At::Begin | At::End(Outcome::Pending));
+            let has_ended = is_aborted || end != Outcome::Pending;
+            assert_eq!(dropped.get(), u32::from(has_ended), "{case}");
+            let polls = event_loop.enter(headwaiter::stats).polls;
+            assert_eq!(polls, if wakes && !has_ended { 3 } else { 1 }, "{case}");
+            if let Some(task) = handle.take().filter(|_| has_ended) {
+                match event_loop.block_on(task) {
+                    Ok(()) => assert_eq!(end, Outcome::Finished, "{case}"),
+                    Err(error) if error.is_panic() => assert_eq!(end, Outcome::Panicked, "{case}"),
+                    Err(error) => assert!(error.is_cancelled() && is_aborted, "{case}"),
+                }
+            }
+            drop(event_loop);
+            assert_eq!(dropped.get(), 1, "{case}");
+        }
+    });
+}
+
+#[test]
 fn an_observer_may_wake_just_before_the_loop_waits() {
     bounded(|| {
         let waker: Rc<RefCell<Option<Waker>>> = Rc::default();

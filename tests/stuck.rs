@@ -266,6 +266,26 @@ fn a_knot_through_tasks_that_were_joined_before_they_waited_is_found() {
 
 /// None of these may be accused, nor even wondered about.
 #[test]
+fn a_join_that_takes_the_place_of_a_foreign_waker_closes_a_knot_too() {
+    bounded(|| {
+        loop_with(Deadlock::Fail).block_on(async {
+            let till = Rc::new(Mutex::named("till", ()));
+            let (of_guest, of_cook) = (Rc::clone(&till), Rc::clone(&till));
+            let cook = named("cook", async move {
+                let _open = of_cook.lock().await;
+                let mut guest = named("guest", async move { drop(of_guest.lock().await) });
+                yield_now().await;
+                yield_now().await;
+                assert!(Pin::new(&mut guest).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+                let _ = guest.await;
+            });
+            let error = cook.await.unwrap_err();
+            assert!(error.is_deadlock() && error.to_string().contains("\"guest\""), "{error}");
+        });
+    });
+}
+
+#[test]
 fn busy_and_correct_programs_are_never_accused() {
     let said = logged(Deadlock::Warn, || async {
         // Opposite locks, with a timeout on one of them.
@@ -1119,6 +1139,39 @@ fn a_waker_that_nobody_kept_is_reported_once_with_the_task() {
     assert!(report.contains("tests/stuck.rs:"), "{report}");
 }
 
+/// Who wakes itself through the waker it is lent need not keep it; in the poll in which it does not, it is lost.
+#[test]
+fn a_task_is_accused_of_a_lost_waker_after_the_first_poll_in_which_it_was_not_woken_timed_or_not() {
+    for wakes in [0, 1, 2, 509, 510, 511, 512] {
+        for aborts in [false, true] {
+            let said = logged_outside(move || {
+                let mut event_loop = loop_with(Deadlock::Warn);
+                let handle = Rc::new(RefCell::new(None::<JoinHandle<()>>));
+                let (of_task, mut polls) = (Rc::clone(&handle), 0);
+                let lost = std::future::poll_fn(move |cx: &mut Context<'_>| {
+                    polls += 1;
+                    if polls <= wakes {
+                        cx.waker().wake_by_ref();
+                    }
+                    if polls == wakes && aborts {
+                        of_task.borrow().as_ref().unwrap().abort();
+                    }
+                    Poll::Pending
+                });
+                *handle.borrow_mut() = Some(event_loop.enter(|| headwaiter::spawn(lost)));
+                for _ in 0..wakes + 3 {
+                    event_loop.turn(Some(Duration::ZERO)).unwrap();
+                }
+                let polls = event_loop.enter(headwaiter::stats).polls;
+                assert_eq!(polls, if aborts && wakes > 0 { wakes } else { wakes + 1 });
+                event_loop.enter(|| drop(handle.take()));
+            });
+            let reports = said.iter().filter(|line| line.contains("nobody has kept its waker")).count();
+            assert_eq!((reports, said.len()), if aborts && wakes > 0 { (0, 0) } else { (1, 1) }, "{said:#?}");
+        }
+    }
+}
+
 #[test]
 fn a_crowd_of_tasks_that_nobody_can_wake_slows_nobody() {
     let said = logged(Deadlock::Warn, || async {
@@ -1394,6 +1447,17 @@ fn another_thread_gets_a_dump_also_of_a_loop_that_does_not_answer() {
         assert!(!dump.contains("running"), "it answers between two polls: {dump}");
         loop_thread.join().unwrap();
         assert!(handle.dump().to_string().contains("is gone"));
+    });
+}
+
+#[test]
+fn a_loop_that_nobody_turns_says_so_also_after_a_panic_of_the_main_future() {
+    bounded(|| {
+        let mut event_loop = EventLoop::new().unwrap();
+        assert_eq!(panic_text(|| event_loop.block_on(async { panic!("main is gone") })), "main is gone");
+        let handle = event_loop.handle();
+        let told = thread::spawn(move || handle.dump().to_string()).join().unwrap();
+        assert!(told.contains("polls no task: nobody turns it"), "{told}");
     });
 }
 

@@ -45,10 +45,11 @@ pub(crate) fn run_batch(mut main: Option<&mut Main<'_>>, most: usize) -> usize {
     let mut lent = Lent::default();
     // Entered once for the batch, and again after each panic: it costs as much as a short poll.
     loop {
-        let run = || while run_next(&mut lent, main.as_deref_mut(), first.wrapping_add(most)) {};
+        let run = || while run_next(&mut lent, main.as_deref_mut(), first + most as u64) {};
         let Err(payload) = catch_unwind(AssertUnwindSafe(run)) else { break };
         let Some(mut body) = lent.body.take() else {
             // The main future's panic goes on, through `block_on`.
+            end_batch();
             resume_unwind(payload);
         };
         let slot = polled_last();
@@ -56,13 +57,18 @@ pub(crate) fn run_batch(mut main: Option<&mut Main<'_>>, most: usize) -> usize {
         fail(slot, &mut body, |origin| JoinError::panicked(origin, payload));
         finish(slot, body);
     }
-    // What is called now, until the next poll of a task, cannot yield.
-    let after = Core::with(|core| {
+    (end_batch() - first) as usize
+}
+
+/// No task is polled any more. Returns how many polls there were.
+fn end_batch() -> u64 {
+    let polls = Core::with(|core| {
+        // What is called now, until the next poll of a task, cannot yield.
         core.lift_budget();
         core.shared.polled.store(0, Ordering::Relaxed);
         core.tasks.polls
     });
-    after.unwrap_or_default().wrapping_sub(first)
+    polls.unwrap_or_default()
 }
 
 /// What was taken out of the slot of the task that is polled, until it is given back.
@@ -129,7 +135,7 @@ enum Next {
 /// Polls the next task of the batch, or the first of the next if it follows at once, which it may until there were `last` polls.
 /// `false`: the batch is over.
 #[inline]
-fn run_next(lent: &mut Lent, main: Option<&mut Main<'_>>, last: usize) -> bool {
+fn run_next(lent: &mut Lent, main: Option<&mut Main<'_>>, last: u64) -> bool {
     let next = Core::with(|core| {
         if let Some(first) = core.settle(lent) {
             return first;
@@ -140,7 +146,7 @@ fn run_next(lent: &mut Lent, main: Option<&mut Main<'_>>, last: usize) -> bool {
         }
         let Some((slot, birth, body)) = core.tasks.take_ready() else { return Next::Over };
         core.shared.polled.store(birth.published(slot), Ordering::Relaxed);
-        Next::Poll(core.key(slot), body, core.tasks.polls & core.untimed == 0)
+        Next::Poll(core.key(slot), body, core.tasks.polls as usize & core.untimed == 0)
     });
     let (key, body, is_timed) = match next {
         Some(Next::Poll(key, body, is_timed)) => (key, body, is_timed),
@@ -176,7 +182,7 @@ fn run_next(lent: &mut Lent, main: Option<&mut Main<'_>>, last: usize) -> bool {
 
 /// Begins the next batch, if the phases that come before it would find nothing to do.
 #[inline]
-fn go_on(core: &mut Core, main: Option<&Main<'_>>, last: usize) -> bool {
+fn go_on(core: &mut Core, main: Option<&Main<'_>>, last: u64) -> bool {
     let is_done = main.is_none_or(|main| main.done.get());
     let has_phases = core.overspent || core.timers.has_armed() || core.shared.has_mail() || core.observed;
     let goes_on = core.tasks.polls < last && !is_done && !has_phases;

@@ -24,7 +24,7 @@ pub(crate) struct Tasks {
     /// How many had their turn, and were taken out of the queue, in all.
     retired: u64,
     /// How many polls there were. They are numbered through, so that those that are timed are spread evenly.
-    pub(super) polls: usize,
+    pub(super) polls: u64,
     /// Who was polled last.
     pub(crate) polled: Slot,
     /// What is to be done or looked at after its poll, as bits: see [`Tasks::UNKEPT`].
@@ -38,8 +38,8 @@ const KEPT: usize = 1024;
 const RETIRED_AT_ONCE: usize = 64;
 
 pub(super) struct Task {
-    /// `None` while it is [lent](super::run); for ever so for the main future of `block_on`, which lives on
-    /// its stack.
+    /// `None` while it is lent to [`run_next`](super::run), until the poll is settled; for ever so for the main future of
+    /// `block_on`, which lives on its stack.
     pub(super) body: Option<Body>,
     pub(super) flags: Flags,
     /// The task to wake when it finishes, or [`TaskNumber::NOBODY`].
@@ -278,7 +278,7 @@ impl Tasks {
             {
                 task.flags.clear(Flags::QUEUED.and(Flags::REPORTED));
                 task.flags.0 = task.flags.0.wrapping_add(Flags::POLL);
-                self.polls = self.polls.wrapping_add(1);
+                self.polls += 1;
                 self.polled = slot;
                 self.suspicion = Tasks::UNKEPT;
                 return Some((slot, task.birth, task.body.take()));
@@ -406,7 +406,7 @@ impl Tasks {
 
     /// How many were spawned, how many were put into the ready queue, and how many polls were made, in all.
     pub(crate) fn totals(&self) -> (u64, u64, u64) {
-        (self.slots.inserted(), self.retired + self.ready.len() as u64, self.polls as u64)
+        (self.slots.inserted(), self.retired + self.ready.len() as u64, self.polls)
     }
 
     pub(crate) fn is_any_foreign(&self) -> bool {
@@ -532,5 +532,89 @@ impl Snapshot {
             place: task.birth.place().location(),
             foreign: task.flags.has(Flags::FOREIGN),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::Core;
+    use crate::event_loop::EventLoop;
+    use crate::task::{spawn, yield_now};
+
+    /// How many entries the queue has, with those that had their turn, and for how many it has room.
+    fn queue() -> (usize, usize) {
+        Core::expect("a test", |core| (core.tasks.ready.len(), core.tasks.ready.capacity()))
+    }
+
+    async fn yield_for(turns: usize) {
+        for _ in 0..turns {
+            yield_now().await;
+        }
+    }
+
+    fn turn(event_loop: &mut EventLoop) -> (usize, usize) {
+        event_loop.turn(Some(Duration::ZERO)).expect("a turn");
+        event_loop.enter(queue)
+    }
+
+    #[test]
+    fn however_many_yield_for_ever_the_queue_is_about_twice_as_long() {
+        for crowd in [1, 2, 3, 63, 64, 65, 500] {
+            let mut event_loop = EventLoop::new().expect("a loop");
+            event_loop.enter(|| (0..crowd).for_each(|_| drop(spawn(yield_for(usize::MAX)))));
+            for _ in 0..1000 {
+                let (length, room) = turn(&mut event_loop);
+                let most = 2 * crowd + RETIRED_AT_ONCE;
+                assert!(
+                    length <= most && room <= 2 * most,
+                    "{crowd} tasks: {length} entries, room for {room}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_past_crowd_leaves_no_queue_behind() {
+        let mut event_loop = EventLoop::new().expect("a loop");
+        for _ in 0..3 {
+            event_loop.enter(|| (0..100_000).for_each(|_| drop(spawn(yield_for(1)))));
+            for _ in 0..2 {
+                assert!(turn(&mut event_loop).0 >= 100_000);
+            }
+            event_loop.enter(|| drop(spawn(yield_for(5))));
+            let (length, room) = turn(&mut event_loop);
+            assert!(length < RETIRED_AT_ONCE && room <= KEPT, "{length} entries, room for {room}");
+        }
+    }
+
+    #[test]
+    fn crowds_that_grow_and_shrink_keep_the_queue_in_proportion() {
+        let mut event_loop = EventLoop::new().expect("a loop");
+        let mut before = 0;
+        for round in 0..200 {
+            let crowd = [1, 10, 100, 1000, 100, 10, 1, 1][round % 8];
+            event_loop.enter(|| (0..crowd).for_each(|_| drop(spawn(yield_for(1)))));
+            let (length, _) = turn(&mut event_loop);
+            // This batch, who waits for the next, and who had their turn: no more of these than of the others.
+            let most = 2 * (before + 2 * crowd) + RETIRED_AT_ONCE;
+            assert!(length <= most, "round {round}: {length} entries after {before} and {crowd}");
+            before = crowd;
+        }
+        for _ in 0..2 {
+            turn(&mut event_loop);
+        }
+        assert_eq!(event_loop.enter(|| Core::expect("a test", |core| core.tasks.ready())), 0);
+    }
+
+    #[test]
+    fn tasks_that_end_before_their_turn_do_not_stay_in_the_queue() {
+        let mut event_loop = EventLoop::new().expect("a loop");
+        event_loop.enter(|| (0..10_000).for_each(|_| spawn(async {}).abort()));
+        let event_loop = &mut event_loop;
+        assert_eq!(event_loop.next_deadline(), None);
+        assert_eq!(event_loop.turn(Some(Duration::ZERO)).expect("a turn").polls, 0);
+        let (length, room) = turn(event_loop);
+        assert!(length == 0 && room <= KEPT, "{length} entries, room for {room}");
     }
 }
