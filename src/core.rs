@@ -75,7 +75,7 @@ pub(crate) struct Core {
     /// When the poll that is under way began, if it is timed.
     pub(crate) poll_began: Option<u64>,
     /// A poll is timed if its number has none of these bits: one in 512, or each.
-    pub(crate) untimed: usize,
+    pub(crate) untimed: u64,
     /// Boxed, because it is long, and seldom touched.
     pub(crate) counts: Box<Counts>,
     pub(crate) stalls: Stalls,
@@ -312,11 +312,7 @@ pub(crate) fn release_here(what: Release) {
             discard(Core::with(|core| core.reactor.forget(slot, direction, ticket)));
         }
         Release::Timer(slot) => discard(Core::with(|core| core.timers.cancel(slot))),
-        Release::Join(slot) => {
-            if let Some(key) = Core::with(|core| core.key(slot)) {
-                task::detach(key);
-            }
-        }
+        Release::Join(key) => task::detach(key),
         Release::Record(slot) => {
             Core::with(|core| core.waits.remove(slot));
         }

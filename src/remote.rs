@@ -27,7 +27,7 @@ use crate::observe;
 use crate::observe::dump::{Dump, dump};
 use crate::places::PlaceId;
 use crate::reactor::Direction;
-use crate::slots::{Layout, Slot};
+use crate::slots::{Key, Layout, Slot};
 use crate::task::{self, JoinError, Origin};
 
 /// The part of a loop that other threads may use.
@@ -67,7 +67,7 @@ pub(crate) enum Release {
     Source(Slot),
     Waiter(Slot, Direction, u64),
     Timer(Slot),
-    Join(Slot),
+    Join(Key),
     /// Of [`Waits`](crate::waits::Waits).
     Record(Slot),
 }
@@ -132,7 +132,7 @@ fn table() -> MutexGuard<'static, Table> {
     LOOPS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A loop's number, never reused. It is not zero, so that a [`Key`](crate::slots::Key) that may be absent is two words.
+/// A loop's number, never reused. It is not zero, so that a [`Key`] that may be absent is two words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LoopId(NonZero<u64>);
 

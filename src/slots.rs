@@ -121,8 +121,8 @@ impl Layout {
 pub(crate) struct Slots<T> {
     /// Each with its own slot, by which a later occupant is told.
     slab: Slab<(Slot, T)>,
-    /// The generation of the next insertion.
-    next: u32,
+    /// The number of the next insertion, whose lower half is its generation.
+    next: u64,
     /// Where [`any`](Self::any) looks first.
     popped: usize,
 }
@@ -136,14 +136,7 @@ impl<T> Slots<T> {
     /// slab may be borrowed, and the value a user's.)
     #[inline]
     pub(crate) fn insert(&mut self, layout: Layout, value: T) -> Result<Slot, T> {
-        let index = self.slab.vacant_key();
-        if index >= layout.indexes() as usize {
-            return Err(value);
-        }
-        let slot = Slot::new(index as u32, self.next);
-        self.next = self.next.wrapping_add(1);
-        self.slab.insert((slot, value));
-        Ok(slot)
+        if self.has_room(layout) { Ok(self.insert_empty((Slot::NONE, value)).0) } else { Err(value) }
     }
 
     /// Whether a word of `layout` has room for one more index.
@@ -156,8 +149,8 @@ impl<T> Slots<T> {
     #[inline(always)]
     pub(crate) fn insert_empty(&mut self, empty: (Slot, T)) -> (Slot, &mut T) {
         let index = self.slab.insert(empty);
-        let slot = Slot::new(index as u32, self.next);
-        self.next = self.next.wrapping_add(1);
+        let slot = Slot::new(index as u32, self.next as u32);
+        self.next += 1;
         let occupant = &mut self.slab[index];
         occupant.0 = slot;
         (slot, &mut occupant.1)
@@ -238,9 +231,9 @@ impl<T> Slots<T> {
         self.slab.iter().map(|(_, (_, value))| value)
     }
 
-    /// How many there have been (modulo four billion).
+    /// How many there have been.
     pub(crate) fn inserted(&self) -> u64 {
-        u64::from(self.next.wrapping_sub(1))
+        self.next - 1
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -9,7 +9,7 @@ use crate::task::Id;
 
 /// One poll in so many is timed, unless somebody wants all of them: at one in 64 the two looks at the clock cost a tenth of a short
 /// poll. A power of two.
-pub(crate) const SAMPLED: usize = 512;
+pub(crate) const SAMPLED: u64 = 512;
 
 /// What a loop counts.
 pub(crate) struct Counts {

@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use log::Level;
 
@@ -104,7 +104,7 @@ impl<T: 'static> Future for JoinHandle<T> {
 /// Why a task's output is not there.
 enum Unfinished {
     Waits,
-    /// That is to be reported.
+    /// As it does, but somebody listens.
     Told,
     OutOfBudget,
     /// A foreign waker was left there before, or is to be.
@@ -141,36 +141,45 @@ fn poll_finished(key: Key, cx: &Context<'_>) -> Poll<Body> {
     match taken {
         Ok(Some(body)) => Poll::Ready(body),
         Ok(None) => Poll::Ready(Box::pin(Emptied)),
-        Err(Unfinished::Waits) => Poll::Pending,
         Err(why) => {
-            wait_unusually(key.slot, cx, why);
+            match why {
+                Unfinished::Waits => {}
+                Unfinished::Told => report_wait(key.slot),
+                Unfinished::OutOfBudget => cx.waker().wake_by_ref(),
+                Unfinished::Foreign => join_by_foreign(key.slot, cx.waker()),
+            }
             Poll::Pending
         }
     }
 }
 
 #[cold]
-fn wait_unusually(slot: Slot, cx: &Context<'_>, why: Unfinished) {
-    match why {
-        Unfinished::Waits => return,
-        Unfinished::OutOfBudget => return cx.waker().wake_by_ref(),
-        Unfinished::Told => {}
-        Unfinished::Foreign => {
-            // Made before the borrow, and what is there before is dropped after it: both are foreign.
-            let mut wake = Some(Wake::of(cx.waker()));
-            Core::with(|core| {
-                if let Some(task) = core.tasks.slots.get_mut(slot) {
-                    task.swap_joiner(&mut wake);
-                }
-                core.tasks.keep();
-                if let Some(joiner) = TaskNumber::of(cx.waker()) {
-                    core.tasks.joins_waiting(joiner, slot);
-                }
-            });
-            discard(wake);
-        }
-    }
+fn report_wait(slot: Slot) {
     observe::report(|| Step::AwaitTask { task: Id(slot) });
+}
+
+/// A foreign waker is left for the task's end, or was before.
+#[cold]
+fn join_by_foreign(slot: Slot, waker: &Waker) {
+    // Made before the borrow, and what is there before is dropped after it: both are foreign.
+    let joiner = Wake::of(waker);
+    let left = Core::with(|core| {
+        core.tasks.keep();
+        if let Wake::Task(joiner) = joiner {
+            core.tasks.joins_waiting(joiner, slot);
+        }
+        match core.tasks.slots.get_mut(slot) {
+            Some(task) if !task.flags.has(Flags::FINISHED) => Ok(task.replace_joiner(joiner)),
+            _ => Err(joiner),
+        }
+    });
+    match left {
+        // It ended while the waker was cloned.
+        Some(Err(joiner)) => joiner.wake(),
+        Some(Ok(before)) => discard(before),
+        None => {}
+    }
+    report_wait(slot);
 }
 
 /// A task that the loop's own end has emptied: it has no output.

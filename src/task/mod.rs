@@ -10,7 +10,7 @@
 //                                    (5)               ▼
 //                                     └───────────► finished ──(7)──► gone
 //
-// 1. `enter`  2. `run_next`  3. `settle`  4. `Tasks::wake`  5. `settle`  6. `abort`
+// 1. `enter`  2. `run_next`  3. `settle`  4. `Tasks::wake`  5. `settle`, or `finish`  6. `abort`
 // 7. the `JoinHandle` takes the output, or is dropped (`detach`)
 
 mod tasks;

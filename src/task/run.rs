@@ -38,7 +38,7 @@ pub(crate) fn run_batch(mut main: Option<&mut Main<'_>>, most: usize) -> usize {
             core.tasks.begin_batch(&mut core.shuffle);
         }
         core.counts.batch(core.tasks.batch_len(), core.tasks.count());
-        core.tasks.polls
+        core.tasks.polls_made
     });
     let first = before.unwrap_or_default();
     // It stands outside the closure, so that a panic does not drop it.
@@ -66,7 +66,7 @@ fn end_batch() -> u64 {
         // What is called now, until the next poll of a task, cannot yield.
         core.lift_budget();
         core.shared.polled.store(0, Ordering::Relaxed);
-        core.tasks.polls
+        core.tasks.polls_made
     });
     polls.unwrap_or_default()
 }
@@ -93,11 +93,11 @@ impl Core {
         let mut joiner = TaskNumber::NOBODY;
         if lent.is_finished {
             let is_detached = task.flags.has(Flags::DETACHED);
-            let is_joined_here = match task.joiner {
-                TaskNumber::NOBODY => task.rare.is_none(),
-                number => number.is_of(self.id),
+            let wakes_only_ours = match task.joiner {
+                TaskNumber::NOBODY => !task.has_foreign_joiner(),
+                joiner => joiner.is_of(self.id),
             };
-            if self.observed || !(is_detached || is_joined_here) {
+            if !wakes_only_ours {
                 return Some(Next::Unsettled);
             }
             lent.is_finished = false;
@@ -146,7 +146,7 @@ fn run_next(lent: &mut Lent, main: Option<&mut Main<'_>>, last: u64) -> bool {
         }
         let Some((slot, birth, body)) = core.tasks.take_ready() else { return Next::Over };
         core.shared.polled.store(birth.published(slot), Ordering::Relaxed);
-        Next::Poll(core.key(slot), body, core.tasks.polls as usize & core.untimed == 0)
+        Next::Poll(core.key(slot), body, core.tasks.polls_made & core.untimed == 0)
     });
     let (key, body, is_timed) = match next {
         Some(Next::Poll(key, body, is_timed)) => (key, body, is_timed),
@@ -185,7 +185,7 @@ fn run_next(lent: &mut Lent, main: Option<&mut Main<'_>>, last: u64) -> bool {
 fn go_on(core: &mut Core, main: Option<&Main<'_>>, last: u64) -> bool {
     let is_done = main.is_none_or(|main| main.done.get());
     let has_phases = core.overspent || core.timers.has_armed() || core.shared.has_mail() || core.observed;
-    let goes_on = core.tasks.polls < last && !is_done && !has_phases;
+    let goes_on = core.tasks.polls_made < last && !is_done && !has_phases;
     if goes_on {
         core.tasks.begin_batch(&mut core.shuffle);
     }
@@ -305,7 +305,7 @@ pub(crate) fn give_up(slot: Slot, error: impl FnOnce(Option<Origin>) -> JoinErro
 pub(crate) fn detach(key: Key) {
     let gone = Core::if_at_home(key, |core| core.tasks.detach(key.slot));
     match gone {
-        None => remote::release(key.home, Release::Join(key.slot)),
+        None => remote::release(key.home, Release::Join(key)),
         Some(None) => {}
         Some(Some(Left::Joiner(foreign))) => discard(foreign),
         Some(Some(Left::Task(task))) => {

@@ -24,7 +24,7 @@ pub(crate) struct Tasks {
     /// How many had their turn, and were taken out of the queue, in all.
     retired: u64,
     /// How many polls there were. They are numbered through, so that those that are timed are spread evenly.
-    pub(super) polls: u64,
+    pub(super) polls_made: u64,
     /// Who was polled last.
     pub(crate) polled: Slot,
     /// What is to be done or looked at after its poll, as bits: see [`Tasks::UNKEPT`].
@@ -102,17 +102,17 @@ impl Task {
         self.rare.as_ref().is_some_and(|rare| rare.joiner.is_some())
     }
 
-    /// Leaves whom to wake when it finishes, and takes out who was there before.
-    pub(super) fn swap_joiner(&mut self, joiner: &mut Option<Wake>) {
+    /// Leaves whom to wake when it finishes. Returns who was there before.
+    pub(super) fn replace_joiner(&mut self, joiner: Wake) -> Option<Wake> {
         let before = self.take_joiner();
-        match mem::replace(joiner, before) {
-            Some(Wake::Task(task)) => self.joiner = task,
-            Some(Wake::Other(waker)) => {
+        match joiner {
+            Wake::Task(task) => self.joiner = task,
+            Wake::Other(waker) => {
                 let rare = self.rare.get_or_insert_with(|| Box::new(Rare { name: None, joiner: None }));
                 rare.joiner = Some(waker);
             }
-            None => {}
         }
+        before
     }
 
     /// It has ended. Returns the task to wake.
@@ -182,13 +182,14 @@ impl Flags {
 }
 
 impl Tasks {
-    /// Nobody has kept its waker. Of no interest if it was woken or has finished.
+    /// Nobody has kept its waker, as far as was seen: [`stuck::look`](crate::observe::stuck::look) makes sure. Of no interest if it was
+    /// woken or has finished.
     pub(crate) const UNKEPT: u8 = 1;
     /// It waits for a task that itself waits, for a lock that is held, or for a group.
     pub(crate) const BLOCKED: u8 = 2;
     /// Its poll is timed.
     pub(crate) const TIMED: u8 = 4;
-    /// It was aborted during its poll.
+    /// It was aborted during its poll. (So says its flag as well, but these bits are all that each poll looks at.)
     pub(super) const ABORTED: u8 = 8;
 
     /// Somebody has the waker of the task that is being polled.
@@ -204,7 +205,7 @@ impl Tasks {
             done: 0,
             batch_end: 0,
             retired: 0,
-            polls: 0,
+            polls_made: 0,
             polled: Slot::NONE,
             suspicion: 0,
         }
@@ -278,7 +279,7 @@ impl Tasks {
             {
                 task.flags.clear(Flags::QUEUED.and(Flags::REPORTED));
                 task.flags.0 = task.flags.0.wrapping_add(Flags::POLL);
-                self.polls += 1;
+                self.polls_made += 1;
                 self.polled = slot;
                 self.suspicion = Tasks::UNKEPT;
                 return Some((slot, task.birth, task.body.take()));
@@ -406,7 +407,7 @@ impl Tasks {
 
     /// How many were spawned, how many were put into the ready queue, and how many polls were made, in all.
     pub(crate) fn totals(&self) -> (u64, u64, u64) {
-        (self.slots.inserted(), self.retired + self.ready.len() as u64, self.polls)
+        (self.slots.inserted(), self.retired + self.ready.len() as u64, self.polls_made)
     }
 
     pub(crate) fn is_any_foreign(&self) -> bool {
