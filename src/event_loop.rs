@@ -125,7 +125,7 @@ impl EventLoop {
         self.driver.resume(true);
         {
             let future = pin!(Store { future, output: &mut output, done: &main.done });
-            let mut main_task = Main { slot: main.slot, future, done: &main.done };
+            let mut main_task = Main { slot: main.slot, future };
             // This is the event loop.
             while !main.done.get() {
                 if let Err(error) = self.driver.turn(None, Some(&mut main_task)) {

@@ -1,6 +1,5 @@
 //! The last phase of a turn: [`run_batch`] polls the tasks that are ready. And all ways in which a task ends.
 
-use std::cell::Cell;
 use std::future::Future;
 use std::mem::{self, ManuallyDrop};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -22,7 +21,6 @@ use crate::slots::{Key, Slot};
 pub(crate) struct Main<'a> {
     pub(crate) slot: Slot,
     pub(crate) future: Pin<&'a mut dyn Future<Output = ()>>,
-    pub(crate) done: &'a Cell<bool>,
 }
 
 /// Polls the tasks that are ready now, and the main future when it is its turn. Returns how many.
@@ -43,9 +41,10 @@ pub(crate) fn run_batch(mut main: Option<&mut Main<'_>>, most: usize) -> usize {
     let first = before.unwrap_or_default();
     // It stands outside the closure, so that a panic does not drop it.
     let mut lent = Lent::default();
+    let mut last = first + most as u64;
     // Entered once for the batch, and again after each panic: it costs as much as a short poll.
     loop {
-        let run = || while run_next(&mut lent, main.as_deref_mut(), first + most as u64) {};
+        let run = || while run_next(&mut lent, main.as_deref_mut(), &mut last) {};
         let Err(payload) = catch_unwind(AssertUnwindSafe(run)) else { break };
         let Some(mut body) = lent.body.take() else {
             // The main future's panic goes on, through `block_on`.
@@ -135,13 +134,13 @@ enum Next {
 /// Polls the next task of the batch, or the first of the next if it follows at once, which it may until there were `last` polls.
 /// `false`: the batch is over.
 #[inline]
-fn run_next(lent: &mut Lent, main: Option<&mut Main<'_>>, last: u64) -> bool {
+fn run_next(lent: &mut Lent, main: Option<&mut Main<'_>>, last: &mut u64) -> bool {
     let next = Core::with(|core| {
         if let Some(first) = core.settle(lent) {
             return first;
         }
         core.refill_budget();
-        if core.tasks.is_batch_over() && !go_on(core, main.as_deref(), last) {
+        if core.tasks.is_batch_over() && !go_on(core, *last) {
             return Next::Over;
         }
         let Some((slot, birth, body)) = core.tasks.take_ready() else { return Next::Over };
@@ -172,6 +171,7 @@ fn run_next(lent: &mut Lent, main: Option<&mut Main<'_>>, last: u64) -> bool {
             if let Outcome::Finished = outcome {
                 observe::poll_ended(key.slot, outcome);
                 Core::with(|core| core.tasks.suspicion = 0);
+                *last = 0; // No other batch follows.
             }
         }
         return true;
@@ -182,10 +182,9 @@ fn run_next(lent: &mut Lent, main: Option<&mut Main<'_>>, last: u64) -> bool {
 
 /// Begins the next batch, if the phases that come before it would find nothing to do.
 #[inline]
-fn go_on(core: &mut Core, main: Option<&Main<'_>>, last: u64) -> bool {
-    let is_done = main.is_none_or(|main| main.done.get());
+fn go_on(core: &mut Core, last: u64) -> bool {
     let has_phases = core.overspent || core.timers.has_armed() || core.shared.has_mail() || core.observed;
-    let goes_on = core.tasks.polls_made < last && !is_done && !has_phases;
+    let goes_on = core.tasks.polls_made < last && !has_phases;
     if goes_on {
         core.tasks.begin_batch(&mut core.shuffle);
     }
