@@ -222,27 +222,34 @@ fn enter(body: Body, flags: Flags, name: Option<Box<str>>, place: &'static Locat
     let mut body = Some(body);
     let rare = name.map(Rare::named);
     let place_id = PlaceId::of(place);
-    let mut is_told = false;
-    let inserted = Core::expect("`spawn`", |core| {
-        if core.closing {
-            return Ok(None);
+    let entered = Core::expect("`spawn`", |core| {
+        if core.closing || !core.tasks.has_room() {
+            return None;
         }
         let birth = Birth::new(place_id, core.clock.turn_nanos());
-        is_told = core.observed;
-        core.tasks.insert(body.take(), flags, rare, birth).map(|slot| Some(core.key(slot)))
+        let slot = core.tasks.insert(body.take(), flags, rare, birth);
+        Some((core.key(slot), core.observed))
     });
-    let Ok(key) = inserted else {
-        panic!(
-            "headwaiter: this loop has {} tasks, and a waker cannot tell more apart: await some before you spawn more",
-            Layout::WAKER.indexes()
-        );
+    let Some((key, is_told)) = entered else {
+        refuse(body);
+        return None;
     };
-    match key {
-        Some(key) if is_told => report_spawn(key.slot, place),
-        Some(_) => {}
-        None => discard(body),
+    if is_told {
+        report_spawn(key.slot, place);
     }
-    key
+    Some(key)
+}
+
+#[cold]
+#[track_caller]
+fn refuse(body: Option<Body>) {
+    let is_closing = Core::with(|core| core.closing) == Some(true);
+    discard(body);
+    assert!(
+        is_closing,
+        "headwaiter: this loop has {} tasks, and a waker cannot tell more apart: await some before you spawn more",
+        Layout::WAKER.indexes()
+    );
 }
 
 #[cold]

@@ -83,6 +83,7 @@ pub(super) struct Rare {
 }
 
 impl Rare {
+    #[inline(never)]
     pub(super) fn named(name: Box<str>) -> Box<Self> {
         Box::new(Rare { name: Some(name), joiner: None })
     }
@@ -460,6 +461,12 @@ impl Tasks {
         })
     }
 
+    /// Whether a waker can tell one more task apart.
+    pub(super) fn has_room(&self) -> bool {
+        self.slots.has_room(Layout::WAKER)
+    }
+
+    /// Where [there is room](Self::has_room).
     #[inline(always)]
     pub(super) fn insert(
         &mut self,
@@ -467,10 +474,7 @@ impl Tasks {
         flags: Flags,
         rare: Option<Box<Rare>>,
         birth: Birth,
-    ) -> Result<Slot, Option<Body>> {
-        if !self.slots.has_room(Layout::WAKER) {
-            return Err(body);
-        }
+    ) -> Slot {
         let (slot, task) = self.slots.insert_empty(Task::EMPTY);
         // There are none in their places: so no code is made that drops them.
         mem::forget(mem::replace(&mut task.body, body));
@@ -478,14 +482,14 @@ impl Tasks {
         task.flags = flags;
         task.birth = birth;
         self.ready.push(slot);
-        Ok(slot)
+        slot
     }
 
     /// The seat of `block_on`'s main future: woken, named and queued like any task, and new for each
     /// `block_on`, so that a waker kept from an earlier one means nobody.
     pub(crate) fn seat_main(&mut self, place: &'static Location<'static>, now: u64) -> Option<Slot> {
         let birth = Birth::new(PlaceId::of(place), now);
-        self.insert(None, Flags::QUEUED, Some(Rare::named("main".into())), birth).ok()
+        self.has_room().then(|| self.insert(None, Flags::QUEUED, Some(Rare::named("main".into())), birth))
     }
 
     pub(crate) fn unseat_main(&mut self, main: Slot) {
