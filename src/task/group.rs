@@ -436,7 +436,7 @@ where
         }
     }
 
-    fn take(self: Pin<&mut Self>, _: &mut dyn Any) {}
+    fn take(self: Pin<Box<Self>>, _: &mut dyn Any) {}
 
     fn error(&self) -> Option<&JoinError> {
         None

@@ -93,10 +93,10 @@ impl<T: 'static> Future for JoinHandle<T> {
             self.taken = true;
             return Poll::Ready(Err(JoinError::cancelled(None)));
         };
-        let Poll::Ready(mut body) = poll_finished(key, cx) else { return Poll::Pending };
+        let Poll::Ready(body) = poll_finished(key, cx) else { return Poll::Pending };
         self.taken = true;
         let mut output: Option<Self::Output> = None;
-        body.as_mut().take(&mut output);
+        body.take(&mut output);
         Poll::Ready(output.unwrap_or_else(|| Err(JoinError::cancelled(None))))
     }
 }
@@ -192,7 +192,7 @@ impl Stage for Emptied {
 
     fn fail(self: Pin<&mut Self>, _: JoinError) {}
 
-    fn take(self: Pin<&mut Self>, _: &mut dyn Any) {}
+    fn take(self: Pin<Box<Self>>, _: &mut dyn Any) {}
 
     fn error(&self) -> Option<&JoinError> {
         None

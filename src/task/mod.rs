@@ -53,7 +53,7 @@ trait Stage {
     /// Drops the future and puts an error in its place.
     fn fail(self: Pin<&mut Self>, error: JoinError);
     /// Moves the output into `out`, an `Option<Result<T, JoinError>>`.
-    fn take(self: Pin<&mut Self>, out: &mut dyn Any);
+    fn take(self: Pin<Box<Self>>, out: &mut dyn Any);
     fn error(&self) -> Option<&JoinError>;
 }
 
@@ -83,8 +83,8 @@ where
         self.set(Cell::Finished { output: Some(Err(error)) });
     }
 
-    fn take(self: Pin<&mut Self>, out: &mut dyn Any) {
-        if let (CellProject::Finished { output }, Some(out)) = (self.project(), out.downcast_mut()) {
+    fn take(mut self: Pin<Box<Self>>, out: &mut dyn Any) {
+        if let (CellProject::Finished { output }, Some(out)) = (self.as_mut().project(), out.downcast_mut()) {
             // It is empty: so no code is made that drops it.
             mem::forget(mem::replace(out, output.take()));
         }

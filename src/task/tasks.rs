@@ -268,11 +268,12 @@ impl Tasks {
         self.done == self.batch_end
     }
 
-    /// Takes the next task of the batch, and its body out of its slot. `None`: the batch is over.
+    /// Takes the next task of the batch, which is not over unless the queue is empty, and its body out of its slot. `None`: none of
+    /// them is left.
     #[inline]
     pub(super) fn take_ready(&mut self) -> Option<(Slot, Birth, Option<Body>)> {
-        while self.done != self.batch_end {
-            let slot = self.ready[self.done];
+        loop {
+            let slot = *self.ready.get(self.done)?;
             self.done += 1;
             // Whoever was queued may have finished or gone since; the place may even have a new occupant.
             if let Some(task) = self.slots.get_mut(slot)
@@ -285,8 +286,10 @@ impl Tasks {
                 self.suspicion = Tasks::UNKEPT;
                 return Some((slot, task.birth, task.body.take()));
             }
+            if self.is_batch_over() {
+                return None;
+            }
         }
-        None
     }
 
     /// Queues the task that a waker's bits mean. `None` if it is queued already, has finished or is gone.
