@@ -25,7 +25,6 @@ use self::inbox::Inbox;
 use crate::core::{Core, contain};
 use crate::observe;
 use crate::observe::dump::{Dump, dump};
-use crate::places::PlaceId;
 use crate::reactor::Direction;
 use crate::slots::{Key, Layout, Slot};
 use crate::task::{self, JoinError, Origin};
@@ -335,17 +334,12 @@ impl Handle {
     }
 
     fn why_busy(&self) -> String {
-        let polled = self.shared.polled.load(Ordering::Relaxed);
-        if polled == 0 {
-            return format!(
+        match task::published(self.shared.polled.load(Ordering::Relaxed)) {
+            Some(task) => format!("the event loop has not answered for {PATIENCE:?}: it polls {task}"),
+            None => format!(
                 "the event loop has not answered for {PATIENCE:?}, and polls no task: nobody turns it, or a callback blocks it"
-            );
+            ),
         }
-        let place = PlaceId::from_bits((polled >> 32) as u32).location();
-        format!(
-            "the event loop has not answered for {PATIENCE:?}: it polls task {}, spawned at {place}",
-            polled as u32
-        )
     }
 }
 

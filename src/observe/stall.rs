@@ -13,10 +13,9 @@ use log::Level;
 
 use super::{LOOP, say};
 use crate::core::Core;
-use crate::places::PlaceId;
 use crate::remote::Shared;
 use crate::slots::Slot;
-use crate::task::Id;
+use crate::task::{self, Id};
 
 /// asyncio's `slow_callback_duration`.
 pub(crate) const THRESHOLD: Duration = Duration::from_millis(100);
@@ -189,13 +188,9 @@ const ONCE_IN_A_WHILE: Duration = Duration::from_secs(1);
 const SHORTEST_LOOK: Duration = Duration::from_millis(1);
 
 fn tell(polled: u64, blocked: Duration) {
-    let who = match polled {
-        0 => "It polls no task: a callback, an observer or a drop blocks it".to_owned(),
-        _ => format!(
-            "It polls task {}, spawned at {}",
-            polled as u32,
-            PlaceId::from_bits((polled >> 32) as u32).location()
-        ),
+    let who = match task::published(polled) {
+        Some(task) => format!("It polls {task}"),
+        None => "It polls no task: a callback, an observer or a drop blocks it".to_owned(),
     };
     say(
         Level::Warn,

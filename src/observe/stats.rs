@@ -29,8 +29,6 @@ pub(crate) struct Counts {
     most_tasks: usize,
     /// Read and write calls that were not made, because the last was short.
     pub(crate) tries_saved: u64,
-    /// Tasks that were polled once in their lives.
-    pub(crate) never_waited: u64,
     /// Failures that nobody took.
     pub(crate) unseen: u64,
     /// Turns that took longer than the threshold.
@@ -53,7 +51,6 @@ impl Counts {
             idle_polls: 0,
             most_tasks: 0,
             tries_saved: 0,
-            never_waited: 0,
             unseen: 0,
             stalls: 0,
         }
@@ -268,7 +265,7 @@ impl Stats {
             idle_polls: counts.idle_polls,
             queue_p50: counts.queue.quantile(0.5),
             queue_max: counts.queue.longest,
-            never_waited: counts.never_waited,
+            never_waited: core.tasks.never_waited,
             unseen_failures: counts.unseen,
             stalls: counts.stalls,
         }

@@ -36,7 +36,7 @@ pub(crate) use self::join::Origin;
 pub use self::join::{JoinError, JoinHandle};
 pub(crate) use self::run::{Main, abort, abort_from_anywhere, detach, drop_all, give_up, run_batch};
 use self::tasks::{Birth, Flags, Rare};
-pub(crate) use self::tasks::{Hint, Tasks};
+pub(crate) use self::tasks::{Hint, Tasks, published};
 use self::waker::TaskNumber;
 use crate::core::{Core, discard};
 use crate::observe::{self, Step};

@@ -89,9 +89,7 @@ impl Core {
         if !is_usual {
             return Some(Next::Unsettled);
         }
-        let mut joiner = TaskNumber::NOBODY;
         if lent.is_finished {
-            let is_detached = task.flags.has(Flags::DETACHED);
             let wakes_only_ours = match task.joiner {
                 TaskNumber::NOBODY => !task.has_foreign_joiner(),
                 joiner => joiner.is_of(self.id),
@@ -100,21 +98,14 @@ impl Core {
                 return Some(Next::Unsettled);
             }
             lent.is_finished = false;
-            self.counts.never_waited += u64::from(task.flags.polls() == 1);
-            if is_detached {
-                drop(task.rare.take());
-                // Nothing is left in it. To drop it would mean to move it, soon after it was written to.
-                mem::forget(tasks.slots.remove(tasks.polled));
-                return lent.body.take().map(Next::Unwanted);
+            let joiner = tasks.end(tasks.polled, &mut lent.body);
+            if joiner != TaskNumber::NOBODY {
+                tasks.wake(joiner.packed());
             }
-            joiner = task.finish();
+            return lent.body.take().map(Next::Unwanted);
         }
         if lent.body.is_some() {
-            // There is none in its place: nothing of a user's is dropped here, and no code made for it.
-            mem::forget(mem::replace(&mut task.body, lent.body.take()));
-        }
-        if joiner != TaskNumber::NOBODY {
-            tasks.wake(joiner.packed());
+            task.give_back(lent.body.take());
         }
         None
     }
@@ -239,15 +230,8 @@ fn cancel(slot: Slot, mut body: Body) {
 fn finish(slot: Slot, body: Body) {
     let mut body = Some(body);
     let joiner = Core::with(|core| {
-        let task = core.tasks.slots.get_mut(slot)?;
-        core.counts.never_waited += u64::from(task.flags.polls() == 1);
-        if task.flags.has(Flags::DETACHED) {
-            core.tasks.slots.remove(slot);
-            return None;
-        }
-        mem::swap(&mut task.body, &mut body);
-        let joiner = task.take_joiner();
-        task.finish();
+        let joiner = core.tasks.slots.get_mut(slot)?.take_joiner();
+        core.tasks.end(slot, &mut body);
         joiner
     });
     if let Some(joiner) = joiner.flatten() {

@@ -25,6 +25,8 @@ pub(crate) struct Tasks {
     retired: u64,
     /// How many polls there were. They are numbered through, so that those that are timed are spread evenly.
     pub(super) polls_made: u64,
+    /// How many ended in their first poll.
+    pub(crate) never_waited: u64,
     /// Who was polled last.
     pub(crate) polled: Slot,
     /// What is to be done or looked at after its poll, as bits: see [`Tasks::UNKEPT`].
@@ -75,6 +77,12 @@ impl Birth {
     }
 }
 
+/// The task that another thread was told of by [`Birth::published`]: `task 17, spawned at src/main.rs:3:5`. `None`: none is polled.
+pub(crate) fn published(polled: u64) -> Option<String> {
+    let place = PlaceId::from_bits((polled >> 32) as u32);
+    (polled != 0).then(|| format!("task {}, spawned at {}", polled as u32, place.location()))
+}
+
 /// What few tasks have, kept apart so that a task is small.
 pub(super) struct Rare {
     name: Option<Box<str>>,
@@ -116,12 +124,10 @@ impl Task {
         before
     }
 
-    /// It has ended. Returns the task to wake.
+    /// There is none in its place: nothing of a user's is dropped here, and no code made for it.
     #[inline]
-    pub(super) fn finish(&mut self) -> TaskNumber {
-        self.flags.clear(Flags::QUEUED);
-        self.flags.set(Flags::FINISHED);
-        mem::replace(&mut self.joiner, TaskNumber::NOBODY)
+    pub(super) fn give_back(&mut self, body: Option<Body>) {
+        mem::forget(mem::replace(&mut self.body, body));
     }
 
     #[inline]
@@ -207,6 +213,7 @@ impl Tasks {
             batch_end: 0,
             retired: 0,
             polls_made: 0,
+            never_waited: 0,
             polled: Slot::NONE,
             suspicion: 0,
         }
@@ -302,6 +309,24 @@ impl Tasks {
         task.flags.set(Flags::QUEUED);
         self.ready.push(slot);
         Some(slot)
+    }
+
+    /// A task has ended. Its body, which was lent, is left for who holds its [`JoinHandle`](super::JoinHandle); if nobody does, it
+    /// stays where it is, and the task is removed. Returns the task to wake, but no foreign waker.
+    #[inline(always)]
+    pub(super) fn end(&mut self, slot: Slot, body: &mut Option<Body>) -> TaskNumber {
+        let Some(task) = self.slots.get_mut(slot) else { return TaskNumber::NOBODY };
+        self.never_waited += u64::from(task.flags.polls() == 1);
+        if task.flags.has(Flags::DETACHED) {
+            drop(task.rare.take());
+            // Nothing is left in it. To drop it would mean to move it, soon after it was written to.
+            mem::forget(self.slots.remove(slot));
+            return TaskNumber::NOBODY;
+        }
+        task.give_back(body.take());
+        task.flags.clear(Flags::QUEUED);
+        task.flags.set(Flags::FINISHED);
+        mem::replace(&mut task.joiner, TaskNumber::NOBODY)
     }
 
     /// Nobody holds the task's [`JoinHandle`](super::JoinHandle) any more. `Some`: that is to be dropped outside the borrow.
