@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering;
 
 use log::Level;
 
+use crate::budget::Budget;
 use crate::observe::stall::{Stalls, THRESHOLD};
 use crate::observe::stats::{Counts, SAMPLED};
 use crate::observe::stuck::{Deadlock, Suspects};
@@ -30,11 +31,6 @@ use crate::task::{self, Tasks};
 use crate::time::Timers;
 use crate::time::clock::{LoopClock, nanos};
 use crate::waits::Waits;
-
-/// How many operations that complete at once a task may do in one poll, before it has to let the
-/// others have their turn. The figure is tokio's: large enough to cost nothing, small enough that 128 reads of a
-/// full socket stay well under a millisecond.
-const BUDGET: u32 = 128;
 
 pub(crate) struct Core {
     pub(crate) id: LoopId,
@@ -59,11 +55,7 @@ pub(crate) struct Core {
     pub(crate) signals: Option<Signals>,
     /// Permutes what has no order of its own. `None` unless the loop was built with a seed.
     pub(crate) shuffle: Option<Shuffle>,
-    /// What is left of [`BUDGET`] to the user code that runs now.
-    pub(crate) budget: u32,
-    /// Some task has used its budget up since the kernel was asked: it is asked before the next batch, or
-    /// 64 polls could be of 128 operations each.
-    pub(crate) overspent: bool,
+    pub(crate) budget: Budget,
     /// The loop is being dropped: what is spawned now is dropped at once.
     pub(crate) closing: bool,
     /// Whom to tell each step, besides the log.
@@ -124,8 +116,7 @@ impl Core {
             #[cfg(all(unix, feature = "signal"))]
             signals: None,
             shuffle,
-            budget: BUDGET,
-            overspent: false,
+            budget: Budget::new(),
             closing: false,
             observers: Observers::new(),
             observed: false,
@@ -204,56 +195,30 @@ impl Core {
         self.jobs + self.reactor.works()
     }
 
-    /// Done before a task is polled.
-    #[inline]
-    pub(crate) fn refill_budget(&mut self) {
-        self.budget = BUDGET;
-    }
-
-    /// Whether no operation has completed since the task was polled.
-    pub(crate) fn is_budget_whole(&self) -> bool {
-        self.budget == BUDGET
-    }
-
-    /// Done before other user code is let run, which cannot yield.
+    /// Done before user code is run that cannot yield.
     pub(crate) fn lift_budget(&mut self) {
-        self.budget = u32::MAX;
+        self.budget.lift();
     }
 
-    /// Asked before an operation. `false`: the task has had its share, and must yield.
-    #[inline]
-    pub(crate) fn may_go_on(&mut self) -> bool {
-        if self.budget > 0 {
-            return true; // No store on this path: every operation comes by.
-        }
-        self.overspent = true;
-        false
+    /// See [`Budget::spend`].
+    pub(crate) fn spend(&mut self) -> bool {
+        self.budget.spend()
     }
 
-    /// Tries an operation, which spends budget if it completes. `None`: the task has had its share, and must yield. It
-    /// needs no loop: where none runs, there is nobody to starve.
+    /// Tries an operation, which spends budget if it completes. `None`: the task has spent its budget, and the operation was not
+    /// tried. Where no loop runs there is no budget, and the operation is always tried.
     #[inline(always)]
     pub(crate) fn on_budget<R>(operation: impl FnOnce(Option<&mut Core>) -> Option<R>) -> Option<Option<R>> {
         let mut taken = Taken::new();
         let Some(core) = taken.0.as_deref_mut() else { return Some(operation(None)) };
-        if !core.may_go_on() {
+        if !core.budget.may_go_on() {
             return None;
         }
         let result = operation(Some(core));
-        core.budget -= u32::from(result.is_some());
+        if result.is_some() {
+            core.budget.completed();
+        }
         Some(result)
-    }
-
-    /// As [`may_go_on`](Self::may_go_on), for an operation that always completes at once.
-    pub(crate) fn spend(&mut self) -> bool {
-        let may_go_on = self.may_go_on();
-        self.budget -= u32::from(may_go_on);
-        may_go_on
-    }
-
-    /// For an operation that took as long as so many more.
-    pub(crate) fn charge(&mut self, more: u32) {
-        self.budget = self.budget.saturating_sub(more);
     }
 }
 

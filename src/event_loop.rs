@@ -334,7 +334,7 @@ impl Driver {
             core.counts.waited(waited);
             core.clock.set_turn(now);
             core.suspects.give_credit();
-            core.overspent = false;
+            core.budget.overspent = false;
             (stall, waited)
         });
         let (stall, waited) = counted.expect(A_LOOP_RUNS);
@@ -368,7 +368,9 @@ impl Driver {
             if ready > 0 {
                 // An embedder may have been told of our events by an edge, which must not be spent in vain.
                 return match self.polls_since_wait {
-                    0..POLLS_BETWEEN_WAITS if in_block_on && !core.overspent => WaitFor::Skip { ready },
+                    0..POLLS_BETWEEN_WAITS if in_block_on && !core.budget.overspent => {
+                        WaitFor::Skip { ready }
+                    }
                     _ => WaitFor::Tasks { ready },
                 };
             }

@@ -18,6 +18,7 @@ pub mod signal;
 #[cfg(unix)]
 pub mod process;
 mod core;
+mod budget;
 mod slots;
 mod places;
 mod waits;

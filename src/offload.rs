@@ -381,7 +381,7 @@ impl<T: Send + 'static> Job<T> {
 impl<T> Job<T> {
     /// `None`: its loop was dropped before it began.
     fn poll(&mut self, cx: &Context<'_>) -> Poll<Option<thread::Result<T>>> {
-        if Core::with(|core| core.may_go_on()) == Some(false) {
+        if Core::with(|core| core.budget.may_go_on()) == Some(false) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }

@@ -455,19 +455,17 @@ impl<T> Future for RemoteHandle<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if Core::with(Core::may_go_on) == Some(false) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
         // Cloned outside the lock, and the old one dropped outside it: both may run foreign code.
         let waker = cx.waker().clone();
         let mut state = self.packet.state();
+        // Only a result that is there costs budget.
+        if state.result.is_some() && Core::with(Core::spend) == Some(false) {
+            drop(state);
+            waker.wake();
+            return Poll::Pending;
+        }
         match state.take() {
-            Some(result) => {
-                drop(state);
-                Core::with(Core::spend);
-                Poll::Ready(result)
-            }
+            Some(result) => Poll::Ready(result),
             None => {
                 let old = state.waker.replace(waker);
                 drop(state);

@@ -257,10 +257,15 @@ fn a_udp_operation_dropped_half_way_loses_no_datagram_and_leaves_nothing() {
                 for _ in 0..128 {
                     assert!(poll_once(&mut one.writable()).await.is_ready());
                 }
+                // Each refusal grants one unit, which the next of these spends.
                 assert!(poll_once(&mut one.writable()).await.is_pending());
+                assert!(poll_once(&mut one.writable()).await.is_ready());
                 assert!(poll_once(&mut one.send(b"soup")).await.is_pending());
+                assert!(poll_once(&mut one.writable()).await.is_ready());
                 assert!(poll_once(&mut one.send_to(b"soup", address)).await.is_pending());
+                assert!(poll_once(&mut one.writable()).await.is_ready());
                 assert!(poll_once(&mut one.connect("127.0.0.1:1")).await.is_pending());
+                assert!(poll_once(&mut one.writable()).await.is_ready());
                 assert!(poll_once(&mut UdpSocket::bind("127.0.0.1:0")).await.is_pending());
                 assert_eq!(one.peer_addr().unwrap(), address);
             });

@@ -669,7 +669,7 @@ impl fmt::Debug for File {
 /// To copy many bytes takes as long as several operations.
 fn charge(bytes: usize) {
     if bytes >= 8192 {
-        Core::with(|core| core.charge((bytes / 8192) as u32));
+        Core::with(|core| core.budget.charge((bytes / 8192) as u32));
     }
 }
 

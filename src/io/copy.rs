@@ -165,16 +165,20 @@ impl Pump {
             if self.ended {
                 return self.poll_flush(cx, writer);
             }
-            // Streams of ours spend it too. A foreign one may be ready for ever.
-            if Core::with(Core::spend) == Some(false) {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
             if self.full && self.buffer.len() < MOST {
                 self.buffer = vec![0; self.buffer.len() * 2];
             }
+            let budget = || Core::with(|core| core.budget.left());
+            let before = budget();
             match Pin::new(&mut *reader).poll_read(cx, &mut self.buffer) {
-                Poll::Ready(result) => self.read(result)?,
+                Poll::Ready(result) => {
+                    self.read(result)?;
+                    // A stream of this crate has spent a unit. A foreign one spends none, and may be ready for ever.
+                    if budget() == before && Core::with(Core::spend) == Some(false) {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                }
                 // Who sits behind the writer may wait for what it holds back, and the reader for them.
                 Poll::Pending => {
                     return match self.poll_flush(cx, writer) {

@@ -404,10 +404,10 @@ pub(crate) fn poll_ended(task: Slot, outcome: Outcome) {
         let took = core.clock.now_nanos().saturating_sub(core.poll_began.take()?);
         // Who yields has woken itself, and may have computed.
         let waits = outcome == Outcome::Pending && !core.tasks.is_queued(task);
-        core.counts.polled(took, waits && core.is_budget_whole() && core.tasks.polls(task) > 1);
+        core.counts.polled(took, waits && core.budget.is_whole() && core.tasks.polls(task) > 1);
         let looked_for = core.stalls.are_looked_for(core.clock.turn_nanos());
         // Several such polls would be a stall together, if the kernel were not asked between them.
-        core.overspent |= looked_for && took > core.stalls.threshold / u64::from(POLLS_BETWEEN_WAITS);
+        core.budget.overspent |= looked_for && took > core.stalls.threshold / u64::from(POLLS_BETWEEN_WAITS);
         Some((took, looked_for && took > core.stalls.threshold))
     });
     let Some((took, blocked)) = took.flatten() else { return };

@@ -118,7 +118,7 @@ impl<S: Source> Registered<S> {
     ) -> Result<io::Result<T>, Unready<T>> {
         let io = &self.io;
         Core::at_home(self.key, self.kind, |core| {
-            if !core.may_go_on() {
+            if !core.budget.may_go_on() {
                 return Err(Unready::OutOfBudget);
             }
             let Some(watched) = core.reactor.sources.get_mut(self.key.slot) else {
@@ -148,7 +148,7 @@ impl<S: Source> Registered<S> {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     Err(_) => {}
                 }
-                core.budget -= 1;
+                core.budget.completed();
                 return if core.observed { Err(Unready::DoneAndTold(result)) } else { Ok(result) };
             }
             let ticket = wait.take_ticket(self.key, direction, &mut core.reactor.last_ticket);
@@ -187,7 +187,7 @@ impl<S: Source> Registered<S> {
         };
         match unready {
             Unready::OutOfBudget => {
-                cx.waker().wake_by_ref();
+                self.refuse(wait, cx, direction);
                 return Poll::Pending;
             }
             Unready::Other(ticket) => self.leave_other(ticket, wait.place, cx, direction),
@@ -213,7 +213,20 @@ impl<S: Source> Registered<S> {
         observe::report(|| Step::Tried { source, kind, direction, done });
     }
 
-    /// Leaves a waker that is foreign, or not alone, cloned outside the borrow.
+    /// The task has spent its budget. It takes its place among the waiters, so that a task that comes later does not get ahead of it,
+    /// and is woken at once to try: of a source that is ready no event need come.
+    fn refuse(&self, wait: &mut Wait, cx: &mut Context<'_>, direction: Direction) {
+        // One that waits already keeps the place that it has.
+        if wait.taken.is_none() {
+            let ticket = Core::at_home(self.key, self.kind, |core| {
+                wait.take_ticket(self.key, direction, &mut core.reactor.last_ticket)
+            });
+            self.leave_other(ticket, wait.place, cx, direction);
+        }
+        cx.waker().wake_by_ref();
+    }
+
+    /// Leaves a waker that may be foreign, or not alone, cloned outside the borrow.
     fn leave_other(
         &self,
         ticket: u64,
@@ -225,7 +238,7 @@ impl<S: Source> Registered<S> {
         let (unwanted, displaced) = Core::at_home(self.key, self.kind, |core| {
             let origin = waiters::Origin { place, since: core.clock.turn_nanos() };
             match core.reactor.sources.get_mut(self.key.slot) {
-                Some(watched) => watched.waiters(direction).leave_other(ticket, wake, origin),
+                Some(watched) => watched.waiters(direction).leave(ticket, wake, core.id, origin),
                 None => (Some(wake), None),
             }
         });

@@ -66,13 +66,19 @@ impl Waiters {
         self.task == Some((NO_TICKET, number)) && ticket == NO_TICKET
     }
 
-    /// Whoever must be dropped, or woken to make room, outside the borrow.
-    pub(super) fn leave_other(
+    /// Leaves any waker. Returns one to drop, and one to wake to make room, both outside the borrow.
+    pub(super) fn leave(
         &mut self,
         ticket: u64,
         wake: Wake,
+        home: LoopId,
         origin: Origin,
     ) -> (Option<Wake>, Option<Wake>) {
+        if let Wake::Task(number) = wake
+            && self.leave_task(ticket, number, home, origin)
+        {
+            return (None, None);
+        }
         let mut displaced = None;
         if ticket == NO_TICKET {
             if self.others.iter().any(|other| other.ticket == NO_TICKET && other.wake.same(&wake)) {

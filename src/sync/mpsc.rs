@@ -543,7 +543,7 @@ impl Future for Closed<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         let raw = this.raw;
-        raw.closing.poll(&mut this.wait, cx, |_| raw.room.is_closed().then_some(()))
+        raw.closing.poll(&mut this.wait, cx, |_| raw.room.is_closed().then_some(false)).map(|_| ())
     }
 }
 

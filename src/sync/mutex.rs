@@ -154,11 +154,15 @@ impl RawMutex {
         }
     }
 
-    fn poll_lock(&self, wait: &mut Wait, cx: &Context<'_>) -> Poll<()> {
+    /// Always `true`.
+    fn poll_lock(&self, wait: &mut Wait, cx: &Context<'_>) -> Poll<bool> {
         let place = wait.place();
         let done = |granted| {
             let is_ours = granted || self.held_at.get().is_none();
-            is_ours.then(|| self.hold(place, Unread::of(cx.waker())))
+            is_ours.then(|| {
+                self.hold(place, Unread::of(cx.waker()));
+                true
+            })
         };
         self.waiting.poll_for(wait, cx, done, || self.show())
     }

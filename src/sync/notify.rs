@@ -124,10 +124,12 @@ impl Future for Notified<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         let (notify, calls) = (this.notify, this.calls);
-        notify.waiting.poll(&mut this.wait, cx, |granted| {
-            let done = granted || notify.calls.get() != calls || notify.notice.take();
-            done.then_some(())
-        })
+        let done = |granted| match granted {
+            true => Some(true),
+            false if notify.calls.get() != calls => Some(false), // It takes no notice.
+            false => notify.notice.take().then_some(true),
+        };
+        notify.waiting.poll(&mut this.wait, cx, done).map(|_| ())
     }
 }
 

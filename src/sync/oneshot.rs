@@ -142,10 +142,30 @@ impl<T> Sender<T> {
     pub fn closed(&mut self) -> Closed<'_> {
         Closed { raw: &self.channel.raw, place: Location::caller() }
     }
+
+    /// As [`closed`](Self::closed), for a future of your own. The waker of the last poll is kept, and woken when the receiver is closed or
+    /// dropped. (A `closed()` that is made anew for each poll takes its waker along when it is dropped.)
+    ///
+    /// ```
+    /// use headwaiter::sync::oneshot;
+    /// use std::future::poll_fn;
+    ///
+    /// headwaiter::block_on(async {
+    ///     let (mut dish, guest) = oneshot::channel::<&str>();
+    ///     let cook = headwaiter::spawn(async move { poll_fn(|cx| dish.poll_closed(cx)).await });
+    ///     drop(guest);
+    ///     cook.await.unwrap();
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.channel.raw.poll_closed(Location::caller(), cx)
+    }
 }
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
+        self.channel.raw.closing.leave(); // What `poll_closed` has left.
         self.channel.raw.drop_sender();
     }
 }

@@ -68,11 +68,11 @@ impl Seat {
             Some(Some(result)) => Poll::Ready(result),
             Some(None) if waits => Poll::Pending,
             Some(None) => self.pend(what, place, cx, done),
-            None => yield_to_others(cx),
+            None => self.refuse(what, place, cx),
         }
     }
 
-    /// Whoever else begins to wait: with a foreign waker, with one of another loop's task, or with an observer.
+    /// The wait of a task under observation, of a task of another loop, or of foreign code.
     #[cold]
     fn pend<R>(
         &self,
@@ -81,24 +81,41 @@ impl Seat {
         cx: &Context<'_>,
         done: impl Fn() -> Option<R>,
     ) -> Poll<R> {
-        let before = if let Some(task) = TaskNumber::of(cx.waker()) {
-            self.task.set(task);
-            self.shown(|shown| shown.wait(task, What::Gift(what), place));
-            self.other.take()
-        } else {
-            let waker = cx.waker().clone();
-            // That may have done anything, also what is waited for.
-            if let Some(result) = done() {
-                discard(waker);
-                return Poll::Ready(result);
+        let wake = Wake::of(cx.waker());
+        // To clone a foreign waker may have done anything, also what is waited for.
+        if let Wake::Other(_) = wake
+            && let Some(result) = done()
+        {
+            discard(wake);
+            return Poll::Ready(result);
+        }
+        self.enter(wake, what, place);
+        Poll::Pending
+    }
+
+    /// The task has spent its budget. It waits here, and is woken at once to look again.
+    #[cold]
+    fn refuse<R>(&self, what: &'static str, place: &'static Location<'static>, cx: &Context<'_>) -> Poll<R> {
+        self.enter(Wake::of(cx.waker()), what, place);
+        yield_to_others(cx)
+    }
+
+    /// Leaves the waker, in place of the last poll's.
+    fn enter(&self, wake: Wake, what: &'static str, place: &'static Location<'static>) {
+        let before = match wake {
+            Wake::Task(task) => {
+                self.task.set(task);
+                self.shown(|shown| shown.wait(task, What::Gift(what), place));
+                self.other.take()
             }
-            self.task.set(TaskNumber::NOBODY);
-            self.shown(Shown::end);
-            self.other.replace(Some(waker))
+            Wake::Other(waker) => {
+                self.task.set(TaskNumber::NOBODY);
+                self.shown(Shown::end);
+                self.other.replace(Some(waker))
+            }
         };
         observe::report(|| Step::AwaitSync { what, place });
         drop(before);
-        Poll::Pending
     }
 
     /// Wakes who waits, if anybody does. From here on it does not wait any more.
@@ -151,7 +168,7 @@ impl Seat {
     }
 }
 
-/// The task has had its share.
+/// The task has spent its budget.
 #[cold]
 fn yield_to_others<R>(cx: &Context<'_>) -> Poll<R> {
     cx.waker().wake_by_ref();
@@ -267,28 +284,28 @@ impl WaitList {
         list.head == list.tail
     }
 
-    /// The poll of a future that may wait here. `done` gets to know whether the future was granted what it waits for, and
-    /// says whether its wait is over, and with what. It may be called several times. It must be quick, and call nothing of a
-    /// user's: the loop is borrowed around it.
+    /// The poll of a future that may wait here. `done` is told whether the future was granted what it waits for, and says whether
+    /// its wait is over: `Some(true)` if it was granted it or has just taken it, `Some(false)` if it ends without. It may be called
+    /// several times. It must be quick, and call no user code: the loop is borrowed around it.
     #[inline]
-    pub(super) fn poll<R>(
+    pub(super) fn poll(
         &self,
         wait: &mut Wait,
         cx: &Context<'_>,
-        done: impl Fn(bool) -> Option<R>,
-    ) -> Poll<R> {
+        done: impl Fn(bool) -> Option<bool>,
+    ) -> Poll<bool> {
         self.poll_for(wait, cx, done, || What::Gift(self.what))
     }
 
     /// As [`poll`](Self::poll). `what` tells what it waits for, if it must.
     #[inline]
-    pub(super) fn poll_for<R>(
+    pub(super) fn poll_for(
         &self,
         wait: &mut Wait,
         cx: &Context<'_>,
-        done: impl Fn(bool) -> Option<R>,
+        done: impl Fn(bool) -> Option<bool>,
         what: impl FnOnce() -> What,
-    ) -> Poll<R> {
+    ) -> Poll<bool> {
         match Core::on_budget(|_| done(wait.has_place() && self.is_granted(wait.index))) {
             Some(Some(result)) => {
                 if wait.has_place() {
@@ -297,18 +314,39 @@ impl WaitList {
                 Poll::Ready(result)
             }
             Some(None) => self.pend(wait, cx, done, what),
-            None => yield_to_others(cx),
+            None => self.refuse(wait, cx, done, what),
         }
     }
 
-    /// Leaves the waker, new or in place of the last poll's.
-    fn pend<R>(
+    /// The task has spent its budget. What is free is granted to it now, and completes at its next poll, so that no other task gets
+    /// ahead of it meanwhile. What is not free it waits for like any other.
+    #[cold]
+    fn refuse(
         &self,
         wait: &mut Wait,
         cx: &Context<'_>,
-        done: impl Fn(bool) -> Option<R>,
+        done: impl Fn(bool) -> Option<bool>,
         what: impl FnOnce() -> What,
-    ) -> Poll<R> {
+    ) -> Poll<bool> {
+        let is_over = wait.has_place() && self.list.borrow_mut().at_mut(wait.index).state != State::Waits;
+        if !is_over {
+            match done(false) {
+                Some(true) => self.list.borrow_mut().grant_now(wait),
+                Some(false) => {}
+                None => return self.pend(wait, cx, done, what),
+            }
+        }
+        yield_to_others(cx)
+    }
+
+    /// Leaves the waker, new or in place of the last poll's.
+    fn pend(
+        &self,
+        wait: &mut Wait,
+        cx: &Context<'_>,
+        done: impl Fn(bool) -> Option<bool>,
+        what: impl FnOnce() -> What,
+    ) -> Poll<bool> {
         if let Some(task) = TaskNumber::of(cx.waker()) {
             self.enter(wait, task, None);
             let what = what();
@@ -398,6 +436,16 @@ impl List {
             self.link(wait.index);
         }
         &mut self.at_mut(wait.index).other
+    }
+
+    /// A future took what it came for without having waited, and keeps it here until its next poll, as if it had.
+    fn grant_now(&mut self, wait: &mut Wait) {
+        if !wait.has_place() {
+            wait.index = self.find_vacant();
+        }
+        let waiter = self.at_mut(wait.index);
+        debug_assert!(waiter.state != State::Waits, "nothing is free while a future waits for it");
+        waiter.state = State::Granted;
     }
 
     /// Here a future begins to wait.

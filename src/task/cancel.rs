@@ -19,8 +19,9 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 use slab::Slab;
 
+use super::coop::poll_spend;
 use super::waker::{TaskNumber, Wake};
-use crate::core::{Core, discard};
+use crate::core::discard;
 use crate::observe::{self, Step};
 use crate::waits::{Shown, What};
 
@@ -330,20 +331,11 @@ impl Cancellation {
     }
 }
 
-/// What is over at once must be paid for, or a task could go on with it for ever. Outside any loop there is no budget.
-fn pay(cx: &Context<'_>) -> Poll<()> {
-    if Core::with(Core::spend) == Some(false) {
-        cx.waker().wake_by_ref();
-        return Poll::Pending;
-    }
-    Poll::Ready(())
-}
-
 impl Future for Cancellation {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.is_over(cx) { pay(cx) } else { Poll::Pending }
+        if self.is_over(cx) { poll_spend(cx) } else { Poll::Pending }
     }
 }
 
@@ -389,7 +381,7 @@ impl<F: Future> Future for Cancellable<F> {
                 return Poll::Pending;
             }
         } else {
-            ready!(pay(cx));
+            ready!(poll_spend(cx));
         }
         this.future.set(None);
         Poll::Ready(Err(Cancelled))

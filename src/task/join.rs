@@ -116,27 +116,24 @@ enum Unfinished {
 fn poll_finished(key: Key, cx: &Context<'_>) -> Poll<Body> {
     let joiner = TaskNumber::of(cx.waker());
     let taken = Core::at_home(key, "a `JoinHandle`", |core| {
-        if !core.may_go_on() {
+        let waits = core.tasks.slots.get_mut(key.slot).filter(|task| !task.flags.has(Flags::FINISHED));
+        if let Some(task) = waits {
+            let Some(joiner) = joiner.filter(|_| !task.has_foreign_joiner()) else {
+                return Err(Unfinished::Foreign);
+            };
+            task.joiner = joiner;
+            let is_ready = task.flags.has(Flags::QUEUED);
+            core.tasks.keep();
+            if !is_ready {
+                core.tasks.joins_waiting(joiner, key.slot);
+            }
+            return Err(if core.observed { Unfinished::Told } else { Unfinished::Waits });
+        }
+        // Only an output that is there costs budget. A join that must wait leaves its waker, whatever is left of the budget.
+        if !core.spend() {
             return Err(Unfinished::OutOfBudget);
         }
-        match core.tasks.slots.get_mut(key.slot) {
-            Some(task) if !task.flags.has(Flags::FINISHED) => {
-                let Some(joiner) = joiner.filter(|_| !task.has_foreign_joiner()) else {
-                    return Err(Unfinished::Foreign);
-                };
-                task.joiner = joiner;
-                let is_ready = task.flags.has(Flags::QUEUED);
-                core.tasks.keep();
-                if !is_ready {
-                    core.tasks.joins_waiting(joiner, key.slot);
-                }
-                Err(if core.observed { Unfinished::Told } else { Unfinished::Waits })
-            }
-            _ => {
-                core.budget -= 1;
-                Ok(core.tasks.slots.remove(key.slot).and_then(|task| task.body))
-            }
-        }
+        Ok(core.tasks.slots.remove(key.slot).and_then(|task| task.body))
     });
     match taken {
         Ok(Some(body)) => Poll::Ready(body),

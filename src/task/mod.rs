@@ -19,6 +19,7 @@ pub(crate) mod waker;
 mod join;
 mod group;
 mod cancel;
+mod coop;
 
 use std::any::Any;
 use std::fmt;
@@ -31,6 +32,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 pub use self::cancel::{CancelToken, Cancellable, Cancellation, Cancelled};
+pub use self::coop::{ConsumeBudget, Unconstrained, consume_budget, unconstrained};
 pub use self::group::{JoinGroup, Spawner, TaskGroup};
 pub(crate) use self::join::Origin;
 pub use self::join::{JoinError, JoinHandle};

@@ -36,7 +36,7 @@ pub(crate) fn run_batch(mut main: Option<&mut Main<'_>>, most: usize) -> usize {
             core.tasks.begin_batch(&mut core.shuffle);
         }
         core.counts.batch(core.tasks.batch_len(), core.tasks.count());
-        core.tasks.polls_made
+        core.tasks.polls_made()
     });
     let first = before.unwrap_or_default();
     // It stands outside the closure, so that a panic does not drop it.
@@ -65,7 +65,7 @@ fn end_batch() -> u64 {
         // What is called now, until the next poll of a task, cannot yield.
         core.lift_budget();
         core.shared.polled.store(0, Ordering::Relaxed);
-        core.tasks.polls_made
+        core.tasks.polls_made()
     });
     polls.unwrap_or_default()
 }
@@ -130,13 +130,13 @@ fn run_next(lent: &mut Lent, main: Option<&mut Main<'_>>, last: &mut u64) -> boo
         if let Some(first) = core.settle(lent) {
             return first;
         }
-        core.refill_budget();
+        core.budget.refill();
         if core.tasks.is_batch_over() && !go_on(core, *last) {
             return Next::Over;
         }
         let Some((slot, birth, body)) = core.tasks.take_ready() else { return Next::Over };
         core.shared.polled.store(birth.published(slot), Ordering::Relaxed);
-        Next::Poll(core.key(slot), body, core.tasks.polls_made & core.untimed == 0)
+        Next::Poll(core.key(slot), body, core.tasks.polls_made() & core.untimed == 0)
     });
     let (key, body, is_timed) = match next {
         Some(Next::Poll(key, body, is_timed)) => (key, body, is_timed),
@@ -174,8 +174,9 @@ fn run_next(lent: &mut Lent, main: Option<&mut Main<'_>>, last: &mut u64) -> boo
 /// Begins the next batch, if the phases that come before it would find nothing to do.
 #[inline]
 fn go_on(core: &mut Core, last: u64) -> bool {
-    let has_phases = core.overspent || core.timers.has_armed() || core.shared.has_mail() || core.observed;
-    let goes_on = core.tasks.polls_made < last && !has_phases;
+    let has_phases =
+        core.budget.overspent || core.timers.has_armed() || core.shared.has_mail() || core.observed;
+    let goes_on = core.tasks.polls_made() < last && !has_phases;
     if goes_on {
         core.tasks.begin_batch(&mut core.shuffle);
     }

@@ -24,7 +24,7 @@ pub(crate) struct Tasks {
     /// How many had their turn, and were taken out of the queue, in all.
     retired: u64,
     /// How many polls there were. They are numbered through, so that those that are timed are spread evenly.
-    pub(super) polls_made: u64,
+    polls_made: u64,
     /// How many ended in their first poll.
     pub(crate) never_waited: u64,
     /// Who was polled last.
@@ -217,6 +217,12 @@ impl Tasks {
             polled: Slot::NONE,
             suspicion: 0,
         }
+    }
+
+    /// How many polls there were, and so the number of the one that is under way.
+    #[inline]
+    pub(crate) fn polls_made(&self) -> u64 {
+        self.polls_made
     }
 
     /// How many are queued.

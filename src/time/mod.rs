@@ -216,12 +216,14 @@ pub struct Sleep {
     /// The armed timer. `None` before the first poll and after the last.
     timer: Option<Key>,
     done: bool,
+    /// The number of the task poll in which it was polled last.
+    polled_in: u64,
     place: &'static Location<'static>,
 }
 
 impl Sleep {
     pub(crate) fn new(deadline: Instant, place: &'static Location<'static>) -> Self {
-        Sleep { deadline, timer: None, done: false, place }
+        Sleep { deadline, timer: None, done: false, polled_in: u64::MAX, place }
     }
 
     /// When it is due.
@@ -250,21 +252,46 @@ impl Sleep {
         }
     }
 
-    fn arm(&mut self, cx: &Context<'_>) {
+    /// Returns whether it was due already.
+    fn arm(&mut self, cx: &Context<'_>) -> bool {
         let wake = Wake::of(cx.waker());
         let armed = Core::expect("a timer", |core| {
+            if self.is_overdue(core) {
+                return Ok(Err(wake));
+            }
             let deadline = core.clock.nanos(self.deadline);
             let armed = Armed { wake: Some(wake), place: self.place, since: core.clock.turn_nanos() };
             core.tasks.keep();
-            core.timers.wheel.arm(deadline, armed).map(|slot| (core.key(slot), core.observed))
+            core.timers.wheel.arm(deadline, armed).map(|slot| Ok((core.key(slot), core.observed)))
         });
-        let Ok((key, is_told)) = armed else {
-            panic!("headwaiter: this loop has four billion timers, and cannot count more: drop some first");
+        let (key, is_told) = match armed {
+            Ok(Ok(armed)) => armed,
+            // The waker may be foreign: it is dropped outside the borrow.
+            Ok(Err(_unused)) => return true,
+            Err(_) => {
+                panic!(
+                    "headwaiter: this loop has four billion timers, and cannot count more: drop some first"
+                )
+            }
         };
         self.timer = Some(key);
         if is_told {
             self.report(key.slot);
         }
+        false
+    }
+
+    /// Whether its deadline has passed, if that is to be looked for. The clock is read only from the second poll within one poll
+    /// of the task on: a first poll, such as that of a plain `timeout`, need not pay for it, because the turn fires what is due.
+    /// But a task that goes on polling in a loop of its own, for instance by a `select` with a branch that is always ready,
+    /// may not let the loop take that turn.
+    #[inline]
+    fn is_overdue(&mut self, core: &mut Core) -> bool {
+        let this_poll = core.tasks.polls_made();
+        // To be ready costs budget, or a task could catch up with the missed ticks of an interval without end.
+        mem::replace(&mut self.polled_in, this_poll) == this_poll
+            && core.clock.now() >= self.deadline
+            && core.spend()
     }
 
     #[cold]
@@ -284,20 +311,23 @@ impl Future for Sleep {
         if self.done {
             return Poll::Ready(());
         }
-        // Also a deadline in the past is armed, and fires in the next turn: so a sleep always yields once.
         let Some(key) = self.timer else {
-            self.arm(cx);
-            return Poll::Pending;
+            // Also a deadline in the past is armed, and fires in the next turn: so the first poll is always `Pending`.
+            self.done = self.arm(cx);
+            return if self.done { Poll::Ready(()) } else { Poll::Pending };
         };
         let wake = Wake::of(cx.waker());
         let mut wake = Some(wake);
         // The old waker, dropped outside the borrow as ours is: they may be foreign.
-        let (old, done) = Core::at_home(key, "a `Sleep`", |core| match core.timers.wheel.get(key.slot) {
-            Some((armed, false)) => {
-                core.tasks.keep();
-                (mem::replace(&mut armed.wake, wake.take()), false)
+        let (old, done) = Core::at_home(key, "a `Sleep`", |core| {
+            let is_overdue = self.is_overdue(core);
+            match core.timers.wheel.get(key.slot) {
+                Some((armed, false)) if !is_overdue => {
+                    core.tasks.keep();
+                    (mem::replace(&mut armed.wake, wake.take()), false)
+                }
+                _ => (core.timers.cancel(key.slot), true),
             }
-            _ => (core.timers.cancel(key.slot), true),
         });
         if done {
             self.timer = None;
