@@ -18,8 +18,8 @@ pub mod signal;
 #[cfg(unix)]
 pub mod process;
 mod core;
-mod budget;
 mod slots;
+mod budget;
 mod places;
 mod waits;
 mod shuffle;

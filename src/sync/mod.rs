@@ -22,8 +22,21 @@
 //! # Where they work
 //!
 //! None of it needs a loop: what can be done at once can be done anywhere on the thread, also in a `drop`, and the futures
-//! can be awaited in any executor. In a loop of ours an operation that completes at once spends budget, so that two
-//! tasks with a busy channel starve nobody. The two ends of a channel may also stand in two loops of one thread.
+//! can be awaited in any executor. The two ends of a channel may also be in two loops of one thread.
+//!
+//! # The cooperative budget
+//!
+//! In a loop of this crate, an operation that completes at once spends one of the 128 units that a task has in each poll. So two tasks
+//! with a busy channel do not starve the rest. The operation that finds the budget spent is *refused*: it returns `Pending` once, with
+//! its task woken, and completes at its next poll. It loses nothing by that. It takes its place in the queue like any other; what is free
+//! it is granted at once, so no task that asks later gets ahead of it.
+//!
+//! A refusal grants one unit. A task that ignores it and goes on, as a `select` in a loop does while another of its branches is ready, is
+//! from then on refused every second operation, and makes progress.
+//!
+//! Code that polls a future only once, with `poll_once` or `now_or_never`, sees the one `Pending` in 128, though the value is there. The `try_`
+//! methods spend no budget and are never refused: use those to look whether something is there. See also
+//! [`task::unconstrained`](crate::task::unconstrained) and [`task::consume_budget`](crate::task::consume_budget).
 
 mod mutex;
 mod notify;

@@ -265,7 +265,9 @@ impl<T> Sender<T> {
         Send { sender: self, message: Some(message), wait: Wait::at(Location::caller()) }
     }
 
-    /// Sends, if there is room and nobody waits for it.
+    /// Sends, if there is room and no other sender waits for it.
+    ///
+    /// Never refused, as a single poll of [`send`](Self::send) may be: see [the budget](crate::sync#the-cooperative-budget).
     ///
     /// ```
     /// use headwaiter::sync::mpsc::{self, error::TrySendError};
@@ -590,6 +592,8 @@ impl<T> Receiver<T> {
     }
 
     /// Takes a message, if one is there.
+    ///
+    /// Never refused, as a single poll of [`recv`](Self::recv) may be: see [the budget](crate::sync#the-cooperative-budget).
     ///
     /// ```
     /// use headwaiter::sync::mpsc::{self, error::TryRecvError};

@@ -104,7 +104,9 @@ impl<T: ?Sized> Mutex<T> {
         Lock { mutex: self, wait: Wait::at(Location::caller()) }
     }
 
-    /// Locks, if that can be done at once. Who waits comes first. It needs no loop.
+    /// Locks, if that can be done at once. Tasks that wait come first. It needs no loop.
+    ///
+    /// Never refused, as a single poll of [`lock`](Self::lock) may be: see [the budget](crate::sync#the-cooperative-budget).
     ///
     /// ```
     /// use headwaiter::sync::Mutex;

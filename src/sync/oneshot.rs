@@ -218,6 +218,8 @@ pub struct Receiver<T> {
 impl<T> Receiver<T> {
     /// Takes the value, if it is there.
     ///
+    /// Never refused, as a single poll of the receiver may be: see [the budget](crate::sync#the-cooperative-budget).
+    ///
     /// # Errors
     ///
     /// [`TryRecvError::Empty`] if it may still come, else [`TryRecvError::Closed`].

@@ -200,7 +200,9 @@ impl Semaphore {
         Acquire { semaphore: Some(self), wait: Wait::for_many(permits, Location::caller()) }
     }
 
-    /// Takes one permit, if there is one and nobody waits.
+    /// Takes one permit, if there is one and no task waits.
+    ///
+    /// Never refused, as a single poll of [`acquire`](Self::acquire) may be: see [the budget](crate::sync#the-cooperative-budget).
     ///
     /// # Errors
     ///

@@ -169,6 +169,10 @@ pub(crate) fn drop_all() {
 /// `sleep(Duration::ZERO)` waits for one turn of the loop. A duration that leads beyond what the clock can
 /// count, such as [`Duration::MAX`], is 30 years.
 ///
+/// The first poll arms the timer and is always `Pending`; the turn in which the deadline passes makes it ready. If its task polls it
+/// again in the same poll, as a `select` in a loop does while another branch is ready, it reads the clock, and is ready once the deadline
+/// has passed. So a `timeout` that is polled once costs no read of the clock.
+///
 /// The time runs from this call on, not from the first poll. Cancel-safe: dropping it disarms the timer.
 ///
 /// ```
@@ -189,7 +193,7 @@ pub fn sleep(duration: Duration) -> Sleep {
     Sleep::new(deadline_after(duration), Location::caller())
 }
 
-/// Waits until `deadline`, an instant of [`now`]'s clock. One in the past is due in the next turn.
+/// Waits until `deadline`, an instant of [`now`]'s clock. One in the past yields once, and is due in the next turn.
 ///
 /// Otherwise as [`sleep`], with the same panics.
 #[track_caller]
@@ -236,7 +240,8 @@ impl Sleep {
         self.done
     }
 
-    /// Gives it another deadline, whether it was over or not, without another timer.
+    /// Gives it another deadline, whether it was over or not, without another timer. One in the past may yield once, as in
+    /// [`sleep_until`].
     ///
     /// # Panics
     ///
