@@ -56,7 +56,7 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     };
     let channel = Rc::new(Channel { value: Cell::new(None), raw });
     let receiver = Receiver { channel: Rc::clone(&channel), place: Location::caller(), done: false };
-    (Sender { channel }, receiver)
+    (Sender { channel, has_polled: false }, receiver)
 }
 
 impl Raw {
@@ -87,6 +87,8 @@ impl Raw {
 /// Sends the value. Dropped without that, it tells the receiver so.
 pub struct Sender<T> {
     channel: Rc<Channel<T>>,
+    /// `poll_closed` may have left a waker, which must not outlive the sender.
+    has_polled: bool,
 }
 
 impl<T> Sender<T> {
@@ -159,13 +161,16 @@ impl<T> Sender<T> {
     /// ```
     #[track_caller]
     pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.has_polled = true;
         self.channel.raw.poll_closed(Location::caller(), cx)
     }
 }
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        self.channel.raw.closing.leave(); // What `poll_closed` has left.
+        if self.has_polled {
+            self.channel.raw.closing.leave();
+        }
         self.channel.raw.drop_sender();
     }
 }
