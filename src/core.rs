@@ -18,7 +18,7 @@ use crate::budget::Budget;
 use crate::observe::stall::{Stalls, THRESHOLD};
 use crate::observe::stats::{Counts, SAMPLED};
 use crate::observe::stuck::{Deadlock, Suspects};
-use crate::observe::{self, Observers};
+use crate::observe::{self, Observers, OneLine};
 use crate::offload::Pool;
 use crate::reactor::{self, Reactor};
 use crate::remote::{self, LoopId, Release, Shared};
@@ -289,12 +289,7 @@ pub(crate) fn contain<R>(what: &str, run: impl FnOnce() -> R) -> Option<R> {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(value) => Some(value),
         Err(payload) => {
-            observe::say(
-                Level::Error,
-                observe::LOOP,
-                format_args!("{what} panicked: {}", panic_message(&*payload)),
-            );
-            bury(payload);
+            log_panic(what, payload);
             None
         }
     }
@@ -302,11 +297,15 @@ pub(crate) fn contain<R>(what: &str, run: impl FnOnce() -> R) -> Option<R> {
 
 /// Drops what users made. A panic in there is logged.
 pub(crate) fn discard<T>(value: T) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        let message = panic_message(&*payload);
-        observe::say(Level::Error, observe::LOOP, format_args!("a drop panicked: {message}"));
-        bury(payload);
-    }
+    contain("a drop", || drop(value));
+}
+
+/// Logs a panic that goes no further, and drops its payload.
+#[cold]
+pub(crate) fn log_panic(what: &str, payload: Box<dyn Any + Send>) {
+    let message = OneLine(panic_message(&*payload));
+    observe::say(Level::Error, observe::LOOP, format_args!("{what} panicked: {message}"));
+    bury(payload);
 }
 
 /// Drops what a panic carried. That may panic once more; what that carries is leaked, or it would not end.

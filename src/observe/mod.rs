@@ -10,7 +10,7 @@ pub(crate) mod stuck;
 mod timeline;
 
 use std::cell::Cell;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::task::Poll;
@@ -486,4 +486,52 @@ impl fmt::Display for TaskLabel<'_> {
 pub(crate) fn visible(name: &str) -> String {
     let quoted = format!("{name:?}");
     quoted[1..quoted.len() - 1].to_owned()
+}
+
+/// Text of a user's in a log line: what a panic said, or an error. It is escaped as a name is, so that it cannot end the line or forge
+/// another one. Quotes and backslashes stay, because the text does not stand between quotes, and its author may have escaped it
+/// already, as the errors of [`fs`](crate::fs) do with paths.
+pub(crate) struct OneLine<T>(pub(crate) T);
+
+impl<T: fmt::Display> fmt::Display for OneLine<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escaping(f), "{}", self.0)
+    }
+}
+
+/// Writes the text without allocating: it may be long.
+struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl Write for Escaping<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        const KEPT: [char; 3] = ['"', '\'', '\\'];
+        for piece in text.split_inclusive(KEPT) {
+            let plain = piece.strip_suffix(KEPT).unwrap_or(piece);
+            write!(self.0, "{}{}", plain.escape_debug(), &piece[plain.len()..])?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_in_a_log_line_cannot_end_it_and_keeps_its_quotes() {
+        let line = |text: &str| OneLine(text).to_string();
+        assert_eq!(
+            line("left: 1\nright: \"2\"\r\u{1b}[2J\u{202e}\0"),
+            r#"left: 1\nright: "2"\r\u{1b}[2J\u{202e}\0"#
+        );
+        assert_eq!(line(r#"open "a\nb": it's gone"#), r#"open "a\nb": it's gone"#);
+        // Letters that consist of several characters stay whole.
+        assert_eq!(line("Suppe, cafe\u{301}, \u{1f372}"), "Suppe, cafe\u{301}, \u{1f372}");
+        assert_eq!(line(""), "");
+        let in_pieces = format_args!("{}\n{:?}", 'x', "y\n").to_string();
+        assert_eq!(
+            OneLine(format_args!("{}\n{:?}", 'x', "y\n")).to_string(),
+            in_pieces.replacen('\n', "\\n", 1)
+        );
+    }
 }

@@ -16,7 +16,7 @@ use mio::{Interest, Token};
 
 use super::{Ready, Watched, register, token_of};
 use crate::core::{Core, bury, contain, discard, panic_message, release};
-use crate::observe;
+use crate::observe::{self, OneLine};
 use crate::remote::Release;
 use crate::slots::{Key, Slot};
 
@@ -173,12 +173,12 @@ pub(super) fn call(slot: Slot, mut closure: Box<dyn Closure>, ready: Ready) {
             observe::say(
                 Level::Error,
                 observe::SOURCE,
-                format_args!("the callback registered at {place} cannot be called again: {error}"),
+                format_args!("the callback registered at {place} cannot be called again: {}", OneLine(error)),
             );
             Next::Remove
         }
         Err(payload) => {
-            let message = panic_message(&*payload);
+            let message = OneLine(panic_message(&*payload));
             observe::say(
                 Level::Error,
                 observe::SOURCE,
@@ -216,7 +216,7 @@ pub(super) fn remove(mut closure: Box<dyn Closure>) {
         observe::say(
             Level::Debug,
             observe::SOURCE,
-            format_args!("deregistering a callback's source failed: {error}"),
+            format_args!("deregistering a callback's source failed: {}", OneLine(error)),
         );
     }
     discard(closure);

@@ -18,7 +18,7 @@ use super::token_of;
 use super::waiters::{self, NO_TICKET};
 use super::{Direction, LOUD, Ready, Watched, is_closing, register};
 use crate::core::{Core, contain, release};
-use crate::observe::{self, SourceId, Step};
+use crate::observe::{self, OneLine, SourceId, Step};
 use crate::remote::{self, Release, Shared};
 use crate::slots::Key;
 use crate::task::waker::{TaskNumber, Wake};
@@ -359,7 +359,7 @@ impl<S: Source> Registered<S> {
             observe::say(
                 Level::Debug,
                 observe::SOURCE,
-                format_args!("{kind} {number}: deregistering failed: {error}"),
+                format_args!("{kind} {number}: deregistering failed: {}", OneLine(error)),
             );
         }
     }

@@ -1,6 +1,7 @@
 //! What the loop of a test logs. A process has one logger, so tests that look at it run one after the other; what the other
 //! tests of the same file log meanwhile comes from threads with other names, and is not kept.
 
+use std::cell::Cell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -13,6 +14,10 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// The name of the thread of the test that looks.
 static LOOKS: Mutex<Option<String>> = Mutex::new(None);
+
+thread_local! {
+    static TRAP: Cell<Option<&'static str>> = const { Cell::new(None) };
+}
 
 struct Logger;
 
@@ -27,6 +32,12 @@ impl Log for Logger {
         let of_any_test = [None, Some("headwaiter-watcher")].contains(&thread.name());
         if of_any_test || thread.name() == lock(&LOOKS).as_deref() {
             lock(&LINES).push(record.args().to_string());
+        }
+        if let Some(text) = TRAP.get()
+            && record.args().to_string().contains(text)
+        {
+            TRAP.set(None);
+            panic!("the log is on fire");
         }
     }
 
@@ -48,6 +59,11 @@ pub fn logged(level: LevelFilter, test: impl FnOnce() + Send + 'static) -> Vec<S
     bounded(test);
     log::set_max_level(LevelFilter::Warn);
     std::mem::take(&mut lines())
+}
+
+/// Code of this thread panics where it logs the next line that has `text` in it: so code that has no mistake can be seen to panic.
+pub fn panic_at(text: &'static str) {
+    TRAP.set(Some(text));
 }
 
 /// What was logged so far by the test that runs.
