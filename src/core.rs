@@ -19,7 +19,7 @@ use crate::observe::stall::{Stalls, THRESHOLD};
 use crate::observe::stats::{Counts, SAMPLED};
 use crate::observe::stuck::{Deadlock, Suspects};
 use crate::observe::{self, Observers, OneLine};
-use crate::offload::Pool;
+use crate::offload::{self, Pool};
 use crate::reactor::{self, Reactor};
 use crate::remote::{self, LoopId, Release, Shared};
 use crate::shuffle::Shuffle;
@@ -225,6 +225,11 @@ impl Core {
 #[cold]
 #[track_caller]
 fn outside_any_loop(what: &str) -> ! {
+    if offload::is_thread_of_pool() {
+        panic!(
+            "headwaiter: {what} was used in a job of `spawn_blocking`, on a thread that runs no event loop: take `Handle::current()` along, by calling it before the job and moving it in, and use `Handle::spawn` there"
+        );
+    }
     panic!(
         "headwaiter: {what} was used outside any event loop: use it inside the `async` block that is given to `headwaiter::block_on` (not before that, to make the argument), in a task spawned there, or inside `EventLoop::enter`"
     );
@@ -236,6 +241,11 @@ fn away_from_home(what: &str) -> ! {
     if Core::is_running() {
         panic!(
             "headwaiter: {what} was used in another event loop than the one that made it: handles stay with their loop. Send the data instead, or run the code at home with `Handle::spawn`"
+        );
+    }
+    if offload::is_thread_of_pool() {
+        panic!(
+            "headwaiter: {what} was used in a job of `spawn_blocking`, on a thread that does not run the event loop that made it: take `Handle::current()` along, by calling it before the job and moving it in, and run the code at home with `Handle::spawn`"
         );
     }
     panic!(

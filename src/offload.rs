@@ -43,6 +43,9 @@ const FULL: usize = 1024;
 /// A thread that has had nothing to do for so long retires.
 const IDLE: Duration = Duration::from_secs(10);
 
+/// The name of each thread.
+const THREAD: &str = "headwaiter-blocking";
+
 /// For what its future waits.
 const A_JOB: &str = "an offloaded job";
 
@@ -167,7 +170,7 @@ impl Pool {
 
     fn start_thread(self: &Arc<Self>) -> io::Result<()> {
         let pool = Arc::clone(self);
-        let thread = thread::Builder::new().name("headwaiter-blocking".to_owned());
+        let thread = thread::Builder::new().name(THREAD.to_owned());
         match thread.spawn(move || pool.serve()) {
             Ok(_) => Ok(()),
             // The kernel's kind is `WouldBlock`, which would be misunderstood.
@@ -230,6 +233,11 @@ impl Pool {
         };
         self.shared.job_ended(task);
     }
+}
+
+/// Whether this is a thread of some loop's pool. Asked for a panic's message only, so it may be slow, and its name is enough.
+pub(crate) fn is_thread_of_pool() -> bool {
+    thread::current().name() == Some(THREAD)
 }
 
 /// Drops the jobs of a loop that is being dropped, but for those that run: they are not waited for.
@@ -490,6 +498,20 @@ impl<T> fmt::Debug for Run<T> {
 /// where those that still run were called.
 ///
 /// While a job is under way, a [virtual clock](crate::Clock::Virtual) stands still.
+///
+/// A job runs outside any event loop: [`spawn`](crate::spawn), timers, sockets and [`Handle::current`](crate::Handle::current) panic
+/// there. To come back to the loop, take a [`Handle`](crate::Handle) along:
+///
+/// ```
+/// headwaiter::block_on(async {
+///     let handle = headwaiter::Handle::current();
+///     let job = headwaiter::spawn_blocking(move || {
+///         let on_the_loop = handle.spawn(|| async { 6 * 7 });
+///         on_the_loop.wait().unwrap()
+///     });
+///     assert_eq!(job.await.unwrap(), 42);
+/// });
+/// ```
 ///
 /// ```
 /// headwaiter::block_on(async {
