@@ -81,7 +81,7 @@ async fn cut_everywhere<F: Future<Output = ()> + 'static>(transfer: fn(Rc<Bank>)
         let (bank, token) = (Rc::new(Bank::default()), CancelToken::new());
         bank.anna.set(100);
         let (cut, transfer) = (token.clone(), transfer(Rc::clone(&bank)));
-        drop(spawn(async move { cut.run(transfer).await }));
+        spawn(async move { cut.run(transfer).await });
         sleep(Duration::from_millis(10 * wait - 5)).await;
         let line = bank.line.get();
         token.cancel();

@@ -64,7 +64,7 @@ mod host {
                 }
             }
         }
-        guest.block_on(task).map_err(io::Error::other)??;
+        guest.block_on(task)??;
         println!("host: the guest is done");
         Ok(())
     }
@@ -83,7 +83,7 @@ mod host {
             sleep(Duration::from_millis(30)).await;
         }
         drop(client);
-        let echoed = echo.await.map_err(io::Error::other)??;
+        let echoed = echo.await??;
         println!("guest: {echoed} bytes were echoed");
         Ok(())
     }

@@ -52,12 +52,12 @@ async fn run_tasks(tasks: usize, at_once: usize, waits: usize) -> usize {
         if permit.is_none() {
             permit = Rc::clone(&permits).acquire_owned().await.ok();
         }
-        drop(spawn(async move {
+        spawn(async move {
             for _ in 0..waits {
                 yield_now().await;
             }
             drop(permit);
-        }));
+        });
     }
     let _ = permits.acquire_many(at_once as u32).await; // All have given theirs back.
     tasks * waits

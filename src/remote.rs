@@ -4,9 +4,11 @@
 
 mod inbox;
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::mem;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
@@ -22,7 +24,7 @@ use pin_project_lite::pin_project;
 use slab::Slab;
 
 use self::inbox::Inbox;
-use crate::core::{Core, contain};
+use crate::core::{Core, contain, discard, log_panic};
 use crate::observe;
 use crate::observe::dump::{Dump, dump};
 use crate::reactor::Direction;
@@ -238,7 +240,8 @@ impl Handle {
     ///
     /// # Panics
     ///
-    /// Outside any event loop.
+    /// Outside any event loop. Such a place is a job of [`spawn_blocking`](crate::spawn_blocking), whose own page shows how a handle is
+    /// taken along.
     #[track_caller]
     pub fn current() -> Self {
         Handle::new(Core::expect("`Handle::current`", |core| Arc::clone(&core.shared)))
@@ -354,7 +357,6 @@ impl fmt::Debug for Handle {
 ///
 /// Dropping it detaches the task; if that panics, it is logged. Awaiting it is cancel-safe: the result stays until
 /// it is taken. Polling it again after that panics.
-#[must_use = "dropping a RemoteHandle detaches its task: await it, wait for it, or say `drop(...)` to detach on purpose"]
 pub struct RemoteHandle<T> {
     packet: Arc<Packet<T>>,
 }
@@ -515,7 +517,7 @@ impl<M, T> Job<M, T> {
                     task.abort();
                 }
             }
-            Err(payload) => sender.send(Err(JoinError::panicked(Some(Origin::unnamed(place)), payload))),
+            Err(payload) => sender.send(Err(sender.panicked(payload))),
         }
     }
 }
@@ -527,6 +529,10 @@ struct Sender<T> {
 }
 
 impl<T> Sender<T> {
+    fn panicked(&self, payload: Box<dyn Any + Send>) -> JoinError {
+        JoinError::panicked(Some(Origin::unnamed(self.place)), payload)
+    }
+
     fn send(&self, result: Result<T, JoinError>) {
         let waker = {
             let mut state = self.packet.state();
@@ -550,13 +556,22 @@ impl<T> Drop for Sender<T> {
 }
 
 pin_project! {
-    /// A future on its loop whose result is awaited elsewhere. The future is declared, and so dropped,
-    /// before the sender that reports its end.
+    /// A future on its loop whose result is awaited elsewhere.
     struct Deliver<F: Future> {
         // `None` once it is over: dropped before its end is reported.
         #[pin]
         future: Option<F>,
         sender: Sender<F::Output>,
+    }
+
+    impl<F: Future> PinnedDrop for Deliver<F> {
+        /// Aborted: the future is dropped before the sender reports that. If its drop panics, that is what is reported.
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| this.future.set(None))) {
+                this.sender.send(Err(this.sender.panicked(payload)));
+            }
+        }
     }
 }
 
@@ -566,12 +581,18 @@ impl<F: Future> Future for Deliver<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Ready(()) };
-        let result = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+        let mut result = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(output)) => Ok(output),
-            Err(payload) => Err(JoinError::panicked(Some(Origin::unnamed(this.sender.place)), payload)),
+            Err(payload) => Err(this.sender.panicked(payload)),
         };
-        contain("the drop of a task's future", || this.future.set(None));
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| this.future.set(None))) {
+            match result {
+                Ok(_) => discard(mem::replace(&mut result, Err(this.sender.panicked(payload)))),
+                // The first panic is the one that is reported.
+                Err(_) => log_panic("the drop of a task's future", payload),
+            }
+        }
         this.sender.send(result);
         Poll::Ready(())
     }

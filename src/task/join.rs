@@ -18,17 +18,32 @@ use super::tasks::Flags;
 use super::waker::{TaskNumber, Wake};
 use super::{Body, Id, Stage, abort_from_anywhere};
 use crate::core::{Core, discard, panic_message};
-use crate::observe::{self, Step, TaskLabel};
+use crate::observe::{self, OneLine, Step, TaskLabel};
 use crate::slots::{Key, Slot};
 
 /// The output of a spawned task, when it is there.
 ///
 /// Await it inside the loop that runs the task. Dropping the handle detaches the task: it runs on, and
-/// its output is dropped; if it panics, that is logged. The handle may be dropped, or used to abort,
-/// on any thread.
+/// its output is dropped. If the task panics, that is logged at `error`; an `Err` that it returns is logged only after
+/// [`log_error`](Self::log_error). The handle may be dropped, or used to abort, on any thread.
 ///
 /// Awaiting it is cancel-safe: the output stays in the task until it is taken.
-#[must_use = "dropping a JoinHandle detaches its task: await it, or say `drop(...)` to detach on purpose"]
+///
+/// In a function that returns [`io::Result`], `handle.await??` hands on both the failure of the task and the error that it
+/// returned:
+///
+/// ```
+/// use headwaiter::net::TcpListener;
+/// use std::io;
+///
+/// async fn free_port() -> io::Result<u16> {
+///     let bound = headwaiter::spawn(TcpListener::bind("127.0.0.1:0"));
+///     bound.await??.local_addr().map(|address| address.port())
+/// }
+///
+/// assert_ne!(headwaiter::block_on(free_port())?, 0);
+/// # Ok::<(), io::Error>(())
+/// ```
 pub struct JoinHandle<T> {
     /// `None` for a task that was spawned on a loop that was being dropped.
     key: Option<Key>,
@@ -51,7 +66,8 @@ impl<T> JoinHandle<T> {
 
     /// Drops the task's future: inside this call; after its poll, if the task is the one that
     /// is running; when the loop takes the message, if this is another thread (or no loop runs on it).
-    /// Only then does the handle report [`JoinError::is_cancelled`].
+    /// Only then does the handle report [`JoinError::is_cancelled`]; or [`JoinError::is_panic`], if the drop of the future
+    /// panicked.
     ///
     /// Aborting a task that has finished does nothing: its output stays. Of a job that runs on another thread see
     /// [`spawn_blocking`](crate::spawn_blocking).
@@ -215,9 +231,13 @@ where
     T: 'static,
     E: fmt::Display + 'static,
 {
-    /// Detaches the task, and logs its failure at `error`, with its name and the place where it was
-    /// spawned: for a task that nobody awaits but whose errors somebody must see. (A panic of a detached
-    /// task is always logged.)
+    /// Detaches the task, and logs its failure at `error`: the `Err` that it returns, with the task's name and the place where it
+    /// was spawned. For a task that nothing awaits but whose errors must be seen. (A panic of a detached task is always
+    /// logged.)
+    ///
+    /// The error is logged when the task ends, or inside this call if it has ended already. Control characters in its text are
+    /// escaped, as those of a name are, so that it stays one line. A task that is still running when its loop is dropped
+    /// has not failed, and nothing is logged.
     ///
     /// ```
     /// headwaiter::block_on(async {
@@ -231,20 +251,58 @@ where
     /// Outside the loop that runs the task.
     #[track_caller]
     pub fn log_error(self) {
-        let Some(key) = self.key else { return };
-        let origin = Core::at_home(key, "a `JoinHandle`", |core| core.tasks.origin(key.slot));
-        let place = Location::caller();
-        let watch = async move {
-            match (self.await, origin) {
-                (Ok(Err(error)), Some(origin)) => {
-                    observe::say(Level::Error, observe::TASK, format_args!("{origin} failed: {error}"));
-                }
-                (Err(error), _) => error.log_unseen(),
-                _ => {}
-            }
-        };
-        drop(super::spawn_at(watch, None, place));
+        self.log_error_at(Level::Error);
     }
+
+    /// As [`log_error`](Self::log_error), at a level of your choice: for errors that are to be expected, such as those of a client
+    /// that is gone. A panic is logged at `error` whatever the level.
+    ///
+    /// ```
+    /// headwaiter::block_on(async {
+    ///     let metrics = async { Err::<(), _>("the collector does not answer") };
+    ///     headwaiter::spawn(metrics).log_error_at(log::Level::Debug);
+    /// });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop that runs the task.
+    #[track_caller]
+    pub fn log_error_at(self, level: Level) {
+        let Some(key) = self.key else { return };
+        let log = FailureLog { level, write: log_failure::<T, E> };
+        Core::at_home(key, "a `JoinHandle`", |core| core.tasks.set_failure_log(key.slot, log));
+        // The task is detached by the drop of the handle. If it has ended, its failure is logged there.
+    }
+}
+
+/// Logs the failure of a task that ends detached: see [`JoinHandle::log_error_at`].
+pub(super) struct FailureLog {
+    level: Level,
+    /// Made where the type of the output is known: the task does not know it.
+    write: fn(Body, &Origin, Level),
+}
+
+impl FailureLog {
+    /// `body` is the output of the task.
+    pub(super) fn write(self, body: Body, origin: &Origin) {
+        (self.write)(body, origin, self.level);
+    }
+}
+
+fn log_failure<T, E>(body: Body, origin: &Origin, level: Level)
+where
+    T: 'static,
+    E: fmt::Display + 'static,
+{
+    let mut output: Option<Result<Result<T, E>, JoinError>> = None;
+    body.take(&mut output);
+    match &output {
+        Some(Ok(Err(error))) => origin.log_failure(level, error),
+        Some(Err(error)) => error.log(),
+        Some(Ok(Ok(_))) | None => {}
+    }
+    discard(output);
 }
 
 /// Which task an error is about.
@@ -258,6 +316,11 @@ pub(crate) struct Origin {
 impl Origin {
     pub(crate) fn unnamed(place: &'static Location<'static>) -> Self {
         Origin { id: None, name: None, place }
+    }
+
+    /// The task has returned an error.
+    pub(super) fn log_failure(&self, level: Level, error: &impl fmt::Display) {
+        observe::say(level, observe::TASK, format_args!("{self} failed: {}", OneLine(error)));
     }
 }
 
@@ -313,20 +376,53 @@ impl JoinError {
         JoinError { why: Box::new((origin, Kind::NotStarted(error))) }
     }
 
-    /// Nobody has taken this error; but unless the task was cancelled, somebody must hear of it.
+    /// Nothing has taken this error, and nothing will. It is logged and counted, unless the task was cancelled.
     pub(crate) fn log_unseen(&self) {
         if !self.is_cancelled() {
             Core::count_unseen();
-            observe::say(Level::Error, observe::TASK, format_args!("{self} (and nobody awaits the task)"));
+            self.log_with(" (and nobody awaits the task)");
         }
     }
 
-    /// The task was aborted, or its loop was dropped.
+    /// As [`log_unseen`](Self::log_unseen), for a task whose failures are meant to go to the log.
+    pub(super) fn log(&self) {
+        if !self.is_cancelled() {
+            self.log_with("");
+        }
+    }
+
+    fn log_with(&self, remark: &str) {
+        observe::say(Level::Error, observe::TASK, format_args!("{}{remark}", ForLog(self)));
+    }
+
+    /// The task was aborted, or its loop was dropped, and its future was dropped without a panic.
     pub fn is_cancelled(&self) -> bool {
         matches!(self.why.1, Kind::Cancelled)
     }
 
-    /// The task panicked.
+    /// The task panicked: in a poll, or when its future was dropped, also if that was by [`abort`](JoinHandle::abort). If
+    /// its future panics a second time while it is dropped for the first panic, the second is only logged.
+    ///
+    /// ```
+    /// struct Bomb;
+    ///
+    /// impl Drop for Bomb {
+    ///     fn drop(&mut self) {
+    ///         panic!("the drop failed");
+    ///     }
+    /// }
+    ///
+    /// headwaiter::block_on(async {
+    ///     let bomb = Bomb;
+    ///     let task = headwaiter::spawn(async move {
+    ///         let _held = &bomb;
+    ///         std::future::pending::<()>().await
+    ///     });
+    ///     task.abort();
+    ///     let error = task.await.unwrap_err();
+    ///     assert!(error.is_panic() && !error.is_cancelled());
+    /// });
+    /// ```
     pub fn is_panic(&self) -> bool {
         matches!(self.why.1, Kind::Panic { .. })
     }
@@ -376,18 +472,35 @@ impl JoinError {
     }
 }
 
-impl fmt::Display for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl JoinError {
+    /// What a panic said stands there as it is, but for the log.
+    fn describe(&self, f: &mut fmt::Formatter<'_>, is_for_log: bool) -> fmt::Result {
         match &self.why.0 {
             Some(origin) => write!(f, "{origin}")?,
             None => f.write_str("task")?,
         }
         match &self.why.1 {
             Kind::Cancelled => f.write_str(" was cancelled"),
+            Kind::Panic { message, .. } if is_for_log => write!(f, " panicked: {}", OneLine(message)),
             Kind::Panic { message, .. } => write!(f, " panicked: {message}"),
             Kind::NotStarted(error) => write!(f, " was not started: {error}"),
             Kind::Deadlock(report) => write!(f, " was dropped. {report}"),
         }
+    }
+}
+
+/// A [`JoinError`] as it is logged.
+struct ForLog<'a>(&'a JoinError);
+
+impl fmt::Display for ForLog<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.describe(f, true)
+    }
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.describe(f, false)
     }
 }
 
@@ -403,5 +516,29 @@ impl Error for JoinError {
             Kind::NotStarted(error) => Some(error),
             _ => None,
         }
+    }
+}
+
+impl From<JoinError> for io::Error {
+    /// Of the kind [`Deadlock`](io::ErrorKind::Deadlock) if the task was dropped for one, else `Other`, also for a task that was
+    /// cancelled: `Interrupted` asks many a caller to try again. [`io::Error::get_ref`] and
+    /// [`into_inner`](io::Error::into_inner) give the `JoinError` back.
+    ///
+    /// ```
+    /// use headwaiter::task::JoinError;
+    /// use std::io;
+    ///
+    /// async fn cook() -> io::Result<u32> {
+    ///     headwaiter::spawn(async { panic!("on fire") }).await?
+    /// }
+    ///
+    /// let error = headwaiter::block_on(cook()).unwrap_err();
+    /// assert!(error.to_string().contains("on fire"));
+    /// let of_task = error.into_inner().unwrap().downcast::<JoinError>().unwrap();
+    /// assert!(of_task.is_panic());
+    /// ```
+    fn from(error: JoinError) -> Self {
+        let kind = if error.is_deadlock() { io::ErrorKind::Deadlock } else { io::ErrorKind::Other };
+        io::Error::new(kind, error)
     }
 }

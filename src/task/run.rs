@@ -7,11 +7,11 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::task::Context;
 
-use super::join::{JoinError, Origin};
+use super::join::{FailureLog, JoinError, Origin};
 use super::tasks::{Flags, Left, Tasks};
 use super::waker::TaskNumber;
 use super::{Body, Id};
-use crate::core::{Core, contain, discard};
+use crate::core::{Core, discard, log_panic};
 use crate::observe::stuck::{self, Verdict};
 use crate::observe::{self, Outcome, Step};
 use crate::remote::{self, Message, Release};
@@ -91,7 +91,7 @@ impl Core {
         }
         if lent.is_finished {
             let wakes_only_ours = match task.joiner {
-                TaskNumber::NOBODY => !task.has_foreign_joiner(),
+                TaskNumber::NOBODY => !task.ends_unusually(),
                 joiner => joiner.is_of(self.id),
             };
             if !wakes_only_ours {
@@ -145,7 +145,7 @@ fn run_next(lent: &mut Lent, main: Option<&mut Main<'_>>, last: &mut u64) -> boo
             return true;
         }
         Some(Next::Unwanted(body)) => {
-            discard_output(body);
+            discard_output(body, None);
             return true;
         }
         Some(Next::Over) | None => return false,
@@ -217,8 +217,18 @@ fn settle_unusually(lent: &mut Lent) {
 
 /// Drops the future and leaves an error in its place.
 fn fail(slot: Slot, body: &mut Body, error: impl FnOnce(Option<Origin>) -> JoinError) {
-    let origin = Core::with(|core| core.tasks.origin(slot)).flatten();
-    contain("the drop of a task's future", || body.as_mut().fail(error(origin)));
+    let origin = || Core::with(|core| core.tasks.origin(slot)).flatten();
+    let error = error(origin());
+    let was_asked_for = error.is_cancelled();
+    let dropped = catch_unwind(AssertUnwindSafe(|| body.as_mut().fail(error)));
+    let Err(payload) = dropped else { return };
+    if was_asked_for {
+        // The task has failed after all, and whoever joins it must be told.
+        body.as_mut().fail(JoinError::panicked(origin(), payload));
+    } else {
+        // The first failure is what led to this one, so it is the one that the task's joiner gets.
+        log_panic("the drop of a task's future", payload);
+    }
 }
 
 fn cancel(slot: Slot, mut body: Body) {
@@ -230,21 +240,27 @@ fn cancel(slot: Slot, mut body: Body) {
 /// Leaves the output to the joiner, or drops it with the task if there is none.
 fn finish(slot: Slot, body: Body) {
     let mut body = Some(body);
-    let joiner = Core::with(|core| {
-        let joiner = core.tasks.slots.get_mut(slot)?.take_joiner();
+    let ended = Core::with(|core| {
+        let task = core.tasks.slots.get_mut(slot)?;
+        let (joiner, log) = (task.take_joiner(), task.take_failure_log(slot));
         core.tasks.end(slot, &mut body);
-        joiner
+        Some((joiner, log))
     });
-    if let Some(joiner) = joiner.flatten() {
+    let (joiner, log) = ended.flatten().unwrap_or_default();
+    if let Some(joiner) = joiner {
         joiner.wake();
     }
     if let Some(body) = body {
-        discard_output(body);
+        discard_output(body, log);
     }
 }
 
-/// Nobody wants the output of a task.
-fn discard_output(body: Body) {
+/// The task has ended detached: its output is dropped, and its failure logged. An `Err` is a failure only if there is a `log` for it,
+/// which alone knows the output's type.
+fn discard_output(body: Body, log: Option<(FailureLog, Origin)>) {
+    if let Some((log, origin)) = log {
+        return log.write(body, &origin);
+    }
     if let Some(error) = body.error() {
         error.log_unseen();
     }
@@ -292,8 +308,11 @@ pub(crate) fn detach(key: Key) {
         None => remote::release(key.home, Release::Join(key)),
         Some(None) => {}
         Some(Some(Left::Joiner(foreign))) => discard(foreign),
-        Some(Some(Left::Task(task))) => {
-            task.body.into_iter().for_each(discard_output);
+        Some(Some(Left::Task(mut task))) => {
+            let log = task.take_failure_log(key.slot);
+            if let Some(body) = task.body {
+                discard_output(body, log);
+            }
             discard(task.rare);
         }
     }

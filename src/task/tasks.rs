@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::task::Waker;
 use std::time::Duration;
 
-use super::join::Origin;
+use super::join::{FailureLog, Origin};
 use super::waker::{TaskNumber, Wake};
 use super::{Body, Id};
 use crate::places::PlaceId;
@@ -84,16 +84,19 @@ pub(crate) fn published(polled: u64) -> Option<String> {
 }
 
 /// What few tasks have, kept apart so that a task is small.
+#[derive(Default)]
 pub(super) struct Rare {
     name: Option<Box<str>>,
     /// Whom to wake when it finishes, if that is a foreign waker.
     pub(super) joiner: Option<Waker>,
+    /// Logs its failure when it ends detached.
+    failure_log: Option<FailureLog>,
 }
 
 impl Rare {
     #[inline(never)]
     pub(super) fn named(name: Box<str>) -> Box<Self> {
-        Box::new(Rare { name: Some(name), joiner: None })
+        Box::new(Rare { name: Some(name), ..Rare::default() })
     }
 }
 
@@ -111,14 +114,28 @@ impl Task {
         self.rare.as_ref().is_some_and(|rare| rare.joiner.is_some())
     }
 
+    /// Whether its end takes more than to wake a task or to drop an output.
+    pub(super) fn ends_unusually(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.joiner.is_some() || rare.failure_log.is_some())
+    }
+
+    /// Taken when it ends, together with what the log line says of it.
+    pub(super) fn take_failure_log(&mut self, slot: Slot) -> Option<(FailureLog, Origin)> {
+        let log = self.rare.as_mut()?.failure_log.take()?;
+        Some((log, self.origin(slot)))
+    }
+
+    fn origin(&self, slot: Slot) -> Origin {
+        Origin { id: Some(Id(slot)), name: self.name().map(Into::into), place: self.birth.place().location() }
+    }
+
     /// Leaves whom to wake when it finishes. Returns who was there before.
     pub(super) fn replace_joiner(&mut self, joiner: Wake) -> Option<Wake> {
         let before = self.take_joiner();
         match joiner {
             Wake::Task(task) => self.joiner = task,
             Wake::Other(waker) => {
-                let rare = self.rare.get_or_insert_with(|| Box::new(Rare { name: None, joiner: None }));
-                rare.joiner = Some(waker);
+                self.rare.get_or_insert_default().joiner = Some(waker);
             }
         }
         before
@@ -487,12 +504,14 @@ impl Tasks {
 
     /// Which task an error or a log line is about.
     pub(crate) fn origin(&self, slot: Slot) -> Option<Origin> {
-        let task = self.slots.get(slot)?;
-        Some(Origin {
-            id: Some(Id(slot)),
-            name: task.name().map(Into::into),
-            place: task.birth.place().location(),
-        })
+        Some(self.slots.get(slot)?.origin(slot))
+    }
+
+    /// Its failure is logged when it ends detached.
+    pub(super) fn set_failure_log(&mut self, slot: Slot, log: FailureLog) {
+        if let Some(task) = self.slots.get_mut(slot) {
+            task.rare.get_or_insert_default().failure_log = Some(log);
+        }
     }
 
     /// Whether a waker can tell one more task apart.
