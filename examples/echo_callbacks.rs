@@ -27,7 +27,7 @@ fn main() -> io::Result<()> {
 }
 
 /// Edge-triggered: one event may be for many clients.
-fn accept_all(listener: &mut TcpListener, _: Ready) -> Next {
+pub(crate) fn accept_all(listener: &mut TcpListener, _: Ready) -> Next {
     loop {
         if let Err(error) = listener.accept().and_then(|(stream, peer)| watch_client(stream, peer)) {
             if error.kind() != WouldBlock {

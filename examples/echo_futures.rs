@@ -4,10 +4,11 @@
 //! `cargo run --example echo_futures [ADDRESS]`. The third rung: the last is `echo_server`.
 
 use std::task::{Context, Poll, ready};
-use std::{future::Future, io, net::SocketAddr, pin::Pin};
+use std::{convert::Infallible, future::Future, io, net::SocketAddr, pin::Pin};
 
 use futures_lite::{AsyncRead, AsyncWrite, StreamExt};
 use headwaiter::net::{Incoming, TcpListener, TcpStream};
+use headwaiter::task::TaskGroup;
 use log::{info, warn};
 
 fn main() -> io::Result<()> {
@@ -16,19 +17,23 @@ fn main() -> io::Result<()> {
     let mut event_loop = headwaiter::EventLoop::new()?;
     let listener = event_loop.block_on(TcpListener::bind(address))?;
     info!("listening on {}", listener.local_addr()?);
-    event_loop.block_on(Serve(listener.incoming()))
+    let clients = event_loop.enter(TaskGroup::isolated);
+    event_loop.block_on(Serve { incoming: listener.incoming(), clients })
 }
 
-/// Spawns an [`Echo`] for each client, for ever.
-struct Serve<'a>(Incoming<'a>);
+/// Spawns an [`Echo`] for each client, for ever. Each fails alone: a panic in one costs the others nothing.
+pub(crate) struct Serve<'a> {
+    pub(crate) incoming: Incoming<'a>,
+    pub(crate) clients: TaskGroup<Infallible>,
+}
 
 impl Future for Serve<'_> {
     type Output = io::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some(stream) = ready!(self.0.poll_next(cx)) {
+        while let Some(stream) = ready!(self.incoming.poll_next(cx)) {
             match stream.and_then(|stream| Ok((stream.peer_addr()?, stream))) {
-                Ok((peer, stream)) => drop(headwaiter::spawn(Echo::new(stream, peer))),
+                Ok((peer, stream)) => self.clients.try_spawn(Echo::new(stream, peer))?,
                 Err(error) => warn!("a client was lost: {error}"),
             }
         }
@@ -66,13 +71,13 @@ impl Echo {
 }
 
 impl Future for Echo {
-    type Output = ();
+    type Output = Result<(), Infallible>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match ready!(self.poll_echo(cx)) {
             Ok(()) => info!("{} left after {} bytes", self.peer, self.total),
             Err(error) => warn!("{} was lost: {error}", self.peer),
         }
-        Poll::Ready(())
+        Poll::Ready(Ok(()))
     }
 }

@@ -20,10 +20,10 @@ fn main() -> io::Result<()> {
 }
 
 /// Ends as `docs/shutdown.md` tells.
-async fn serve(address: &str, grace: Duration) -> io::Result<()> {
+pub(crate) async fn serve(address: &str, grace: Duration) -> io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     info!("listening on {}", listener.local_addr()?);
-    let (closing, clients) = (CancelToken::new(), TaskGroup::new());
+    let (closing, clients) = (CancelToken::new(), TaskGroup::isolated());
     let close = closing.clone();
     let on_ctrl_c = async move { ctrl_c().await.map(|()| close.cancel()) };
     headwaiter::spawn(on_ctrl_c).log_error();
@@ -46,14 +46,16 @@ async fn accept(listener: TcpListener, clients: &TaskGroup<Infallible>) {
         match stream.and_then(|stream| Ok((stream.peer_addr()?, stream))) {
             Ok((peer, stream)) => {
                 let task = task::Builder::new().name(format!("client {peer}"));
-                task.spawn_in(clients, serve_client(stream, peer));
+                if task.try_spawn_in(clients, serve_client(stream, peer)).is_err() {
+                    return; // The group is closed: no client would be served any more.
+                }
             }
             Err(error) => warn!("a client was lost: {error}"), // Before we had its address.
         }
     }
 }
 
-/// Never fails: one client that is lost must not end the others.
+/// A lost client is no failure of the server. A panic is: the group logs it, and serves the others.
 async fn serve_client(stream: TcpStream, peer: SocketAddr) -> Result<(), Infallible> {
     info!("{peer} is here");
     match echo(stream).await {

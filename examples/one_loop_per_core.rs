@@ -5,12 +5,14 @@
 //! `cargo run --release --example one_loop_per_core [ADDRESS [LOOPS]]`, then press Enter to see who served how many.
 
 use std::cell::Cell;
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::thread;
 
 use headwaiter::net::TcpListener;
+use headwaiter::task::TaskGroup;
 use headwaiter::{EventLoop, Handle};
 use log::{info, warn};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -40,7 +42,7 @@ fn main() -> io::Result<()> {
         for (number, handle) in handles.iter().enumerate() {
             // Only the closure travels; what it makes stays on that loop's thread.
             let served = handle.spawn(|| async { SERVED.get() }).wait();
-            info!("loop {number} has served {} clients", served.map_err(io::Error::other)?);
+            info!("loop {number} has served {} clients", served?);
         }
     }
     loop {
@@ -82,18 +84,19 @@ fn start(number: usize, listener: std::net::TcpListener) -> io::Result<Handle> {
     told.recv().map_err(io::Error::other)?.map_err(io::Error::other)
 }
 
-async fn serve(listener: std::net::TcpListener) -> io::Result<()> {
+pub(crate) async fn serve(listener: std::net::TcpListener) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
+    let clients = TaskGroup::<Infallible>::isolated(); // A panic in one costs the others nothing.
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 SERVED.set(SERVED.get() + 1);
-                drop(headwaiter::spawn(async move {
-                    let (mut reader, mut writer) = (&stream, &stream);
-                    if let Err(error) = futures_lite::io::copy(&mut reader, &mut writer).await {
+                clients.try_spawn(async move {
+                    if let Err(error) = futures_lite::io::copy(&stream, &mut &stream).await {
                         warn!("a client was lost: {error}");
                     }
-                }));
+                    Ok(())
+                })?;
             }
             // `accept` holds back by itself while there are no file descriptors.
             Err(error) => warn!("a client was not taken in: {error}"),

@@ -3,6 +3,7 @@
 //! `cargo run --example proxy 127.0.0.1:8080 example.org:80`, then for instance
 //! `curl -H 'Host: example.org' http://127.0.0.1:8080/`.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use futures_lite::StreamExt;
 use headwaiter::io::copy_bidirectional;
 use headwaiter::net::{TcpListener, TcpStream};
+use headwaiter::task::{self, TaskGroup};
 use headwaiter::time::timeout;
 use log::{error, info, warn};
 
@@ -34,15 +36,16 @@ fn main() -> ExitCode {
     }
 }
 
-async fn serve(listen: &str, target: Rc<str>) -> io::Result<()> {
+pub(crate) async fn serve(listen: &str, target: Rc<str>) -> io::Result<()> {
     let listener = TcpListener::bind(listen).await?;
     info!("listening on {}, for {target}", listener.local_addr()?);
+    let clients = TaskGroup::isolated(); // A panic in one costs the others nothing.
     let mut incoming = listener.incoming();
     while let Some(stream) = incoming.next().await {
         match stream.and_then(|stream| Ok((stream.peer_addr()?, stream))) {
             Ok((peer, stream)) => {
-                let task = headwaiter::task::Builder::new().name(format!("client {peer}"));
-                drop(task.spawn(serve_client(stream, peer, Rc::clone(&target))));
+                let task = task::Builder::new().name(format!("client {peer}"));
+                task.try_spawn_in(&clients, serve_client(stream, peer, Rc::clone(&target)))?;
             }
             // It was gone before we had its address.
             Err(error) => warn!("a client was lost: {error}"),
@@ -51,12 +54,13 @@ async fn serve(listen: &str, target: Rc<str>) -> io::Result<()> {
     Ok(())
 }
 
-async fn serve_client(client: TcpStream, peer: SocketAddr, target: Rc<str>) {
+async fn serve_client(client: TcpStream, peer: SocketAddr, target: Rc<str>) -> Result<(), Infallible> {
     info!("{peer} is here");
     match carry(client, &target).await {
         Ok((sent, received)) => info!("{peer} left after {sent} bytes there and {received} back"),
         Err(error) => warn!("{peer} was lost: {error}"),
     }
+    Ok(())
 }
 
 async fn carry(mut client: TcpStream, target: &str) -> io::Result<(u64, u64)> {

@@ -200,15 +200,41 @@ fn children_whose_drops_panic_harm_nobody_else() {
         fill(&group);
         group.cancel();
         assert_eq!((drops.get(), group.len()), (9, 0));
-        assert_eq!(group.join().await, Ok(()));
+        drop(group);
         let group = TaskGroup::new();
         fill(&group);
         drop(group);
         assert_eq!(drops.get(), 12);
-        // One that ends well, but for its drop.
+    });
+}
+
+#[test]
+fn a_panic_in_the_drop_of_a_child_is_its_failure_whether_it_was_cancelled_or_has_ended() {
+    in_every_order(|| async {
+        let panic_of = |group: TaskGroup<&'static str>| async {
+            let error = spawn(group.join()).await.unwrap_err();
+            *error.into_panic().downcast::<&str>().unwrap()
+        };
         let group = TaskGroup::new();
+        group.spawn(Keeps(OnDrop(|| panic!("a drop that panics"))));
+        group.cancel();
+        assert_eq!((group.len(), group.failed()), (0, 1));
+        assert_eq!(panic_of(group).await, "a drop that panics");
+
+        // It has ended well, but for its drop. That ends the others.
+        let (group, drops) = (TaskGroup::new(), Drops::default());
+        group.spawn(holds(drops.one()));
         group.spawn(FailsThenPanics(None));
-        assert_eq!(group.join().await, Ok(()));
+        yields(2).await;
+        assert_eq!((drops.get(), group.len(), group.failed()), (1, 0, 1));
+        assert_eq!(panic_of(group).await, "a drop that panics");
+
+        // The error that it returned before is the first failure, and it has failed once.
+        let group = TaskGroup::new();
+        group.spawn(FailsThenPanics(Some("no soup")));
+        yields(2).await;
+        assert_eq!(group.failed(), 1);
+        assert_eq!(group.join().await, Err("no soup"));
     });
 }
 

@@ -5,13 +5,18 @@
 
 use std::any::Any;
 use std::cell::Cell;
+use std::error::Error;
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::mem;
 use std::panic::{Location, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+
+use log::Level;
+use pin_project_lite::pin_project;
 
 use super::tasks::Flags;
 use super::waker::{TaskNumber, Wake};
@@ -21,13 +26,20 @@ use crate::observe::{self, Step};
 use crate::remote::LoopId;
 use crate::slots::{Key, Slot};
 use crate::waits::{Children, Shown};
-use pin_project_lite::pin_project;
 
-/// Tasks that belong together: none of them outlives the group, and the first failure ends them all.
+/// Tasks that belong together: none of them outlives the group. In a group made by [`new`](Self::new) the first failure ends
+/// them all; in one made by [`isolated`](Self::isolated) each fails alone.
 ///
 /// A child is a task as of [`spawn`](crate::spawn), with a `Result` in place of a [`JoinHandle`](super::JoinHandle).
-/// [`join`](Self::join) waits for all of them. When one returns an error or panics, the others are dropped
-/// at once, and `join` hands on what it failed of. Dropping the group, or the future of `join`, drops the
+/// [`join`](Self::join) waits for all of them. A child fails when it returns an error, or panics: in a poll or when it is dropped,
+/// also if that is because it was cancelled. What happens then depends on the group:
+///
+/// - [`TaskGroup::new`] is for parts of one piece of work, which is worth nothing if a part fails. The others are dropped at once, the
+///   group is closed, and `join` hands on the first failure.
+/// - [`TaskGroup::isolated`] is for a server and its clients, which have nothing to do with each other. A failure is logged and
+///   counted. The others run on, the group stays open, and `join` returns `Ok`.
+///
+/// Dropping the group, or the future of `join`, drops the
 /// children inside that call (but for one that is running right now: it is dropped when its poll is over). Outside its
 /// running loop, the loop drops them at its next turn.
 ///
@@ -59,11 +71,31 @@ use pin_project_lite::pin_project;
 /// ```
 #[must_use = "dropping a TaskGroup cancels its tasks: `join` it"]
 pub struct TaskGroup<E> {
-    shared: Rc<Shared<E>>,
+    pub(super) shared: Rc<Shared<E>>,
+}
+
+/// A task was not spawned, because its [`TaskGroup`] takes no more in: it was cancelled, joined or dropped, or has failed; or its loop
+/// is being dropped. The future was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupClosed;
+
+impl fmt::Display for GroupClosed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the task group is closed: it was cancelled, joined or dropped, or has failed")
+    }
+}
+
+impl Error for GroupClosed {}
+
+impl From<GroupClosed> for io::Error {
+    /// Of the kind `Other`.
+    fn from(closed: GroupClosed) -> Self {
+        io::Error::other(closed)
+    }
 }
 
 /// What a group and its children share.
-struct Shared<E> {
+pub(super) struct Shared<E> {
     /// The loop in which all children are.
     home: LoopId,
     /// The children's tasks, by which they are aborted. Emptied when the group is closed. Only borrowed where nothing of a
@@ -71,11 +103,17 @@ struct Shared<E> {
     children: Children,
     /// How many children have not ended. After an abort it is more than there are in `children`, until all are dropped.
     alive: Cell<usize>,
-    /// Cancelled, failed, joined or dropped: nobody is let in any more.
+    /// Cancelled, failed, joined or dropped: no task is let in any more.
     closed: Cell<bool>,
-    /// The first failure, until the joiner takes it.
+    /// A task was dropped for that, and it was logged.
+    refused: Cell<bool>,
+    /// How many children have failed.
+    failed: Cell<usize>,
+    /// In a group whose children fail alone: logs the error of the child that is being polled. A pointer, so that only
+    /// [`TaskGroup::isolated`] asks for `E: Display`.
+    log_error: Option<fn(&E)>,
+    /// In the other groups: the first failure, until the joiner takes it.
     failure: Cell<Option<Failure<E>>>,
-    failed: Cell<bool>,
     joiner: Cell<Option<Wake>>,
 }
 
@@ -89,21 +127,60 @@ enum Failure<E> {
 const NO_TASK: Slot = Slot::new(u32::MAX, 0);
 
 impl<E> TaskGroup<E> {
-    /// An empty group, for tasks of the loop that runs here.
+    /// An empty group, for tasks of the loop that runs here. The first child that fails ends all others.
     ///
     /// # Panics
     ///
     /// Outside any event loop.
     #[track_caller]
     pub fn new() -> Self {
-        let home = Core::expect("`TaskGroup::new`", |core| core.id);
+        TaskGroup::with("`TaskGroup::new`", None)
+    }
+
+    /// An empty group, for tasks of the loop that runs here, each of which fails alone: for the clients of a server.
+    ///
+    /// Each failure of a child, an `Err` or a panic, is logged at `error` with the task's name and the place where it was
+    /// spawned, and counted in [`failed`](Self::failed). The other children run on, and new ones may come: only
+    /// [`cancel`](Self::cancel), the drop of the group, and the end of [`join`](Self::join), which returns `Ok` whatever failed,
+    /// close the group.
+    ///
+    /// ```
+    /// use headwaiter::task::{TaskGroup, yield_now};
+    ///
+    /// headwaiter::block_on(async {
+    ///     let guests = TaskGroup::isolated();
+    ///     guests.spawn(async { Err("no table is free") });
+    ///     guests.spawn(async { panic!("the soup is hot") });
+    ///     yield_now().await;
+    ///     assert_eq!((guests.len(), guests.failed()), (0, 2));
+    ///     guests.spawn(async { Ok(()) }); // The next guest is served.
+    ///     assert_eq!(guests.join().await, Ok(()));
+    /// });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Outside any event loop.
+    #[track_caller]
+    pub fn isolated() -> Self
+    where
+        E: fmt::Display,
+    {
+        TaskGroup::with("`TaskGroup::isolated`", Some(log_error_of_polled))
+    }
+
+    #[track_caller]
+    fn with(what: &str, log_error: Option<fn(&E)>) -> Self {
+        let home = Core::expect(what, |core| core.id);
         let shared = Shared {
             home,
             children: Children::default(),
             alive: Cell::new(0),
             closed: Cell::new(false),
+            refused: Cell::new(false),
+            failed: Cell::new(0),
+            log_error,
             failure: Cell::new(None),
-            failed: Cell::new(false),
             joiner: Cell::new(None),
         };
         TaskGroup { shared: Rc::new(shared) }
@@ -111,8 +188,10 @@ impl<E> TaskGroup<E> {
 
     /// Spawns a task into the group: a child. It is polled for the first time in the next batch, not inside this call.
     ///
-    /// In a group that was cancelled or has failed, and on a loop that is being dropped, the future is dropped at once.
-    /// To name the task, use [`Builder::spawn_in`](super::Builder::spawn_in).
+    /// In a group that is closed (it was cancelled, or has failed), and on a loop that is being dropped, the future is dropped at
+    /// once. The first time that a closed group drops one, that is logged at `warn`. A caller that goes on for ever, such as an
+    /// accept loop, has to know: it uses [`try_spawn`](Self::try_spawn). To name the task, use
+    /// [`Builder::spawn_in`](super::Builder::spawn_in).
     ///
     /// # Panics
     ///
@@ -123,16 +202,49 @@ impl<E> TaskGroup<E> {
         E: 'static,
         F: Future<Output = Result<(), E>> + 'static,
     {
-        self.spawn_at(future, None, Location::caller());
+        self.shared.spawn(future, None, Location::caller());
     }
 
+    /// As [`spawn`](Self::spawn), but tells the caller if the task was not spawned.
+    ///
+    /// ```
+    /// use headwaiter::net::TcpListener;
+    /// use headwaiter::task::{GroupClosed, TaskGroup};
+    /// use std::io;
+    ///
+    /// /// Ends when the group does.
+    /// async fn accept(listener: TcpListener, clients: &TaskGroup<io::Error>) -> Result<(), GroupClosed> {
+    ///     loop {
+    ///         let Ok((mut stream, _)) = listener.accept().await else { continue };
+    ///         clients.try_spawn(async move { stream.write_all(b"hello").await })?;
+    ///     }
+    /// }
+    ///
+    /// headwaiter::block_on(async {
+    ///     let clients = TaskGroup::isolated();
+    ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+    ///     let _client = std::net::TcpStream::connect(listener.local_addr()?)?;
+    ///     clients.cancel();
+    ///     assert_eq!(accept(listener, &clients).await, Err(GroupClosed));
+    ///     Ok::<(), io::Error>(())
+    /// })?;
+    /// # Ok::<(), io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`GroupClosed`], if the group was cancelled or has failed, or its loop is being dropped. The future was dropped.
+    ///
+    /// # Panics
+    ///
+    /// As [`spawn`](Self::spawn).
     #[track_caller]
-    pub(super) fn spawn_at<F>(&self, future: F, name: Option<Box<str>>, place: &'static Location<'static>)
+    pub fn try_spawn<F>(&self, future: F) -> Result<(), GroupClosed>
     where
         E: 'static,
         F: Future<Output = Result<(), E>> + 'static,
     {
-        admit(&self.shared, future, name, place);
+        self.shared.try_spawn(future, None, Location::caller())
     }
 
     /// What spawns into this group from elsewhere: for children that spawn their siblings.
@@ -150,11 +262,17 @@ impl<E> TaskGroup<E> {
         self.len() == 0
     }
 
+    /// How many children have failed: returned an error or panicked. In a group made by [`new`](Self::new) the first failure
+    /// cancels the others, so that a second one can only come from a child that was running or whose drop panicked.
+    pub fn failed(&self) -> usize {
+        self.shared.failed.get()
+    }
+
     /// Drops all children, inside this call but for one that is running right now (as
     /// [`JoinHandle::abort`](super::JoinHandle::abort) does), and lets no more in. Cancelling a second time does nothing.
     ///
-    /// That is no failure: [`join`](Self::join) then returns `Ok`, unless a child had failed before, or fails in the poll
-    /// in which it is running.
+    /// That is no failure: [`join`](Self::join) then returns `Ok`, unless a child had failed before, fails in the poll
+    /// in which it is running, or panics in its drop.
     ///
     /// ```
     /// use headwaiter::task::TaskGroup;
@@ -185,11 +303,13 @@ impl<E> TaskGroup<E> {
     ///
     /// # Errors
     ///
-    /// The error of the first child that returned one. The others were dropped then.
+    /// The error of the first child that returned one. The others were dropped then. None in an
+    /// [isolated](Self::isolated) group.
     ///
     /// # Panics
     ///
-    /// If a child panicked, its panic goes on here, also after all have ended. The first failure of a group is the one
+    /// If a child panicked, its panic goes on here, also after all have ended, unless the group is
+    /// [isolated](Self::isolated). The first failure of a group is the one
     /// that is handed on; a panic that comes after it, in the drop of a child, is logged. Polling it in another loop than
     /// the group's panics too, and so does polling it again after it was ready.
     #[track_caller]
@@ -258,7 +378,17 @@ impl<E> Spawner<E> {
         E: 'static,
         F: Future<Output = Result<(), E>> + 'static,
     {
-        admit(&self.shared, future, None, Location::caller());
+        self.shared.spawn(future, None, Location::caller());
+    }
+
+    /// As [`TaskGroup::try_spawn`], with the same errors and panics.
+    #[track_caller]
+    pub fn try_spawn<F>(&self, future: F) -> Result<(), GroupClosed>
+    where
+        E: 'static,
+        F: Future<Output = Result<(), E>> + 'static,
+    {
+        self.shared.try_spawn(future, None, Location::caller())
     }
 }
 
@@ -292,6 +422,11 @@ impl<E> JoinGroup<E> {
     /// Whether all children have ended, or there was none.
     pub fn is_empty(&self) -> bool {
         self.group.is_empty()
+    }
+
+    /// How many children have failed, as [`TaskGroup::failed`].
+    pub fn failed(&self) -> usize {
+        self.group.failed()
     }
 }
 
@@ -362,6 +497,11 @@ impl<E> Shared<E> {
         }
     }
 
+    /// Whether a failure of one child ended the others.
+    fn has_failed(&self) -> bool {
+        self.log_error.is_none() && self.failed.get() > 0
+    }
+
     /// Nobody can take the failure any more. An error was the user's to take; a panic must be seen.
     fn log_unseen(&self) {
         if let Some(Failure::Lost(error)) = self.failure.take() {
@@ -370,8 +510,9 @@ impl<E> Shared<E> {
     }
 
     fn fmt(&self, f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
-        let (alive, closed) = (self.alive.get(), self.closed.get());
-        f.debug_struct(name).field("alive", &alive).field("closed", &closed).finish()
+        let (alive, failed, closed) = (self.alive.get(), self.failed.get(), self.closed.get());
+        let mut fields = f.debug_struct(name);
+        fields.field("alive", &alive).field("failed", &failed).field("closed", &closed).finish()
     }
 }
 
@@ -382,35 +523,80 @@ impl<E> Drop for Shared<E> {
     }
 }
 
-#[track_caller]
-fn admit<E, F>(group: &Rc<Shared<E>>, future: F, name: Option<Box<str>>, place: &'static Location<'static>)
-where
-    E: 'static,
-    F: Future<Output = Result<(), E>> + 'static,
-{
-    group.at_home(|_| ());
-    if group.closed.get() {
-        return discard(future);
+/// Logs the error of the task that is being polled, as that of a child that fails alone.
+fn log_error_of_polled<E: fmt::Display>(error: &E) {
+    let origin = Core::with(|core| core.tasks.origin(core.tasks.polled)).flatten();
+    if let Some(origin) = origin {
+        origin.log_failure(Level::Error, error);
     }
-    let child = Child { future, membership: Membership::new(group) };
-    let seat = child.membership.seat;
-    // Nobody joins it. So it is removed, and its body dropped, as soon as it has ended.
-    let flags = Flags::QUEUED.and(Flags::DETACHED);
-    let Some(key) = enter(Box::pin(child), flags, name, place) else { return };
-    if let Some(child) = group.children.borrow_mut().get_mut(seat) {
-        *child = key.slot;
-        return;
+}
+
+impl<E: 'static> Shared<E> {
+    /// As [`try_spawn`](Self::try_spawn), for a caller that is not told if the group is closed. So the log is.
+    #[track_caller]
+    pub(super) fn spawn<F>(
+        self: &Rc<Self>,
+        future: F,
+        name: Option<Box<str>>,
+        place: &'static Location<'static>,
+    ) where
+        F: Future<Output = Result<(), E>> + 'static,
+    {
+        let spawned = self.try_spawn(future, name, place);
+        // On a loop that is being dropped, no group can take anything in: that is no mistake in the use of this one.
+        if spawned.is_err() && self.closed.get() && !self.refused.replace(true) {
+            let why = if self.has_failed() {
+                "a child has failed, which ended it (`TaskGroup::isolated` lets each fail alone)"
+            } else {
+                "it was cancelled, joined or dropped"
+            };
+            observe::say(
+                Level::Warn,
+                observe::TASK,
+                format_args!(
+                    "a task was spawned into a closed `TaskGroup` at {place}, and dropped at once: {why}. This is logged once for each group; `try_spawn` tells the caller"
+                ),
+            );
+        }
     }
-    // A logger that was told of the task has cancelled the group.
-    abort(key.slot);
+
+    #[track_caller]
+    pub(super) fn try_spawn<F>(
+        self: &Rc<Self>,
+        future: F,
+        name: Option<Box<str>>,
+        place: &'static Location<'static>,
+    ) -> Result<(), GroupClosed>
+    where
+        F: Future<Output = Result<(), E>> + 'static,
+    {
+        self.at_home(|_| ());
+        if self.closed.get() {
+            discard(future);
+            return Err(GroupClosed);
+        }
+        let child = Child { future: Some(future), membership: Membership::new(self) };
+        let seat = child.membership.seat;
+        // Nobody joins it. So it is removed, and its body dropped, as soon as it has ended.
+        let flags = Flags::QUEUED.and(Flags::DETACHED);
+        let key = enter(Box::pin(child), flags, name, place).ok_or(GroupClosed)?;
+        if let Some(child) = self.children.borrow_mut().get_mut(seat) {
+            *child = key.slot;
+            return Ok(());
+        }
+        // A logger that was told of the task has cancelled the group.
+        abort(key.slot);
+        Err(GroupClosed)
+    }
 }
 
 pin_project! {
-    /// A child, as a task without its type. The future is declared, and so dropped, before the membership, which
-    /// reports its end.
+    /// A child, as a task without its type.
     pub(super) struct Child<F, E> {
+        // `None` once it is over: dropped before the membership, which reports its end. By itself, and not with the rest, so
+        // that a panic in its drop is a failure of the child.
         #[pin]
-        future: F,
+        future: Option<F>,
         membership: Membership<E>,
     }
 }
@@ -421,19 +607,22 @@ where
     E: 'static,
 {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.project();
-        let Poll::Ready(result) = this.future.poll(cx) else { return Poll::Pending };
+        let mut this = self.project();
+        let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Ready(()) };
+        let Poll::Ready(result) = future.poll(cx) else { return Poll::Pending };
         if let Err(error) = result {
             this.membership.fail(Failure::Error(error));
         }
+        this.future.set(None);
         Poll::Ready(())
     }
 
-    /// The future is dropped with the rest, in the next moment: nobody is to take an output.
     fn fail(self: Pin<&mut Self>, error: JoinError) {
+        let mut this = self.project();
         if !error.is_cancelled() {
-            self.project().membership.fail(Failure::Lost(error));
+            this.membership.fail(Failure::Lost(error));
         }
+        this.future.set(None);
     }
 
     fn take(self: Pin<Box<Self>>, _: &mut dyn Any) {}
@@ -447,22 +636,38 @@ where
 struct Membership<E> {
     group: Rc<Shared<E>>,
     seat: usize,
+    /// Counted: a child that returns an error and panics in its drop has failed once.
+    has_failed: bool,
 }
 
 impl<E> Membership<E> {
     fn new(group: &Rc<Shared<E>>) -> Self {
         group.alive.set(group.alive.get() + 1);
-        Membership { group: Rc::clone(group), seat: group.children.borrow_mut().insert(NO_TASK) }
+        let seat = group.children.borrow_mut().insert(NO_TASK);
+        Membership { group: Rc::clone(group), seat, has_failed: false }
     }
 
-    /// Its child has failed. The others are cancelled when it has been dropped.
-    fn fail(&self, failure: Failure<E>) {
+    /// Its child has failed. In a group that ends with that, the others are cancelled when this one has been dropped.
+    fn fail(&mut self, failure: Failure<E>) {
         let group = &self.group;
-        group.closed.set(true);
-        if !group.failed.replace(true) {
-            group.failure.set(Some(failure));
-        } else if let Failure::Lost(error) = failure {
-            error.log_unseen();
+        let is_first = group.failed.get() == 0;
+        if !mem::replace(&mut self.has_failed, true) {
+            group.failed.set(group.failed.get() + 1);
+        }
+        match (group.log_error, failure) {
+            (Some(log_error), Failure::Error(error)) => {
+                log_error(&error);
+                discard(error);
+            }
+            (Some(_), Failure::Lost(error)) => error.log(),
+            (None, failure) => {
+                group.closed.set(true);
+                if is_first {
+                    group.failure.set(Some(failure));
+                } else if let Failure::Lost(error) = failure {
+                    error.log_unseen();
+                }
+            }
         }
     }
 }
@@ -474,7 +679,7 @@ impl<E> Drop for Membership<E> {
         // It is not there any more if the group was cancelled. Then nobody else can have got its seat.
         let _ = group.children.borrow_mut().try_remove(self.seat);
         group.alive.set(group.alive.get() - 1);
-        if group.failed.get() {
+        if group.has_failed() {
             group.cancel();
         }
         match group.joiner.take() {

@@ -33,7 +33,7 @@ use pin_project_lite::pin_project;
 
 pub use self::cancel::{CancelToken, Cancellable, Cancellation, Cancelled};
 pub use self::coop::{ConsumeBudget, Unconstrained, consume_budget, unconstrained};
-pub use self::group::{JoinGroup, Spawner, TaskGroup};
+pub use self::group::{GroupClosed, JoinGroup, Spawner, TaskGroup};
 pub(crate) use self::join::Origin;
 pub use self::join::{JoinError, JoinHandle};
 pub(crate) use self::run::{Main, abort, abort_from_anywhere, detach, drop_all, give_up, run_batch};
@@ -196,7 +196,33 @@ impl Builder {
         E: 'static,
         F: Future<Output = Result<(), E>> + 'static,
     {
-        group.spawn_at(future, self.name, Location::caller());
+        group.shared.spawn(future, self.name, Location::caller());
+    }
+
+    /// As [`TaskGroup::try_spawn`], with the same errors and panics.
+    ///
+    /// ```
+    /// use headwaiter::task::{Builder, GroupClosed, TaskGroup};
+    ///
+    /// headwaiter::block_on(async {
+    ///     let guests = TaskGroup::<std::io::Error>::isolated();
+    ///     let seat = |name: &str| Builder::new().name(name).try_spawn_in(&guests, async { Ok(()) });
+    ///     assert_eq!(seat("Anna"), Ok(()));
+    ///     guests.cancel();
+    ///     assert_eq!(seat("Ben"), Err(GroupClosed));
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`GroupClosed`]. The future was dropped.
+    #[track_caller]
+    pub fn try_spawn_in<E, F>(self, group: &TaskGroup<E>, future: F) -> Result<(), GroupClosed>
+    where
+        E: 'static,
+        F: Future<Output = Result<(), E>> + 'static,
+    {
+        group.shared.try_spawn(future, self.name, Location::caller())
     }
 }
 
