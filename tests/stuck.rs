@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
+use common::logged::without_stalls;
 use common::program::Program;
 use common::*;
 use futures_lite::StreamExt;
@@ -35,12 +36,6 @@ fn logged<F: Future<Output = ()>>(
 #[track_caller]
 fn logged_outside(test: impl FnOnce() + Send + 'static) -> Vec<String> {
     without_stalls(logged::logged(LevelFilter::Warn, test))
-}
-
-/// Those are what a slow machine does, and not what these tests are about.
-fn without_stalls(mut said: Vec<String>) -> Vec<String> {
-    said.retain(|line| !line.contains("the event loop was blocked"));
-    said
 }
 
 fn loop_with(deadlock: Deadlock) -> EventLoop {

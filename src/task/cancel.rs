@@ -113,6 +113,8 @@ impl CancelToken {
     /// much there is to do. After that the future is polled first: one that is ready at the same time as the
     /// token is cancelled wins, and its output is not lost. As cancel-safe as `future` is.
     ///
+    /// A panic in the drop of `future` goes on in the task that awaits this, as one in its poll does.
+    ///
     /// ```
     /// use headwaiter::task::{CancelToken, Cancelled};
     /// use headwaiter::time::sleep;

@@ -70,3 +70,9 @@ pub fn panic_at(text: &'static str) {
 pub fn lines() -> MutexGuard<'static, Vec<String>> {
     lock(&LINES)
 }
+
+/// Log lines but for those about stalls, which are what a slow machine does.
+pub fn without_stalls(mut said: Vec<String>) -> Vec<String> {
+    said.retain(|line| !line.contains("the event loop was blocked"));
+    said
+}
