@@ -108,7 +108,10 @@ fn a_remote_task_that_panics_in_its_drop_has_panicked_whether_aborted_or_done() 
         aborted.abort();
         let done = handle.spawn(|| {
             let bomb = Bomb("done");
-            poll_fn(move |_| Poll::Ready(assert_eq!(bomb.0, "done")))
+            poll_fn(move |_| {
+                let _dropped_with_the_future = &bomb;
+                Poll::Ready(())
+            })
         });
         let errors = event_loop.block_on(async { [aborted.await.unwrap_err(), done.await.unwrap_err()] });
         assert_eq!(errors.map(panic_of), ["aborted", "done"]);
@@ -179,7 +182,8 @@ fn a_panic_in_the_drop_of_what_a_token_cuts_goes_on_in_the_task_that_awaits_it()
 #[test]
 fn two_question_marks_after_a_handle_hand_on_both_kinds_of_failure() {
     async fn awaited<T: 'static>(output: impl Future<Output = io::Result<T>> + 'static) -> io::Result<T> {
-        Ok(spawn(output).await??)
+        let output = spawn(output).await??;
+        Ok(output)
     }
 
     in_loop(|| async {
@@ -208,6 +212,8 @@ fn two_question_marks_after_a_handle_hand_on_both_kinds_of_failure() {
     });
 }
 
+type Job = Box<dyn FnOnce() + Send>;
+
 #[test]
 fn what_needs_a_loop_says_in_a_job_to_take_a_handle_along() {
     const HINT: &str = "take `Handle::current()` along";
@@ -215,7 +221,7 @@ fn what_needs_a_loop_says_in_a_job_to_take_a_handle_along() {
         let mut event_loop = EventLoop::new().unwrap();
         let (mut nap, pair) = event_loop.block_on(async { (sleep(ms(1000)), tcp_pair().await.unwrap()) });
         event_loop.block_on(async move {
-            let jobs: [(&str, Box<dyn FnOnce() + Send>); 5] = [
+            let jobs: [(_, Job); 5] = [
                 ("`spawn`", Box::new(|| drop(spawn(async {})))),
                 ("a timer", Box::new(|| drop(sleep(ms(1))))),
                 ("`Handle::current`", Box::new(|| drop(Handle::current()))),
