@@ -116,6 +116,58 @@ fn abstract_addresses_come_through_std() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_path_that_begins_with_a_nul_is_an_abstract_name_wherever_a_path_is_taken() {
+    use std::os::linux::net::SocketAddrExt;
+    in_every_order(|| async {
+        let process = std::process::id();
+        // A name may have NULs itself.
+        for path in [format!("\0headwaiter door {process}"), format!("\0\0headwaiter\0{process}")] {
+            let name = &path.as_bytes()[1..];
+            let listener = UnixListener::bind(&path).unwrap();
+            assert_eq!(listener.local_addr().unwrap().as_abstract_name(), Some(name));
+            let taken = UnixListener::bind(&path).unwrap_err();
+            assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+            assert!(taken.to_string().starts_with("bind to \"\\0"), "{taken}");
+            let mut client = UnixStream::connect(&path).await.unwrap();
+            assert_eq!(client.peer_addr().unwrap().as_abstract_name(), Some(name));
+            let (mut server, _) = listener.accept().await.unwrap();
+            client.write_all(b"soup").await.unwrap();
+            server.read_exact(&mut [0; 4]).await.unwrap();
+            // It ends with the listener.
+            drop(listener);
+            let nobody = UnixStream::connect(&path).await.unwrap_err();
+            assert_eq!(nobody.kind(), io::ErrorKind::ConnectionRefused);
+
+            let (receiver, sender) = (UnixDatagram::bind(&path).unwrap(), UnixDatagram::unbound().unwrap());
+            assert_eq!(receiver.local_addr().unwrap().as_abstract_name(), Some(name));
+            let mut buf = [0; 8];
+            sender.send_to(b"soup", &path).await.unwrap();
+            assert_eq!(receiver.recv(&mut buf).await.unwrap(), 4);
+            assert_eq!(sender.try_send_to(b"bread", &path).unwrap(), 5);
+            assert_eq!(receiver.recv(&mut buf).await.unwrap(), 5);
+            sender.connect(&path).unwrap();
+            sender.send(b"a").await.unwrap();
+            assert_eq!(receiver.recv(&mut buf).await.unwrap(), 1);
+        }
+        // As long as the kernel takes, and one more.
+        let longest = format!("\0{process:0>107}");
+        UnixListener::bind(&longest).unwrap();
+        UnixDatagram::bind(&longest).unwrap();
+        let error = UnixListener::bind(format!("{longest}x")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        // The backlog is full: it waits, as at a path.
+        let listener = UnixListener::bind(&longest).unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        let _queued = UnixStream::connect(&longest).await.unwrap();
+        let mut waiting = UnixStream::connect(&longest);
+        assert!(poll_once(&mut waiting).await.is_pending());
+        listener.accept().await.unwrap();
+        waiting.await.unwrap();
+    });
+}
+
+#[test]
 fn paths_that_cannot_be_used_are_errors_that_name_them() {
     in_every_order(|| async {
         let folder = Folder::new();

@@ -1,6 +1,7 @@
 //! Unix sockets: between processes of one machine, named by paths. What their three kinds share is here: how an
 //! address is named in a message, and the pauses between tries where the kernel has no event to wait for.
 
+mod address;
 mod datagram;
 mod listener;
 mod stream;

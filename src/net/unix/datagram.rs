@@ -9,7 +9,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use super::{Retry, about_path, name};
+use super::{Retry, about_path, address, name};
 use crate::io::Readiness;
 use crate::net::datagram::{DatagramSocket, RecvDatagram, SendDatagram, about_peer};
 use crate::net::socket::{own, socket};
@@ -61,7 +61,10 @@ impl UnixDatagram {
 
     /// A socket with a path, so that others can send to it; a file is made there for it. It stays when the socket is
     /// dropped: remove it, before the next is bound there or after the last has gone. (Not async: there is nothing to
-    /// wait for. For an abstract address make it with std, and use [`from_std`](Self::from_std).)
+    /// wait for.)
+    ///
+    /// On Linux, a path that begins with a NUL is an abstract name, which has no file and ends with the socket: unix(7). This
+    /// holds wherever a path is taken.
     ///
     /// # Errors
     ///
@@ -74,7 +77,7 @@ impl UnixDatagram {
     #[track_caller]
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
-        let bound = mio::net::UnixDatagram::bind(path).and_then(UnixDatagram::new);
+        let bound = address::bind_datagram(path).and_then(UnixDatagram::new);
         bound.map_err(|error| about_path("bind to", path, error))
     }
 
@@ -108,7 +111,7 @@ impl UnixDatagram {
         Ok((UnixDatagram::new(one)?, UnixDatagram::new(other)?))
     }
 
-    /// Takes over a socket of std, and sets it to non-blocking mode: also the way to an abstract address.
+    /// Takes over a socket of std, and sets it to non-blocking mode.
     ///
     /// # Errors
     ///
@@ -141,7 +144,8 @@ impl UnixDatagram {
     /// receives there.
     pub fn connect(&self, path: impl AsRef<Path>) -> io::Result<()> {
         let path = path.as_ref();
-        self.registered.io().connect(path).map_err(|error| about_path("connect to", path, error))
+        let connected = address::connect_datagram(self.registered.io(), path);
+        connected.map_err(|error| about_path("connect to", path, error))
     }
 
     /// Sends `buf` as one datagram to the socket that this one is [connected](Self::connect) to, and returns how many bytes that
@@ -285,7 +289,7 @@ impl UnixDatagram {
     /// `None`: it would block, because the other's queue is full. Nothing of that is remembered as our own readiness.
     #[track_caller]
     fn send_once(&self, buf: &[u8], path: &Path) -> io::Result<Option<usize>> {
-        self.registered.try_io(Direction::Write, |io| match io.send_to(buf, path) {
+        self.registered.try_io(Direction::Write, |io| match address::send_to(io, buf, path) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             sent => sent.map(Some),
         })

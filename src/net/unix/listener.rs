@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
 
-use super::{UnixStream, about_path};
+use super::{UnixStream, about_path, address};
 use crate::net::accept::{Accept, Accepts, Hold, Incoming, Listener};
 use crate::net::socket::{own, socket};
 use crate::reactor::{Ready, Registered};
@@ -71,8 +71,9 @@ impl Listener for UnixListener {
 }
 
 impl UnixListener {
-    /// Listens at a path, where a file for it is made. (Not async: there is nothing to wait for. For an abstract address
-    /// make it with std, and use [`from_std`](Self::from_std).)
+    /// Listens at a path, where a file for it is made. (Not async: there is nothing to wait for.)
+    ///
+    /// On Linux, a path that begins with a NUL is an abstract name, which has no file and ends with the listener: unix(7).
     ///
     /// # Errors
     ///
@@ -85,7 +86,7 @@ impl UnixListener {
     #[track_caller]
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
-        let bound = mio::net::UnixListener::bind(path).and_then(UnixListener::new);
+        let bound = address::listen(path).and_then(UnixListener::new);
         bound.map_err(|error| about_path("bind to", path, error))
     }
 
@@ -95,8 +96,7 @@ impl UnixListener {
         Ok(UnixListener { registered, hold: Hold::default() })
     }
 
-    /// Takes over a listening socket of std, and sets it to non-blocking mode: also the way to listen at an abstract
-    /// address.
+    /// Takes over a listening socket of std, and sets it to non-blocking mode.
     ///
     /// # Errors
     ///

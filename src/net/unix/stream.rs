@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use super::{Retry, about_path};
+use super::{Retry, about_path, address};
 use crate::io::{Read, ReadExact, Readiness, Write, WriteAll, async_read, async_write};
 use crate::net::socket::{StreamIo, own, socket};
 use crate::net::split::{self, OwnedReadHalf, OwnedWriteHalf, Split};
@@ -79,7 +79,7 @@ impl UnixStream {
     ///
     /// Cancel-safe: a connection that was not returned is closed.
     ///
-    /// For an abstract address, connect a stream of std, and use [`from_std`](Self::from_std).
+    /// On Linux, a path that begins with a NUL is an abstract name: unix(7).
     ///
     /// # Errors
     ///
@@ -296,7 +296,7 @@ impl Future for UnixConnect {
                 panic!("headwaiter: a `UnixConnect` was polled again after it was ready");
             };
             // It is connected now or it fails: a Unix socket is never on its way.
-            let connected = match mio::net::UnixStream::connect(path).and_then(UnixStream::new) {
+            let connected = match address::connect(path).and_then(UnixStream::new) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     this.retry.pause();
                     continue;
