@@ -18,10 +18,15 @@ use super::socket::Socket;
 use crate::core::Core;
 use crate::observe;
 use crate::reactor::{Direction, Wait};
+use crate::time::clock::nanos;
 use crate::time::{Sleep, sleep_until};
 
 /// How long accept holds back when the process or the machine has no more file descriptors.
 const HOLD: Duration = Duration::from_millis(20);
+
+/// A shortage is over when accept has not met it for so long. One that comes and goes with each connection that is closed
+/// is still the same, and is logged once.
+const EPISODE: Duration = Duration::from_secs(1);
 
 /// What a listener takes in. (Public because `Accept`'s output is; nobody outside can reach it.)
 pub trait Accepts {
@@ -46,6 +51,8 @@ pub(crate) struct Hold {
     /// Not before this time of the loop's clock (in nanoseconds) is accept tried again; 0 while all is
     /// well. Atomic only so that the listener is `Sync`.
     until: AtomicU64,
+    /// When the shortage will be over if accept does not meet it again, so that each is logged once.
+    episode_ends: AtomicU64,
 }
 
 impl Hold {
@@ -59,9 +66,10 @@ impl Hold {
 
     fn start(&self, error: &io::Error) {
         let now = Core::expect("a listener", |core| core.clock.now_nanos());
-        let until = now + HOLD.as_nanos() as u64;
-        let before = self.until.swap(until, Ordering::Relaxed);
-        if before == 0 {
+        // A virtual clock may have been moved to its very end.
+        self.until.store(now.saturating_add(nanos(HOLD)), Ordering::Relaxed);
+        let episode_ends = self.episode_ends.swap(now.saturating_add(nanos(EPISODE)), Ordering::Relaxed);
+        if now >= episode_ends {
             observe::say(
                 Level::Warn,
                 observe::SOURCE,

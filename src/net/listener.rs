@@ -132,7 +132,7 @@ impl TcpListener {
     }
 
     /// All connections to come, as a stream that never ends. When there are no file descriptors left, it logs
-    /// that, once, and goes on when there are. Other errors are items of the stream: what accept(2) says of the
+    /// that and goes on when there are: one line at `warn`, and another only after a second without a shortage. Other errors are items of the stream: what accept(2) says of the
     /// listener, or that the kernel cannot watch a connection, which is then closed.
     ///
     /// Cancel-safe: a connection that was not returned stays in the kernel's queue.

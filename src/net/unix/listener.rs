@@ -131,8 +131,8 @@ impl UnixListener {
         Accept::new(self)
     }
 
-    /// All connections to come, as a stream that never ends. When there are no file descriptors left, it logs that, once,
-    /// and goes on when there are. Other errors are items of the stream.
+    /// All connections to come, as a stream that never ends. When there are no file descriptors left, it logs that
+    /// and goes on when there are, as [`TcpListener::incoming`](crate::net::TcpListener::incoming) does. Other errors are items of the stream.
     ///
     /// Cancel-safe: a connection that was not returned stays in the kernel's queue.
     ///
