@@ -69,8 +69,8 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// What the last attempt came to, with its address: for instance `AddrInUse`. With its name, a host that does not
-    /// resolve. `InvalidInput` for what is no address: see [`ToSocketAddrs`].
+    /// Each address that was tried, with what came of it: for instance `AddrInUse`. The kind is the last one's. With its name, a
+    /// host that does not resolve. `InvalidInput` for what is no address: see [`ToSocketAddrs`].
     ///
     /// # Panics
     ///

@@ -124,6 +124,20 @@ fn invalid(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, message)
 }
 
+/// The order of RFC 8305, section 4, with one address of the first family: alternating between the families, from the
+/// resolver's first choice on, and each family in the resolver's order.
+fn interleave(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let Some(first) = found.first().map(SocketAddr::is_ipv4) else { return found };
+    let (one, other): (Vec<_>, Vec<_>) = found.into_iter().partition(|address| address.is_ipv4() == first);
+    let (mut one, mut other) = (one.into_iter(), other.into_iter());
+    let mut arranged = Vec::with_capacity(one.len() + other.len());
+    while one.len() + other.len() > 0 {
+        arranged.extend(one.next());
+        arranged.extend(other.next());
+    }
+    arranged
+}
+
 /// The error for an empty slice of addresses.
 fn no_address(doing: &'static str) -> io::Error {
     invalid(format!("{doing}: no address was given"))
@@ -139,8 +153,10 @@ pub(crate) struct Resolve {
     found: Found,
     /// What the user called the host, if not by numbers.
     name: Option<Name>,
-    /// What the last attempt came to.
-    last: Option<io::Error>,
+    /// What the last attempt came to: its address, as the error names it, and the error.
+    last: Option<(String, io::Error)>,
+    /// What those before it came to.
+    earlier: String,
 }
 
 #[derive(Debug)]
@@ -159,19 +175,40 @@ impl Resolve {
         address: impl ToSocketAddrs,
         place: &'static Location<'static>,
     ) -> Self {
+        Resolve::arranged(call, doing, address, place, |found| found)
+    }
+
+    /// As [`new`](Self::new), for attempts that are made side by side: the addresses of a name alternate between the
+    /// families. Those that a user gives keep their order.
+    pub(crate) fn interleaved(
+        call: &'static str,
+        doing: &'static str,
+        address: impl ToSocketAddrs,
+        place: &'static Location<'static>,
+    ) -> Self {
+        Resolve::arranged(call, doing, address, place, interleave)
+    }
+
+    fn arranged(
+        call: &'static str,
+        doing: &'static str,
+        address: impl ToSocketAddrs,
+        place: &'static Location<'static>,
+        arrange: fn(Vec<SocketAddr>) -> Vec<SocketAddr>,
+    ) -> Self {
         let (found, name) = match address.target() {
             Ok(Target::Numbers(addresses)) => (Found::Known(addresses), None),
             Ok(Target::Name(name)) => {
                 let (host, port) = (name.host.clone(), name.port);
-                let ask = move || Ok(addresses(None, (&*host, port).to_socket_addrs()?.collect()));
+                let ask = move || Ok(addresses(None, arrange((&*host, port).to_socket_addrs()?.collect())));
                 (Found::Asked(offload::run(ask, place)), Some(name))
             }
             Err(error) => (Found::Nothing(error), None),
         };
-        Resolve { call, doing, found, name, last: None }
+        Resolve { call, doing, found, name, last: None, earlier: String::new() }
     }
 
-    /// The next address to try; or what the last attempt came to.
+    /// The next address to try; or, after the last, what the attempts came to.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<SocketAddr>> {
         let addresses = match ready!(self.poll_known(cx)) {
             Ok(addresses) => addresses,
@@ -181,7 +218,7 @@ impl Resolve {
             Some(address) => Ok(address),
             None => {
                 self.end();
-                Err(self.last.take().unwrap_or_else(|| no_address(self.doing)))
+                Err(self.failure())
             }
         })
     }
@@ -208,12 +245,28 @@ impl Resolve {
         }
     }
 
-    /// An attempt has failed, for the error if it was the last.
+    /// Whether there is an address after this one to try. It is asked only when the addresses are known.
+    pub(crate) fn has_more(&self) -> bool {
+        matches!(&self.found, Found::Known(addresses) if addresses.size_hint().0 > 0)
+    }
+
+    /// An attempt has failed, for the error if all do.
     pub(crate) fn failed(&mut self, address: SocketAddr, error: io::Error) {
-        self.last = Some(match &self.name {
-            Some(name) => about(self.doing, format_args!("{name} ({address})"), error),
-            None => about(self.doing, address, error),
-        });
+        let what = match &self.name {
+            Some(name) => format!("{name} ({address})"),
+            None => address.to_string(),
+        };
+        if let Some((what, error)) = self.last.replace((what, error)) {
+            self.earlier += &format!("{what}: {error}; ");
+        }
+    }
+
+    /// Names each address that was tried and what came of it. The last failure is the source, and gives its kind.
+    fn failure(&mut self) -> io::Error {
+        match self.last.take() {
+            Some((what, error)) => about(self.doing, format_args!("{}{what}", self.earlier), error),
+            None => no_address(self.doing),
+        }
     }
 
     /// An attempt has succeeded: there are no more.
@@ -355,6 +408,21 @@ mod tests {
         assert_eq!(all(&[v4, v6][..]), ["127.0.0.1:80", "[::1]:80"]);
         let by_reference = &v4;
         assert_eq!(all(by_reference), ["127.0.0.1:80"]);
+    }
+
+    #[test]
+    fn the_addresses_of_a_name_alternate_between_the_families_from_the_resolvers_first_choice_on() {
+        let arranged = |found: &[&str]| {
+            let found = found.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 80)).collect();
+            interleave(found).iter().map(|address| address.ip().to_string()).collect::<Vec<_>>()
+        };
+        let (a, b, c, one, two) = ("::a", "::b", "::c", "0.0.0.1", "0.0.0.2");
+        assert_eq!(arranged(&[a, b, c, one, two]), [a, one, b, two, c]);
+        assert_eq!(arranged(&[one, a, b, c]), [one, a, b, c]);
+        assert_eq!(arranged(&[one, two, a]), [one, a, two]);
+        assert_eq!(arranged(&[b, one, a]), [b, one, a]);
+        assert_eq!(arranged(&[a, c, b]), [a, c, b]);
+        assert!(arranged(&[]).is_empty());
     }
 
     #[test]

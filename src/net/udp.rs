@@ -69,8 +69,8 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// What the last attempt came to, with its address: for instance `AddrInUse`. With its name, a host that does not
-    /// resolve. `InvalidInput` for what is no address: see [`ToSocketAddrs`].
+    /// Each address that was tried, with what came of it: for instance `AddrInUse`. The kind is the last one's. With its name, a
+    /// host that does not resolve. `InvalidInput` for what is no address: see [`ToSocketAddrs`].
     ///
     /// # Panics
     ///
@@ -112,16 +112,16 @@ impl UdpSocket {
     }
 
     /// Makes an address the one that [`send`](Self::send) sends to and the only one from which datagrams are
-    /// received; the first that the kernel has a way to, if there are several. Nothing is sent for it, so it
-    /// says nothing of whether anybody is there. It may be called again, for another address.
+    /// received; the first that the kernel has a way to, if there are several, tried in order. Nothing is sent for it, so
+    /// there is nothing to wait for, and it does not tell whether anything receives there. It may be called again, for another address.
     ///
     /// Unless there is a host name to resolve, it is ready at the first poll (or, in a task that has had its share of
     /// the turn, at the second). Cancel-safe: if it is dropped before it was ready, nothing has changed.
     ///
     /// # Errors
     ///
-    /// What the last attempt came to, with its address: for instance `NetworkUnreachable`. With its name, a host that
-    /// does not resolve. `InvalidInput` for what is no address: see [`ToSocketAddrs`].
+    /// Each address that was tried, with what came of it: for instance `NetworkUnreachable`. The kind is the last one's. With its name, a
+    /// host that does not resolve. `InvalidInput` for what is no address: see [`ToSocketAddrs`].
     ///
     /// # Panics
     ///
@@ -177,7 +177,7 @@ impl UdpSocket {
     }
 
     /// Sends `buf` as one datagram to `target` and returns how many bytes that were: all of them. If there are several
-    /// addresses, it goes to the first that the kernel has a way to.
+    /// addresses, it goes to the first that the kernel has a way to, tried in order.
     ///
     /// Cancel-safe: if it is dropped before it was ready, nothing was sent.
     ///
