@@ -663,8 +663,11 @@ impl Builder {
     }
 
     /// How many threads the loop may start for what would block it: jobs of
-    /// [`spawn_blocking`](crate::spawn_blocking), and host names to resolve. Default: 64. They are started
+    /// [`spawn_blocking`](crate::spawn_blocking), files, and host names to resolve. Default: 64. They are started
     /// when they are needed, and end when they had nothing to do for ten seconds.
+    ///
+    /// Host names never occupy more than half of them, so that a resolver that does not answer holds up neither files nor jobs.
+    /// (A single thread has no half: there they all take turns.)
     pub fn blocking_threads(mut self, threads: usize) -> Self {
         self.blocking_threads = threads;
         self

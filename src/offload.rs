@@ -1,6 +1,6 @@
-//! Threads for what cannot be waited for: [`spawn_blocking`] for users, and [`run`] for files and host names. The
-//! jobs of a loop stand in one queue. A thread is started when a job finds none idle, and retires when it has been
-//! idle for long. The end of a job comes to its loop through the inbox, together with the wake of who awaits it. No
+//! Threads for what cannot be waited for: [`spawn_blocking`] for users, [`run`] for files, and [`look_up`] for host names. The
+//! jobs of a loop stand in one queue, in which look-ups have a lane of their own. A thread is started when a job finds none
+//! idle, and retires when it has been idle for long. The end of a job comes to its loop through the inbox, together with the wake of who awaits it. No
 //! thread of the pool ever touches what belongs to the loop's own thread.
 
 // A job's life, and the function that draws each arrow:
@@ -12,7 +12,10 @@
 // 1. `Pool::submit`  2., 3. `Packet::run`  4. `Packet::poll`  5. `Packet::give_up`: what is in the packet is
 // dropped; only the result of a job that runs is dropped later, by its thread.
 
-use std::collections::BTreeMap;
+pub(crate) mod blocked;
+mod lanes;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -26,6 +29,8 @@ use std::time::Duration;
 
 use log::Level;
 
+use self::blocked::ThreadWait;
+use self::lanes::{Kind, Lanes};
 use crate::core::{Core, discard};
 use crate::observe::{self, Step};
 use crate::reactor::is_closing;
@@ -64,15 +69,18 @@ pub(crate) struct Pool {
 }
 
 struct State {
-    /// By the order of their arrival: the first is served first, and one that nobody wants any more can be taken out.
-    waiting: BTreeMap<u64, Arc<dyn Work>>,
-    arrived: u64,
+    lanes: Lanes,
     /// Where the jobs that run were called, for a dump and the last word of a dying loop.
     running: Vec<&'static Location<'static>>,
     threads: usize,
     /// Those of them that wait for a job, or were just started for one. One that was notified and has not got up yet
     /// counts: so does its job.
     idle: usize,
+    /// The threads that wait for tasks of the loop.
+    blocked: BTreeMap<u64, ThreadWait>,
+    waits_begun: u64,
+    /// That all threads wait in vain was reported, and none has gone on since.
+    blocked_told: bool,
     /// The loop is gone, or about to go: there are no more jobs.
     closed: bool,
 }
@@ -115,11 +123,13 @@ enum Content<F, T> {
 impl Pool {
     pub(crate) fn new(most: usize, shared: Arc<Shared>) -> Self {
         let state = State {
-            waiting: BTreeMap::new(),
-            arrived: 0,
+            lanes: Lanes::new(most),
             running: Vec::new(),
             threads: 0,
             idle: 0,
+            blocked: BTreeMap::new(),
+            waits_begun: 0,
+            blocked_told: false,
             closed: false,
         };
         Pool { state: Mutex::new(state), changed: Condvar::new(), most, idle_for: IDLE, shared }
@@ -130,25 +140,27 @@ impl Pool {
     }
 
     fn is_full(&self) -> bool {
-        self.state().waiting.len() >= FULL
+        self.state().lanes.len() >= FULL
     }
 
     /// Where the jobs that run were called, and where those that wait.
     pub(crate) fn under_way(&self) -> (Vec<&'static Location<'static>>, Vec<&'static Location<'static>>) {
         let state = self.state();
-        (state.running.clone(), state.waiting.values().map(|work| work.place()).collect())
+        (state.running.clone(), state.lanes.places())
     }
 
     /// Queues a job, and sees to it that some thread takes it. Returns its number in the queue.
     ///
     /// Only the loop's own thread calls this, so there is never more than one call under way.
-    fn submit(self: &Arc<Self>, work: Arc<dyn Work>) -> io::Result<u64> {
+    fn submit(self: &Arc<Self>, kind: Kind, work: Arc<dyn Work>) -> io::Result<u64> {
         let mut state = self.state();
-        state.arrived += 1;
-        let number = state.arrived;
-        state.waiting.insert(number, work);
-        // Each waiting job has notified an idle thread, as long as there are as many.
-        if state.waiting.len() <= state.idle {
+        let (number, is_takeable) = state.lanes.push(kind, work);
+        if !is_takeable {
+            // Its lane is full. A thread that ends a job of that lane will take it.
+            return Ok(number);
+        }
+        // Each job that could begin has notified an idle thread, as long as there are as many.
+        if state.lanes.takeable() <= state.idle {
             drop(state);
             self.changed.notify_one();
         } else if state.threads < self.most {
@@ -160,7 +172,7 @@ impl Pool {
                 state.threads -= 1;
                 state.idle -= 1;
                 // Else some other thread will take it.
-                if state.threads == 0 && state.waiting.remove(&number).is_some() {
+                if state.threads == 0 && state.lanes.remove(kind, number) {
                     return Err(error);
                 }
             }
@@ -183,23 +195,25 @@ impl Pool {
     /// It counts as idle only when it is about to sleep. So jobs that follow one another alternate between two threads,
     /// of which one tends to stand on the loop's processor: 14 µs a job, where one thread on the other processor, with
     /// both to be woken in turn, took 40 (measured with two processors of a virtual machine).
-    fn serve(&self) {
+    fn serve(self: &Arc<Self>) {
+        blocked::serves(self);
         let mut state = self.state();
         loop {
             state.idle -= 1;
-            while let Some((_, work)) = state.waiting.pop_first() {
+            while let Some((kind, work)) = state.lanes.take() {
                 state.running.push(work.place());
                 drop(state);
                 let wake = work.run(self);
                 drop(work);
                 self.tell_end(wake);
                 state = self.state();
+                state.lanes.end(kind);
             }
             if state.closed {
                 break;
             }
             state.idle += 1;
-            let nothing_to_do = |state: &mut State| state.waiting.is_empty() && !state.closed;
+            let nothing_to_do = |state: &mut State| state.lanes.takeable() == 0 && !state.closed;
             let waited = self.changed.wait_timeout_while(state, self.idle_for, nothing_to_do);
             let (got_up, waited) = waited.unwrap_or_else(PoisonError::into_inner);
             state = got_up;
@@ -243,32 +257,35 @@ pub(crate) fn is_thread_of_pool() -> bool {
 /// Drops the jobs of a loop that is being dropped, but for those that run: they are not waited for.
 pub(crate) fn close() {
     let Some(pool) = Core::with(|core| Arc::clone(&core.pool)) else { return };
-    let (waiting, mut running) = {
+    let (waiting, running) = {
         let mut state = pool.state();
         state.closed = true;
-        (mem::take(&mut state.waiting), state.running.clone())
+        (state.lanes.clear(), state.running.clone())
     };
     pool.changed.notify_all();
     if !running.is_empty() {
         let count = running.len();
-        running.sort_unstable();
-        running.dedup();
-        let places: Vec<_> = running.iter().map(ToString::to_string).collect();
         observe::say(
             Level::Warn,
             observe::OFFLOAD,
             format_args!(
                 "the event loop is dropped while {count} offloaded job{} still running, called at {}: not waited for, and what comes of it is dropped",
                 if count == 1 { " is" } else { "s are" },
-                places.join(", ")
+                places(running)
             ),
         );
     }
-    for work in waiting.into_values() {
+    for work in waiting {
         if let Some(wake) = work.give_up() {
             wake.wake();
         }
     }
+}
+
+/// Places in a log line: each once.
+fn places(places: impl IntoIterator<Item = &'static Location<'static>>) -> String {
+    let places: BTreeSet<_> = places.into_iter().collect();
+    places.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl<F, T> Packet<F, T> {
@@ -343,16 +360,18 @@ struct Job<T> {
     packet: Option<Arc<dyn Outcome<T>>>,
     /// Since it was submitted: where, and its number in that queue.
     queued: Option<(Arc<Pool>, u64)>,
+    kind: Kind,
     shown: Shown,
     place: &'static Location<'static>,
 }
 
 impl<T: Send + 'static> Job<T> {
-    fn new(work: impl FnOnce() -> T + Send + 'static, place: &'static Location<'static>) -> Self {
+    fn new(kind: Kind, work: impl FnOnce() -> T + Send + 'static, place: &'static Location<'static>) -> Self {
         let state = PacketState { content: Content::Waiting(work), wake: None };
         Job {
             packet: Some(Arc::new(Packet { state: Mutex::new(state), place })),
             queued: None,
+            kind,
             shown: Shown::NOTHING,
             place,
         }
@@ -371,7 +390,7 @@ impl<T: Send + 'static> Job<T> {
             Some(Arc::clone(&core.pool))
         });
         let Some(pool) = pool else { return Err(is_closing()) };
-        match pool.submit(work) {
+        match pool.submit(self.kind, work) {
             Ok(number) => {
                 self.queued = Some((pool, number));
                 let place = self.place;
@@ -418,7 +437,7 @@ impl<T> Drop for Job<T> {
         let Some(packet) = self.packet.take() else { return };
         if let Some((pool, number)) = &self.queued {
             // The closure is dropped below, outside the lock.
-            let never_begins = pool.state().waiting.remove(number).is_some();
+            let never_begins = pool.state().lanes.remove(self.kind, *number);
             if never_begins {
                 pool.shared.job_ended(None);
             }
@@ -447,7 +466,16 @@ pub(crate) fn run<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
     place: &'static Location<'static>,
 ) -> Run<T> {
-    Run { job: Job::new(work, place), error: None }
+    Run { job: Job::new(Kind::Job, work, place), error: None }
+}
+
+/// As [`run`], for a host name. At most half of the threads do that, so that a resolver that does not answer holds up nothing
+/// else.
+pub(crate) fn look_up<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+    place: &'static Location<'static>,
+) -> Run<T> {
+    Run { job: Job::new(Kind::LookUp, work, place), error: None }
 }
 
 impl<T: Send + 'static> Run<T> {
@@ -536,7 +564,7 @@ where
     T: Send + 'static,
 {
     let place = Location::caller();
-    let mut job = Job::new(work, place);
+    let mut job = Job::new(Kind::Job, work, place);
     let submitted = job.submit("`spawn_blocking`");
     let task = task::spawn_at(Offloaded(job), None, place);
     if let (Err(error), Some(slot)) = (submitted, task.slot()) {
@@ -607,7 +635,7 @@ mod tests {
     fn counts() -> (usize, usize, usize) {
         with_pool(|pool| {
             let state = pool.state();
-            (state.threads, state.running.len(), state.waiting.len())
+            (state.threads, state.running.len(), state.lanes.len())
         })
     }
 
@@ -746,6 +774,75 @@ mod tests {
             // Its end is known, though nobody polls it: a virtual clock may go on.
             until(|| jobs() == 0).await;
             assert_eq!(run.await.unwrap(), 5);
+        });
+    }
+
+    /// As a resolver that does not answer makes them.
+    #[test]
+    fn slow_look_ups_leave_half_of_the_threads_to_files_and_jobs() {
+        for (threads, look_ups) in [(2, 1), (3, 1), (4, 2), (64, 32)] {
+            let mut event_loop = crate::EventLoop::builder().blocking_threads(threads).build().unwrap();
+            event_loop.block_on(async {
+                let (answer, answers) = mpsc::channel::<()>();
+                let answers = Arc::new(Mutex::new(answers));
+                let place = Location::caller();
+                let asking: Vec<_> = (0..200)
+                    .map(|n| {
+                        let answers = Arc::clone(&answers);
+                        let ask = move || {
+                            let _ = answers.lock().unwrap().recv();
+                            n
+                        };
+                        spawn(async move { look_up(ask, place).await.unwrap() })
+                    })
+                    .collect();
+                until(|| counts() == (look_ups, look_ups, 200 - look_ups)).await;
+                assert!(crate::fs::read_to_string("Cargo.toml").await.unwrap().contains("headwaiter"));
+                // All the other threads at once.
+                let together = Arc::new(std::sync::Barrier::new(threads - look_ups));
+                let jobs: Vec<_> = (0..threads - look_ups)
+                    .map(|_| Arc::clone(&together))
+                    .map(|together| spawn_blocking(move || together.wait()))
+                    .collect();
+                for job in jobs {
+                    job.await.unwrap();
+                }
+                until(|| counts().1 == look_ups).await;
+                assert_eq!(counts(), (threads, look_ups, 200 - look_ups));
+                // One that is no longer wanted leaves its lane.
+                asking[199].abort();
+                until(|| counts().2 == 199 - look_ups).await;
+                drop(answer);
+                for (n, asked) in asking.into_iter().enumerate().take(199) {
+                    assert_eq!(asked.await.unwrap(), n);
+                }
+                assert_eq!(counts().0, threads);
+            });
+        }
+    }
+
+    #[test]
+    fn a_single_thread_takes_look_ups_and_jobs_in_the_order_of_their_arrival() {
+        let mut event_loop = crate::EventLoop::builder().blocking_threads(1).build().unwrap();
+        event_loop.block_on(async {
+            let (end, ends) = mpsc::channel::<()>();
+            let held = spawn_blocking(move || ends.recv());
+            let order = Arc::new(Mutex::new(Vec::new()));
+            let place = Location::caller();
+            let mut runs: Vec<Run<()>> = Vec::new();
+            for n in 0..20 {
+                let order = Arc::clone(&order);
+                let work = move || order.lock().unwrap().push(n);
+                let mut run = if n % 3 == 0 { look_up(work, place) } else { run(work, place) };
+                run.start();
+                runs.push(run);
+            }
+            drop(end);
+            assert!(held.await.unwrap().is_err());
+            for run in runs {
+                run.await.unwrap();
+            }
+            assert_eq!(*order.lock().unwrap(), (0..20).collect::<Vec<_>>());
         });
     }
 

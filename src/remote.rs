@@ -27,6 +27,7 @@ use self::inbox::Inbox;
 use crate::core::{Core, contain, discard, log_panic};
 use crate::observe;
 use crate::observe::dump::{Dump, dump};
+use crate::offload::blocked;
 use crate::reactor::Direction;
 use crate::slots::{Key, Layout, Slot};
 use crate::task::{self, JoinError, Origin};
@@ -395,6 +396,12 @@ impl<T> Drop for Packet<T> {
 impl<T> RemoteHandle<T> {
     /// Blocks this thread until the task has ended.
     ///
+    /// In a job of [`spawn_blocking`](crate::spawn_blocking), for a task of the same loop, it occupies a thread that the task
+    /// may need, for a file, a host name or a job of its own. If all threads of the pool wait like that, and their tasks for
+    /// jobs that are queued, they wait for ever; that is logged at `warn` after a second or two, with the places of the waits
+    /// and of the jobs. `.await` the task in another task instead, or give the loop more
+    /// [threads](crate::Builder::blocking_threads).
+    ///
     /// # Errors
     ///
     /// [`JoinError`], if the task panicked, was aborted, or its loop was dropped.
@@ -415,12 +422,29 @@ impl<T> RemoteHandle<T> {
                 || self.packet.home.is_closed(),
             "headwaiter: `RemoteHandle::wait` was called on the thread of the loop that it waits for, which would stand still: turn the loop, or `block_on` the handle"
         );
+        // In a job of the loop that it waits for: if all threads do that, it may wait for ever.
+        let blocked = blocked::begin(&self.packet.home, Location::caller());
         let mut state = self.packet.state();
         loop {
             if let Some(result) = state.take() {
                 return result;
             }
-            state = self.packet.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+            let arrived = &self.packet.arrived;
+            state = match &blocked {
+                None => arrived.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(blocked) => {
+                    let waited = arrived.wait_timeout(state, blocked::PATIENCE);
+                    let (state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+                    if waited.timed_out() {
+                        let task = state.task;
+                        drop(state);
+                        blocked.look(task);
+                        self.packet.state()
+                    } else {
+                        state
+                    }
+                }
+            };
         }
     }
 

@@ -4,7 +4,7 @@ mod common;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,10 +14,12 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
+use common::logged::logged;
 use common::*;
 use headwaiter::net::{TcpListener, TcpStream, lookup_host};
 use headwaiter::task::{JoinHandle, yield_now};
-use headwaiter::{Clock, EventLoop, block_on, spawn, spawn_blocking, time, try_spawn_blocking};
+use headwaiter::{Clock, EventLoop, Handle, block_on, spawn, spawn_blocking, time, try_spawn_blocking};
+use log::LevelFilter;
 
 /// A job that runs until it is told to end.
 struct Held {
@@ -436,6 +438,130 @@ fn dropping_the_loop_waits_for_no_job_and_drops_those_that_have_not_begun() {
         assert_eq!(thread_ended.recv(), Ok(its_thread));
         drop((running, waiting));
     });
+}
+
+/// In all threads of a pool of two, with a job that is queued besides.
+fn both_threads_wait_for<F: Future<Output = ()> + 'static>(
+    make: impl Fn() -> F + Clone + Send + 'static,
+) -> [JoinHandle<()>; 3] {
+    let handle = Handle::current();
+    let both = Arc::new(Barrier::new(2));
+    let wait = move || {
+        both.wait();
+        handle.spawn(make).wait().unwrap();
+    };
+    [spawn_blocking(wait.clone()), spawn_blocking(wait), spawn_blocking(|| ())]
+}
+
+#[test]
+fn threads_that_wait_for_tasks_that_wait_for_the_pool_are_reported_once_with_the_places_of_both() {
+    let lines = logged(LevelFilter::Warn, || {
+        for chained in [false, true] {
+            let seen = logged::lines().len();
+            let mut event_loop = with_threads(2);
+            let waiting = event_loop.block_on(async {
+                let waiting = both_threads_wait_for(move || async move {
+                    let reading = headwaiter::fs::read("Cargo.toml");
+                    // Also by way of another task.
+                    let _ = if chained { spawn(reading).await.unwrap() } else { reading.await };
+                });
+                while logged::lines().len() == seen {
+                    time::sleep(ms(10)).await;
+                }
+                // Not again when it is looked at again.
+                time::sleep(ms(1200)).await;
+                waiting
+            });
+            assert_eq!(logged::lines().len(), seen + 1);
+            let _ = waiting;
+        }
+    });
+    let reports: Vec<_> = lines.iter().filter(|line| line.contains("the pool waits for itself")).collect();
+    assert_eq!(reports.len(), 2, "{lines:?}");
+    for report in reports {
+        let place = |code: &str| {
+            let line = include_str!("offload.rs").lines().position(|line| line.contains(code)).unwrap() + 1;
+            format!("tests/offload.rs:{line}:")
+        };
+        let (wait, job) =
+            (place("handle.spawn(make).wait()"), place("headwaiter::fs::read(\"Cargo.toml\");"));
+        let (waits, jobs) = report.split_once("which wait for 3 queued jobs").expect(report);
+        assert!(waits.contains("all its 2 threads") && waits.contains(&wait), "{report}");
+        assert!(jobs.contains(&job) && jobs.contains("blocking_threads"), "{report}");
+    }
+}
+
+#[test]
+fn threads_that_wait_for_tasks_that_can_go_on_without_the_pool_are_not_accused() {
+    // Longer than it takes until a thread looks.
+    const LONG: Duration = Duration::from_millis(1300);
+    let lines = logged(LevelFilter::Warn, || {
+        let (timer, message, socket) = (
+            || time::sleep(LONG),
+            || async {
+                let (send, receive) = headwaiter::sync::oneshot::channel();
+                let sender = spawn(async move {
+                    time::sleep(LONG).await;
+                    send.send(()).unwrap();
+                });
+                receive.await.unwrap();
+                sender.await.unwrap();
+            },
+            || async {
+                let (mut client, mut server) = tcp_pair().await.unwrap();
+                let answer = spawn(async move {
+                    time::sleep(LONG).await;
+                    client.write_all(b"x").await.unwrap();
+                });
+                server.read_exact(&mut [0]).await.unwrap();
+                answer.await.unwrap();
+            },
+        );
+        fn run<F: Future<Output = ()> + 'static>(
+            make: impl Fn() -> F + Clone + Send + 'static,
+        ) -> thread::JoinHandle<()> {
+            thread::spawn(move || {
+                with_threads(2).block_on(async {
+                    for job in both_threads_wait_for(make) {
+                        job.await.unwrap();
+                    }
+                });
+            })
+        }
+        // And a single one that waits for the pool, while the other thread's task ends by itself.
+        let one_of_two = thread::spawn(|| {
+            with_threads(2).block_on(async {
+                let first = AtomicUsize::new(0);
+                let first = Arc::new(first);
+                let make = move || {
+                    let is_first = first.fetch_add(1, Ordering::SeqCst) == 0;
+                    async move {
+                        if is_first { time::sleep(LONG).await } else { spawn_blocking(|| ()).await.unwrap() }
+                    }
+                };
+                for job in both_threads_wait_for(make) {
+                    job.await.unwrap();
+                }
+            });
+        });
+        for thread in [run(timer), run(message), run(socket), one_of_two] {
+            thread.join().unwrap();
+        }
+        // Nor a crowd that waits for a moment, again and again.
+        with_threads(2).block_on(async {
+            let handle = Handle::current();
+            let jobs: Vec<_> = (0..500)
+                .map(|n| {
+                    let handle = handle.clone();
+                    spawn_blocking(move || handle.spawn(move || async move { n }).wait().unwrap())
+                })
+                .collect();
+            for (n, job) in jobs.into_iter().enumerate() {
+                assert_eq!(job.await.unwrap(), n);
+            }
+        });
+    });
+    assert!(lines.is_empty(), "{lines:?}");
 }
 
 #[test]

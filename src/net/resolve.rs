@@ -201,7 +201,7 @@ impl Resolve {
             Ok(Target::Name(name)) => {
                 let (host, port) = (name.host.clone(), name.port);
                 let ask = move || Ok(addresses(None, arrange((&*host, port).to_socket_addrs()?.collect())));
-                (Found::Asked(offload::run(ask, place)), Some(name))
+                (Found::Asked(offload::look_up(ask, place)), Some(name))
             }
             Err(error) => (Found::Nothing(error), None),
         };

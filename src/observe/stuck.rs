@@ -320,19 +320,7 @@ fn blockers(core: &Core, wait: &Wait) -> Vec<Slot> {
 /// The knot that `start` stands in, or waits for. `None`: there is none, or its circle was reported before.
 fn knot(core: &mut Core, start: Slot) -> Option<Knot> {
     let waits = all_waits(core);
-    let mut reached = vec![start];
-    let mut known = HashSet::from([start]);
-    let mut next = 0;
-    while let Some(task) = reached.get(next).copied() {
-        next += 1;
-        for wait in waits.get(&task)? {
-            let blockers = blockers(core, wait);
-            if blockers.is_empty() {
-                return None;
-            }
-            reached.extend(blockers.into_iter().filter(|blocker| known.insert(*blocker)));
-        }
-    }
+    let reached = all_stuck(core, &waits, vec![start], |_| false)?;
     // All that were reached are stuck. The circle among them tells why.
     let circle = circle(core, &waits, start);
     if circle.iter().all(|(task, _)| core.tasks.was_reported(*task)) {
@@ -351,6 +339,36 @@ fn knot(core: &mut Core, start: Slot) -> Option<Knot> {
         }
     }
     Some(Knot { victim, is_main, fail, lines })
+}
+
+/// These tasks and all that they wait for, in turn. `None`: one of them has a way out. A wait that is `hopeless` is none.
+fn all_stuck(
+    core: &Core,
+    waits: &HashMap<Slot, Vec<Wait>>,
+    starts: Vec<Slot>,
+    hopeless: impl Fn(&Wait) -> bool,
+) -> Option<Vec<Slot>> {
+    let mut known: HashSet<Slot> = starts.iter().copied().collect();
+    let mut reached = starts;
+    let mut next = 0;
+    while let Some(task) = reached.get(next).copied() {
+        next += 1;
+        for wait in waits.get(&task)?.iter().filter(|wait| !hopeless(wait)) {
+            let blockers = blockers(core, wait);
+            if blockers.is_empty() {
+                return None;
+            }
+            reached.extend(blockers.into_iter().filter(|blocker| known.insert(*blocker)));
+        }
+    }
+    Some(reached)
+}
+
+/// Whether none of these tasks can go on before there is an end of `outside`, which is what waits from outside the tasks are for.
+pub(crate) fn can_only_wait_for(core: &Core, tasks: Vec<Slot>, outside: &str) -> bool {
+    let hopeless = |wait: &Wait| matches!(wait.what, What::Outside(what) if what == outside);
+    tasks.iter().all(|task| core.tasks.can_be_stuck(*task))
+        && all_stuck(core, &all_waits(core), tasks, hopeless).is_some()
 }
 
 fn report_text(
