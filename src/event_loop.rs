@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use mio::Events;
 use pin_project_lite::pin_project;
 
+use crate::about::about;
 use crate::core::{Core, Entered, contain, discard, release_here};
 use crate::observe::stall::{self, Stalls, Watcher};
 use crate::observe::stuck::{self, Deadlock, Verdict};
@@ -787,8 +788,6 @@ impl Builder {
         let mut core = Core::new(LoopClock::new(self.clock), Arc::clone(&shared), pool, shuffle);
         core.deadlock = self.deadlock;
         core.stalls = Stalls::new(nanos(self.stall_threshold));
-        let watcher =
-            self.stall_watcher.then(|| Watcher::start(&shared, self.stall_threshold)).transpose()?;
         core.observers = self.observers;
         let driver = Driver {
             poll,
@@ -799,11 +798,18 @@ impl Builder {
             polls_since_wait: 0,
             polls_since_answer: 0,
             is_busy: false,
-            watcher,
+            watcher: None,
             full: false,
             graced: Duration::ZERO,
         };
-        Ok(EventLoop { core: Some(Box::new(core)), driver, shared })
+        let mut event_loop = EventLoop { core: Some(Box::new(core)), driver, shared };
+        // The loop is in the table of living loops already. If this fails it is dropped, which takes it out.
+        if self.stall_watcher {
+            let watcher = Watcher::start(&event_loop.shared, self.stall_threshold);
+            event_loop.driver.watcher =
+                Some(watcher.map_err(|error| about("start", "the thread of the stall watcher", error))?);
+        }
+        Ok(event_loop)
     }
 }
 

@@ -1,5 +1,5 @@
-//! What becomes of offloaded jobs when the system gives no more threads (tokio #8406). In a process of its own,
-//! because the limit is the whole process's. (A sanitizer reserves more address space than there is.)
+//! What becomes of offloaded jobs when the system gives no more threads (tokio #8406), and of all else that needs one. Each test
+//! has a process of its own: the limit is the whole process's, and the C library keeps the stacks of threads that have ended. (A sanitizer reserves more address space than there is.)
 #![cfg(all(target_os = "linux", not(sanitized)))]
 
 mod common;
@@ -9,7 +9,7 @@ use std::sync::mpsc;
 
 use common::*;
 use headwaiter::net::{TcpStream, lookup_host};
-use headwaiter::{block_on, spawn_blocking, try_spawn_blocking};
+use headwaiter::{EventLoop, block_on, spawn_blocking, try_spawn_blocking};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Leaves the process less address space than a thread's stack needs, or lifts that limit.
@@ -23,8 +23,50 @@ fn limit_memory(limited: bool) {
 }
 
 #[test]
+fn a_loop_whose_watcher_cannot_be_started_is_an_error_that_leaves_nothing() {
+    in_own_process(|| {
+        let before = open_files();
+        limit_memory(true);
+        // More than there can be loops.
+        for _ in 0..5000 {
+            let error = EventLoop::builder().stall_watcher(true).build().unwrap_err();
+            assert!(error.to_string().starts_with("start the thread of the stall watcher: "), "{error}");
+        }
+        EventLoop::new().unwrap();
+        limit_memory(false);
+        assert_eq!(open_files(), before);
+        EventLoop::builder().stall_watcher(true).build().unwrap();
+    });
+}
+
+#[test]
+fn a_standard_stream_whose_thread_cannot_be_started_is_an_error_and_can_be_tried_again() {
+    in_own_process(|| {
+        // A regular file cannot be watched, so that it is read by a thread.
+        rustix::stdio::dup2_stdin(std::fs::File::open("Cargo.toml").unwrap()).unwrap();
+        let before = open_files();
+        limit_memory(true);
+        block_on(async {
+            let mut stdin = headwaiter::io::stdin();
+            for _ in 0..100 {
+                let text = stdin.read(&mut [0; 9]).await.unwrap_err().to_string();
+                assert!(text.starts_with("read standard input: no thread could be started"), "{text}");
+            }
+        });
+        assert_eq!(open_files(), before);
+        block_on(async {
+            let (mut stdin, mut bytes) = (headwaiter::io::stdin(), [0; 9]);
+            assert!(stdin.read(&mut bytes).await.is_err());
+            limit_memory(false);
+            stdin.read_exact(&mut bytes).await.unwrap();
+            assert_eq!(&bytes, b"[package]");
+        });
+    });
+}
+
+#[test]
 fn a_job_for_which_no_thread_can_be_started_is_an_error_unless_another_thread_takes_it() {
-    bounded(|| {
+    in_own_process(|| {
         block_on(async {
             limit_memory(true);
             let error = spawn_blocking(|| ()).await.unwrap_err();

@@ -9,6 +9,7 @@ use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::task::{Context, Poll, Waker};
@@ -19,6 +20,25 @@ use std::time::Duration;
 use headwaiter::net::UnixStream;
 use headwaiter::net::{TcpListener, TcpStream};
 use headwaiter::{Clock, Deadlock, EventLoop};
+
+/// Runs a test as [`bounded`] in a process of its own, which is this test program again: for what is the whole process's, as its
+/// limits are. `test` must be a closure of the test function.
+#[track_caller]
+pub fn in_own_process<F: FnOnce() + Send + 'static>(test: F) {
+    const IS_OWN: &str = "HEADWAITER_OWN_PROCESS";
+    if std::env::var_os(IS_OWN).is_some() {
+        return bounded(test);
+    }
+    // "this_file::the_test::{{closure}}"
+    let name = std::any::type_name::<F>().strip_suffix("::{{closure}}").expect("a closure");
+    let (_, name) = name.split_once("::").expect("of a test function");
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(IS_OWN, "1");
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
 
 /// Runs a test that must end by itself: one that hangs fails after a minute, whatever it hangs on.
 #[track_caller]
