@@ -54,14 +54,6 @@ async fn live() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// Sources and timers of the loop.
-fn left() -> (usize, usize) {
-    let dump = dump().to_string();
-    let counts: Vec<_> = dump.lines().next().unwrap().split(", ").collect();
-    let number = |text: &str| text.split(' ').next().unwrap().parse().unwrap();
-    (number(counts[1]), number(counts[2]))
-}
-
 const DELAY: Duration = Duration::from_millis(250);
 
 #[test]
@@ -102,11 +94,11 @@ fn the_first_to_connect_wins_and_the_others_are_closed_at_once() {
     in_virtual_time(|| async {
         let (dead, another) = (Dead::new(), Dead::new());
         let (_listener, live) = live().await;
-        let (sources, timers) = left();
+        let (sources, timers) = sources_and_timers();
         let mut connect = TcpStream::connect(&[dead.address, another.address, live, dead.address][..]);
         let stream = (&mut connect).await.unwrap();
         // The future is still there.
-        assert_eq!(left(), (sources + 1, timers));
+        assert_eq!(sources_and_timers(), (sources + 1, timers));
         assert_eq!(stream.peer_addr().unwrap(), live);
         drop(connect);
     });
@@ -142,7 +134,7 @@ fn an_attempt_that_fails_leaves_those_in_flight_alone() {
 fn dropping_it_closes_all_attempts_and_leaves_no_timer() {
     in_virtual_time(|| async {
         let dead = Dead::new();
-        assert_eq!(left(), (0, 0));
+        assert_eq!(sources_and_timers(), (0, 0));
         for attempts in 1..=3 {
             let addresses = [dead.address; 4];
             let mut connect = TcpStream::connect(&addresses[..]);
@@ -151,9 +143,9 @@ fn dropping_it_closes_all_attempts_and_leaves_no_timer() {
                 time::advance(DELAY).await;
             }
             assert!(poll_once(&mut connect).await.is_pending());
-            assert_eq!(left(), (attempts, 1));
+            assert_eq!(sources_and_timers(), (attempts, 1));
             drop(connect);
-            assert_eq!(left(), (0, 0));
+            assert_eq!(sources_and_timers(), (0, 0));
         }
     });
 }
@@ -164,12 +156,12 @@ fn a_single_address_and_the_last_of_several_cost_no_timer() {
         let (dead, closed) = (Dead::new(), Closed::new());
         let mut connect = TcpStream::connect(dead.address);
         assert!(poll_once(&mut connect).await.is_pending());
-        assert_eq!(left().1, 0, "{}", dump());
+        assert_eq!(sources_and_timers().1, 0, "{}", dump());
         let mut connect = TcpStream::connect(&[closed.address, dead.address][..]);
         assert!(poll_once(&mut connect).await.is_pending());
         time::advance(DELAY).await;
         assert!(poll_once(&mut connect).await.is_pending());
-        assert_eq!(left().1, 0, "{}", dump());
+        assert_eq!(sources_and_timers().1, 0, "{}", dump());
     });
 }
 

@@ -1,5 +1,6 @@
 //! What becomes of offloaded jobs when the system gives no more threads (tokio #8406), and of all else that needs one. Each test
-//! has a process of its own: the limit is the whole process's, and the C library keeps the stacks of threads that have ended. (A sanitizer reserves more address space than there is.)
+//! has a process of its own: the limit is the whole process's, and the C library keeps the stacks of threads that have ended. (A
+//! sanitizer reserves more address space than there is.)
 #![cfg(all(target_os = "linux", not(sanitized)))]
 
 mod common;

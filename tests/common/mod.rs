@@ -232,6 +232,15 @@ pub fn panic_text(run: impl FnOnce()) -> String {
     }
 }
 
+/// How many sources and timers the loop that runs here has.
+pub fn sources_and_timers() -> (usize, usize) {
+    let dump = headwaiter::dump().to_string();
+    let counts: Vec<_> = dump.lines().next().expect("the counts").split(", ").collect();
+    let number =
+        |text: &str| text.split(' ').next().and_then(|number| number.parse().ok()).expect("a number");
+    (number(counts[1]), number(counts[2]))
+}
+
 /// How many file descriptors this process has open.
 #[cfg(target_os = "linux")]
 pub fn open_files() -> usize {

@@ -7,6 +7,18 @@ use std::path::Path;
 
 pub(super) use self::imp::{bind_datagram, connect, connect_datagram, listen, send_to};
 
+/// Takes a socket in that was bound to this path just now. If the loop cannot, the file that was made for it goes too.
+#[track_caller]
+pub(super) fn bound<I, S>(
+    path: &Path,
+    io: io::Result<I>,
+    take_in: impl FnOnce(I) -> io::Result<S>,
+) -> io::Result<S> {
+    take_in(io?).inspect_err(|_| {
+        let _ = std::fs::remove_file(path); // An abstract name has none.
+    })
+}
+
 #[cfg(target_os = "linux")]
 mod imp {
     use super::*;

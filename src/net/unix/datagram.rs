@@ -77,7 +77,7 @@ impl UnixDatagram {
     #[track_caller]
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
-        let bound = address::bind_datagram(path).and_then(UnixDatagram::new);
+        let bound = address::bound(path, address::bind_datagram(path), UnixDatagram::new);
         bound.map_err(|error| about_path("bind to", path, error))
     }
 

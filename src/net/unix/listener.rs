@@ -86,7 +86,7 @@ impl UnixListener {
     #[track_caller]
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
-        let bound = address::listen(path).and_then(UnixListener::new);
+        let bound = address::bound(path, address::listen(path), UnixListener::new);
         bound.map_err(|error| about_path("bind to", path, error))
     }
 
