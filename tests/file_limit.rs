@@ -322,6 +322,17 @@ fn a_listener_for_signals_that_cannot_be_made_leaves_nothing() {
             assert_eq!(open_files(), before, "{left}");
         }
         assert!(made > 0 && refused > 0, "made {made} times, refused {refused} times");
+        // The kernel refuses it as the last step: there is no such signal.
+        block_on(async {
+            let before = open_files();
+            let error = signal(SignalKind::from_raw(100)).unwrap_err();
+            assert!(error.to_string().starts_with("listen for signal 100: "), "{error}");
+            assert_eq!((open_files(), sources_and_timers()), (before, (0, 0)));
+            // One that there is can be listened for then.
+            drop(signal(SignalKind::user_defined1()).unwrap());
+            assert!(signal(SignalKind::from_raw(100)).is_err());
+            drop(signal(SignalKind::user_defined1()).unwrap());
+        });
     });
 }
 

@@ -22,7 +22,7 @@ use signal_hook_mio::v1_0 as hook;
 
 use crate::about::about;
 use crate::core::Core;
-use crate::reactor::{self, Next, Notice, Registered, Wait, on_ready_of};
+use crate::reactor::{self, Next, Notice, Registered, Registration, Wait, on_ready_of};
 use crate::slots::Slot;
 
 /// Which signal: see signal(7).
@@ -161,10 +161,15 @@ pub fn signal(kind: SignalKind) -> io::Result<Signal> {
         let refused = io::Error::new(io::ErrorKind::InvalidInput, why);
         return Err(about("listen for", kind, refused));
     }
-    let hook = hook_of_this_loop().map_err(|error| about("listen for", kind, error))?;
+    let (hook, new) = hook_of_this_loop().map_err(|error| about("listen for", kind, error))?;
     // What came so far is for those who were here.
     deliver(&hook);
+    // If the first signal of a loop is refused, `new` goes, and with it all that was made for it.
     hook.borrow().add_signal(kind.0).map_err(|error| about("listen for", kind, error))?;
+    if let Some(watched) = new {
+        watched.detach();
+        Core::with(|core| core.signals = Some(Signals { hook, listeners: Vec::new() }));
+    }
     Core::with(|core| core.listen(kind, notice.slot()));
     Ok(Signal { notice, kind })
 }
@@ -250,20 +255,19 @@ impl Core {
     }
 }
 
-fn hook_of_this_loop() -> io::Result<Rc<Hook>> {
+/// Also the registration of the hook, if it was made just now: the loop does not keep it before it has a listener.
+fn hook_of_this_loop() -> io::Result<(Rc<Hook>, Option<Registration<Watched>>)> {
     let hook = Core::with(|core| core.signals.as_ref().map(|signals| Rc::clone(&signals.hook)));
     if let Some(hook) = hook.flatten() {
-        return Ok(hook);
+        return Ok((hook, None));
     }
     let hook = Rc::new(RefCell::new(hook::Signals::new::<_, c_int>([])?));
     let source = Watched(Rc::clone(&hook));
     let watched = on_ready_of("signal socket", source, Interest::READABLE, |source, _| {
         deliver(&source.0);
         Next::Continue
-    });
-    watched?.detach();
-    Core::with(|core| core.signals = Some(Signals { hook: Rc::clone(&hook), listeners: Vec::new() }));
-    Ok(hook)
+    })?;
+    Ok((hook, Some(watched)))
 }
 
 /// Gives notice to the listeners of all signals that have come.
