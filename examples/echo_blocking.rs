@@ -16,6 +16,11 @@ fn main() -> io::Result<()> {
     let listener = TcpListener::bind(&address)
         .map_err(|error| io::Error::new(error.kind(), format!("bind to {address}: {error}")))?;
     info!("listening on {}", listener.local_addr()?);
+    serve(&listener)
+}
+
+/// A panic in one client's thread costs the others nothing: it ends that thread, and std says so on stderr.
+pub(crate) fn serve(listener: &TcpListener) -> ! {
     loop {
         // The thread stands still in here until a client comes.
         match listener.accept() {

@@ -223,7 +223,7 @@ fn fail(slot: Slot, body: &mut Body, error: impl FnOnce(Option<Origin>) -> JoinE
     let dropped = catch_unwind(AssertUnwindSafe(|| body.as_mut().fail(error)));
     let Err(payload) = dropped else { return };
     if was_asked_for {
-        // The task has failed after all, and whoever joins it must be told.
+        // To abort it was no failure, but this is one, and its joiner must be told.
         body.as_mut().fail(JoinError::panicked(origin(), payload));
     } else {
         // The first failure is what led to this one, so it is the one that the task's joiner gets.

@@ -1,7 +1,6 @@
 //! What the loop of a test logs. A process has one logger, so tests that look at it run one after the other; what the other
 //! tests of the same file log meanwhile comes from threads with other names, and is not kept.
 
-use std::cell::Cell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -15,9 +14,8 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 /// The name of the thread of the test that looks.
 static LOOKS: Mutex<Option<String>> = Mutex::new(None);
 
-thread_local! {
-    static TRAP: Cell<Option<&'static str>> = const { Cell::new(None) };
-}
+/// See [`panic_at`].
+static TRAP: Mutex<Option<&'static str>> = Mutex::new(None);
 
 struct Logger;
 
@@ -31,13 +29,10 @@ impl Log for Logger {
         // Threads without a name are those that a test has made.
         let of_any_test = [None, Some("headwaiter-watcher")].contains(&thread.name());
         if of_any_test || thread.name() == lock(&LOOKS).as_deref() {
-            lock(&LINES).push(record.args().to_string());
-        }
-        if let Some(text) = TRAP.get()
-            && record.args().to_string().contains(text)
-        {
-            TRAP.set(None);
-            panic!("the log is on fire");
+            let line = record.args().to_string();
+            let springs = lock(&TRAP).take_if(|text| line.contains(*text)).is_some();
+            lock(&LINES).push(line);
+            assert!(!springs, "the log is on fire");
         }
     }
 
@@ -61,9 +56,14 @@ pub fn logged(level: LevelFilter, test: impl FnOnce() + Send + 'static) -> Vec<S
     std::mem::take(&mut lines())
 }
 
-/// Code of this thread panics where it logs the next line that has `text` in it: so code that has no mistake can be seen to panic.
+/// What logs the next line that has `text` in it panics there: so code that has no mistake can be seen to panic.
 pub fn panic_at(text: &'static str) {
-    TRAP.set(Some(text));
+    *lock(&TRAP) = Some(text);
+}
+
+/// Whether that has happened.
+pub fn has_panicked() -> bool {
+    lock(&TRAP).is_none()
 }
 
 /// What was logged so far by the test that runs.
