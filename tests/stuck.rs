@@ -9,7 +9,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::logged::without_stalls;
 use common::program::Program;
@@ -1798,4 +1798,61 @@ fn explore_names_the_seed_under_which_tasks_wait_for_each_other() {
         });
         assert!(text.contains("under the seed") && text.contains("the lock \"left\""), "{text}");
     });
+}
+
+/// How long a chain of `n` tasks takes, each of which joins the one before.
+fn chain_of_joins(deadlock: Deadlock, n: usize) -> Duration {
+    let mut event_loop = EventLoop::builder().deadlock(deadlock).build().unwrap();
+    event_loop.block_on(async {
+        let start = Instant::now();
+        let mut last = headwaiter::spawn(sleep(ms(1)));
+        for _ in 0..n {
+            let before = last;
+            last = headwaiter::spawn(async move { before.await.unwrap() });
+        }
+        last.await.unwrap();
+        start.elapsed()
+    })
+}
+
+/// It took 45 times as long, and 3,000 steps for each poll.
+#[test]
+fn a_long_chain_of_joins_is_not_followed_at_each_poll() {
+    bounded(|| {
+        // The best of three, in turns: the machine may be busy.
+        let rounds = || (chain_of_joins(Deadlock::Ignore, 20_000), chain_of_joins(Deadlock::Fail, 20_000));
+        let (ignored, looked) = (0..3).map(|_| rounds()).reduce(|a, b| (a.0.min(b.0), a.1.min(b.1))).unwrap();
+        assert!(looked < 8 * ignored + ms(50), "{looked:?}, without the analysis {ignored:?}");
+    });
+}
+
+/// Longer than what is followed at a poll.
+#[test]
+fn a_circle_of_a_thousand_tasks_is_found_before_the_loop_sleeps() {
+    const TASKS: usize = 1000;
+    for by_joins in [false, true] {
+        let said = logged(Deadlock::Warn, move || async move {
+            let locks: Rc<Vec<Mutex<()>>> = Rc::new((0..TASKS).map(|_| Mutex::new(())).collect());
+            let mut tasks: Vec<_> = (0..TASKS)
+                .map(|n| {
+                    let locks = Rc::clone(&locks);
+                    headwaiter::spawn(async move {
+                        let _mine = locks[n].lock().await;
+                        yield_now().await;
+                        let _next = locks[(n + 1) % TASKS].lock().await;
+                    })
+                })
+                .collect();
+            // Tasks that only join what is stuck, in a long chain.
+            if by_joins {
+                for _ in 0..TASKS {
+                    let before = tasks.pop().unwrap();
+                    tasks.push(headwaiter::spawn(async move { before.await.unwrap() }));
+                }
+            }
+            sleep(ms(10)).await;
+        });
+        let reports: Vec<_> = said.iter().filter(|line| line.contains("wait for each other")).collect();
+        assert_eq!(reports.len(), 1, "{} lines", said.len());
+    }
 }

@@ -74,8 +74,9 @@ pub enum Deadlock {
     Ignore,
 }
 
-/// How far a chain of tasks, each waiting for the next, is followed after one poll. Before the loop sleeps, to its end.
-const LONGEST_CHAIN: usize = 1000;
+/// How far a chain of tasks, each waiting for the next, is followed after one poll. A longer one is followed to its end before
+/// the loop sleeps. So a program of long chains, such as tasks that each join the one before, pays no more than this for each poll.
+const LONGEST_CHAIN: usize = 48;
 
 /// A closer look at a task goes through all records of the loop, which takes long if there are many. So looks are paid for.
 /// Each turn that asks the kernel gives credit for so many records.
@@ -163,8 +164,8 @@ pub(crate) fn look() -> Verdict {
             return None;
         }
         let polled = core.tasks.polled;
-        let suspicion = suspect(core, polled, suspicion, LONGEST_CHAIN)?;
-        if core.can_be_reached() || core.suspects.credit < core.records() {
+        let (suspicion, certain) = suspect(core, polled, suspicion, glance)?;
+        if !certain || core.can_be_reached() || core.suspects.credit < core.records() {
             core.add_suspect(polled, suspicion);
             return None;
         }
@@ -188,11 +189,12 @@ pub(crate) fn look_before_sleep(for_ever: bool) -> Verdict {
 }
 
 fn next_found(core: &mut Core) -> Option<Found> {
+    let mut chains = Chains::default();
     while !core.can_be_reached() && core.suspects.credit > 0 {
         let (task, suspicion) = core.suspects.tasks.pop()?;
         core.tasks.mark_suspect(task, false);
-        let all = core.tasks.count();
-        let found = suspect(core, task, suspicion, all).and_then(|suspicion| examine(core, task, suspicion));
+        let found = suspect(core, task, suspicion, |core, task| (chains.come_to_a_circle(core, task), true))
+            .and_then(|(suspicion, _)| examine(core, task, suspicion));
         if found.is_some() {
             return found;
         }
@@ -200,18 +202,26 @@ fn next_found(core: &mut Core) -> Option<Found> {
     None
 }
 
-/// A cheap first look, which clears most suspects. Returns what is still suspicious about the task; `None`: nothing.
-fn suspect(core: &mut Core, task: Slot, mut suspicion: u8, longest: usize) -> Option<u8> {
+/// A cheap first look, which clears most suspects. `follow` says whether the chain that begins with a task comes to a circle, and
+/// whether that is certain. Returns what is still suspicious about the task, and whether that is certain; `None`: nothing.
+fn suspect(
+    core: &mut Core,
+    task: Slot,
+    mut suspicion: u8,
+    follow: impl FnOnce(&mut Core, Slot) -> (bool, bool),
+) -> Option<(u8, bool)> {
     if !core.tasks.can_be_stuck(task) {
         return None;
     }
+    let mut certain = true;
     if suspicion & Tasks::BLOCKED != 0 {
-        core.tasks.hint_joiners(task, longest);
-        if !has_chain_with_a_loop(core, task, longest) {
+        let (circle, is_certain) = follow(core, task);
+        certain = is_certain;
+        if !circle && certain {
             suspicion &= !Tasks::BLOCKED;
         }
     }
-    (suspicion != 0).then_some(suspicion)
+    (suspicion != 0).then_some((suspicion, certain))
 }
 
 /// The closer look, at all that all tasks wait for.
@@ -251,16 +261,25 @@ fn report(found: Found) -> Verdict {
     }
 }
 
-/// Follows one wait of each task, from task to task. In a knot all waits are for tasks of the knot, so whichever way is taken
-/// comes to some task a second time. Nearly always the way soon ends instead, at a task that waits for something else. (By Brent,
-/// "An improved Monte Carlo factorization algorithm", 1980: to see that it comes back, each task is compared with one that was
-/// passed before. That one is moved up to the present one after 1, 2, 4, 8... steps.)
-fn has_chain_with_a_loop(core: &Core, start: Slot, longest: usize) -> bool {
+/// Follows one wait of each task, from task to task, for a limited number of steps. In a knot all waits are for tasks of the knot, so
+/// whichever way is taken comes to some task a second time. Nearly always the way soon ends instead, at a task that waits for
+/// something else. Returns whether it comes to a circle, and whether that is certain.
+fn glance(core: &mut Core, start: Slot) -> (bool, bool) {
+    let mut left = LONGEST_CHAIN;
+    let all_hinted = core.tasks.hint_joiners(start, |_| {
+        left -= 1;
+        left > 0
+    });
+    if !all_hinted {
+        return (false, false);
+    }
+    // By Brent, "An improved Monte Carlo factorization algorithm", 1980: to see that it comes back, each task is compared with one
+    // that was passed before. That one is moved up to the present one after 1, 2, 4, 8... steps.
     let (mut mark, mut at, mut next_mark) = (start, start, 1);
-    for steps in 1..=3 * longest {
-        let Some(next) = next_in_chain(core, at) else { return false };
+    for steps in 1..=LONGEST_CHAIN {
+        let Some(next) = next_in_chain(core, at) else { return (false, true) };
         if next == mark {
-            return true;
+            return (true, true);
         }
         at = next;
         if steps == next_mark {
@@ -268,7 +287,41 @@ fn has_chain_with_a_loop(core: &Core, start: Slot, longest: usize) -> bool {
             next_mark *= 2;
         }
     }
-    false
+    (false, false)
+}
+
+/// Chains that are followed to their ends, one after another, while nothing changes. Each task is passed once, however many of the
+/// chains lead through it.
+#[derive(Default)]
+struct Chains {
+    /// Tasks whose joiners have got their hints.
+    hinted: HashSet<Slot>,
+    /// Tasks that were passed, and whether the chain from there comes to a circle. `None`: it is being followed.
+    passed: HashMap<Slot, Option<bool>>,
+}
+
+impl Chains {
+    fn come_to_a_circle(&mut self, core: &mut Core, start: Slot) -> bool {
+        core.tasks.hint_joiners(start, |task| self.hinted.insert(task));
+        let (mut path, mut at) = (Vec::new(), start);
+        let circle = loop {
+            match self.passed.get(&at) {
+                Some(Some(circle)) => break *circle,
+                Some(None) => break true,
+                None => {}
+            }
+            self.passed.insert(at, None);
+            path.push(at);
+            match next_in_chain(core, at) {
+                Some(next) => at = next,
+                None => break false,
+            }
+        };
+        for task in path {
+            self.passed.insert(task, Some(circle));
+        }
+        circle
+    }
 }
 
 fn next_in_chain(core: &Core, task: Slot) -> Option<Slot> {

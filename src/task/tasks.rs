@@ -378,15 +378,24 @@ impl Tasks {
         }
     }
 
-    /// Who waits for the end of a task that waits gets the hint, and who waits for that, and so on. (Not done when they
-    /// begin to wait, because nearly always the task is ready then.)
-    pub(crate) fn hint_joiners(&mut self, task: Slot, most: usize) {
+    /// The task that waits for the end of a task that waits gets the hint, and the one that waits for that, and so on, as long as
+    /// `go_on` says so of the task that is waited for. (Not done when they begin to wait, because nearly always the task is
+    /// ready then.) Returns whether all have got it.
+    pub(crate) fn hint_joiners(&mut self, task: Slot, mut go_on: impl FnMut(Slot) -> bool) -> bool {
         let mut at = task;
-        for _ in 0..most {
+        loop {
             let joiner = self.slots.get(at).map_or(TaskNumber::NOBODY, |task| task.joiner);
-            let Some(next) = self.slot_of(joiner).filter(|_| joiner != TaskNumber::NOBODY) else { return };
+            let Some(next) = self.slot_of(joiner).filter(|_| joiner != TaskNumber::NOBODY) else {
+                return true;
+            };
+            if !go_on(at) {
+                return false;
+            }
             self.hint_at_task(joiner, at);
             at = next;
+            if at == task {
+                return true; // They join each other in a circle.
+            }
         }
     }
 
