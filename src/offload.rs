@@ -15,7 +15,7 @@
 pub(crate) mod blocked;
 mod lanes;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use log::Level;
 
-use self::blocked::ThreadWait;
+use self::blocked::BlockedThreads;
 use self::lanes::{Kind, Lanes};
 use crate::core::{Core, discard};
 use crate::observe::{self, Step};
@@ -76,11 +76,8 @@ struct State {
     /// Those of them that wait for a job, or were just started for one. One that was notified and has not got up yet
     /// counts: so does its job.
     idle: usize,
-    /// The threads that wait for tasks of the loop.
-    blocked: BTreeMap<u64, ThreadWait>,
-    waits_begun: u64,
-    /// That all threads wait in vain was reported, and none has gone on since.
-    blocked_told: bool,
+    /// Those of them that wait for tasks of the loop.
+    blocked: BlockedThreads,
     /// The loop is gone, or about to go: there are no more jobs.
     closed: bool,
 }
@@ -127,9 +124,7 @@ impl Pool {
             running: Vec::new(),
             threads: 0,
             idle: 0,
-            blocked: BTreeMap::new(),
-            waits_begun: 0,
-            blocked_told: false,
+            blocked: BlockedThreads::default(),
             closed: false,
         };
         Pool { state: Mutex::new(state), changed: Condvar::new(), most, idle_for: IDLE, shared }

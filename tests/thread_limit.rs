@@ -91,6 +91,8 @@ fn a_job_for_which_no_thread_can_be_started_is_an_error_unless_another_thread_ta
                     "{text}"
                 );
             }
+            // Nothing of them is left.
+            assert!(headwaiter::dump().to_string().starts_with("1 task, 0 sources, 0 timers, 0 jobs"));
             // Numbers need no thread.
             assert_eq!(lookup_host("127.0.0.1:80").await.unwrap().len(), 1);
 

@@ -3,9 +3,10 @@
 //! while they wait, so that nothing else pays for it.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::panic::Location;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::Level;
 
@@ -26,8 +27,18 @@ pub(super) fn serves(pool: &Arc<Pool>) {
     POOL.set(Arc::downgrade(pool));
 }
 
-/// A thread of a pool waits for a task of the pool's own loop.
-pub(super) struct ThreadWait {
+/// The threads of a pool that wait for tasks of the pool's own loop. Under the pool's lock.
+#[derive(Default)]
+pub(super) struct BlockedThreads {
+    waits: BTreeMap<u64, ThreadWait>,
+    begun: u64,
+    /// When the loop was last asked to look what they wait for.
+    looked: Option<Instant>,
+    /// That all wait in vain was reported, and none has gone on since.
+    reported: bool,
+}
+
+struct ThreadWait {
     /// Where it called `wait`.
     place: &'static Location<'static>,
     /// For which task. Known when the thread has waited for [`PATIENCE`]: what happened before it began to wait has reached the
@@ -52,9 +63,9 @@ pub(crate) fn begin(home: &Shared, place: &'static Location<'static>) -> Option<
     }
     let number = {
         let mut state = pool.state();
-        state.waits_begun += 1;
-        let number = state.waits_begun;
-        state.blocked.insert(number, ThreadWait { place, task: None });
+        state.blocked.begun += 1;
+        let number = state.blocked.begun;
+        state.blocked.waits.insert(number, ThreadWait { place, task: None });
         number
     };
     Some(Blocked { pool, number })
@@ -64,14 +75,20 @@ impl Blocked {
     /// It has waited for [`PATIENCE`], for this task. If all threads have, the loop is to look what their tasks wait for: only
     /// its own thread can.
     pub(crate) fn look(&self, task: Option<Slot>) {
-        let all_wait = {
+        let ask = {
             let mut state = self.pool.state();
-            if let Some(wait) = state.blocked.get_mut(&self.number) {
+            if let Some(wait) = state.blocked.waits.get_mut(&self.number) {
                 wait.task = task;
             }
-            state.all_wait().is_some()
+            // Many threads wait, but one look is enough: it goes through all tasks.
+            let is_time = state.blocked.looked.is_none_or(|looked| looked.elapsed() >= PATIENCE);
+            let ask = is_time && state.all_wait().is_some();
+            if ask {
+                state.blocked.looked = Some(Instant::now());
+            }
+            ask
         };
-        if all_wait {
+        if ask {
             let pool = Arc::clone(&self.pool);
             self.pool.shared.send(Message::Run(Box::new(move || report(&pool))));
         }
@@ -81,8 +98,8 @@ impl Blocked {
 impl Drop for Blocked {
     fn drop(&mut self) {
         let mut state = self.pool.state();
-        state.blocked.remove(&self.number);
-        state.blocked_told = false;
+        state.blocked.waits.remove(&self.number);
+        state.blocked.reported = false;
     }
 }
 
@@ -90,11 +107,11 @@ impl super::State {
     /// The tasks for which all threads wait while jobs are queued. `None`: some thread does something else, or may have done
     /// so a moment ago, or it was reported already.
     fn all_wait(&self) -> Option<Vec<Slot>> {
-        let no_thread_is_free = self.blocked.len() == self.threads && self.lanes.len() > 0;
-        if !no_thread_is_free || self.blocked_told {
+        let no_thread_is_free = self.blocked.waits.len() == self.threads && self.lanes.len() > 0;
+        if !no_thread_is_free || self.blocked.reported {
             return None;
         }
-        self.blocked.values().map(|wait| wait.task).collect()
+        self.blocked.waits.values().map(|wait| wait.task).collect()
     }
 }
 
@@ -107,7 +124,7 @@ fn report(pool: &Pool) {
         if core.deadlock == Deadlock::Ignore || !stuck::can_only_wait_for(core, tasks, A_JOB) {
             return None;
         }
-        state.blocked_told = true;
+        state.blocked.reported = true;
         let (threads, jobs) = (state.threads, state.lanes.len());
         Some(format!(
             "the pool waits for itself: {} `RemoteHandle::wait` for tasks of the loop, at {}, which wait for {jobs} queued job{}, called at {}, and no thread is left to run {}. Give the loop more `blocking_threads`, or do not wait for a task in a job: `.await` it in another task",
@@ -116,7 +133,7 @@ fn report(pool: &Pool) {
             } else {
                 format!("all its {threads} threads are in")
             },
-            super::places(state.blocked.values().map(|wait| wait.place)),
+            super::places(state.blocked.waits.values().map(|wait| wait.place)),
             plural(jobs),
             super::places(state.lanes.places()),
             if jobs == 1 { "it" } else { "them" },
