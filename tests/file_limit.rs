@@ -21,6 +21,24 @@ use headwaiter::{EventLoop, Interest, Next, block_on, on_ready, spawn};
 use log::LevelFilter;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+/// Takes connections in, and keeps them. Gives how many have come, and the task.
+macro_rules! serve {
+    ($listener:expr) => {{
+        let listener = $listener;
+        let came = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&came);
+        let serving = spawn(async move {
+            let mut streams = Vec::new();
+            let mut incoming = listener.incoming();
+            while let Some(stream) = incoming.next().await {
+                streams.push(stream.unwrap());
+                counted.set(counted.get() + 1);
+            }
+        });
+        (came, serving)
+    }};
+}
+
 /// Clients that come to a listener when there are no files left.
 macro_rules! accept_holds_back {
     ($listener:expr, $connect:expr) => {{
@@ -50,16 +68,7 @@ macro_rules! accept_holds_back {
 
         // The stream of connections logs it, and goes on.
         let files = use_up();
-        let came = Rc::new(Cell::new(0));
-        let counted = Rc::clone(&came);
-        let serving = spawn(async move {
-            let mut streams = Vec::new();
-            let mut incoming = listener.incoming();
-            while let Some(stream) = incoming.next().await {
-                streams.push(stream.unwrap());
-                counted.set(counted.get() + 1);
-            }
-        });
+        let (came, serving) = serve!(listener);
         sleep(ms(100)).await;
         assert_eq!(came.get(), 0);
         drop(files);
@@ -100,16 +109,7 @@ fn a_shortage_that_comes_and_goes_is_logged_once() {
                 let mut clients: Vec<_> =
                     (0..20).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
                 let mut files = use_up();
-                let came = Rc::new(Cell::new(0));
-                let counted = Rc::clone(&came);
-                let serving = spawn(async move {
-                    let mut streams = Vec::new();
-                    let mut incoming = listener.incoming();
-                    while let Some(stream) = incoming.next().await {
-                        streams.push(stream.unwrap());
-                        counted.set(counted.get() + 1);
-                    }
-                });
+                let (came, serving) = serve!(listener);
                 // Each descriptor that comes free is taken at once by a connection, for two seconds.
                 for served in 1..=15 {
                     drop(files.pop());

@@ -18,8 +18,8 @@ use crate::offload::{self, Run};
 /// `("localhost", 80)`).
 ///
 /// A host name is resolved by the system, as getaddrinfo(3) does it, on a thread of the loop's pool (see
-/// [`spawn_blocking`](crate::spawn_blocking)). That call can neither be stopped nor hurried: dropping the future
-/// stops waiting for it, and its answer is dropped then.
+/// [`spawn_blocking`](crate::spawn_blocking)), of which look-ups never occupy more than half. That call can neither be
+/// stopped nor hurried: dropping the future stops waiting for it, and its answer is dropped then.
 pub trait ToSocketAddrs: sealed::ToSocketAddrs {}
 
 impl<A: sealed::ToSocketAddrs + ?Sized> ToSocketAddrs for A {}
