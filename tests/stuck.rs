@@ -1828,8 +1828,8 @@ fn a_long_chain_of_joins_is_not_followed_at_each_poll() {
 
 /// Longer than what is followed at a poll.
 #[test]
-fn a_circle_of_a_thousand_tasks_is_found_before_the_loop_sleeps() {
-    const TASKS: usize = 1000;
+fn a_circle_of_thousands_of_tasks_is_found_before_the_loop_sleeps() {
+    const TASKS: usize = 5000;
     for by_joins in [false, true] {
         let said = logged(Deadlock::Warn, move || async move {
             let locks: Rc<Vec<Mutex<()>>> = Rc::new((0..TASKS).map(|_| Mutex::new(())).collect());
