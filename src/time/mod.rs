@@ -6,6 +6,7 @@
 pub(crate) mod alarm;
 pub(crate) mod clock;
 mod interval;
+mod soonest;
 mod wheel;
 
 use std::future::Future;

@@ -18,6 +18,10 @@
 //! are cancelled before they move once. Firing compares whole deadlines, so the widths of the
 //! buckets never make a timer early or late.
 
+use std::cell::RefCell;
+use std::iter;
+
+use super::soonest::Soonest;
 use crate::slots::{Layout, Slot, Slots};
 
 const LEVEL_BITS: u32 = 6;
@@ -34,6 +38,8 @@ pub(crate) struct Wheel<T> {
     occupied: u32,
     /// Every timer due up to here has fired.
     elapsed: u64,
+    /// For [`earliest`](Self::earliest), which changes nothing else.
+    soonest: RefCell<Soonest>,
 }
 
 struct Level {
@@ -74,6 +80,7 @@ impl<T> Wheel<T> {
             levels: Box::new(std::array::from_fn(|_| level())),
             occupied: 0,
             elapsed: 0,
+            soonest: RefCell::default(),
         }
     }
 
@@ -134,21 +141,24 @@ impl<T> Wheel<T> {
         Some(self.levels[level].buckets[bucket].earliest)
     }
 
-    /// The earliest deadline. Costs a walk over one bucket if a cancellation left it unknown.
+    /// The earliest deadline. Where cancellations have left it unknown, one in as many as the square root of all timers costs a
+    /// walk over one bucket.
     pub(crate) fn earliest(&self) -> Option<u64> {
         let (level, index) = self.first()?;
         let bucket = &self.levels[level].buckets[index];
         if !bucket.stale {
             return Some(bucket.earliest);
         }
-        let mut earliest = u64::MAX;
-        let mut next = bucket.head;
-        while next != NIL {
-            let timer = self.timers.at(next);
-            earliest = earliest.min(timer.deadline);
-            next = timer.next;
-        }
-        Some(earliest)
+        let mut soonest = self.soonest.borrow_mut();
+        let is_armed = |deadline, slot| {
+            self.timers.get(slot).is_some_and(|timer| timer.place.is_some() && timer.deadline == deadline)
+        };
+        let walk = || {
+            let next = |index: &u32| Some(self.timers.at(*index).next).filter(|next| *next != NIL);
+            let indexes = iter::successors(Some(bucket.head), next);
+            indexes.map(|index| (self.timers.at(index).deadline, self.timers.slot_at(index)))
+        };
+        soonest.earliest(is_armed).or_else(|| soonest.fill(walk(), self.timers.len()))
     }
 
     /// Fires every timer that is due at `now`: appends them to `due` in the order of their deadlines,
@@ -193,8 +203,10 @@ impl<T> Wheel<T> {
     }
 
     fn link(&mut self, index: u32) {
+        let slot = self.timers.slot_at(index);
         let timer = self.timers.at_mut(index);
         let deadline = timer.deadline;
+        self.soonest.get_mut().armed(deadline, slot);
         // A deadline in the past stands in the bucket of `elapsed` itself, the first to be emptied.
         let due = deadline.max(self.elapsed);
         let differing = (due ^ self.elapsed) | (BUCKETS as u64 - 1);
@@ -429,6 +441,26 @@ mod tests {
                 .index()
                 < 4
         );
+    }
+
+    /// Timeouts of the same length, which end in the order in which they began, and others between them.
+    #[test]
+    fn a_hundred_thousand_cancellations_with_the_exact_deadline_asked_after_each_take_a_few_hundred_walks() {
+        const TIMERS: u64 = 100_000;
+        let mut wheel = Wheel::new();
+        let far = 1 << 40;
+        let slots: Vec<_> = (0..TIMERS).map(|n| wheel.arm(far + n * 10, ()).unwrap()).collect();
+        for (n, slot) in (0..TIMERS - 1).zip(slots) {
+            wheel.cancel(slot);
+            assert_eq!(wheel.earliest(), Some(far + (n + 1) * 10));
+            if n % 7 == 0 {
+                let sooner = wheel.arm(far + n * 10 + 3, ()).unwrap();
+                assert_eq!(wheel.earliest(), Some(far + n * 10 + 3));
+                wheel.cancel(sooner);
+            }
+        }
+        let walks = wheel.soonest.get_mut().walks;
+        assert!(walks < 1_000, "{walks} walks");
     }
 
     #[test]
