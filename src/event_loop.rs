@@ -423,12 +423,13 @@ fn sort_mail() {
     let mail = Core::with(|core| {
         let mail = core.shared.take();
         core.jobs -= mail.jobs;
+        mail.foreign.iter().for_each(|task| core.tasks.mark_foreign(*task));
         mail
     });
     let Some(mail) = mail else { return };
     observe::report(|| Step::Mail {
         wakes: mail.wakes.len(),
-        messages: mail.messages.len(),
+        messages: mail.messages.len() + mail.foreign.len(),
         jobs: mail.jobs,
     });
     for task in mail.wakes {
@@ -440,9 +441,6 @@ fn sort_mail() {
         match message {
             Message::Release(what) => release_here(what),
             Message::Abort(task) => task::abort(task),
-            Message::Foreign(task) => {
-                Core::with(|core| core.tasks.mark_foreign(task));
-            }
             Message::Run(job) => {
                 Core::with(Core::lift_budget);
                 contain("a job from another thread", job);

@@ -57,8 +57,6 @@ pub(crate) enum Message {
     Release(Release),
     /// Abort this task.
     Abort(Slot),
-    /// Code outside this crate has cloned a task's waker; its slot as the waker's bits tell it.
-    Foreign(Slot),
     /// Run this on the loop's thread.
     Run(Box<dyn FnOnce() + Send>),
 }
@@ -93,7 +91,9 @@ impl Shared {
         if !notify {
             return;
         }
-        if let Err(error) = self.waker.wake() {
+        if let Err(error) = insist(|| self.waker.wake()) {
+            // What was sent is taken when the loop wakes for another reason, at the latest for the next message.
+            self.inbox.not_notified();
             let line = format_args!("cannot wake the loop from another thread: {error}");
             observe::say(Level::Error, observe::LOOP, line);
         }
@@ -118,6 +118,22 @@ impl Shared {
 
     pub(crate) fn take(&self) -> inbox::Mail {
         self.inbox.take()
+    }
+}
+
+/// Tries again what a signal handler interrupted, and some times what failed otherwise: a wake that is lost may be the last.
+fn insist(mut wake: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    const TRIES: u32 = 10;
+    let mut tries = 0;
+    loop {
+        match wake() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) if tries < TRIES => {
+                tries += 1;
+                thread::yield_now();
+            }
+            result => return result,
+        }
     }
 }
 
@@ -196,7 +212,7 @@ pub(crate) fn wake_narrow(narrow: u64, task: Slot) {
 pub(crate) fn mark_foreign(narrow: u64, task: Slot) {
     let shared = table().loops.get(narrow as usize).cloned();
     if let Some(shared) = shared {
-        shared.send(Message::Foreign(task));
+        shared.notify(shared.inbox.push_foreign(task));
     }
 }
 
@@ -619,5 +635,33 @@ impl<F: Future> Future for Deliver<F> {
         }
         this.sender.send(result);
         Poll::Ready(())
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// What each try comes to, as an OS error number (0: success), and how many tries there were.
+    fn insist_on(results: &[i32]) -> (io::Result<()>, usize) {
+        let mut tries = 0;
+        let result = insist(|| {
+            let error = results.get(tries).copied().unwrap_or_default();
+            tries += 1;
+            if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
+        });
+        (result, tries)
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_wake_that_fails_is_tried_again_but_not_for_ever() {
+        const EINTR: i32 = 4;
+        const EIO: i32 = 5;
+        assert!(matches!(insist_on(&[0]), (Ok(()), 1)));
+        assert!(matches!(insist_on(&[EINTR; 100]), (Ok(()), 101)));
+        assert!(matches!(insist_on(&[EIO, EINTR, EIO]), (Ok(()), 4)));
+        let (failed, tries) = insist_on(&[EIO; 100]);
+        assert_eq!((failed.unwrap_err().raw_os_error(), tries), (Some(EIO), 11));
     }
 }

@@ -3,8 +3,9 @@
 //!
 //! Why no wake is lost: `notified` is set with the first message and cleared with the taking, both
 //! under the mutex. So a message either is in what the loop takes, or it was pushed after the taking,
-//! found `notified` unset, and its sender wakes the poller again. The poller's eventfd is never
-//! drained, only written: with edge triggering each write is an event of its own (epoll(7)).
+//! found `notified` unset, and its sender wakes the poller again. A sender whose wake of the poller has failed takes the
+//! mark back. The poller's eventfd is never drained, only written: with edge triggering each write is an event of its
+//! own (epoll(7)).
 
 use std::mem;
 
@@ -31,15 +32,18 @@ pub(super) struct Inbox {
 
 struct State {
     mail: Mail,
-    /// Somebody has woken the loop, or is about to, for what is in here.
+    /// A sender has woken the loop, or is about to, for what is in here.
     notified: bool,
     closed: bool,
 }
 
-/// What was in an inbox. Wakes are kept apart, as numbers, because they can come by the million.
+/// What was in an inbox. What can come by the million is kept apart, as numbers: each list is never longer than twice the number of
+/// tasks that it names.
 #[derive(Default)]
 pub(crate) struct Mail {
     pub(crate) wakes: Vec<Slot>,
+    /// Tasks whose wakers code outside this crate has cloned.
+    pub(crate) foreign: Vec<Slot>,
     pub(crate) messages: Vec<Message>,
     /// How many offloaded jobs have ended.
     pub(crate) jobs: usize,
@@ -73,9 +77,25 @@ impl Inbox {
             if state.closed {
                 return false;
             }
-            state.mail.push_wake(task);
+            push_once(&mut state.mail.wakes, task);
             self.notify(state)
         })
+    }
+
+    /// As [`push_wake`](Self::push_wake), for a task whose waker was cloned by code outside this crate.
+    pub(super) fn push_foreign(&self, task: Slot) -> bool {
+        self.state(|state| {
+            if state.closed {
+                return false;
+            }
+            push_once(&mut state.mail.foreign, task);
+            self.notify(state)
+        })
+    }
+
+    /// The poller could not be woken: the next message asks for a wake again.
+    pub(super) fn not_notified(&self) {
+        self.state(|state| state.notified = false);
     }
 
     /// As [`push_wake`](Self::push_wake), for the end of an offloaded job and the task that awaits it, if one does.
@@ -87,7 +107,7 @@ impl Inbox {
             }
             state.mail.jobs += 1;
             if let Some(task) = task {
-                state.mail.push_wake(task);
+                push_once(&mut state.mail.wakes, task);
             }
             self.notify(state)
         })
@@ -120,17 +140,15 @@ impl Inbox {
     }
 }
 
-impl Mail {
-    /// Before the list grows it is rid of repetitions, so it is never longer than twice the number
-    /// of tasks, whatever the number of wakes.
-    fn push_wake(&mut self, slot: Slot) {
-        if self.wakes.len() == self.wakes.capacity() && self.wakes.len() >= 64 {
-            self.wakes.sort_unstable_by_key(|slot| (slot.index(), slot.generation()));
-            self.wakes.dedup();
-            self.wakes.reserve(self.wakes.len());
-        }
-        self.wakes.push(slot);
+/// Before the list grows it is rid of repetitions, so it is never longer than twice the number
+/// of tasks, whatever the number of pushes.
+fn push_once(tasks: &mut Vec<Slot>, slot: Slot) {
+    if tasks.len() == tasks.capacity() && tasks.len() >= 64 {
+        tasks.sort_unstable_by_key(|slot| (slot.index(), slot.generation()));
+        tasks.dedup();
+        tasks.reserve(tasks.len());
     }
+    tasks.push(slot);
 }
 
 #[cfg(all(test, not(loom)))]
@@ -167,14 +185,28 @@ mod tests {
     }
 
     #[test]
-    fn a_million_wakes_of_a_hundred_tasks_stay_small() {
+    fn a_million_wakes_and_clones_of_a_hundred_tasks_stay_small() {
         let inbox = Inbox::new();
         for n in 0..1_000_000 {
             wake(&inbox, n % 100);
+            inbox.push_foreign(Slot::new(n % 100, 1));
         }
         let mail = inbox.take();
-        assert!(mail.wakes.capacity() <= 1024, "{}", mail.wakes.capacity());
-        assert!((0..100).all(|n| mail.wakes.iter().any(|slot| slot.index() == n)));
+        assert!(mail.messages.is_empty());
+        for tasks in [mail.wakes, mail.foreign] {
+            assert!(tasks.capacity() <= 1024, "{}", tasks.capacity());
+            assert!((0..100).all(|n| tasks.iter().any(|slot| slot.index() == n)));
+        }
+    }
+
+    #[test]
+    fn after_a_wake_of_the_poller_that_failed_the_next_message_asks_again() {
+        let inbox = Inbox::new();
+        assert!(wake(&inbox, 1));
+        inbox.not_notified();
+        assert!(wake(&inbox, 2));
+        assert!(!wake(&inbox, 3));
+        assert_eq!(inbox.take().wakes.len(), 3);
     }
 }
 
@@ -191,6 +223,59 @@ mod loom_tests {
         changed: Condvar,
     }
 
+    impl Poller {
+        fn wake(&self) {
+            *self.woken.lock().unwrap() = true;
+            self.changed.notify_one();
+        }
+
+        fn wait(&self) {
+            let mut woken = self.woken.lock().unwrap();
+            while !*woken {
+                woken = self.changed.wait(woken).unwrap();
+            }
+            *woken = false;
+        }
+    }
+
+    /// Two messages of one thread, of which the first cannot wake the poller, beside one of another.
+    #[test]
+    fn loom_what_could_not_wake_the_poller_is_taken_with_the_next_message() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
+            let inbox = Arc::new(Inbox::new());
+            let poller = Arc::new(Poller { woken: Mutex::new(false), changed: Condvar::new() });
+            let push = |index, works| {
+                let (inbox, poller) = (Arc::clone(&inbox), Arc::clone(&poller));
+                move || {
+                    if inbox.push_wake(Slot::new(index, 0)) {
+                        if works {
+                            poller.wake();
+                        } else {
+                            inbox.not_notified();
+                        }
+                    }
+                }
+            };
+            let (fails, follows, other) = (push(0, false), push(1, true), push(2, true));
+            let one = thread::spawn(move || {
+                fails();
+                follows();
+            });
+            let two = thread::spawn(other);
+            let mut got = 0;
+            while got < 3 {
+                poller.wait();
+                if inbox.has_mail() {
+                    got += inbox.take().wakes.len();
+                }
+            }
+            one.join().unwrap();
+            two.join().unwrap();
+        });
+    }
+
     #[test]
     fn loom_no_message_is_slept_through() {
         let mut model = loom::model::Builder::new();
@@ -204,8 +289,7 @@ mod loom_tests {
                     let (inbox, poller) = (Arc::clone(&inbox), Arc::clone(&poller));
                     thread::spawn(move || {
                         if inbox.push_wake(Slot::new(index, 0)) {
-                            *poller.woken.lock().unwrap() = true;
-                            poller.changed.notify_one();
+                            poller.wake();
                         }
                     })
                 })
@@ -213,12 +297,7 @@ mod loom_tests {
             let mut got = 0;
             while got < 2 {
                 // The order of a turn: wait, then look at the flag, then take.
-                let mut woken = poller.woken.lock().unwrap();
-                while !*woken {
-                    woken = poller.changed.wait(woken).unwrap();
-                }
-                *woken = false;
-                drop(woken);
+                poller.wait();
                 if inbox.has_mail() {
                     got += inbox.take().wakes.len();
                 }
