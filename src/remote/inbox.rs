@@ -73,22 +73,32 @@ impl Inbox {
 
     /// As [`push`](Self::push), for a task to wake.
     pub(super) fn push_wake(&self, task: Slot) -> bool {
-        self.state(|state| {
-            if state.closed {
-                return false;
+        self.put(|mail| push_once(&mut mail.wakes, task))
+    }
+
+    /// As [`push`](Self::push), for a task whose waker was cloned by code outside this crate.
+    pub(super) fn push_foreign(&self, task: Slot) -> bool {
+        self.put(|mail| push_once(&mut mail.foreign, task))
+    }
+
+    /// As [`push`](Self::push), for the end of an offloaded job and the task that awaits it, if one does.
+    /// Both in one, so that the loop never sees the one without the other.
+    pub(super) fn push_job_end(&self, task: Option<Slot>) -> bool {
+        self.put(|mail| {
+            mail.jobs += 1;
+            if let Some(task) = task {
+                push_once(&mut mail.wakes, task);
             }
-            push_once(&mut state.mail.wakes, task);
-            self.notify(state)
         })
     }
 
-    /// As [`push_wake`](Self::push_wake), for a task whose waker was cloned by code outside this crate.
-    pub(super) fn push_foreign(&self, task: Slot) -> bool {
+    /// What needs no drop. A loop that is gone takes none.
+    fn put(&self, put: impl FnOnce(&mut Mail)) -> bool {
         self.state(|state| {
             if state.closed {
                 return false;
             }
-            push_once(&mut state.mail.foreign, task);
+            put(&mut state.mail);
             self.notify(state)
         })
     }
@@ -96,21 +106,6 @@ impl Inbox {
     /// The poller could not be woken: the next message asks for a wake again.
     pub(super) fn not_notified(&self) {
         self.state(|state| state.notified = false);
-    }
-
-    /// As [`push_wake`](Self::push_wake), for the end of an offloaded job and the task that awaits it, if one does.
-    /// Both in one, so that the loop never sees the one without the other.
-    pub(super) fn push_job_end(&self, task: Option<Slot>) -> bool {
-        self.state(|state| {
-            if state.closed {
-                return false;
-            }
-            state.mail.jobs += 1;
-            if let Some(task) = task {
-                push_once(&mut state.mail.wakes, task);
-            }
-            self.notify(state)
-        })
     }
 
     fn notify(&self, state: &mut State) -> bool {
