@@ -25,7 +25,7 @@ use crate::observe::{self, Step, WaitFor};
 use crate::observe::{Observer, Observers};
 use crate::offload::{self, Pool};
 use crate::reactor::{self, INBOX};
-use crate::remote::{self, Handle, Message, Shared};
+use crate::remote::{self, Handle, LoopId, Message, Shared};
 use crate::shuffle::Shuffle;
 use crate::slots::Slot;
 use crate::task::{self, Id, Main};
@@ -51,6 +51,20 @@ const LONGEST_WAIT: u64 = 24 * 3600 * 1_000_000_000;
 /// assert_eq!(answer.unwrap(), 42);
 /// # Ok::<(), std::io::Error>(())
 /// ```
+///
+/// # fork(2)
+///
+/// A loop belongs to the process that made it: a forked child shares the kernel's poller with its parent, so it must not use the
+/// loop. (This is about a bare fork(2); [`process::Command`](crate::process::Command) and std's are not affected.)
+///
+/// - The child may drop whatever it has inherited, the loop itself included. That closes its copies of the descriptors and leaves the
+///   parent's poller, connections and child processes alone.
+/// - [`block_on`](Self::block_on), [`turn`](Self::turn) and [`enter`](Self::enter) of an inherited loop panic in the child. It may
+///   make a loop of its own, and move a socket there with `into_std` and `from_std`.
+/// - Forking inside a task, a callback or `enter` is supported only if the child ends there, by exec or `_exit`. A child that
+///   returns to the loop takes events that are its parent's.
+/// - fork(2) copies no other thread: in a program with several (a loop starts threads for files, host names and
+///   [`spawn_blocking`](crate::spawn_blocking)), POSIX allows the child little more than exec.
 pub struct EventLoop {
     /// In the thread-local of [`crate::core`] while the loop runs.
     core: Option<Box<Core>>,
@@ -116,11 +130,11 @@ impl EventLoop {
     ///
     /// # Panics
     ///
-    /// Inside a running loop: `.await` the future there, or `spawn` it. If `future` panics, its panic
-    /// goes on here. If the kernel refuses to wait (epoll_wait(2) fails), which no program can mend.
+    /// Inside a running loop: `.await` the future there, or `spawn` it. In a forked child of the process that made the loop. If
+    /// `future` panics, its panic goes on here. If the kernel refuses to wait (epoll_wait(2) fails), which no program can mend.
     #[track_caller]
     pub fn block_on<F: Future>(&mut self, future: F) -> F::Output {
-        let _entered = enter(&mut self.core, "`block_on`");
+        let _entered = enter(&mut self.core, self.shared.id, "`block_on`");
         let main = Seat::new(Location::caller());
         let mut output = None;
         self.driver.resume(true);
@@ -170,10 +184,10 @@ impl EventLoop {
     ///
     /// # Panics
     ///
-    /// Inside a running loop.
+    /// Inside a running loop, and in a forked child of the process that made this one.
     #[track_caller]
     pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<Turn> {
-        let _entered = enter(&mut self.core, "`EventLoop::turn`");
+        let _entered = enter(&mut self.core, self.shared.id, "`EventLoop::turn`");
         // It asks the kernel at once.
         self.driver.resume(false);
         let turn = self.driver.turn(max_wait, None);
@@ -200,10 +214,10 @@ impl EventLoop {
     ///
     /// # Panics
     ///
-    /// Inside a running loop.
+    /// Inside a running loop, and in a forked child of the process that made this one.
     #[track_caller]
     pub fn enter<R>(&mut self, work: impl FnOnce() -> R) -> R {
-        let _entered = enter(&mut self.core, "`EventLoop::enter`");
+        let _entered = enter(&mut self.core, self.shared.id, "`EventLoop::enter`");
         Core::with(Core::lift_budget);
         work()
     }
@@ -481,15 +495,23 @@ impl WaitFor {
 }
 
 #[track_caller]
-fn enter<'a>(core: &'a mut Option<Box<Core>>, what: &str) -> Entered<'a> {
+fn enter<'a>(core: &'a mut Option<Box<Core>>, id: LoopId, what: &str) -> Entered<'a> {
     assert_not_running(what);
+    assert!(
+        remote::is_of_this_process(id),
+        "headwaiter: {what} was called in a forked child, on the event loop of its parent, whose events it would take: make a new loop in the child, and move sockets there with `into_std` and `from_std`"
+    );
     Core::enter(core)
 }
 
 #[track_caller]
 fn assert_not_running(what: &str) {
+    let Some(running) = Core::with(|core| core.id) else { return };
     assert!(
-        !Core::is_running(),
+        remote::is_of_this_process(running),
+        "headwaiter: {what} was called in a child that was forked inside a running event loop, which is its parent's: fork before the loop runs, or let the child do nothing but exec or exit"
+    );
+    panic!(
         "headwaiter: {what} was called inside a running event loop, which would block it: `.await` the future there, or `spawn` it"
     );
 }

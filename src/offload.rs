@@ -34,7 +34,7 @@ use self::lanes::{Kind, Lanes};
 use crate::core::{Core, discard};
 use crate::observe::{self, Step};
 use crate::reactor::is_closing;
-use crate::remote::Shared;
+use crate::remote::{self, Shared};
 use crate::task::waker::{TaskNumber, Wake};
 use crate::task::{self, Id, JoinError, JoinHandle};
 use crate::waits::{Shown, What};
@@ -258,7 +258,8 @@ pub(crate) fn close() {
         (state.lanes.clear(), state.running.clone())
     };
     pool.changed.notify_all();
-    if !running.is_empty() {
+    // In a forked child they do not run: their threads stayed with the parent.
+    if !running.is_empty() && remote::is_of_this_process(pool.shared.id) {
         let count = running.len();
         observe::say(
             Level::Warn,

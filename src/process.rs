@@ -1,4 +1,6 @@
 //! Child processes: [`Command`] starts them, [`Child`] waits for them, and their ends of a pipe are streams.
+//!
+//! What a child that was made by a bare fork(2) may do with the loop of its parent is told at [`EventLoop`](crate::EventLoop#fork2).
 
 // What runs here: `spawn` is std's, and so is all that a `Command` can be told. `process/child.rs` waits for a
 // child and reads its output; `process/reap.rs` sees to it that no child stays a zombie, whatever becomes of its handle.
@@ -175,8 +177,8 @@ impl Command {
                 stdin: stdin.map(|pipe| ChildStdin::from_fd(pipe.into())).transpose()?,
                 stdout: stdout.map(|pipe| ChildStdout::from_fd(pipe.into())).transpose()?,
                 stderr: stderr.map(|pipe| ChildStderr::from_fd(pipe.into())).transpose()?,
+                handle: child::Handle::new(Arc::clone(&process), exit.key().home, self.kill_on_drop),
                 exit,
-                handle: child::Handle::new(Arc::clone(&process), self.kill_on_drop),
                 name: self.name().into(),
             })
         });

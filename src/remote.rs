@@ -12,7 +12,7 @@ use std::mem;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -73,9 +73,12 @@ pub(crate) enum Release {
 }
 
 impl Shared {
-    /// Leaves a message and wakes the loop. A loop that is gone takes none: the message is dropped here,
-    /// outside any lock.
+    /// Leaves a message and wakes the loop. A loop that is gone takes none, nor does the copy of one in a forked child, which nothing
+    /// turns, and whose eventfd is its parent's: the message is dropped here, outside any lock.
     pub(crate) fn send(&self, message: Message) {
+        if !is_of_this_process(self.id) {
+            return drop(message);
+        }
         match self.inbox.push(message) {
             Ok(notify) => self.notify(notify),
             Err(refused) => drop(refused),
@@ -161,12 +164,31 @@ impl LoopId {
     }
 }
 
+/// The process that opened the last loop, and the serial number of its first. fork(2) copies both, so in a forked child the process
+/// is another until it opens a loop of its own, and then the loops of its ancestors have lower serials.
+static PROCESS: AtomicU32 = AtomicU32::new(0);
+static FIRST: AtomicU64 = AtomicU64::new(0);
+
+/// Whether a loop was made by this process. If not, this is a forked child, which shares with its parent what the kernel knows of the
+/// loop: the poller with all that is registered there, the eventfd, and each socket. Takes no lock, which a thread of the parent may
+/// have held. It is a system call.
+pub(crate) fn is_of_this_process(id: LoopId) -> bool {
+    let serial = id.0.get() / Layout::WAKER.homes();
+    PROCESS.load(Ordering::Relaxed) == std::process::id() && serial >= FIRST.load(Ordering::Relaxed)
+}
+
 /// Enters a new loop in the table.
 pub(crate) fn open(waker: mio::Waker, registry: mio::Registry) -> io::Result<Arc<Shared>> {
     let mut table = table();
     table.born += 1;
     let homes = Layout::WAKER.homes();
     let serial = table.born;
+    let process = std::process::id();
+    if PROCESS.load(Ordering::Relaxed) != process {
+        // Both under the lock of the table, and before any handle of the new loop is there to ask.
+        FIRST.store(serial, Ordering::Relaxed);
+        PROCESS.store(process, Ordering::Relaxed);
+    }
     let place = table.loops.vacant_entry();
     let narrow = place.key() as u64;
     if narrow >= homes {
@@ -240,7 +262,7 @@ impl Clone for Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         let before = self.shared.handles.fetch_sub(1, Ordering::Release);
-        if before == 1 && thread::current().id() != self.shared.thread {
+        if before == 1 && thread::current().id() != self.shared.thread && is_of_this_process(self.shared.id) {
             // What sleeps may find now that nobody can wake it.
             self.shared.notify(true);
         }

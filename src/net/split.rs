@@ -22,6 +22,7 @@ pub trait Split {
 
     fn shut(&self, how: Shutdown) -> io::Result<()>;
     fn peer(&self) -> io::Result<Self::Address>;
+    fn is_of_this_process(&self) -> bool;
 }
 
 /// The half that reads: see [`TcpStream::into_split`].
@@ -125,7 +126,10 @@ impl<S: Split> OwnedWriteHalf<S> {
 
 impl<S: Split> Drop for OwnedWriteHalf<S> {
     fn drop(&mut self) {
-        if let Some(stream) = self.stream.take() {
+        // Not in a forked child: shutdown(2) would end the stream of its parent too.
+        if let Some(stream) = self.stream.take()
+            && stream.is_of_this_process()
+        {
             // `NotConnected`: the peer was faster.
             let _ = stream.shut(Shutdown::Write);
         }

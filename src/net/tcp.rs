@@ -62,6 +62,10 @@ impl Split for TcpStream {
     fn peer(&self) -> io::Result<SocketAddr> {
         self.peer_addr()
     }
+
+    fn is_of_this_process(&self) -> bool {
+        self.registered.is_of_this_process()
+    }
 }
 
 async_read!(TcpStream);

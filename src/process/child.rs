@@ -15,6 +15,7 @@ use super::reap::Process;
 use crate::about::about;
 use crate::io::{ByteRead, PipeReader, PipeWriter};
 use crate::reactor::{Direction, Notice, Registered, Wait};
+use crate::remote::{self, LoopId};
 
 /// What a child reads from a pipe: we write it.
 pub type ChildStdin = PipeWriter;
@@ -61,12 +62,13 @@ pub struct Child {
 /// A part of its own, so that the streams can be moved out of a [`Child`], which has no `Drop` therefore.
 pub(super) struct Handle {
     process: Arc<Process>,
+    home: LoopId,
     kill_on_drop: bool,
 }
 
 impl Handle {
-    pub(super) fn new(process: Arc<Process>, kill_on_drop: bool) -> Self {
-        Handle { process, kill_on_drop }
+    pub(super) fn new(process: Arc<Process>, home: LoopId, kill_on_drop: bool) -> Self {
+        Handle { process, home, kill_on_drop }
     }
 
     #[cfg(test)]
@@ -77,7 +79,8 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if self.kill_on_drop {
+        // Not the copy in a forked child: the process is not its child but its parent's.
+        if self.kill_on_drop && remote::is_of_this_process(self.home) {
             // It fails only where there is nothing left to do.
             let _ = self.process.kill();
         }
@@ -114,7 +117,7 @@ impl Child {
     ///
     /// As [`wait`](Self::wait).
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
-        self.handle.process.try_wait().map_err(|error| about("wait for", &self.name, error))
+        self.handle.process.try_wait()
     }
 
     /// Sends it SIGKILL, which ends it soon. On any thread. It is no error if it has ended before.

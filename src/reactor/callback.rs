@@ -17,7 +17,7 @@ use mio::{Interest, Token};
 use super::{Ready, Watched, register, token_of};
 use crate::core::{Core, bury, contain, discard, panic_message, release};
 use crate::observe::{self, OneLine};
-use crate::remote::Release;
+use crate::remote::{self, Release};
 use crate::slots::{Key, Slot};
 
 /// What becomes of a callback after it was called.
@@ -209,7 +209,9 @@ fn put_back(slot: Slot, closure: Box<dyn Closure>) {
 
 /// Deregisters a callback that has no slot any more, and drops it with its source.
 pub(super) fn remove(mut closure: Box<dyn Closure>) {
-    let registry = Core::with(|core| Arc::clone(&core.shared));
+    let shared = Core::with(|core| Arc::clone(&core.shared));
+    // As in `Registered::deregister`.
+    let registry = shared.filter(|shared| remote::is_of_this_process(shared.id));
     let deregistered = registry.map(|shared| contain("a source", || closure.deregister(&shared.registry)));
     if let Some(Some(Err(error))) = deregistered {
         // For instance the fd was closed behind our back. There is nothing left to undo then.

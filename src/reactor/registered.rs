@@ -347,8 +347,17 @@ enum Unready<T> {
 }
 
 impl<S: Source> Registered<S> {
+    /// Whether it was registered by this process: see [`remote::is_of_this_process`].
+    pub(crate) fn is_of_this_process(&self) -> bool {
+        remote::is_of_this_process(self.key.home)
+    }
+
     /// Takes it from the poller, on any thread. The slot stays.
     pub(super) fn deregister(&mut self) {
+        // The poller of a forked child is its parent's, which still waits for the source.
+        if !self.is_of_this_process() {
+            return;
+        }
         let shared = Core::if_at_home(self.key, |core| Arc::clone(&core.shared));
         // With a loop that is gone there is nobody to be reported to.
         let shared = shared.or_else(|| remote::find(self.key.home));

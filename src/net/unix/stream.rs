@@ -59,6 +59,10 @@ impl Split for UnixStream {
     fn peer(&self) -> io::Result<SocketAddr> {
         self.peer_addr()
     }
+
+    fn is_of_this_process(&self) -> bool {
+        self.registered.is_of_this_process()
+    }
 }
 
 async_read!(UnixStream);
