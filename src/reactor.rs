@@ -23,7 +23,7 @@ use mio::event::{Event, Source};
 use mio::{Events, Interest, Token};
 
 use self::callback::Closure;
-pub(crate) use self::callback::on_ready_of;
+pub(crate) use self::callback::relay;
 pub use self::callback::{Next, Registration, on_ready};
 #[cfg(unix)]
 pub(crate) use self::fd::FdSource;
@@ -67,6 +67,9 @@ struct Watched {
     kind: &'static str,
     /// It has a closure, also while that is being called.
     has_callback: bool,
+    /// The closure is one of this crate's own, which only passes events on: what they are passed to has its own slot and waiters, so
+    /// the closure by itself does not make this source an awaited one.
+    is_relay: bool,
     /// Work that is under way until this is ready: a virtual clock stands still meanwhile.
     is_work: bool,
     /// The descriptor of a [quiet](Registered::quiet) source, until somebody waits for room to write; else `LOUD`.
@@ -97,6 +100,7 @@ impl Watched {
             closure: None,
             kind,
             has_callback: false,
+            is_relay: false,
             is_work: false,
             quiet: LOUD,
         }
@@ -115,9 +119,11 @@ impl Reactor {
         Reactor { sources: Slots::new(), last_ticket: NO_TICKET }
     }
 
-    /// Whether anybody waits for a source: then a virtual clock gives the kernel a grace before it jumps.
+    /// Whether a task or a user's callback waits for a source: then a virtual clock gives the kernel a grace before it jumps.
     pub(crate) fn is_awaited(&self) -> bool {
-        let awaited = |w: &Watched| w.closure.is_some() || !w.readers.is_empty() || !w.writers.is_empty();
+        let awaited = |w: &Watched| {
+            (w.closure.is_some() && !w.is_relay) || !w.readers.is_empty() || !w.writers.is_empty()
+        };
         self.sources.iter().any(awaited)
     }
 

@@ -11,7 +11,7 @@ use std::pin::pin;
 use std::process::Stdio;
 use std::sync::{RwLock, RwLockReadGuard};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::program::Program;
 use common::*;
@@ -19,7 +19,7 @@ use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
 use headwaiter::net::TcpListener;
 use headwaiter::process::{Child, Command};
 use headwaiter::time::{now, sleep, timeout};
-use headwaiter::{EventLoop, block_on, spawn};
+use headwaiter::{Clock, EventLoop, block_on, spawn};
 use rustix::fs::{CWD, Mode};
 use rustix::process::{Pid, Signal, getpid, kill_process};
 
@@ -495,6 +495,26 @@ fn the_virtual_clock_stands_still_while_a_child_is_under_way() {
             // The kernel is asked each time, with a grace.
             is_reaped(id).await;
         });
+    });
+}
+
+/// Its loop waits for its end too, to reap it, but no task does.
+#[test]
+fn a_child_that_nobody_waits_for_costs_the_virtual_clock_no_grace() {
+    with_children(|| {
+        let grace = Duration::from_secs(40);
+        let mut event_loop = EventLoop::builder().clock(Clock::Virtual).io_grace(grace).build().unwrap();
+        let start = Instant::now();
+        let id = event_loop.block_on(async {
+            let child = sleeper().spawn().unwrap();
+            let id = child.id().unwrap();
+            drop(child);
+            sleep(Duration::from_secs(3600)).await;
+            id
+        });
+        assert!(start.elapsed() < grace);
+        end(id);
+        turn_until_reaped(&mut event_loop, id);
     });
 }
 

@@ -12,14 +12,16 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use common::*;
 use futures_lite::{FutureExt, StreamExt};
 use headwaiter::signal::ctrl_c;
 use headwaiter::signal::unix::{Signal, SignalKind, signal};
+use headwaiter::sync::oneshot;
 use headwaiter::task::yield_now;
 use headwaiter::time::sleep;
-use headwaiter::{EventLoop, block_on, spawn};
+use headwaiter::{Clock, Deadlock, EventLoop, block_on, spawn};
 use rustix::process::{getpid, kill_process};
 use signal_hook::low_level::raise;
 
@@ -311,5 +313,51 @@ fn a_loop_that_has_listened_leaves_no_file_behind() {
             listen();
         }
         assert_eq!(open_files(), before);
+    });
+}
+
+#[test]
+fn quiescence_is_found_although_the_loop_has_once_listened() {
+    let _files = beside_others();
+    bounded(|| {
+        let mut event_loop = EventLoop::builder().deadlock(Deadlock::Fail).build().unwrap();
+        let text = panic_text(|| {
+            event_loop.block_on(async {
+                let (_sender, receiver) = oneshot::channel::<()>();
+                // Not awaited, and then gone.
+                let mut listener = signal(own(13)).unwrap();
+                assert!(poll_once(&mut listener.recv()).await.is_pending());
+                drop(listener);
+                receiver.await.unwrap();
+            });
+        });
+        assert!(text.contains("nothing can wake this event loop any more"), "{text}");
+        // What listens can still be woken.
+        let mut listener = event_loop.enter(|| signal(own(14)).unwrap());
+        let sender = thread::spawn(|| send(own(14)));
+        event_loop.block_on(async { listener.recv().await.unwrap() });
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn a_loop_that_has_once_listened_jumps_without_a_grace() {
+    let _files = beside_others();
+    bounded(|| {
+        let grace = Duration::from_secs(40);
+        let mut event_loop = EventLoop::builder().clock(Clock::Virtual).io_grace(grace).build().unwrap();
+        let start = Instant::now();
+        event_loop.block_on(async {
+            drop(signal(own(15)).unwrap());
+            sleep(Duration::from_secs(1)).await;
+        });
+        assert!(start.elapsed() < grace);
+        // While something listens it is given, and a signal of that time is told before the clock jumps.
+        event_loop.block_on(async {
+            let mut listener = signal(own(15)).unwrap();
+            let sender = thread::spawn(|| send(own(15)));
+            assert!(headwaiter::time::timeout(Duration::from_secs(3600), listener.recv()).await.is_ok());
+            sender.join().unwrap();
+        });
     });
 }

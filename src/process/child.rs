@@ -179,7 +179,7 @@ impl Child {
         let try_wait = |_: &Notice| match self.handle.process.try_wait() {
             Ok(Some(status)) => Ok(status),
             Ok(None) => Err(io::ErrorKind::WouldBlock.into()),
-            Err(error) => Err(about("wait for", &self.name, error)),
+            Err(error) => Err(error),
         };
         self.exit.poll_io(wait, cx, Direction::Read, try_wait, |_| false)
     }

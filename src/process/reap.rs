@@ -2,7 +2,8 @@
 //! [`Child`](super::Child). Each is asked for by its own process id, and nobody else's child is ever reaped.
 //!
 //! On Linux a pidfd becomes readable when the child has ended. Elsewhere, and where there is none to be had,
-//! SIGCHLD says that some child has ended, and each is looked at. docs/design.md tells more.
+//! SIGCHLD says that some child has ended, and each is looked at. Where neither may tell, a timer of the kernel does: it also ticks
+//! while a virtual clock stands still. docs/design.md tells more.
 
 use std::io;
 use std::process::ExitStatus;
@@ -19,13 +20,16 @@ pub(super) struct Process {
 struct State {
     /// It remembers the status once it has it.
     child: std::process::Child,
-    /// It was reaped: its number may be another's, who must not be killed.
+    /// It was reaped: its number may be another process's, which must not be killed.
     over: bool,
+    /// It was reaped by other means than this `child`, so its status is lost: the error number that says so. Kept, because to ask
+    /// again could reap the next child with the same number.
+    lost: Option<i32>,
 }
 
 impl Process {
     pub(super) fn new(child: std::process::Child) -> Self {
-        Process { state: Mutex::new(State { child, over: false }) }
+        Process { state: Mutex::new(State { child, over: false, lost: None }) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -35,9 +39,13 @@ impl Process {
     /// Reaps it, if it has ended.
     pub(super) fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
         let mut state = self.state();
+        if let Some(number) = state.lost {
+            return Err(io::Error::from_raw_os_error(number));
+        }
         let result = state.child.try_wait();
-        // An error means that somebody else has reaped it: wait(2), ECHILD.
         state.over = !matches!(result, Ok(None));
+        // ECHILD, wait(2): the program has reaped it by itself, or the kernel has, because SIGCHLD is ignored.
+        state.lost = result.as_ref().err().and_then(io::Error::raw_os_error);
         result
     }
 
@@ -63,6 +71,9 @@ pub(super) fn watch(process: &Arc<Process>, exit: Slot) -> io::Result<()> {
     let Some(id) = process.id() else { return Ok(()) };
     match pidfd::open(id) {
         Ok(pidfd) => pidfd::watch(pidfd, reaper()),
+        // Where SIGCHLD is ignored the kernel may have reaped it already (ESRCH). Then there is nothing to watch, and the program's
+        // disposition of the signal stays as it is.
+        Err(_) if reaper().reap() => Ok(()),
         Err(no_pidfd) => sigchld::watch(id, reaper(), no_pidfd),
     }
 }
@@ -96,9 +107,11 @@ impl Drop for Reaper {
 #[cfg(target_os = "linux")]
 mod pidfd {
     use super::*;
-    use crate::reactor::{FdSource, Next, on_ready_of};
+    use crate::reactor::{FdSource, Next, Registration, relay};
+    use mio::Interest;
     use rustix::process::{Pid, PidfdFlags, pidfd_open};
     use std::os::fd::OwnedFd;
+    use std::rc::Rc;
 
     /// The process must not have been reaped, so that the number is still its own.
     pub(super) fn open(id: u32) -> io::Result<OwnedFd> {
@@ -110,13 +123,27 @@ mod pidfd {
 
     #[track_caller]
     pub(super) fn watch(pidfd: OwnedFd, reaper: Reaper) -> io::Result<()> {
-        let source = FdSource::new(pidfd);
-        let watched = on_ready_of("pidfd", source, mio::Interest::READABLE, move |_, _| {
-            // While a debugger has not let go of it, it has ended and cannot be reaped yet.
-            if reaper.reap() { Next::Remove } else { Next::Again }
+        let reaper = Rc::new(reaper);
+        let watched = relay("pidfd", FdSource::new(pidfd), Interest::READABLE, move |_, _| {
+            if reaper.reap() {
+                return Next::Remove;
+            }
+            // It has ended, but cannot be reaped while a debugger in another process has not let go of it: ptrace(2). The pidfd
+            // stays readable meanwhile, and `Next::Again` would keep the loop turning.
+            match look_at_times(Rc::clone(&reaper)) {
+                Ok(()) => Next::Remove,
+                Err(_) => Next::Again, // Without a descriptor for the timer, a busy loop is better than a lost child.
+            }
         });
-        watched?.detach();
-        Ok(())
+        watched.map(Registration::detach)
+    }
+
+    fn look_at_times(reaper: Rc<Reaper>) -> io::Result<()> {
+        let watched = relay("timer of a child", timer::start()?, Interest::READABLE, move |timer, _| {
+            let _ = timer::tick(timer); // A failure is a spurious event, after which the timer still runs.
+            if reaper.reap() { Next::Remove } else { Next::Continue }
+        });
+        watched.map(Registration::detach)
     }
 }
 
@@ -134,23 +161,94 @@ mod pidfd {
     }
 }
 
+/// A timer of the kernel, for a child whose end nothing else may tell.
+#[cfg(target_os = "linux")]
+mod timer {
+    use super::*;
+    use crate::reactor::FdSource;
+    use rustix::time::{
+        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+        timerfd_settime,
+    };
+    use std::os::fd::OwnedFd;
+
+    pub(super) type Timer = FdSource<OwnedFd>;
+
+    const PERIOD: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+
+    pub(super) fn start() -> io::Result<Timer> {
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        let ticks = Itimerspec { it_interval: PERIOD, it_value: PERIOD };
+        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &ticks)?;
+        Ok(FdSource::new(timer))
+    }
+
+    /// Takes a tick. Without that there is no next one: Linux goes on with a periodic timerfd when it is read.
+    pub(super) fn tick(timer: &Timer) -> io::Result<()> {
+        rustix::io::read(timer.get(), &mut [0; 8])?;
+        Ok(())
+    }
+}
+
+#[cfg(all(not(target_os = "linux"), feature = "signal"))]
+mod timer {
+    use super::*;
+    use crate::reactor::FdSource;
+    use std::os::fd::OwnedFd;
+
+    pub(super) type Timer = FdSource<OwnedFd>;
+
+    pub(super) fn start() -> io::Result<Timer> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(super) fn tick(_: &Timer) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
 #[cfg(feature = "signal")]
 mod sigchld {
     use super::*;
     use crate::observe;
+    use crate::reactor::{Direction, Ready, Registered, Wait};
     use crate::signal::unix::{SignalKind, signal};
     use crate::task;
+    use std::future::poll_fn;
+    use std::panic::Location;
+    use std::task::Poll;
 
     /// A task for each child, which looks at it whenever some child has ended.
     #[track_caller]
     pub(super) fn watch(id: u32, reaper: Reaper, no_pidfd: io::Error) -> io::Result<()> {
         let line = format_args!("process {id} is watched by SIGCHLD, for it has no pidfd: {no_pidfd}");
         observe::say(log::Level::Debug, observe::SOURCE, line);
-        let mut some_child_ended = signal(SignalKind::child())?;
+        let some_child_ended = signal(SignalKind::child())?;
+        // The program may set SIGCHLD to SIG_IGN or to a handler of its own at any time, and then no signal is told of. Without a
+        // descriptor for the timer, there is the signal alone.
+        let timer = timer::start().and_then(|timer| Registered::new(timer, "timer of a child", Ready::NONE));
+        let timer = timer.ok();
+        let place = Location::caller();
         let task = task::Builder::new().name(format!("reaper of process {id}"));
         drop(task.spawn(async move {
-            // It may have ended before we listened.
-            while !reaper.reap() && some_child_ended.recv().await.is_some() {}
+            let (mut for_signal, mut for_tick) = (Wait::at(place), Wait::at(place));
+            // Looked at first: it may have ended before this task listened.
+            while !reaper.reap() {
+                let look = poll_fn(|cx| match some_child_ended.poll(&mut for_signal, cx) {
+                    Poll::Ready(told) => Poll::Ready(told),
+                    Poll::Pending => match &timer {
+                        Some(timer) => {
+                            timer.poll_io(&mut for_tick, cx, Direction::Read, timer::tick, |()| true)
+                        }
+                        None => Poll::Pending,
+                    },
+                });
+                // The one error is that the loop is being dropped.
+                if look.await.is_err() {
+                    break;
+                }
+            }
         }));
         Ok(())
     }

@@ -134,12 +134,12 @@ where
     S: Source + 'static,
     F: FnMut(&mut S, Ready) -> Next + 'static,
 {
-    on_ready_of("callback source", source, interest, callback)
+    enter(Watched::new("callback source", Ready::NONE), source, interest, callback)
 }
 
-/// As [`on_ready`], for a source that has a name in log lines.
+/// As [`on_ready`], for a callback of this crate that passes events on to other slots.
 #[track_caller]
-pub(crate) fn on_ready_of<S, F>(
+pub(crate) fn relay<S, F>(
     kind: &'static str,
     source: S,
     interest: Interest,
@@ -149,8 +149,23 @@ where
     S: Source + 'static,
     F: FnMut(&mut S, Ready) -> Next + 'static,
 {
+    let watched = Watched { is_relay: true, ..Watched::new(kind, Ready::NONE) };
+    enter(watched, source, interest, callback)
+}
+
+#[track_caller]
+fn enter<S, F>(
+    mut watched: Watched,
+    source: S,
+    interest: Interest,
+    callback: F,
+) -> io::Result<Registration<S>>
+where
+    S: Source + 'static,
+    F: FnMut(&mut S, Ready) -> Next + 'static,
+{
     let mut closure = Callback { source, interest, call: callback, place: Location::caller() };
-    let watched = Watched { has_callback: true, ..Watched::new(kind, Ready::NONE) };
+    watched.has_callback = true;
     let key = register("`on_ready`", &mut closure.source, interest, watched)?;
     put_back(key.slot, Box::new(closure));
     Ok(Registration { key, source: PhantomData })

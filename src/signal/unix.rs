@@ -22,7 +22,7 @@ use signal_hook_mio::v1_0 as hook;
 
 use crate::about::about;
 use crate::core::Core;
-use crate::reactor::{self, Next, Notice, Registered, Registration, Wait, on_ready_of};
+use crate::reactor::{self, Next, Notice, Registered, Registration, Wait, relay};
 use crate::slots::Slot;
 
 /// Which signal: see signal(7).
@@ -198,7 +198,7 @@ impl Signal {
         Recv { listener: self, wait: Wait::at(Location::caller()) }
     }
 
-    pub(super) fn poll(&self, wait: &mut Wait, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll(&self, wait: &mut Wait, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.notice.poll_notice(wait, cx)
     }
 }
@@ -263,7 +263,7 @@ fn hook_of_this_loop() -> io::Result<(Rc<Hook>, Option<Registration<Watched>>)> 
     }
     let hook = Rc::new(RefCell::new(hook::Signals::new::<_, c_int>([])?));
     let source = Watched(Rc::clone(&hook));
-    let watched = on_ready_of("signal socket", source, Interest::READABLE, |source, _| {
+    let watched = relay("signal socket", source, Interest::READABLE, |source, _| {
         deliver(&source.0);
         Next::Continue
     })?;
