@@ -341,6 +341,59 @@ fn a_callback_that_blocks_the_loop_is_found_out() {
     assert!(said.iter().any(|line| line.contains("Not by its one poll: a callback")), "{said:#?}");
 }
 
+#[test]
+#[cfg(target_os = "linux")]
+fn a_close_that_lingers_is_named_in_the_report_of_its_stall() {
+    let lingering = |line: &&String| line.contains("it closed a socket with SO_LINGER set");
+    let said = logged(|| {
+        loop_that_tells(ms(100)).block_on(async {
+            // Set on the listener, it is the streams' too.
+            let listener = headwaiter::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            socket2::SockRef::from(&listener).set_linger(Some(Duration::from_secs(1))).unwrap();
+            let _peer = headwaiter::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
+            assert_eq!(stream.linger().unwrap(), Some(Duration::from_secs(1)));
+            while stream.try_write(&[0; 64 * 1024]).is_ok() {}
+            sleep(ms(1)).await;
+            drop(stream.into_split());
+            sleep(ms(1)).await;
+            // The next stall is another's.
+            compute(ms(1100));
+            sleep(ms(1)).await;
+        });
+    });
+    let told: Vec<_> = said.iter().filter(|line| line.contains("was blocked for")).collect();
+    assert_eq!(told.len(), 2, "{said:#?}");
+    assert!(lingering(&told[0]) && told[0].contains("`TcpStream::set_zero_linger`"), "{said:#?}");
+    assert!(!lingering(&told[1]), "{said:#?}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_stream_with_a_zero_linger_is_aborted_without_a_stall() {
+    let said = logged(|| {
+        loop_that_tells(ms(900)).block_on(async {
+            let (stream, mut peer) = tcp_pair().await.unwrap();
+            while stream.try_write(&[0; 64 * 1024]).is_ok() {}
+            assert_eq!(stream.linger().unwrap(), None);
+            socket2::SockRef::from(&stream).set_linger(Some(Duration::from_secs(1))).unwrap();
+            stream.set_zero_linger().unwrap();
+            assert_eq!(stream.linger().unwrap(), Some(Duration::ZERO));
+            drop(stream);
+            let mut bytes = vec![0; 64 * 1024];
+            let error = loop {
+                match peer.read(&mut bytes).await {
+                    Ok(0) => panic!("an ordinary end"),
+                    Ok(_) => {}
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+        });
+    });
+    assert!(said.is_empty(), "{said:#?}");
+}
+
 /// Of a drop the task is named that did it.
 #[test]
 fn a_main_future_or_a_drop_that_blocks_the_loop_is_found_out() {

@@ -22,6 +22,9 @@ use crate::reactor::{Direction, FdSource, Ready, Registered, Wait};
 /// try *your* operation, and wait when it says that it would block. If `T` is a reader or a writer of std, so is
 /// this one of futures-io.
 ///
+/// Dropping it closes the descriptor, which blocks the loop if it is a TCP socket with SO_LINGER set: see
+/// [`TcpStream`](crate::net::TcpStream).
+///
 /// ```
 /// # #[cfg(target_os = "linux")] {
 /// use headwaiter::io::Async;

@@ -20,6 +20,9 @@ const BACKLOG: i32 = 1024;
 
 /// A socket that takes TCP connections in.
 ///
+/// On Linux a connection inherits the SO_LINGER of its listener. Where that is set to a time, the drop of each
+/// [`TcpStream`] may block the loop.
+///
 /// ```
 /// use headwaiter::net::{TcpListener, TcpStream};
 ///

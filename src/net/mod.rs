@@ -33,6 +33,7 @@
 
 mod accept;
 mod datagram;
+mod linger;
 mod listener;
 mod resolve;
 mod socket;

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use super::linger::LingeringClose;
 use super::resolve::{Resolve, ToSocketAddrs};
 use super::socket::{StreamIo, own, socket};
 use super::split::{self, OwnedReadHalf, OwnedWriteHalf, Split};
@@ -25,6 +26,12 @@ pub(super) const KIND: &str = "TCP stream";
 /// Dropping it closes the connection, on any thread. Reading and writing at the same time: both traits of
 /// futures-io are also implemented for `&TcpStream`, and [`into_split`](Self::into_split) gives owned
 /// halves.
+///
+/// The kernel sends what was written in the background, also after the drop. With one exception: **where SO_LINGER is set to a time
+/// (with another crate, or on the listener that accepted the connection), the drop blocks its thread**, and so the whole loop, until the
+/// peer has acknowledged everything, or for that time: socket(7). The non-blocking mode does not change that. The
+/// [stall report](crate::Builder::stall_threshold) names such a close. To close at once and drop what was not sent, use
+/// `set_zero_linger`; to wait for the peer without blocking, shut the write direction down and read until the end.
 ///
 /// ```
 /// use headwaiter::net::{TcpListener, TcpStream};
@@ -44,6 +51,7 @@ pub(super) const KIND: &str = "TCP stream";
 /// ```
 pub struct TcpStream {
     registered: Registered<mio::net::TcpStream>,
+    closing: LingeringClose,
 }
 
 socket!(TcpStream, mio::net::TcpStream);
@@ -74,7 +82,8 @@ async_write!(TcpStream);
 impl TcpStream {
     #[track_caller]
     pub(super) fn new(io: mio::net::TcpStream, ready: Ready) -> io::Result<Self> {
-        Ok(TcpStream { registered: Registered::new(io, KIND, ready)? })
+        let registered = Registered::new(io, KIND, ready)?;
+        Ok(TcpStream { registered, closing: LingeringClose::default() })
     }
 
     /// Connects to an address; to the first that answers, if there are several, or the host name has several.
@@ -274,6 +283,31 @@ impl TcpStream {
         self.registered.io().nodelay()
     }
 
+    /// Makes the drop of this stream abort the connection (SO_LINGER with a time of zero): what was not sent yet is thrown away, the peer
+    /// gets an error (`ConnectionReset`) instead of the end, and no TIME_WAIT is left behind. The drop never blocks then.
+    ///
+    /// For a peer that does not keep to the protocol, or to undo an SO_LINGER that blocks the loop. Not for an ordinary end: the
+    /// peer may lose data that it has not read yet.
+    ///
+    /// # Errors
+    ///
+    /// What setsockopt(2) says.
+    #[cfg(target_os = "linux")]
+    pub fn set_zero_linger(&self) -> io::Result<()> {
+        Ok(rustix::net::sockopt::set_socket_linger(self, Some(Duration::ZERO))?)
+    }
+
+    /// How long dropping this stream may block (SO_LINGER), in whole seconds. `None`, which is the default: not at all, the kernel sends
+    /// what was written in the background. Zero: see [`set_zero_linger`](Self::set_zero_linger).
+    ///
+    /// # Errors
+    ///
+    /// What getsockopt(2) says.
+    #[cfg(target_os = "linux")]
+    pub fn linger(&self) -> io::Result<Option<Duration>> {
+        Ok(rustix::net::sockopt::socket_linger(self)?)
+    }
+
     /// The other end.
     ///
     /// # Errors
@@ -296,6 +330,12 @@ impl TcpStream {
     /// the peer; the connection is closed when both are dropped.
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
         split::halves(self)
+    }
+}
+
+impl Drop for TcpStream {
+    fn drop(&mut self) {
+        self.closing.begin(self.registered.io());
     }
 }
 

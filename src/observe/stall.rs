@@ -16,6 +16,7 @@ use crate::core::Core;
 use crate::remote::Shared;
 use crate::slots::Slot;
 use crate::task::{self, Id};
+use crate::time::clock::nanos;
 
 /// asyncio's `slow_callback_duration`.
 pub(crate) const THRESHOLD: Duration = Duration::from_millis(100);
@@ -39,11 +40,29 @@ pub(crate) struct Stalls {
     unshown: u64,
     /// A poll since the last look at the kernel was a stall: then the turn has been told of, or counted.
     by_poll: bool,
+    /// How long the drops of sockets have blocked because of SO_LINGER since the kernel answered, and when that was.
+    linger: (u64, u64),
 }
 
 impl Stalls {
     pub(crate) fn new(threshold: u64) -> Self {
-        Stalls { threshold, timed_until: 0, quiet_until: 0, is_known: true, unshown: 0, by_poll: false }
+        Stalls {
+            threshold,
+            timed_until: 0,
+            quiet_until: 0,
+            is_known: true,
+            unshown: 0,
+            by_poll: false,
+            linger: (0, 0),
+        }
+    }
+
+    /// A stall was found in what the loop does since the kernel answered at `turn`: what lingered before that is not a part of it.
+    #[cold]
+    pub(crate) fn found(&mut self, turn: u64) {
+        if self.linger.1 != turn {
+            self.linger.0 = 0;
+        }
     }
 
     /// Whether the next poll is to be timed.
@@ -100,14 +119,31 @@ pub(crate) fn turn_took(nanos: u64, polls: u32) {
 pub(crate) fn poll_took(task: Slot, nanos: u64) {
     let line = Core::with(|core| {
         core.stalls.by_poll = true;
+        core.stalls.found(core.clock.turn_nanos());
         core.stalls.line(core.clock.now_nanos(), true)
     });
     let Some(unshown) = line.flatten() else { return };
     warn(nanos, unshown, &format!("By {}", super::stats::name_of(Id::new(task))));
 }
 
+/// The drop of a socket with SO_LINGER set has taken so long.
+pub(crate) fn count_linger(core: &mut Core, took: Duration) {
+    let turn = core.clock.turn_nanos();
+    core.stalls.found(turn);
+    core.stalls.linger = (core.stalls.linger.0 + nanos(took), turn);
+}
+
 fn warn(nanos: u64, unshown: u64, who: &str) {
-    let threshold = Core::with(|core| core.stalls.threshold).unwrap_or_default();
+    let known = Core::with(|core| (core.stalls.threshold, mem::take(&mut core.stalls.linger).0));
+    let (threshold, lingered) = known.unwrap_or_default();
+    // Else something else has taken most of the time, and is to be looked for first.
+    let linger = match lingered {
+        most if most >= nanos / 2 && most > 0 => format!(
+            ". For {:.0?} of that it closed a socket with SO_LINGER set, see `TcpStream::set_zero_linger`",
+            Duration::from_nanos(most)
+        ),
+        _ => String::new(),
+    };
     let (took, threshold) = (Duration::from_nanos(nanos), Duration::from_nanos(threshold));
     let before = match unshown {
         0 => String::new(),
@@ -117,7 +153,7 @@ fn warn(nanos: u64, unshown: u64, who: &str) {
         Level::Warn,
         LOOP,
         format_args!(
-            "the event loop was blocked for {took:.0?} (reported from {threshold:?} on), and no socket was served. {who}. What computes or blocks belongs into `spawn_blocking`{before}"
+            "the event loop was blocked for {took:.0?} (reported from {threshold:?} on), and no socket was served. {who}{linger}. What computes or blocks belongs into `spawn_blocking`{before}"
         ),
     );
 }

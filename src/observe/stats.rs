@@ -405,7 +405,11 @@ impl Core {
     pub(crate) fn count_busy(&mut self, until: u64) -> Option<u64> {
         let busy = until.saturating_sub(self.clock.turn_nanos());
         self.counts.busy(busy);
-        (busy > self.stalls.threshold).then_some(busy)
+        if busy <= self.stalls.threshold {
+            return None;
+        }
+        self.stalls.found(self.clock.turn_nanos());
+        Some(busy)
     }
 
     /// A task that has failed, and nobody looks.
