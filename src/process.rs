@@ -34,6 +34,32 @@ use crate::reactor::{Registered, Wait};
 ///
 /// While a child runs whose `Child` is alive, a [virtual clock](crate::Clock::Virtual) stands still.
 ///
+/// # Pipes of your own
+///
+/// A descriptor that is given to [`stdin`](Self::stdin), [`stdout`](Self::stdout) or [`stderr`](Self::stderr) belongs to
+/// the `Command`, which keeps it open after [`spawn`](Self::spawn), so that it can start another child. For the writing end of a pipe
+/// that means: its reader does not see the end before the `Command` is dropped, even when the child has ended. So drop it first:
+///
+/// ```
+/// use headwaiter::process::Command;
+///
+/// headwaiter::block_on(async {
+///     let (mut reader, writer) = headwaiter::io::pipe()?;
+///     let mut command = Command::new("echo");
+///     command.arg("soup").stdout(writer.into_std()?);
+///     let mut child = command.spawn()?;
+///     drop(command); // Its writing end is the last one but the child's.
+///     let mut said = [0; 10];
+///     assert_eq!(reader.read(&mut said).await?, 5);
+///     assert_eq!(reader.read(&mut said).await?, 0);
+///     child.wait().await?;
+///     Ok::<(), std::io::Error>(())
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// ([`Stdio::piped`] is not affected: of such a pipe the `Command` keeps nothing.)
+///
 /// ```
 /// use headwaiter::process::Command;
 ///
@@ -107,21 +133,22 @@ impl Command {
     }
 
     /// What it reads. With [`Stdio::piped`] [`Child::stdin`] is the other end. Not set: what this process reads, but
-    /// nothing in [`output`](Self::output).
+    /// nothing in [`output`](Self::output). A pipe of your own stays open with the `Command`: see [above](Self#pipes-of-your-own).
     pub fn stdin(&mut self, stdin: impl Into<Stdio>) -> &mut Self {
         self.std.stdin(stdin);
         self.stdin_is_set = true;
         self
     }
 
-    /// Where it writes. With [`Stdio::piped`] [`Child::stdout`] is the other end. Not set: where this process does.
+    /// Where it writes. With [`Stdio::piped`] [`Child::stdout`] is the other end. Not set: where this process does. A pipe of your
+    /// own stays open with the `Command`: see [above](Self#pipes-of-your-own).
     pub fn stdout(&mut self, stdout: impl Into<Stdio>) -> &mut Self {
         self.std.stdout(stdout);
         self
     }
 
     /// Where it writes errors. With [`Stdio::piped`] [`Child::stderr`] is the other end. Not set: where this process
-    /// does.
+    /// does. A pipe of your own stays open with the `Command`: see [above](Self#pipes-of-your-own).
     pub fn stderr(&mut self, stderr: impl Into<Stdio>) -> &mut Self {
         self.std.stderr(stderr);
         self
@@ -221,8 +248,12 @@ impl Command {
     /// Starts the program, at once, and waits until it ends, while all that it writes to its standard output and error is
     /// taken in. These two are pipes, whatever was set; what it reads is nothing, unless it was set.
     ///
+    /// It also waits for processes that the program has started, if they hold these pipes open:
+    /// [`WaitWithOutput::grace`] limits that.
+    ///
     /// If it is dropped before it was ready, what was read is lost, and the child runs on (it finds its pipes
     /// closed), or is killed if [`kill_on_drop`](Self::kill_on_drop) says so; it is reaped in any case.
+    /// [`WaitWithOutput`] shows a deadline that loses nothing.
     ///
     /// # Errors
     ///

@@ -1136,6 +1136,39 @@ fn a_socket_goes_through_std_to_another_loop() {
     });
 }
 
+#[test]
+fn a_socket_given_to_std_does_not_block_until_it_is_told_to() {
+    use std::io::{ErrorKind, Read};
+    bounded(|| {
+        let (stream, peer) = std_pair();
+        let mut back = block_on(async { TcpStream::from_std(stream).unwrap().into_std().unwrap() });
+        assert_eq!(back.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        back.set_nonblocking(false).unwrap();
+        let reading = thread::spawn(move || back.read(&mut [0; 4]).unwrap());
+        (&peer).write_all(b"soup").unwrap();
+        assert!(reading.join().unwrap() > 0);
+
+        let socket = block_on(async {
+            headwaiter::net::UdpSocket::bind("127.0.0.1:0").await.unwrap().into_std().unwrap()
+        });
+        assert_eq!(socket.recv(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        let listener =
+            block_on(async { TcpListener::bind("127.0.0.1:0").await.unwrap().into_std().unwrap() });
+        assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+        #[cfg(unix)]
+        block_on(async {
+            use headwaiter::net::UnixDatagram;
+            let (stream, _peer) = unix_pair().await.unwrap();
+            let mut stream = stream.into_std().unwrap();
+            assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+            let (datagram, _peer) = UnixDatagram::pair().unwrap();
+            let datagram = datagram.into_std().unwrap();
+            assert_eq!(datagram.recv(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+            datagram.set_nonblocking(false).unwrap();
+        });
+    });
+}
+
 /// A task that waits for a lock is looked at after its poll, which is no poll.
 #[test]
 fn a_turn_counts_each_poll_once() {

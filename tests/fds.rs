@@ -564,6 +564,61 @@ fn an_end_that_has_come_and_is_not_read_costs_no_turns() {
 }
 
 #[test]
+fn a_writer_is_told_when_the_last_reader_is_gone() {
+    in_loop(|| async {
+        let (reader, writer) = pipe().unwrap();
+        let another = PipeReader::from_fd(reader.as_fd().try_clone_to_owned().unwrap()).unwrap();
+        // One that is given up takes nothing with it.
+        assert!(poll_once(&mut writer.closed()).await.is_pending());
+        let writer = Rc::new(writer);
+        let waiting = spawn({
+            let writer = Rc::clone(&writer);
+            async move { writer.closed().await }
+        });
+        drop(reader);
+        for _ in 0..3 {
+            yield_now().await;
+        }
+        assert!(!waiting.is_finished(), "there is a reader left");
+        // Room that comes is not the end, on a full pipe and on one that is read.
+        let filled = fill(&writer);
+        let mut another = another;
+        another.read_exact(&mut vec![0; filled]).await.unwrap();
+        writer.writable().await.unwrap();
+        assert!(poll_once(&mut writer.closed()).await.is_pending() && !waiting.is_finished());
+        drop(another);
+        waiting.await.unwrap().unwrap();
+        // It stays so.
+        writer.closed().await.unwrap();
+        writer.closed().await.unwrap();
+
+        let (reader, writer) = pipe().unwrap();
+        fill(&writer);
+        drop(reader);
+        writer.closed().await.unwrap();
+    });
+}
+
+/// To look whether the reader is gone says nothing of room: a pipe that always has some reports no new edge of it.
+#[test]
+fn waiting_for_the_end_of_the_reader_does_not_hold_up_writing() {
+    in_loop(|| async {
+        let (reader, writer) = pipe().unwrap();
+        let mut closed = writer.closed();
+        assert!(poll_once(&mut closed).await.is_pending());
+        for n in 0..100 {
+            assert!(poll_once(&mut closed).await.is_pending());
+            (&writer).write_all(&[n]).await.unwrap();
+            let mut byte = [0];
+            (&reader).read_exact(&mut byte).await.unwrap();
+            assert_eq!(byte, [n]);
+        }
+        drop(reader);
+        closed.await.unwrap();
+    });
+}
+
+#[test]
 fn the_operations_of_a_pipe_dropped_half_way_lose_what_they_say() {
     in_loop(|| async {
         let (mut reader, mut writer) = pipe().unwrap();

@@ -353,6 +353,117 @@ fn an_output_that_is_dropped_half_way_leaves_a_child_that_is_reaped() {
 }
 
 #[test]
+fn a_pipe_given_to_a_command_ends_when_the_command_is_dropped_too() {
+    in_a_loop(|| async {
+        let (mut reader, writer) = headwaiter::io::pipe().unwrap();
+        let mut command = shell("echo soup");
+        command.stdout(writer.into_std().unwrap());
+        assert!(command.status().await.unwrap().success());
+        let mut said = [0; 10];
+        assert_eq!(reader.read(&mut said).await.unwrap(), 5);
+        assert!(
+            poll_once(&mut reader.read(&mut said)).await.is_pending(),
+            "the child has ended, the command is there"
+        );
+        drop(command);
+        assert_eq!(reader.read(&mut said).await.unwrap(), 0);
+    });
+}
+
+/// A shell that ends, and leaves a process behind that holds its output: the number of that process is the last line.
+const LEAVES_A_SLEEPER: &str =
+    "for n in 1 2 3 4 5 6 7 8; do echo $n; done; echo oops >&2; sleep 1000 & echo $!; exit 7";
+
+#[test]
+fn an_output_that_a_grandchild_holds_is_cut_after_the_grace_with_all_that_came_and_the_status() {
+    with_children(|| {
+        for event_loop in [EventLoop::new().unwrap(), virtual_loop()] {
+            let mut event_loop = event_loop;
+            event_loop.block_on(async {
+                for grace in [Duration::ZERO, ms(20), Duration::MAX] {
+                    let output = shell(LEAVES_A_SLEEPER).output();
+                    let mut output = if grace == Duration::MAX { output } else { output.grace(grace) };
+                    if grace == Duration::MAX {
+                        // Without a grace it waits for the grandchild. Then one is given.
+                        assert!(
+                            future::or(
+                                async {
+                                    drop((&mut output).await);
+                                    false
+                                },
+                                async {
+                                    sleep(ms(50)).await;
+                                    true
+                                }
+                            )
+                            .await
+                        );
+                        output = output.grace(ms(1));
+                    }
+                    let output = output.await.unwrap();
+                    assert_eq!(output.status.code(), Some(7));
+                    assert_eq!(output.stderr, b"oops\n");
+                    let said = String::from_utf8(output.stdout).unwrap();
+                    let sleeper =
+                        said.strip_prefix("1\n2\n3\n4\n5\n6\n7\n8\n").expect("all that it has written");
+                    kill_process(Pid::from_raw(sleeper.trim().parse().unwrap()).unwrap(), Signal::KILL)
+                        .unwrap();
+                }
+                // Nothing is waited for if the pipes are closed.
+                let output = shell("echo soup").output().grace(Duration::MAX).await.unwrap();
+                assert_eq!(output.stdout, b"soup\n");
+            });
+        }
+    });
+}
+
+#[test]
+fn an_output_that_is_killed_half_way_loses_neither_what_came_nor_the_status() {
+    in_a_loop(|| async {
+        // It says so when it has written, through what would be its standard input.
+        let (mut reader, writer) = headwaiter::io::pipe().unwrap();
+        let mut command = shell("echo soup; echo written >&0; sleep 1000 & echo $!; wait");
+        let mut output = command.stdin(writer.into_std().unwrap()).output().grace(ms(1));
+        let mut line = [0; 20];
+        let written = future::zip(reader.read(&mut line), poll_once(&mut output)).await;
+        assert!(written.0.unwrap() == 8 && written.1.is_pending());
+        assert!(poll_once(&mut output).await.is_pending());
+        output.start_kill().unwrap();
+        let killed = output.await.unwrap();
+        assert_eq!(killed.status.signal(), Some(9));
+        let said = String::from_utf8(killed.stdout).unwrap();
+        let sleeper = said.strip_prefix("soup\n").expect("all that it has written");
+        if let Ok(sleeper) = sleeper.trim().parse() {
+            let _ = kill_process(Pid::from_raw(sleeper).unwrap(), Signal::KILL);
+        }
+
+        // What came can also be taken without the rest.
+        let (mut reader, writer) = headwaiter::io::pipe().unwrap();
+        let mut command = shell("echo soup; echo salad >&2; echo written >&0; exec sleep 1000");
+        let mut output = command.stdin(writer.into_std().unwrap()).kill_on_drop(true).output();
+        assert_eq!(reader.read(&mut line).await.unwrap(), 8);
+        assert!(poll_once(&mut output).await.is_pending());
+        assert_eq!(output.take_read(), (b"soup\n".to_vec(), b"salad\n".to_vec()));
+    });
+}
+
+#[test]
+fn the_standard_input_of_a_child_that_has_closed_it_is_told_to_be_closed() {
+    in_a_loop(|| async {
+        let mut child = shell("read line; exec <&-; exec sleep 1000")
+            .stdin(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        assert!(poll_once(&mut stdin.closed()).await.is_pending());
+        stdin.write_all(b"enough\n").await.unwrap();
+        stdin.closed().await.unwrap();
+        assert_eq!(stdin.write(b"more").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
+    });
+}
+
+#[test]
 fn a_thousand_children_in_a_row_leave_no_zombie_and_no_file() {
     if !have(PROGRAMS) {
         return;

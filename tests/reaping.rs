@@ -94,6 +94,13 @@ fn where_sigchld_is_ignored_the_status_is_echild_as_std_says() {
                 }
             }
             assert_eq!(Command::new("true").status().await.unwrap_err().raw_os_error(), expected);
+            // What the child has written is not lost with its status.
+            for grace in [None, Some(ms(1))] {
+                let output = shell("echo soup; echo salad >&2").output();
+                let mut output = if let Some(grace) = grace { output.grace(grace) } else { output };
+                assert_eq!((&mut output).await.unwrap_err().raw_os_error(), expected);
+                assert_eq!(output.take_read(), (b"soup\n".to_vec(), b"salad\n".to_vec()));
+            }
         });
         // SAFETY: it only asks.
         assert_eq!(unsafe { signal(SIGCHLD, SIG_IGN) }, SIG_IGN, "the loop has changed the disposition");

@@ -167,7 +167,8 @@ impl<T: AsFd> Async<T> {
     }
 
     /// Gives it back, not watched any more, still in non-blocking mode. On any thread: also the way to another
-    /// loop.
+    /// loop. Blocking calls need the mode to be changed first, by fcntl(2) or std's `set_nonblocking(false)` of sockets, else they
+    /// fail with `WouldBlock`.
     pub fn into_inner(self) -> T {
         self.registered.into_inner()
     }

@@ -22,6 +22,8 @@ use std::task::{Context, Poll};
 #[cfg(unix)]
 pub use self::async_fd::{Async, With, WithMut};
 pub use self::copy::{Copy, CopyBidirectional, copy, copy_bidirectional};
+#[cfg(target_os = "linux")]
+pub use self::pipe::Closed;
 #[cfg(unix)]
 pub use self::pipe::{PipeReader, PipeWriter, pipe};
 #[cfg(unix)]

@@ -2,8 +2,12 @@
 //! for what a child reads and writes.
 
 use std::fmt;
+#[cfg(target_os = "linux")]
+use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+#[cfg(target_os = "linux")]
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -162,7 +166,8 @@ impl PipeReader {
     }
 
     /// Gives the reader to std, in blocking mode again, for instance to be the standard input of a child
-    /// process. (The mode is of the description, which duplicates of this descriptor share.)
+    /// process. (The mode is of the description, which duplicates of this descriptor share: they block too from now on. To have it
+    /// non-blocking, set O_NONBLOCK again by fcntl(2), or duplicate the descriptor of [`as_fd`](AsFd::as_fd) instead.)
     ///
     /// # Errors
     ///
@@ -270,7 +275,8 @@ impl PipeWriter {
     }
 
     /// Gives the writer to std, in blocking mode again, for instance to be the standard output of a child
-    /// process. (The mode is of the description, which duplicates of this descriptor share.)
+    /// process. (The mode is of the description, which duplicates of this descriptor share: they block too from now on. To have it
+    /// non-blocking, set O_NONBLOCK again by fcntl(2), or duplicate the descriptor of [`as_fd`](AsFd::as_fd) instead.)
     ///
     /// # Errors
     ///
@@ -333,6 +339,32 @@ impl PipeWriter {
         Readiness::new(self, Direction::Write)
     }
 
+    /// Waits until every reader is gone: whatever is written from then on is an error (`BrokenPipe`). For a producer that should stop
+    /// when nothing takes its output any more, also while it has nothing to write. A [`ChildStdin`](crate::process::ChildStdin) is a
+    /// `PipeWriter` too: its reader is the child, and each process that has inherited its standard input.
+    ///
+    /// Cancel-safe. It is ready at once if the reader is gone already. It borrows the writer shared, so that writing can go on beside it,
+    /// by the traits of futures-io for `&PipeWriter`.
+    ///
+    /// ```
+    /// headwaiter::block_on(async {
+    ///     let (reader, writer) = headwaiter::io::pipe()?;
+    ///     let stopped = headwaiter::spawn(async move { writer.closed().await });
+    ///     drop(reader);
+    ///     stopped.await.unwrap()
+    /// })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// None at present.
+    #[cfg(target_os = "linux")]
+    #[track_caller]
+    pub fn closed(&self) -> Closed<'_> {
+        Closed { writer: self, wait: Wait::at(Location::caller()) }
+    }
+
     /// Writes without waiting.
     ///
     /// # Errors
@@ -345,6 +377,33 @@ impl PipeWriter {
     #[track_caller]
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
         self.registered.try_io(Direction::Write, |io| write(io.get(), buf))
+    }
+}
+
+/// The future of [`PipeWriter::closed`].
+#[cfg(target_os = "linux")]
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct Closed<'a> {
+    writer: &'a PipeWriter,
+    wait: Wait,
+}
+
+#[cfg(target_os = "linux")]
+impl Future for Closed<'_> {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        // There is nothing to read from this end, so the reading direction is free for its only other news: EPOLLERR, which counts
+        // as readable. The writing direction must keep its bit: a pipe with room gives no new edge for it.
+        this.writer.registered.poll_io(
+            &mut this.wait,
+            cx,
+            Direction::Read,
+            |io| if linux::has_reader(io)? { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) },
+            |()| false,
+        )
     }
 }
 
@@ -375,6 +434,7 @@ impl fmt::Debug for PipeWriter {
 #[cfg(target_os = "linux")]
 mod linux {
     use super::*;
+    use rustix::event::{PollFd, PollFlags, Timespec};
     use rustix::io::{Errno, ReadWriteFlags, pwritev2};
     use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -389,6 +449,14 @@ mod linux {
 
     /// The kernel knows [`NOSIGNAL`], as far as we know.
     static SILENT: AtomicBool = AtomicBool::new(true);
+
+    /// POLLERR, which is always looked for, says that a pipe has no reader: poll(2).
+    pub(crate) fn has_reader(pipe: impl AsFd) -> io::Result<bool> {
+        let mut pipe = [PollFd::new(&pipe, PollFlags::empty())];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        rustix::event::poll(&mut pipe, Some(&at_once))?;
+        Ok(!pipe[0].revents().contains(PollFlags::ERR))
+    }
 
     /// write(2) without SIGPIPE, where the kernel can do that.
     pub(crate) fn write(pipe: impl AsFd, buf: &[u8]) -> io::Result<usize> {

@@ -171,7 +171,8 @@ impl TcpListener {
         self.registered.io().local_addr()
     }
 
-    /// Gives the socket back to std, still in non-blocking mode.
+    /// Gives the socket back to std, still in non-blocking mode. Blocking calls need
+    /// [`set_nonblocking(false)`](std::net::TcpListener::set_nonblocking) first, else they fail with `WouldBlock`.
     ///
     /// # Errors
     ///

@@ -129,7 +129,8 @@ impl TcpStream {
         TcpStream::new(mio::net::TcpStream::from_std(stream), Ready::BOTH)
     }
 
-    /// Gives the socket back to std, still in non-blocking mode: also the way to another loop.
+    /// Gives the socket back to std, still in non-blocking mode: also the way to another loop. Blocking calls need
+    /// [`set_nonblocking(false)`](std::net::TcpStream::set_nonblocking) first, else they fail with `WouldBlock`.
     ///
     /// # Errors
     ///

@@ -102,7 +102,8 @@ impl UdpSocket {
         UdpSocket::new(mio::net::UdpSocket::from_std(socket))
     }
 
-    /// Gives the socket back to std, still in non-blocking mode: also the way to another loop.
+    /// Gives the socket back to std, still in non-blocking mode: also the way to another loop. Blocking calls need
+    /// [`set_nonblocking(false)`](std::net::UdpSocket::set_nonblocking) first, else they fail with `WouldBlock`.
     ///
     /// # Errors
     ///

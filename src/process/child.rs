@@ -9,13 +9,15 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::process::{ExitStatus, Output};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use super::reap::Process;
 use crate::about::about;
 use crate::io::{ByteRead, PipeReader, PipeWriter};
 use crate::reactor::{Direction, Notice, Registered, Wait};
 use crate::remote::{self, LoopId};
+use crate::time::{Sleep, deadline_after};
 
 /// What a child reads from a pipe: we write it.
 pub type ChildStdin = PipeWriter;
@@ -101,7 +103,8 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// If somebody else has reaped it, for instance by waitpid(-1): then nobody knows how it ended.
+    /// The plain ECHILD, as from std, if its status is lost: other code of this process has reaped it, for instance by waitpid(-1), or
+    /// the kernel has, because this process ignores SIGCHLD (waitpid(2), NOTES). The error comes when the child has ended.
     ///
     /// # Panics
     ///
@@ -152,14 +155,16 @@ impl Child {
     /// Closes [`stdin`](Self::stdin), takes in all that the child writes into its pipes, both at the same time, and waits until
     /// it has ended. Without a pipe its output is empty.
     ///
-    /// Like std's it waits for the end of the pipes too: who inherited them from the child keeps it waiting.
+    /// Like std's it waits for the end of the pipes too: a process that has inherited them from the child keeps it waiting.
+    /// [`WaitWithOutput::grace`] limits that.
     ///
     /// Not cancel-safe: if it is dropped before it was ready, what was read is lost, and the child runs on (it finds its pipes
-    /// closed), or is killed if [`kill_on_drop`](super::Command::kill_on_drop) was set.
+    /// closed), or is killed if [`kill_on_drop`](super::Command::kill_on_drop) was set. [`WaitWithOutput`] shows a deadline that loses
+    /// nothing.
     ///
     /// # Errors
     ///
-    /// What read(2) says; else as [`wait`](Self::wait).
+    /// What read(2) says; else as [`wait`](Self::wait). What was read before is kept: [`WaitWithOutput::take_read`].
     ///
     /// # Panics
     ///
@@ -231,6 +236,33 @@ impl Future for Kill<'_> {
 }
 
 /// The future of [`Command::output`](super::Command::output) and [`Child::wait_with_output`].
+///
+/// By itself it waits for as long as the child runs, and for as long as any process holds one of its pipes open. To cut that short, and
+/// still have what was written and the status:
+///
+/// ```no_run
+/// use headwaiter::process::Command;
+/// use headwaiter::time::timeout;
+/// use std::time::Duration;
+///
+/// headwaiter::block_on(async {
+///     let mut command = Command::new("sh");
+///     command.args(["-c", "echo soup; sleep 1000"]);
+///     // The `sleep` keeps the pipe open when the shell is killed.
+///     let mut output = command.output().grace(Duration::from_millis(50));
+///     let output = match timeout(Duration::from_secs(10), &mut output).await {
+///         Ok(in_time) => in_time?,
+///         Err(_) => {
+///             output.start_kill()?;
+///             output.await?
+///         }
+///     };
+///     assert_eq!(output.stdout, b"soup\n");
+///     assert!(!output.status.success());
+///     Ok::<(), std::io::Error>(())
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
 pub struct WaitWithOutput {
@@ -238,7 +270,12 @@ pub struct WaitWithOutput {
     child: Option<io::Result<Child>>,
     stdout: Intake,
     stderr: Intake,
+    /// How long the pipes may stay open once the child has ended. `None`: for as long as it takes.
+    grace: Option<Duration>,
+    /// The child has ended, and its pipes are open until then.
+    ended: Option<(ExitStatus, Sleep)>,
     wait: Wait,
+    place: &'static Location<'static>,
 }
 
 /// What was read from a pipe so far.
@@ -251,7 +288,82 @@ struct Intake {
 impl WaitWithOutput {
     pub(super) fn new(child: io::Result<Child>, place: &'static Location<'static>) -> Self {
         let intake = || Intake { bytes: Vec::new(), wait: Wait::at(place) };
-        WaitWithOutput { child: Some(child), stdout: intake(), stderr: intake(), wait: Wait::at(place) }
+        WaitWithOutput {
+            child: Some(child),
+            stdout: intake(),
+            stderr: intake(),
+            grace: None,
+            ended: None,
+            wait: Wait::at(place),
+            place,
+        }
+    }
+
+    /// Waits for at most so long after the end of the child for the end of its pipes, which other processes may have inherited from
+    /// it. What has come by then is the output. What these processes write later is an error to them (`EPIPE`), or ends them (SIGPIPE).
+    ///
+    /// The time is that of the loop's clock. All that the child itself has written is there when it has ended, so even
+    /// a grace of zero loses none of that. Without this the future waits for as long as it takes, as std does.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = Some(grace);
+        self
+    }
+
+    /// Sends the child SIGKILL, as [`Child::start_kill`]. Then this future is soon ready, with all that was written and with a status
+    /// that tells of the signal, unless another process holds a pipe open: see [`grace`](Self::grace). A no-op once it is over.
+    ///
+    /// # Errors
+    ///
+    /// As [`Child::start_kill`].
+    pub fn start_kill(&mut self) -> io::Result<()> {
+        match &mut self.child {
+            Some(Ok(child)) => child.start_kill(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes what was read so far, from the standard output and the standard error. For a future that is given up half way, or that has
+    /// failed: where SIGCHLD is ignored, the status is an error (ECHILD), and this is the output.
+    ///
+    /// ```
+    /// use headwaiter::process::Command;
+    ///
+    /// # headwaiter::block_on(async {
+    /// let mut output = Command::new("echo").arg("soup").output();
+    /// let said = match (&mut output).await {
+    ///     Ok(output) => output.stdout,
+    ///     Err(_) => output.take_read().0,
+    /// };
+    /// assert_eq!(said, b"soup\n");
+    /// # });
+    /// ```
+    pub fn take_read(&mut self) -> (Vec<u8>, Vec<u8>) {
+        (mem::take(&mut self.stdout.bytes), mem::take(&mut self.stderr.bytes))
+    }
+
+    /// The child's end. Before its pipes are closed, that is of interest only if there is a grace. Then it begins here.
+    fn poll_end(
+        &mut self,
+        child: &mut Child,
+        closed: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<ExitStatus>> {
+        let grace = match self.grace {
+            _ if closed => Duration::ZERO,
+            Some(grace) => grace,
+            None => return Poll::Pending,
+        };
+        let (status, over) = match &mut self.ended {
+            Some(ended) => ended,
+            None => {
+                let status = ready!(child.poll_exit(&mut self.wait, cx))?;
+                self.ended.insert((status, Sleep::new(deadline_after(grace), self.place)))
+            }
+        };
+        if !closed {
+            ready!(Pin::new(over).poll(cx));
+        }
+        Poll::Ready(Ok(*status))
     }
 }
 
@@ -277,11 +389,9 @@ impl Future for WaitWithOutput {
         // Both each time: a child that fills one pipe may not come to write into the other.
         let stdout = this.stdout.poll(&mut child.stdout, cx)?;
         let stderr = this.stderr.poll(&mut child.stderr, cx)?;
-        if stdout.is_ready()
-            && stderr.is_ready()
-            && let Poll::Ready(status) = child.poll_exit(&mut this.wait, cx)?
-        {
-            let (stdout, stderr) = (mem::take(&mut this.stdout.bytes), mem::take(&mut this.stderr.bytes));
+        let closed = stdout.is_ready() && stderr.is_ready();
+        if let Poll::Ready(status) = this.poll_end(&mut child, closed, cx)? {
+            let (stdout, stderr) = this.take_read();
             return Poll::Ready(Ok(Output { status, stdout, stderr }));
         }
         this.child = Some(Ok(child));

@@ -207,7 +207,7 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 #[track_caller]
-fn deadline_after(duration: Duration) -> Instant {
+pub(crate) fn deadline_after(duration: Duration) -> Instant {
     let now = Core::expect("a timer", |core| core.clock.now());
     now.checked_add(duration).unwrap_or_else(|| now + FAR)
 }

@@ -126,7 +126,8 @@ impl UnixDatagram {
         UnixDatagram::new(mio::net::UnixDatagram::from_std(socket))
     }
 
-    /// Gives the socket back to std, still in non-blocking mode: also the way to another loop.
+    /// Gives the socket back to std, still in non-blocking mode: also the way to another loop. Blocking calls need
+    /// [`set_nonblocking(false)`](std::os::unix::net::UnixDatagram::set_nonblocking) first, else they fail with `WouldBlock`.
     ///
     /// # Errors
     ///

@@ -153,7 +153,8 @@ impl UnixListener {
         self.registered.io().local_addr()
     }
 
-    /// Gives the socket back to std, still in non-blocking mode.
+    /// Gives the socket back to std, still in non-blocking mode. Blocking calls need
+    /// [`set_nonblocking(false)`](std::os::unix::net::UnixListener::set_nonblocking) first, else they fail with `WouldBlock`.
     ///
     /// # Errors
     ///

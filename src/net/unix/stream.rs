@@ -128,7 +128,8 @@ impl UnixStream {
         UnixStream::new(mio::net::UnixStream::from_std(stream))
     }
 
-    /// Gives the socket back to std, still in non-blocking mode: also the way to another loop.
+    /// Gives the socket back to std, still in non-blocking mode: also the way to another loop. Blocking calls need
+    /// [`set_nonblocking(false)`](std::os::unix::net::UnixStream::set_nonblocking) first, else they fail with `WouldBlock`.
     ///
     /// # Errors
     ///
