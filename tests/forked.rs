@@ -70,7 +70,7 @@ fn has_events(event_loop: &EventLoop) -> bool {
 
 /// A handle of each kind.
 fn one_of_each(event_loop: &mut EventLoop) -> Vec<Box<dyn Any>> {
-    let mut handles = event_loop.block_on(async {
+    event_loop.block_on(async {
         // So short that the loop sets its own timer descriptor.
         sleep(ms(1)).await;
         let (client, server) = tcp_pair().await.unwrap();
@@ -82,7 +82,15 @@ fn one_of_each(event_loop: &mut EventLoop) -> Vec<Box<dyn Any>> {
         let mut cat = Command::new("cat");
         let cat = cat.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         let registration = on_ready(mio_pair().0, Interest::READABLE, |_, _| Next::Continue).unwrap();
+        #[cfg(not(feature = "signal"))]
+        let listener = ();
+        #[cfg(feature = "signal")]
+        let listener = {
+            use headwaiter::signal::unix::{SignalKind, signal};
+            signal(SignalKind::user_defined1()).unwrap()
+        };
         let handles: Vec<Box<dyn Any>> = vec![
+            Box::new(listener),
             Box::new(TcpListener::bind("127.0.0.1:0").await.unwrap()),
             Box::new((read, write, server)),
             Box::new((one, other)),
@@ -95,14 +103,7 @@ fn one_of_each(event_loop: &mut EventLoop) -> Vec<Box<dyn Any>> {
             Box::new(registration),
         ];
         handles
-    });
-    #[cfg(feature = "signal")]
-    {
-        use headwaiter::signal::unix::{SignalKind, signal};
-        let listener = event_loop.enter(|| signal(SignalKind::user_defined1()).unwrap());
-        handles.push(Box::new(listener));
-    }
-    handles
+    })
 }
 
 #[test]
@@ -132,7 +133,7 @@ fn what_a_forked_child_drops_stays_registered_with_its_parent() {
 #[test]
 fn a_forked_child_that_drops_the_loop_leaves_its_parents_at_work() {
     alone(|| {
-        let mut event_loop = EventLoop::new().unwrap();
+        let mut event_loop = EventLoop::builder().stall_watcher(true).build().unwrap();
         let mut handles = one_of_each(&mut event_loop);
         let (mut client, reading) = event_loop.block_on(async {
             let (client, mut server) = tcp_pair().await.unwrap();

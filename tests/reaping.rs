@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use headwaiter::process::Command;
-use headwaiter::{Clock, EventLoop, block_on};
+use headwaiter::{EventLoop, block_on};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 unsafe extern "C" {
@@ -49,9 +49,14 @@ fn shell(script: &str) -> Command {
     command
 }
 
+fn has_pidfds() -> bool {
+    use rustix::process::{PidfdFlags, getpid, pidfd_open};
+    pidfd_open(getpid(), PidfdFlags::empty()).is_ok()
+}
+
 /// As in some sandboxes: pidfd_open(2) fails on this thread from now on.
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-fn without_pidfds() {
+#[cfg(feature = "signal")]
+fn refuse_pidfds() {
     #[repr(C)]
     struct Instruction(u16, u8, u8, u32);
     #[repr(C)]
@@ -66,19 +71,18 @@ fn without_pidfds() {
     ];
     let program = Program(4, instructions.as_ptr());
     // SAFETY: the filter outlives both calls, and the kernel copies it.
-    let set = unsafe {
-        prctl(NO_NEW_PRIVILEGES, 1_u64, 0_u64, 0_u64, 0_u64) == 0
-            && prctl(SECCOMP, 2_u64, &raw const program) == 0
-    };
-    assert!(set, "{}", std::io::Error::last_os_error());
-    let refused =
-        rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty());
-    assert_eq!(refused.unwrap_err(), rustix::io::Errno::NOSYS);
+    unsafe {
+        prctl(NO_NEW_PRIVILEGES, 1_u64, 0_u64, 0_u64, 0_u64);
+        prctl(SECCOMP, 2_u64, &raw const program);
+    }
 }
 
 #[test]
 fn where_sigchld_is_ignored_the_status_is_echild_as_std_says() {
     alone(|| {
+        if !has_pidfds() {
+            return println!("skipped: without pidfds the loop listens for SIGCHLD");
+        }
         dispose(SIG_IGN);
         let expected = std::process::Command::new("true").status().unwrap_err().raw_os_error();
         assert_eq!(expected, Some(ECHILD));
@@ -108,11 +112,14 @@ fn where_sigchld_is_ignored_the_status_is_echild_as_std_says() {
 }
 
 #[test]
-#[cfg(all(feature = "signal", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(feature = "signal")]
 fn a_wait_without_pidfds_ends_though_sigchld_comes_to_be_ignored() {
     alone(|| {
-        without_pidfds();
-        for clock in [Clock::Real, Clock::Virtual] {
+        refuse_pidfds();
+        if has_pidfds() {
+            return println!("skipped: this system allows no filter of system calls");
+        }
+        for clock in [headwaiter::Clock::Real, headwaiter::Clock::Virtual] {
             let mut event_loop = EventLoop::builder().clock(clock).build().unwrap();
             dispose(SIG_DFL);
             event_loop.block_on(async {
