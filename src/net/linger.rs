@@ -1,7 +1,7 @@
 //! SO_LINGER, with which the close of a TCP socket may block: [`LingeringClose`] measures such a close of a
 //! [`TcpStream`](super::TcpStream), so that the report of a stall can name it. It sets nothing.
 
-use std::time::Instant;
+use std::num::NonZero;
 
 use crate::core::Core;
 use crate::observe::stall;
@@ -9,8 +9,9 @@ use crate::observe::stall;
 /// Tells the loop how long a close has lasted. In a stream it is declared, and so dropped, after the socket.
 #[derive(Default)]
 pub(super) struct LingeringClose {
-    /// Set just before the socket is closed, if the close may block.
-    began: Option<Instant>,
+    /// The time of the loop's clock, in nanoseconds, just before the socket is closed, if the close may block. (One word, because each
+    /// stream has it.)
+    began: Option<NonZero<u64>>,
 }
 
 impl LingeringClose {
@@ -18,13 +19,13 @@ impl LingeringClose {
     #[cfg(target_os = "linux")]
     pub(super) fn begin(&mut self, socket: &impl std::os::fd::AsFd) {
         // The option may have been set by another crate, or on the listener, so the socket is asked. That is cheap beside the close.
-        // On a thread without a loop there is no stall.
         let lingers = || {
             let linger = rustix::net::sockopt::socket_linger(socket).ok().flatten();
             linger.is_some_and(|linger| !linger.is_zero())
         };
+        // On a thread without a loop there is no stall.
         if Core::is_running() && lingers() {
-            self.began = Some(Instant::now());
+            self.began = Core::with(|core| NonZero::new(core.clock.now_nanos())).flatten();
         }
     }
 
@@ -38,7 +39,7 @@ impl LingeringClose {
 impl Drop for LingeringClose {
     fn drop(&mut self) {
         if let Some(began) = self.began {
-            Core::with(|core| stall::count_linger(core, began.elapsed()));
+            Core::with(|core| stall::count_linger(core, core.clock.now_nanos().saturating_sub(began.get())));
         }
     }
 }

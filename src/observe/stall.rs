@@ -16,7 +16,6 @@ use crate::core::Core;
 use crate::remote::Shared;
 use crate::slots::Slot;
 use crate::task::{self, Id};
-use crate::time::clock::nanos;
 
 /// asyncio's `slow_callback_duration`.
 pub(crate) const THRESHOLD: Duration = Duration::from_millis(100);
@@ -126,11 +125,11 @@ pub(crate) fn poll_took(task: Slot, nanos: u64) {
     warn(nanos, unshown, &format!("By {}", super::stats::name_of(Id::new(task))));
 }
 
-/// The drop of a socket with SO_LINGER set has taken so long.
-pub(crate) fn count_linger(core: &mut Core, took: Duration) {
+/// The drop of a socket with SO_LINGER set has taken so many nanoseconds.
+pub(crate) fn count_linger(core: &mut Core, took: u64) {
     let turn = core.clock.turn_nanos();
     core.stalls.found(turn);
-    core.stalls.linger = (core.stalls.linger.0 + nanos(took), turn);
+    core.stalls.linger = (core.stalls.linger.0 + took, turn);
 }
 
 fn warn(nanos: u64, unshown: u64, who: &str) {
