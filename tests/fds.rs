@@ -8,7 +8,7 @@ use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -17,6 +17,7 @@ use std::thread;
 use common::*;
 use futures_lite::future::{or, zip};
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use headwaiter::fs::File;
 use headwaiter::io::{Async, PipeReader, PipeWriter, pipe};
 use headwaiter::task::yield_now;
 use headwaiter::{EventLoop, block_on, spawn};
@@ -742,5 +743,62 @@ fn a_raw_terminal_gives_each_byte() {
         master.write_with(|fd| Ok(rustix::io::write(fd, b"x")?)).await.unwrap();
         let (n, bytes) = reading.await.unwrap().unwrap();
         assert_eq!((n, bytes[0]), (1, b'x'));
+    });
+}
+
+#[test]
+fn a_fifo_that_no_writer_has_opened_yet_has_not_ended() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    use std::os::unix::fs::OpenOptionsExt;
+    bounded(|| {
+        let folder = Folder::new();
+        let path = folder.path("fifo");
+        mknodat(CWD, &path, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let open = |read: bool| {
+            let mut options = std::fs::OpenOptions::new();
+            let flags = OFlags::NONBLOCK.bits() as i32;
+            options.read(read).write(!read).custom_flags(flags).open(&path).unwrap()
+        };
+        async fn serve(mut reader: impl AsyncRead + Unpin, writer: impl Fn() -> std::fs::File) {
+            let mut order = [0; 4];
+            let mut read = pin!(reader.read(&mut order));
+            for _ in 0..100 {
+                let polled = poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await;
+                assert!(polled.is_pending(), "nobody has written: {polled:?}");
+                yield_now().await;
+            }
+            let mut writer = writer();
+            writer.write_all(b"soup").unwrap();
+            assert_eq!(read.await.unwrap(), 4);
+            drop(writer);
+            assert_eq!(reader.read(&mut order).await.unwrap(), 0, "now it has ended");
+        }
+        block_on(async {
+            serve(PipeReader::from_fd(open(true).into()).unwrap(), || open(false)).await;
+            serve(&PipeReader::from_fd(open(true).into()).unwrap(), || open(false)).await;
+            serve(Async::new(open(true)).unwrap(), || open(false)).await;
+            serve(&Async::new(open(true)).unwrap(), || open(false)).await;
+            serve(File::open(&path).await.unwrap(), || open(false)).await;
+
+            // A writer that comes and goes without a word ends it.
+            let mut reader = PipeReader::from_fd(open(true).into()).unwrap();
+            let error = reader.try_read(&mut [0]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::WouldBlock);
+            drop(open(false));
+            assert_eq!(reader.read(&mut [0]).await.unwrap(), 0);
+
+            // A copy waits too.
+            let reader = Rc::new(PipeReader::from_fd(open(true).into()).unwrap());
+            let copied = spawn(async move {
+                let mut bytes = Vec::new();
+                let count = headwaiter::io::copy(&mut &*reader, &mut bytes).await.unwrap();
+                (count, bytes)
+            });
+            yield_now().await;
+            yield_now().await;
+            assert!(!copied.is_finished());
+            open(false).write_all(b"soup").unwrap();
+            assert_eq!(copied.await.unwrap(), (4, b"soup".to_vec()));
+        });
     });
 }

@@ -827,6 +827,52 @@ fn the_traits_of_futures_io_read_write_and_seek() {
 }
 
 #[test]
+fn vectored_reads_and_writes_of_a_file_use_all_slices() {
+    for folder in folders() {
+        in_loop(|| async move {
+            use futures_lite::{AsyncReadExt, AsyncWriteExt};
+            use std::io::{IoSlice, IoSliceMut};
+            let path = folder.path("courses");
+            let mut file = File::create(&path).await.unwrap();
+            let head = [IoSlice::new(b""), IoSlice::new(b"head"), IoSlice::new(b"body")];
+            assert_eq!(file.write_vectored(&head).await.unwrap(), 8);
+            let many = vec![IoSlice::new(b"x"); 3000];
+            assert_eq!(file.write_vectored(&many).await.unwrap(), 1024);
+            let large = bytes(1 << 20);
+            let too_much = [IoSlice::new(b"y"), IoSlice::new(&large), IoSlice::new(b"z")];
+            assert_eq!(file.write_vectored(&too_much).await.unwrap(), 1 << 20);
+            let written = std::fs::read(&path).unwrap();
+            assert!(written.starts_with(b"headbodyxx") && written[8 + 1024] == b'y');
+            assert_eq!(written.len(), 8 + 1024 + (1 << 20));
+
+            let mut file = File::open(&path).await.unwrap();
+            let (mut a, mut b, mut c) = ([0; 2], [0; 5], [0; 1]);
+            let mut room = [
+                IoSliceMut::new(&mut a),
+                IoSliceMut::new(&mut []),
+                IoSliceMut::new(&mut b),
+                IoSliceMut::new(&mut c),
+            ];
+            assert_eq!(file.read_vectored(&mut room).await.unwrap(), 8);
+            assert_eq!((&a, &b, &c), (b"he", b"adbod", b"y"));
+            // What does not fit in the first call of the loop's own thread, however it is cut.
+            let mut rest = Vec::new();
+            loop {
+                let (mut one, mut other) = (vec![0; 100_000], vec![0; 300_000]);
+                let mut room = [IoSliceMut::new(&mut one), IoSliceMut::new(&mut other)];
+                let n = file.read_vectored(&mut room).await.unwrap();
+                one.extend_from_slice(&other);
+                rest.extend_from_slice(&one[..n]);
+                if n == 0 {
+                    break;
+                }
+            }
+            assert_eq!(rest, written[8..]);
+        });
+    }
+}
+
+#[test]
 fn a_folder_is_listed_as_by_std() {
     in_loop(|| async {
         use futures_lite::StreamExt;

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::io::{self, SeekFrom};
+use std::io::{self, IoSlice, IoSliceMut, SeekFrom};
 use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -149,7 +149,7 @@ impl Future for Read<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        this.file.poll_read(&mut this.call, cx, this.buf)
+        this.file.poll_read(&mut this.call, cx, &mut [IoSliceMut::new(this.buf)])
     }
 }
 
@@ -159,7 +159,8 @@ impl Future for ReadExact<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         while this.filled < this.buf.len() {
-            match ready!(this.file.poll_read(&mut this.call, cx, &mut this.buf[this.filled..]))? {
+            let rest = &mut [IoSliceMut::new(&mut this.buf[this.filled..])];
+            match ready!(this.file.poll_read(&mut this.call, cx, rest))? {
                 0 => return Poll::Ready(Err(this.file.ended_early(this.filled, this.buf.len()))),
                 n => this.filled += n,
             }
@@ -173,7 +174,7 @@ impl Future for Write<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        this.file.poll_write(&mut this.call, cx, this.buf)
+        this.file.poll_write(&mut this.call, cx, &[IoSlice::new(this.buf)])
     }
 }
 
@@ -183,7 +184,7 @@ impl Future for WriteAll<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         while !this.buf.is_empty() {
-            match ready!(this.file.poll_write(&mut this.call, cx, this.buf))? {
+            match ready!(this.file.poll_write(&mut this.call, cx, &[IoSlice::new(this.buf)]))? {
                 0 => return Poll::Ready(Err(this.file.takes_no_more())),
                 n => this.buf = &this.buf[n..],
             }

@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::fs::{FileType, Metadata, Permissions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, IoSlice, IoSliceMut, Read as _, Seek as _, SeekFrom, Write as _};
 use std::mem;
 use std::panic::Location;
 use std::path::Path;
@@ -21,6 +21,7 @@ use super::stream::Watched;
 use super::{Change, IntoStd, Open, OpenOptions, Operation, Read, ReadExact, Seek, Write, WriteAll};
 use crate::about::about;
 use crate::core::Core;
+use crate::io::in_one_call;
 use crate::offload::{self, Run};
 
 /// The most that one call reads on the loop's own thread: as long as it copies, nobody else is served.
@@ -368,32 +369,36 @@ impl File {
         &mut self,
         call: &mut Call,
         cx: &mut Context<'_>,
-        buf: &mut [u8],
+        bufs: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
+        let (range, asked) = in_one_call(bufs);
+        if asked == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        let bufs = &mut bufs[range];
         loop {
             if self.job.is_some() {
                 match ready!(self.poll_job(cx))? {
                     // The end. That which another read has found may have moved since.
-                    (Doing::Read, 0) if call.began && !buf.is_empty() => return Poll::Ready(Ok(0)),
+                    (Doing::Read, 0) if call.began => return Poll::Ready(Ok(0)),
                     _ => {}
                 }
             }
             #[cfg(unix)]
             if let Some(watched) = &self.watched {
-                let result = ready!(watched.poll_read(&mut call.wait, cx, buf));
+                let result = ready!(watched.poll_read(&mut call.wait, cx, bufs));
                 return Poll::Ready(result.map_err(|error| self.error(Doing::Read, error)));
             }
             if !Core::expect("a `File`", Core::spend) {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            let n = self.take_ahead(buf);
-            if n > 0 || buf.is_empty() {
+            let n = self.take_ahead(bufs);
+            if n > 0 {
                 return Poll::Ready(Ok(n));
             }
             if self.has_nowait {
-                let most = buf.len().min(AT_ONCE);
-                match nowait::read(&self.std, &mut buf[..most]) {
+                match nowait::read(&self.std, at_once(bufs), nowait::AT_ITS_POSITION) {
                     Ok(n) => {
                         charge(n);
                         return Poll::Ready(Ok(n));
@@ -402,13 +407,12 @@ impl File {
                     Err(error) => self.has_nowait = error.kind() == io::ErrorKind::WouldBlock,
                 }
             }
-            self.start_read(buf.len(), call);
+            self.start_read(asked, call);
         }
     }
 
-    fn take_ahead(&mut self, buf: &mut [u8]) -> usize {
-        let n = buf.len().min(self.end - self.start);
-        buf[..n].copy_from_slice(&self.ahead[self.start..self.start + n]);
+    fn take_ahead(&mut self, bufs: &mut [IoSliceMut<'_>]) -> usize {
+        let n = scatter(&self.ahead[self.start..self.end], bufs);
         self.start += n;
         charge(n);
         n
@@ -454,28 +458,30 @@ impl File {
         &mut self,
         call: &mut Call,
         cx: &mut Context<'_>,
-        buf: &[u8],
+        bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let (range, asked) = in_one_call(bufs);
+        if asked == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        let bufs = &bufs[range];
         loop {
             if self.job.is_some()
                 && let (Doing::Write, n) = ready!(self.poll_job(cx))?
                 && call.began
-                && buf.starts_with(&self.written[..n as usize])
+                && begin_with(bufs, &self.written[..n as usize])
             {
                 return Poll::Ready(Ok(n as usize));
             }
             #[cfg(unix)]
             if let Some(watched) = &self.watched {
-                let result = ready!(watched.poll_write(&mut call.wait, cx, buf));
+                let result = ready!(watched.poll_write(&mut call.wait, cx, bufs));
                 return Poll::Ready(result.map_err(|error| self.error(Doing::Write, error)));
-            }
-            if buf.is_empty() {
-                return Poll::Ready(Ok(0));
             }
             self.drop_ahead().map_err(|error| self.error(Doing::Write, error))?;
             let mut bytes = mem::take(&mut self.written);
             bytes.clear();
-            bytes.extend_from_slice(&buf[..buf.len().min(MOST)]);
+            gather(bufs, &mut bytes);
             charge(bytes.len());
             let file = Arc::clone(&self.std);
             self.start_job(Doing::Write, call, move || {
@@ -614,14 +620,30 @@ impl File {
 }
 
 impl futures_io::AsyncRead for File {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        File::poll_read(&mut self, &mut Call::of_trait(), cx, buf)
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll_read_vectored(cx, &mut [IoSliceMut::new(buf)])
+    }
+
+    fn poll_read_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        File::poll_read(&mut self, &mut Call::of_trait(), cx, bufs)
     }
 }
 
 impl futures_io::AsyncWrite for File {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        File::poll_write(&mut self, &mut Call::of_trait(), cx, buf)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        File::poll_write(&mut self, &mut Call::of_trait(), cx, bufs)
     }
 
     /// Nothing is buffered on this side of the kernel: it only waits for what was dropped.
@@ -666,6 +688,51 @@ impl fmt::Debug for File {
     }
 }
 
+/// Copies what fits in `bufs`, and returns how many bytes that were.
+fn scatter(bytes: &[u8], bufs: &mut [IoSliceMut<'_>]) -> usize {
+    let mut copied = 0;
+    for buf in bufs {
+        let n = buf.len().min(bytes.len() - copied);
+        buf[..n].copy_from_slice(&bytes[copied..copied + n]);
+        copied += n;
+    }
+    copied
+}
+
+/// Copies what is in `bufs`, as far as one job writes it.
+fn gather(bufs: &[IoSlice<'_>], bytes: &mut Vec<u8>) {
+    let mut room = MOST;
+    for buf in bufs {
+        let n = buf.len().min(room);
+        bytes.extend_from_slice(&buf[..n]);
+        room -= n;
+    }
+}
+
+/// Whether `bytes` is what `bufs` have at their front.
+fn begin_with(bufs: &[IoSlice<'_>], mut bytes: &[u8]) -> bool {
+    for buf in bufs {
+        let n = buf.len().min(bytes.len());
+        if buf[..n] != bytes[..n] {
+            return false;
+        }
+        bytes = &bytes[n..];
+    }
+    bytes.is_empty()
+}
+
+/// As many of `bufs` as may be filled on the loop's own thread: at least the first, which [`nowait::read`] cuts.
+fn at_once<'a, 'b>(bufs: &'a mut [IoSliceMut<'b>]) -> &'a mut [IoSliceMut<'b>] {
+    let mut room = AT_ONCE;
+    let fits = bufs.iter().take_while(|buf| {
+        let fits = buf.len() <= room;
+        room = room.saturating_sub(buf.len());
+        fits
+    });
+    let count = fits.count().max(1);
+    &mut bufs[..count]
+}
+
 /// To copy many bytes takes as long as several operations.
 fn charge(bytes: usize) {
     if bytes >= 8192 {
@@ -698,26 +765,30 @@ fn is_block_device(_: FileType) -> bool {
 mod nowait {
     use super::*;
     use rustix::io::{Errno, ReadWriteFlags, preadv2};
-    use std::io::IoSliceMut;
 
     /// "The current file offset is used and updated."
-    const AT_ITS_POSITION: u64 = u64::MAX;
+    pub(super) const AT_ITS_POSITION: u64 = u64::MAX;
 
     /// Reads without waiting; `WouldBlock` if not even the first byte is there.
-    pub(super) fn read(file: &std::fs::File, buf: &mut [u8]) -> io::Result<usize> {
+    pub(super) fn read(file: &std::fs::File, bufs: &mut [IoSliceMut<'_>], at: u64) -> io::Result<usize> {
+        if let [buf] = bufs
+            && buf.len() > AT_ONCE
+        {
+            return read(file, &mut [IoSliceMut::new(&mut buf[..AT_ONCE])], at);
+        }
         loop {
-            let bufs = &mut [IoSliceMut::new(buf)];
-            match preadv2(file, bufs, AT_ITS_POSITION, ReadWriteFlags::NOWAIT) {
+            match preadv2(file, bufs, at, ReadWriteFlags::NOWAIT) {
                 // Linux 5.9 and 5.10 may say so in the middle of a file: preadv2(2), "BUGS".
-                Ok(0) if !is_at_end(file)? => return Err(io::ErrorKind::WouldBlock.into()),
+                Ok(0) if !is_at_end(file, at)? => return Err(io::ErrorKind::WouldBlock.into()),
                 Err(Errno::INTR) => {}
                 result => return Ok(result?),
             }
         }
     }
 
-    fn is_at_end(mut file: &std::fs::File) -> io::Result<bool> {
-        Ok(file.stream_position()? >= file.metadata()?.len())
+    fn is_at_end(mut file: &std::fs::File, at: u64) -> io::Result<bool> {
+        let position = if at == AT_ITS_POSITION { file.stream_position()? } else { at };
+        Ok(position >= file.metadata()?.len())
     }
 }
 
@@ -726,7 +797,9 @@ mod nowait {
 mod nowait {
     use super::*;
 
-    pub(super) fn read(_: &std::fs::File, _: &mut [u8]) -> io::Result<usize> {
+    pub(super) const AT_ITS_POSITION: u64 = u64::MAX;
+
+    pub(super) fn read(_: &std::fs::File, _: &mut [IoSliceMut<'_>], _: u64) -> io::Result<usize> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }

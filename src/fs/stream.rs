@@ -2,17 +2,16 @@
 //! Called by [`File`](super::File), whose `watched` it is.
 
 use std::fs::FileType;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
 use std::os::unix::fs::FileTypeExt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::io::set_nonblocking;
+use crate::io::{read_fifo, set_nonblocking};
 use crate::reactor::{Direction, FdSource, Ready, Registered, Wait};
 
 pub(super) struct Watched {
     registered: Registered<FdSource<Arc<std::fs::File>>>,
-    is_fifo: bool,
 }
 
 impl Watched {
@@ -28,7 +27,7 @@ impl Watched {
         match Registered::try_new(source, "file", Ready::BOTH) {
             Ok(registered) => {
                 set_nonblocking(file, true)?;
-                Ok(Some(Watched { registered, is_fifo: file_type.is_fifo() }))
+                Ok(Some(Watched { registered }))
             }
             // A device that is always ready, such as /dev/null. The pool must not be told that it is not.
             Err((error, _)) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -43,19 +42,9 @@ impl Watched {
         &self,
         wait: &mut Wait,
         cx: &mut Context<'_>,
-        buf: &mut [u8],
+        bufs: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
-        let op = |io: &FdSource<Arc<std::fs::File>>| {
-            let mut file = &**io.get();
-            match file.read(buf) {
-                Ok(0) if self.is_fifo && !buf.is_empty() => match has_had_writer(file) {
-                    // One that came and went since may have left something.
-                    true => file.read(buf),
-                    false => Err(io::ErrorKind::WouldBlock.into()),
-                },
-                result => result,
-            }
-        };
+        let op = |io: &FdSource<Arc<std::fs::File>>| read_fifo(&mut &**io.get(), |io| io.read_vectored(bufs));
         // A short read of a terminal proves nothing.
         self.registered.poll_io(wait, cx, Direction::Read, op, |_| false)
     }
@@ -64,27 +53,9 @@ impl Watched {
         &self,
         wait: &mut Wait,
         cx: &mut Context<'_>,
-        buf: &[u8],
+        bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let op = |io: &FdSource<Arc<std::fs::File>>| (&**io.get()).write(buf);
+        let op = |io: &FdSource<Arc<std::fs::File>>| (&**io.get()).write_vectored(bufs);
         self.registered.poll_io(wait, cx, Direction::Write, op, |_| false)
     }
-}
-
-/// A FIFO without a writer says that it has ended. But one that was opened before its first writer has not begun: then
-/// the kernel reports no hang-up.
-#[cfg(target_os = "linux")]
-fn has_had_writer(file: &std::fs::File) -> bool {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let mut fifo = [PollFd::new(file, PollFlags::IN)];
-    match poll(&mut fifo, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
-        Ok(_) => fifo[0].revents().contains(PollFlags::HUP),
-        Err(_) => true,
-    }
-}
-
-/// There it was opened with a thread of the pool waiting for its first writer.
-#[cfg(not(target_os = "linux"))]
-fn has_had_writer(_: &std::fs::File) -> bool {
-    true
 }

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-use super::{PollReady, Readiness, within};
+use super::{PollReady, Readiness, in_one_call, read_fifo, within};
 use crate::about::about;
 use crate::reactor::{Direction, FdSource, Ready, Registered, Wait};
 
@@ -251,10 +251,16 @@ impl<T: AsFd + fmt::Debug> fmt::Debug for Async<T> {
 /// Nothing in it is ever pinned.
 impl<T: AsFd> Unpin for Async<T> {}
 
+/// `T` is not called for a transfer of no bytes. On Linux, a read of 0 bytes from a FIFO that is empty and has not been closed by
+/// a writer is not its end: no writer has opened it yet, and the read waits for one.
 impl<T: AsFd + Read> AsyncRead for Async<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let size = buf.len();
-        self.poll_with_mut(&mut Wait::unticketed(), cx, Direction::Read, |io| within(size, io.read(buf)))
+        if size == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        let op = |io: &mut T| within(size, read_fifo(io, |io| io.read(buf)));
+        self.poll_with_mut(&mut Wait::unticketed(), cx, Direction::Read, op)
     }
 
     fn poll_read_vectored(
@@ -262,8 +268,12 @@ impl<T: AsFd + Read> AsyncRead for Async<T> {
         cx: &mut Context<'_>,
         bufs: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
-        let size = bufs.iter().map(|buf| buf.len()).sum();
-        let op = |io: &mut T| within(size, io.read_vectored(bufs));
+        let (range, size) = in_one_call(bufs);
+        if size == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        let bufs = &mut bufs[range];
+        let op = |io: &mut T| within(size, read_fifo(io, |io| io.read_vectored(bufs)));
         self.poll_with_mut(&mut Wait::unticketed(), cx, Direction::Read, op)
     }
 }
@@ -274,7 +284,10 @@ where
 {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let size = buf.len();
-        let op = |mut io: &T| within(size, io.read(buf));
+        if size == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        let op = |mut io: &T| within(size, read_fifo(&mut io, |io| io.read(buf)));
         self.poll_with(&mut Wait::unticketed(), cx, Direction::Read, op)
     }
 
@@ -283,14 +296,21 @@ where
         cx: &mut Context<'_>,
         bufs: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
-        let size = bufs.iter().map(|buf| buf.len()).sum();
-        let op = |mut io: &T| within(size, io.read_vectored(bufs));
+        let (range, size) = in_one_call(bufs);
+        if size == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        let bufs = &mut bufs[range];
+        let op = |mut io: &T| within(size, read_fifo(&mut io, |io| io.read_vectored(bufs)));
         self.poll_with(&mut Wait::unticketed(), cx, Direction::Read, op)
     }
 }
 
 impl<T: AsFd + Write> AsyncWrite for Async<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
         let op = |io: &mut T| within(buf.len(), io.write(buf));
         self.poll_with_mut(&mut Wait::unticketed(), cx, Direction::Write, op)
     }
@@ -300,7 +320,11 @@ impl<T: AsFd + Write> AsyncWrite for Async<T> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let size = bufs.iter().map(|buf| buf.len()).sum();
+        let (range, size) = in_one_call(bufs);
+        if size == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        let bufs = &bufs[range];
         let op = |io: &mut T| within(size, io.write_vectored(bufs));
         self.poll_with_mut(&mut Wait::unticketed(), cx, Direction::Write, op)
     }
@@ -320,6 +344,9 @@ where
     for<'a> &'a T: Write,
 {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
         let op = |mut io: &T| within(buf.len(), io.write(buf));
         self.poll_with(&mut Wait::unticketed(), cx, Direction::Write, op)
     }
@@ -329,7 +356,11 @@ where
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let size = bufs.iter().map(|buf| buf.len()).sum();
+        let (range, size) = in_one_call(bufs);
+        if size == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        let bufs = &bufs[range];
         let op = |mut io: &T| within(size, io.write_vectored(bufs));
         self.poll_with(&mut Wait::unticketed(), cx, Direction::Write, op)
     }

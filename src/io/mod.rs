@@ -15,6 +15,7 @@ mod stdio;
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut};
+use std::ops::{Deref, Range};
 use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -31,7 +32,7 @@ pub use self::stdio::{Stderr, Stdin, Stdout, stderr, stdin, stdout};
 use crate::reactor::{Direction, Wait};
 
 /// What can be read, as the futures see it. Its methods are compiled once, with the stream, not with each
-/// user of the futures.
+/// user of the futures. A transfer of no bytes gives 0 at once: it does not wait, and makes no system call.
 pub(crate) trait ByteRead {
     fn poll_read(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
     fn poll_read_vectored(
@@ -42,7 +43,7 @@ pub(crate) trait ByteRead {
     ) -> Poll<io::Result<usize>>;
 }
 
-/// What can be written.
+/// What can be written. As with [`ByteRead`], a transfer of no bytes gives 0 at once.
 pub(crate) trait ByteWrite {
     fn poll_write(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>>;
     fn poll_write_vectored(
@@ -122,10 +123,62 @@ macro_rules! async_write {
 }
 pub(crate) use async_write;
 
+/// More than this in one call proves nothing when it is less than was asked for. Linux moves no more than INT_MAX bytes at a
+/// time, less a part of a page (read(2), "NOTES"); pages have up to 256 KiB, so a round figure below that is safe everywhere.
+const PROVES_NOTHING: usize = 1 << 30;
+
+/// More slices in one call are EINVAL: writev(2). std passes no more either.
+const IOV_MAX: usize = 1024;
+
 /// A short read or write of a stream means that the next would block. One of zero bytes says nothing: it
 /// is the end, or the buffer was empty.
+#[inline]
 pub(crate) fn is_short(done: usize, asked: usize) -> bool {
-    done > 0 && done < asked
+    (1..PROVES_NOTHING).contains(&done) && done < asked
+}
+
+/// The slices that one system call takes, and how many bytes they are: what it moves is compared with these, not with
+/// what the caller has passed. Empty slices at the front are left out: 1,024 of them would look like the end.
+pub(crate) fn in_one_call<B: Deref<Target = [u8]>>(bufs: &[B]) -> (Range<usize>, usize) {
+    let start = bufs.iter().take_while(|buf| buf.is_empty()).count();
+    let end = bufs.len().min(start + IOV_MAX);
+    // The same bytes may be in many slices, so that the sum may overflow.
+    let asked = bufs[start..end].iter().fold(0_usize, |sum, buf| sum.saturating_add(buf.len()));
+    (start..end, asked)
+}
+
+/// Reads what may be a FIFO, non-blocking, into a buffer that is not empty. A FIFO without a writer says that it has ended,
+/// but one that no writer has opened since this reader has, has not begun: then the kernel reports no hang-up, and
+/// will report an edge when there is one, or data. So that is `WouldBlock`.
+#[cfg(target_os = "linux")]
+pub(crate) fn read_fifo<T: std::os::fd::AsFd>(
+    io: &mut T,
+    mut read: impl FnMut(&mut T) -> io::Result<usize>,
+) -> io::Result<usize> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let first = read(io);
+    let is_fifo = |io: &T| {
+        let stat = rustix::fs::fstat(io);
+        stat.is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_fifo())
+    };
+    if !matches!(first, Ok(0)) || !is_fifo(io) {
+        return first;
+    }
+    let asked = poll(&mut [PollFd::new(io, PollFlags::IN)], Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+    match asked {
+        Ok(0) => Err(io::ErrorKind::WouldBlock.into()),
+        // A writer that came and went since the read may have left something.
+        _ => read(io),
+    }
+}
+
+/// There a FIFO is opened with a thread that waits for its first writer.
+#[cfg(all(unix, not(target_os = "linux")))]
+pub(crate) fn read_fifo<T>(
+    io: &mut T,
+    mut read: impl FnMut(&mut T) -> io::Result<usize>,
+) -> io::Result<usize> {
+    read(io)
 }
 
 /// O_NONBLOCK, of the open file description.
@@ -317,5 +370,32 @@ debug! {
 impl<S: fmt::Debug> fmt::Debug for Readiness<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Readiness").field("stream", self.stream).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_has_cut_is_not_short() {
+        assert!(is_short(1, 2) && !is_short(2, 2));
+        assert!(!is_short(0, 2), "the end is not short");
+        // MAX_RW_COUNT, with pages of 4 KiB and of 64 KiB.
+        for cut in [0x7fff_f000, 0x7fff_0000] {
+            assert!(!is_short(cut, 3 << 30));
+        }
+        assert!(is_short(4096, 3 << 30), "it is short of any cut");
+    }
+
+    #[test]
+    fn slices_that_are_cut_off_are_not_asked_for() {
+        let full = vec![IoSlice::new(b"soup"); 2000];
+        assert_eq!(in_one_call(&full), (0..1024, 4096));
+        assert_eq!(in_one_call(&full[..3]), (0..3, 12));
+        let mut behind_empty = vec![IoSlice::new(b""); 2000];
+        assert_eq!(in_one_call(&behind_empty).1, 0);
+        behind_empty.push(IoSlice::new(b"soup"));
+        assert_eq!(in_one_call(&behind_empty), (2000..2001, 4));
     }
 }

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 
 use super::{
     ByteRead, ByteWrite, PollReady, Read, ReadExact, Readiness, Write, WriteAll, async_read, async_write,
-    is_short, set_nonblocking,
+    in_one_call, is_short, read_fifo, set_nonblocking,
 };
 use crate::reactor::{Direction, FdSource, Ready, Registered, Wait};
 
@@ -62,7 +62,10 @@ pub struct PipeWriter {
 impl ByteRead for PipeReader {
     fn poll_read(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let asked = buf.len();
-        let op = |io: &FdSource<io::PipeReader>| io.get().read(buf);
+        if asked == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        let op = |io: &FdSource<io::PipeReader>| self.read_begun(io, |mut io| io.read(buf));
         self.registered.poll_io(wait, cx, Direction::Read, op, |n| self.ours && is_short(*n, asked))
     }
 
@@ -72,14 +75,21 @@ impl ByteRead for PipeReader {
         cx: &mut Context<'_>,
         bufs: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
-        let asked = bufs.iter().map(|buf| buf.len()).sum();
-        let op = |io: &FdSource<io::PipeReader>| io.get().read_vectored(bufs);
+        let (range, asked) = in_one_call(bufs);
+        if asked == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        let bufs = &mut bufs[range];
+        let op = |io: &FdSource<io::PipeReader>| self.read_begun(io, |mut io| io.read_vectored(bufs));
         self.registered.poll_io(wait, cx, Direction::Read, op, |n| self.ours && is_short(*n, asked))
     }
 }
 
 impl ByteWrite for PipeWriter {
     fn poll_write(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
         let op = |io: &FdSource<io::PipeWriter>| write(io.get(), buf);
         self.registered.poll_io(wait, cx, Direction::Write, op, |n| is_short(*n, buf.len()))
     }
@@ -90,7 +100,11 @@ impl ByteWrite for PipeWriter {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let asked = bufs.iter().map(|buf| buf.len()).sum();
+        let (range, asked) = in_one_call(bufs);
+        if asked == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        let bufs = &bufs[range];
         let op = |io: &FdSource<io::PipeWriter>| write_vectored(io.get(), bufs);
         self.registered.poll_io(wait, cx, Direction::Write, op, |n| is_short(*n, asked))
     }
@@ -130,6 +144,8 @@ impl PipeReader {
     /// Takes over a reader of std, or with [`From<OwnedFd>`](std::io::PipeReader#impl-From<OwnedFd>-for-PipeReader)
     /// any descriptor of a pipe's or FIFO's end, and sets it to non-blocking mode.
     ///
+    /// A FIFO that no writer has opened yet has not ended: on Linux its first read waits for a writer, as tokio's does.
+    ///
     /// # Errors
     ///
     /// If the kernel cannot set the mode or watch the descriptor (`PermissionDenied`: it is no pipe).
@@ -149,6 +165,15 @@ impl PipeReader {
             registered: Registered::new(FdSource::new(reader), "pipe reader", Ready::BOTH)?,
             ours,
         })
+    }
+
+    /// A pipe of our own has a writer from its first moment, so that it needs no look at its end.
+    fn read_begun(
+        &self,
+        io: &FdSource<io::PipeReader>,
+        mut read: impl FnMut(&io::PipeReader) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        if self.ours { read(io.get()) } else { read_fifo(&mut io.get(), |io| read(io)) }
     }
 
     /// As [`from_std`](Self::from_std), for a descriptor.
@@ -240,7 +265,7 @@ impl PipeReader {
     /// Outside the loop that the pipe belongs to.
     #[track_caller]
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.registered.try_io(Direction::Read, |io| io.get().read(buf))
+        self.registered.try_io(Direction::Read, |io| self.read_begun(io, |mut io| io.read(buf)))
     }
 }
 
@@ -444,9 +469,6 @@ mod linux {
     /// An offset that pwritev2(2) takes to mean "where write(2) would".
     const NOWHERE: u64 = u64::MAX;
 
-    /// More slices in one call are EINVAL: writev(2).
-    const IOV_MAX: usize = 1024;
-
     /// The kernel knows [`NOSIGNAL`], as far as we know.
     static SILENT: AtomicBool = AtomicBool::new(true);
 
@@ -463,15 +485,45 @@ mod linux {
         write_vectored(pipe, &[IoSlice::new(buf)])
     }
 
+    /// `bufs` fit in one call.
     pub(crate) fn write_vectored(pipe: impl AsFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        let bufs = &bufs[..bufs.len().min(IOV_MAX)];
         if SILENT.load(Ordering::Relaxed) {
             match pwritev2(&pipe, bufs, NOWHERE, NOSIGNAL) {
-                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => SILENT.store(false, Ordering::Relaxed),
+                Err(error) if may_be_unknown(error) => SILENT.store(false, Ordering::Relaxed),
                 result => return Ok(result?),
             }
         }
         Ok(rustix::io::writev(&pipe, bufs)?)
+    }
+
+    /// Whether it may be the call or the flag that is refused, and not this write: of an old kernel, or of a sandbox, most of
+    /// which say EPERM to calls they do not know (seccomp filters of containers). If it is the write, writev(2) says so.
+    fn may_be_unknown(error: Errno) -> bool {
+        matches!(error, Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM)
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn a_call_that_a_sandbox_refuses_is_made_another_way() {
+            for unknown in [Errno::PERM, Errno::NOSYS, Errno::OPNOTSUPP, Errno::INVAL] {
+                assert!(may_be_unknown(unknown), "{unknown}");
+            }
+            for of_the_write in [Errno::AGAIN, Errno::PIPE, Errno::INTR] {
+                assert!(!may_be_unknown(of_the_write), "{of_the_write}");
+            }
+        }
+
+        #[test]
+        fn an_error_of_the_write_itself_is_told_whichever_call_is_made() {
+            use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+            let sealed = memfd_create("sealed", MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC).unwrap();
+            fcntl_add_seals(&sealed, SealFlags::WRITE).unwrap();
+            let error = write(&sealed, b"soup").unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(Errno::PERM.raw_os_error()));
+        }
     }
 }
 #[cfg(target_os = "linux")]

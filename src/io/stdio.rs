@@ -84,6 +84,9 @@ impl Stream {
     }
 
     fn poll_read(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
         let read = match &self.way {
             #[cfg(target_os = "linux")]
             Way::Watched(watched) => watched.poll_read(wait, cx, buf),
@@ -94,6 +97,9 @@ impl Stream {
     }
 
     fn poll_write(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
         let written = match &self.way {
             #[cfg(target_os = "linux")]
             Way::Watched(watched) => watched.poll_write(wait, cx, buf),

@@ -56,7 +56,8 @@ macro_rules! socket {
 pub(super) use socket;
 
 /// The calls of a stream socket that is mio's. The writing ones must not raise SIGPIPE: on Linux they are made with
-/// MSG_NOSIGNAL; elsewhere they are std's, beneath mio's, which set SO_NOSIGPIPE where there is one.
+/// MSG_NOSIGNAL; elsewhere they are std's, beneath mio's, which set SO_NOSIGPIPE where there is one. The vectored ones
+/// are given what fits in one call.
 pub(crate) trait StreamIo: Source {
     fn recv(&self, buf: &mut [u8]) -> io::Result<usize>;
     fn recv_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize>;
@@ -70,9 +71,6 @@ mod linux {
     use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
     use std::os::fd::AsFd;
 
-    /// More slices in one call are an error: readv(2), sendmsg(2).
-    const IOV_MAX: usize = 1024;
-
     impl<S: Source + AsFd> StreamIo for S {
         #[inline]
         fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
@@ -82,8 +80,7 @@ mod linux {
         }
 
         fn recv_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-            let count = bufs.len().min(IOV_MAX);
-            Ok(rustix::io::readv(self, &mut bufs[..count])?)
+            Ok(rustix::io::readv(self, bufs)?)
         }
 
         #[inline]
@@ -92,7 +89,6 @@ mod linux {
         }
 
         fn send_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-            let bufs = &bufs[..bufs.len().min(IOV_MAX)];
             let mut no_ancillary = SendAncillaryBuffer::default();
             Ok(rustix::net::sendmsg(self, bufs, &mut no_ancillary, SendFlags::NOSIGNAL)?)
         }

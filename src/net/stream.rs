@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use super::socket::{Socket, StreamIo};
 use super::split::Split;
-use crate::io::{ByteRead, ByteWrite, is_short};
+use crate::io::{ByteRead, ByteWrite, in_one_call, is_short};
 use crate::reactor::{Direction, Wait};
 
 /// A stream beneath its public type.
@@ -20,6 +20,9 @@ pub(crate) trait StreamSocket: Socket<Io: StreamIo> + Split {
 impl<S: StreamSocket> ByteRead for S {
     fn poll_read(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let asked = buf.len();
+        if asked == 0 {
+            return Poll::Ready(Ok(0));
+        }
         let exhausted = |n: &usize| S::SHORT_READ_EMPTIES && is_short(*n, asked);
         self.registered().poll_io(wait, cx, Direction::Read, |io| io.recv(buf), exhausted)
     }
@@ -30,7 +33,11 @@ impl<S: StreamSocket> ByteRead for S {
         cx: &mut Context<'_>,
         bufs: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
-        let asked = bufs.iter().map(|buf| buf.len()).sum();
+        let (range, asked) = in_one_call(bufs);
+        if asked == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        let bufs = &mut bufs[range];
         let exhausted = |n: &usize| S::SHORT_READ_EMPTIES && is_short(*n, asked);
         self.registered().poll_io(wait, cx, Direction::Read, |io| io.recv_vectored(bufs), exhausted)
     }
@@ -38,6 +45,9 @@ impl<S: StreamSocket> ByteRead for S {
 
 impl<S: StreamSocket> ByteWrite for S {
     fn poll_write(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
         let exhausted = |n: &usize| is_short(*n, buf.len());
         self.registered().poll_io(wait, cx, Direction::Write, |io| io.send(buf), exhausted)
     }
@@ -48,7 +58,11 @@ impl<S: StreamSocket> ByteWrite for S {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let asked = bufs.iter().map(|buf| buf.len()).sum();
+        let (range, asked) = in_one_call(bufs);
+        if asked == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        let bufs = &bufs[range];
         let exhausted = |n: &usize| is_short(*n, asked);
         self.registered().poll_io(wait, cx, Direction::Write, |io| io.send_vectored(bufs), exhausted)
     }
