@@ -39,8 +39,10 @@ pub(crate) struct Stalls {
     unshown: u64,
     /// A poll since the last look at the kernel was a stall: then the turn has been told of, or counted.
     by_poll: bool,
-    /// How long the drops of sockets have blocked because of SO_LINGER since the kernel answered, and when that was.
-    linger: (u64, u64),
+    /// How long the drops of sockets have blocked because of SO_LINGER since the kernel answered.
+    lingered: u64,
+    /// When it answered.
+    lingered_since: u64,
 }
 
 impl Stalls {
@@ -52,15 +54,16 @@ impl Stalls {
             is_known: true,
             unshown: 0,
             by_poll: false,
-            linger: (0, 0),
+            lingered: 0,
+            lingered_since: 0,
         }
     }
 
     /// A stall was found in what the loop does since the kernel answered at `turn`: what lingered before that is not a part of it.
     #[cold]
     pub(crate) fn found(&mut self, turn: u64) {
-        if self.linger.1 != turn {
-            self.linger.0 = 0;
+        if self.lingered_since != turn {
+            self.lingered = 0;
         }
     }
 
@@ -129,11 +132,12 @@ pub(crate) fn poll_took(task: Slot, nanos: u64) {
 pub(crate) fn count_linger(core: &mut Core, took: u64) {
     let turn = core.clock.turn_nanos();
     core.stalls.found(turn);
-    core.stalls.linger = (core.stalls.linger.0 + took, turn);
+    core.stalls.lingered += took;
+    core.stalls.lingered_since = turn;
 }
 
 fn warn(nanos: u64, unshown: u64, who: &str) {
-    let known = Core::with(|core| (core.stalls.threshold, mem::take(&mut core.stalls.linger).0));
+    let known = Core::with(|core| (core.stalls.threshold, mem::take(&mut core.stalls.lingered)));
     let (threshold, lingered) = known.unwrap_or_default();
     // Else something else has taken most of the time, and is to be looked for first.
     let linger = match lingered {

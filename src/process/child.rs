@@ -9,7 +9,7 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::process::{ExitStatus, Output};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::reap::Process;
@@ -100,6 +100,9 @@ impl Child {
     /// [`wait_with_output`](Self::wait_with_output) is for.
     ///
     /// Cancel-safe, but for the closed stdin: the status stays, for the next `wait` too.
+    ///
+    /// On other systems than Linux the loop learns of the end by SIGCHLD alone: where the program takes the handler of that signal away,
+    /// this waits for ever.
     ///
     /// # Errors
     ///
@@ -270,10 +273,12 @@ pub struct WaitWithOutput {
     child: Option<io::Result<Child>>,
     stdout: Intake,
     stderr: Intake,
-    /// How long the pipes may stay open once the child has ended. `None`: for as long as it takes.
+    /// How the child has ended.
+    end: Option<io::Result<ExitStatus>>,
+    /// How long its pipes may stay open after that: for as long as it takes, if this was not set. Taken when that time begins.
     grace: Option<Duration>,
-    /// The child has ended, and its pipes are open until then.
-    ended: Option<(ExitStatus, Sleep)>,
+    /// Ends the wait for the pipes. `None` until the grace begins.
+    cut: Option<Sleep>,
     wait: Wait,
     place: &'static Location<'static>,
 }
@@ -292,8 +297,9 @@ impl WaitWithOutput {
             child: Some(child),
             stdout: intake(),
             stderr: intake(),
+            end: None,
             grace: None,
-            ended: None,
+            cut: None,
             wait: Wait::at(place),
             place,
         }
@@ -340,31 +346,6 @@ impl WaitWithOutput {
     pub fn take_read(&mut self) -> (Vec<u8>, Vec<u8>) {
         (mem::take(&mut self.stdout.bytes), mem::take(&mut self.stderr.bytes))
     }
-
-    /// The child's end. Before its pipes are closed, that is of interest only if there is a grace. Then it begins here.
-    fn poll_end(
-        &mut self,
-        child: &mut Child,
-        closed: bool,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<ExitStatus>> {
-        let grace = match self.grace {
-            _ if closed => Duration::ZERO,
-            Some(grace) => grace,
-            None => return Poll::Pending,
-        };
-        let (status, over) = match &mut self.ended {
-            Some(ended) => ended,
-            None => {
-                let status = ready!(child.poll_exit(&mut self.wait, cx))?;
-                self.ended.insert((status, Sleep::new(deadline_after(grace), self.place)))
-            }
-        };
-        if !closed {
-            ready!(Pin::new(over).poll(cx));
-        }
-        Poll::Ready(Ok(*status))
-    }
 }
 
 /// What a future that starts its child has of it: the child, or why there is none.
@@ -386,11 +367,26 @@ impl Future for WaitWithOutput {
         let this = &mut *self;
         let mut child = started(&mut this.child)?;
         child.stdin = None;
+        // Before the pipes are read: once the child has ended, all that it has written is in there.
+        if this.end.is_none()
+            && let Poll::Ready(end) = child.poll_exit(&mut this.wait, cx)
+        {
+            this.end = Some(end);
+        }
         // Both each time: a child that fills one pipe may not come to write into the other.
         let stdout = this.stdout.poll(&mut child.stdout, cx)?;
         let stderr = this.stderr.poll(&mut child.stderr, cx)?;
-        let closed = stdout.is_ready() && stderr.is_ready();
-        if let Poll::Ready(status) = this.poll_end(&mut child, closed, cx)? {
+        if this.end.is_some()
+            && let Some(grace) = this.grace.take()
+        {
+            this.cut = Some(Sleep::new(deadline_after(grace), this.place));
+        }
+        let is_cut = |cut: &mut Sleep| Pin::new(cut).poll(cx).is_ready();
+        if ((stdout.is_ready() && stderr.is_ready()) || this.cut.as_mut().is_some_and(is_cut))
+            && let Some(end) = this.end.take()
+        {
+            // After the reading: where the status is lost, the output is not.
+            let status = end?;
             let (stdout, stderr) = this.take_read();
             return Poll::Ready(Ok(Output { status, stdout, stderr }));
         }
