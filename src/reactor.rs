@@ -23,6 +23,7 @@ use mio::event::{Event, Source};
 use mio::{Events, Interest, Token};
 
 use self::callback::Closure;
+#[cfg(any(target_os = "linux", all(unix, feature = "signal")))]
 pub(crate) use self::callback::relay;
 pub use self::callback::{Next, Registration, on_ready};
 #[cfg(unix)]

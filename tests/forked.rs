@@ -69,7 +69,7 @@ fn has_events(event_loop: &EventLoop) -> bool {
 }
 
 /// A handle of each kind.
-fn one_of_each(event_loop: &mut EventLoop) -> Vec<Box<dyn Any>> {
+fn one_of_each(event_loop: &mut EventLoop, folder: &Folder) -> Vec<Box<dyn Any>> {
     event_loop.block_on(async {
         // So short that the loop sets its own timer descriptor.
         sleep(ms(1)).await;
@@ -96,7 +96,7 @@ fn one_of_each(event_loop: &mut EventLoop) -> Vec<Box<dyn Any>> {
             Box::new((one, other)),
             Box::new((datagram, another)),
             Box::new(UdpSocket::bind("127.0.0.1:0").await.unwrap()),
-            Box::new(UnixListener::bind("\0headwaiter-forked").ok()),
+            Box::new(UnixListener::bind(folder.path("door")).unwrap()),
             Box::new((reader, writer)),
             Box::new(counter),
             Box::new(cat),
@@ -110,7 +110,8 @@ fn one_of_each(event_loop: &mut EventLoop) -> Vec<Box<dyn Any>> {
 fn what_a_forked_child_drops_stays_registered_with_its_parent() {
     alone(|| {
         let mut event_loop = EventLoop::new().unwrap();
-        let mut handles = one_of_each(&mut event_loop);
+        let folder = Folder::new();
+        let mut handles = one_of_each(&mut event_loop, &folder);
         let before = watched(&event_loop);
         assert!(before.len() > 15, "{before:#?}");
         // The first edges, of sockets that have room.
@@ -134,7 +135,8 @@ fn what_a_forked_child_drops_stays_registered_with_its_parent() {
 fn a_forked_child_that_drops_the_loop_leaves_its_parents_at_work() {
     alone(|| {
         let mut event_loop = EventLoop::builder().stall_watcher(true).build().unwrap();
-        let mut handles = one_of_each(&mut event_loop);
+        let folder = Folder::new();
+        let mut handles = one_of_each(&mut event_loop, &folder);
         let (mut client, reading) = event_loop.block_on(async {
             let (client, mut server) = tcp_pair().await.unwrap();
             let reading = spawn(async move {
@@ -246,7 +248,8 @@ fn a_loop_of_the_parent_is_refused_in_a_forked_child_with_the_way_out() {
 fn a_forked_child_takes_a_socket_to_a_loop_of_its_own() {
     alone(|| {
         let mut event_loop = EventLoop::new().unwrap();
-        let mut handles = one_of_each(&mut event_loop);
+        let folder = Folder::new();
+        let mut handles = one_of_each(&mut event_loop, &folder);
         let (client, server) = event_loop.block_on(tcp_pair()).unwrap();
         let before = watched(&event_loop);
         let (mut client, mut server) = (Some(client), Some(server));

@@ -138,6 +138,7 @@ where
 }
 
 /// As [`on_ready`], for a callback of this crate that passes events on to other slots.
+#[cfg_attr(not(any(target_os = "linux", all(unix, feature = "signal"))), expect(dead_code))]
 #[track_caller]
 pub(crate) fn relay<S, F>(
     kind: &'static str,
