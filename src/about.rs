@@ -1,11 +1,43 @@
 //! An `io::Error` that says what it is about. Made wherever an operation has an address, a path or a command to name;
-//! it never changes the kind, and keeps the kernel's own error as its `source`.
+//! it never changes the kind, and keeps the kernel's own error as its `source`. [`os_error`] finds the number in there.
 
 use std::{error, fmt, io};
 
 /// `about("open", "\"soup\"", error)` reads `open "soup": No such file or directory (os error 2)`.
 pub(crate) fn about(doing: &'static str, what: impl fmt::Display, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), About { doing, what: what.to_string().into(), error })
+}
+
+/// The number of the operating system's error (`errno`, for instance `ENOENT`), also of an error that says what it is about.
+///
+/// Where an operation of this crate knows a path, an address or a command, its error names it. Such an error is
+/// made of two, so that [`io::Error::raw_os_error`] gives `None` for it, as for each error made by [`io::Error::new`]. This
+/// looks through any number of such layers, also through [`io::Error::other`] around one of ours. `None`: the
+/// error does not come from the operating system, such as `UnexpectedEof`.
+///
+/// Of an error that lists several, as of a connection that was tried with several addresses, it is the last one's.
+///
+/// ```
+/// # #[cfg(unix)] {
+/// headwaiter::block_on(async {
+///     let error = headwaiter::fs::read("no such file").await.unwrap_err();
+///     assert_eq!(error.raw_os_error(), None);
+///     assert_eq!(headwaiter::io::os_error(&error), Some(2), "ENOENT");
+/// });
+/// # }
+/// ```
+pub fn os_error(error: &io::Error) -> Option<i32> {
+    if let Some(number) = error.raw_os_error() {
+        return Some(number);
+    }
+    // Not `source`, which of an `io::Error` is that of the error inside: it would skip one.
+    let mut inner: &(dyn error::Error + 'static) = error.get_ref()?;
+    loop {
+        if let Some(error) = inner.downcast_ref::<io::Error>() {
+            return os_error(error);
+        }
+        inner = inner.source()?;
+    }
 }
 
 #[derive(Debug)]
@@ -39,5 +71,20 @@ mod tests {
         assert!(error.to_string().starts_with("open \"soup\": "), "{error}");
         let source = error.get_ref().and_then(Error::source).and_then(|s| s.downcast_ref::<io::Error>());
         assert_eq!(source.and_then(io::Error::raw_os_error), Some(2));
+    }
+
+    #[test]
+    fn the_number_of_the_os_is_found_however_deep_it_is() {
+        let plain = || io::Error::from_raw_os_error(2);
+        assert_eq!(os_error(&plain()), Some(2));
+        let ours = || about("open", "\"soup\"", plain());
+        assert_eq!(ours().raw_os_error(), None);
+        assert_eq!(os_error(&ours()), Some(2));
+        assert_eq!(os_error(&about("serve", "table 3", ours())), Some(2));
+        assert_eq!(os_error(&io::Error::other(ours())), Some(2));
+        assert_eq!(os_error(&io::Error::other(io::Error::other(plain()))), Some(2));
+        assert_eq!(os_error(&about("read", "soup", io::ErrorKind::UnexpectedEof.into())), None);
+        assert_eq!(os_error(&io::Error::other("no soup")), None);
+        assert_eq!(os_error(&io::ErrorKind::NotFound.into()), None);
     }
 }

@@ -1,6 +1,12 @@
 //! Child processes: [`Command`] starts them, [`Child`] waits for them, and their ends of a pipe are streams.
 //!
 //! What a child that was made by a bare fork(2) may do with the loop of its parent is told at [`EventLoop`](crate::EventLoop#fork2).
+//!
+//! # Errors
+//!
+//! Errors of a command name the program and keep the kind. [`io::os_error`](crate::io::os_error) gives the
+//! number of such an error (`ENOENT`, ...), where [`raw_os_error`](std::io::Error::raw_os_error) gives `None`. Errors of
+//! `Child::wait` and of the child's streams are the kernel's own.
 
 // What runs here: `spawn` is std's, and so is all that a `Command` can be told. `process/child.rs` waits for a
 // child and reads its output; `process/reap.rs` sees to it that no child stays a zombie, whatever becomes of its handle.

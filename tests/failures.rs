@@ -1221,3 +1221,49 @@ fn a_dying_loop_may_drop_timers_that_stand_beside_each_other() {
         drop(event_loop);
     });
 }
+
+/// Ports of programs compare `raw_os_error` with `libc::E...`: an error that names its path or address has it one layer down.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_number_of_an_os_error_is_told_whatever_the_error_is_about() {
+    use headwaiter::fs::{self, File};
+    use headwaiter::io::os_error;
+    use headwaiter::net::{UdpSocket, UnixDatagram, UnixListener, UnixStream};
+    use headwaiter::process::Command;
+    const ENOENT: i32 = 2;
+    const EBADF: i32 = 9;
+    const EMSGSIZE: i32 = 90;
+    const EADDRINUSE: i32 = 98;
+    const ECONNREFUSED: i32 = 111;
+    in_loop(|| async {
+        let folder = Folder::new();
+        let gone = folder.path("gone");
+        let number = |error: io::Error| os_error(&error);
+        assert_eq!(fs::read(&gone).await.map_err(number), Err(Some(ENOENT)));
+        assert_eq!(fs::rename(&gone, &gone).await.map_err(number), Err(Some(ENOENT)));
+        assert_eq!(fs::read_dir(&gone).await.map(drop).map_err(number), Err(Some(ENOENT)));
+        assert_eq!(File::open(&gone).await.map(drop).map_err(number), Err(Some(ENOENT)));
+        fs::write(folder.path("soup"), "tomato").await.unwrap();
+        let mut soup = File::open(folder.path("soup")).await.unwrap();
+        assert_eq!(soup.write(b"x").await.map_err(number), Err(Some(EBADF)));
+        assert_eq!(UnixStream::connect(&gone).await.map(drop).map_err(number), Err(Some(ENOENT)));
+        assert_eq!(UnixListener::bind(folder.path("soup")).map(drop).map_err(number), Err(Some(EADDRINUSE)));
+        let unix = UnixDatagram::unbound().unwrap();
+        assert_eq!(unix.send_to(b"x", &gone).await.map_err(number), Err(Some(ENOENT)));
+        assert_eq!(unix.connect(&gone).map_err(number), Err(Some(ENOENT)));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        assert_eq!(TcpListener::bind(address).await.map(drop).map_err(number), Err(Some(EADDRINUSE)));
+        drop(listener);
+        assert_eq!(TcpStream::connect(address).await.map(drop).map_err(number), Err(Some(ECONNREFUSED)));
+        let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        assert_eq!(udp.send_to(&[0; 70_000], address).await.map_err(number), Err(Some(EMSGSIZE)));
+        assert_eq!(udp.try_send_to(&[0; 70_000], address).map_err(number), Err(Some(EMSGSIZE)));
+        assert_eq!(Command::new(&gone).spawn().map(drop).map_err(number), Err(Some(ENOENT)));
+        // And through a layer of the caller's own.
+        let wrapped = io::Error::other(fs::read(&gone).await.unwrap_err());
+        assert_eq!(os_error(&wrapped), Some(ENOENT));
+        // The end of a file is no error of the operating system.
+        assert_eq!(soup.read_exact(&mut [0; 10]).await.map_err(number), Err(None));
+    });
+}

@@ -226,10 +226,11 @@ fn an_error_of_an_open_file_says_so_too() {
         assert_says(&error, io::ErrorKind::InvalidInput, "seek in", &path);
         let error = file.set_len(1).await.unwrap_err();
         assert!(error.to_string().starts_with(&format!("set the length of {path:?}: ")), "{error}");
-        // Without a path: what the system knows.
+        // Without a path there is nothing to add to what the kernel says.
         let mut file = File::from_std(std::fs::File::open(&path).unwrap()).unwrap();
-        let error = file.write(b"x").await.unwrap_err().to_string();
-        assert!(error.starts_with("write File {"), "{error}");
+        let error = file.write(b"x").await.unwrap_err();
+        assert_eq!(error.raw_os_error(), headwaiter::io::os_error(&error));
+        assert!(error.raw_os_error().is_some(), "{error}");
     });
 }
 
@@ -870,6 +871,52 @@ fn vectored_reads_and_writes_of_a_file_use_all_slices() {
             assert_eq!(rest, written[8..]);
         });
     }
+}
+
+/// A path that removes its file when it is dropped, as those of temporary files do. It need not be `Send`.
+struct Temporary(std::rc::Rc<PathBuf>);
+
+impl AsRef<Path> for Temporary {
+    fn as_ref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&*self.0);
+    }
+}
+
+#[test]
+fn a_path_that_owns_its_file_lives_as_long_as_the_operation() {
+    bounded(|| {
+        loop_with_threads(1).block_on(async {
+            let folder = Folder::new();
+            let temporary = |name: &str| Temporary(folder.file(name, "soup").into());
+            assert!(File::open(temporary("a")).await.is_ok());
+            assert!(File::options().write(true).open(temporary("b")).await.is_ok());
+            assert_eq!(fs::read(temporary("c")).await.unwrap(), b"soup");
+            assert_eq!(fs::read_to_string(temporary("d")).await.unwrap(), "soup");
+            assert_eq!(fs::metadata(temporary("e")).await.unwrap().len(), 4);
+            assert!(fs::try_exists(temporary("f")).await.unwrap());
+            assert_eq!(fs::copy(temporary("g"), folder.path("h")).await.unwrap(), 4);
+            fs::rename(temporary("i"), folder.path("j")).await.unwrap();
+            fs::set_permissions(temporary("k"), std::fs::metadata(&folder.0).unwrap().permissions())
+                .await
+                .unwrap();
+            for name in ["a", "b", "c", "d", "e", "f", "g", "i", "k"] {
+                assert!(!folder.path(name).exists(), "{name} went with the operation");
+            }
+            // A job that waits for a thread has not begun.
+            let thread = hold_the_thread().await;
+            let mut waiting = Box::pin(fs::read(temporary("l")));
+            assert!(begin(waiting.as_mut()).await.is_pending());
+            assert!(folder.path("l").exists());
+            drop(thread);
+            assert_eq!(waiting.await.unwrap(), b"soup");
+        });
+    });
 }
 
 #[test]

@@ -565,7 +565,7 @@ fn the_rest_of_a_unix_datagram_that_does_not_fit_is_lost_and_the_next_is_whole()
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_unix_datagram_that_is_too_large_is_an_error_with_the_path() {
+fn a_unix_datagram_that_is_too_large_is_an_error_with_the_path_where_one_is_given() {
     in_every_order(|| async {
         let folder = Folder::new();
         let path = folder.path("receiver");
@@ -573,14 +573,15 @@ fn a_unix_datagram_that_is_too_large_is_an_error_with_the_path() {
         let sender = UnixDatagram::unbound().unwrap();
         sender.connect(&path).unwrap();
         let too_large = vec![0; 16 << 20];
+        // The kernel's own: the caller has connected it.
+        for error in [sender.send(&too_large).await.unwrap_err(), sender.try_send(&too_large).unwrap_err()] {
+            assert_eq!(error.raw_os_error(), Some(90), "EMSGSIZE");
+        }
         for error in [
-            sender.send(&too_large).await.unwrap_err(),
-            sender.try_send(&too_large).unwrap_err(),
             sender.send_to(&too_large, &path).await.unwrap_err(),
             sender.try_send_to(&too_large, &path).unwrap_err(),
         ] {
-            let source = error.get_ref().and_then(|about| about.source()).unwrap();
-            assert_eq!(source.downcast_ref::<io::Error>().unwrap().raw_os_error(), Some(90), "EMSGSIZE");
+            assert_eq!(headwaiter::io::os_error(&error), Some(90), "EMSGSIZE");
             assert!(error.to_string().starts_with(&format!("send to {path:?}: ")), "{error}");
         }
         sender.send(b"soup").await.unwrap();
@@ -792,5 +793,40 @@ fn mistakes_with_unix_sockets_are_named_with_the_way_out() {
         send_and_sync::<UnixStream>();
         send_and_sync::<UnixListener>();
         send_and_sync::<UnixDatagram>();
+    });
+}
+
+/// A path that removes its file when it is dropped, as those of temporary files do.
+struct Temporary(std::path::PathBuf);
+
+impl AsRef<std::path::Path> for Temporary {
+    fn as_ref(&self) -> &std::path::Path {
+        &self.0
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn a_path_that_owns_its_socket_lives_as_long_as_the_operation() {
+    in_loop(|| async {
+        let folder = Folder::new();
+        let path = folder.path("kitchen");
+        let _listener = UnixListener::bind(&path).unwrap();
+        UnixStream::connect(Temporary(path.clone())).await.unwrap();
+        assert!(!path.exists(), "it went with the operation");
+        let datagrams = UnixDatagram::bind(&path).unwrap();
+        let sender = UnixDatagram::unbound().unwrap();
+        sender.connect(Temporary(path.clone())).unwrap();
+        assert!(!path.exists(), "it went with the operation");
+        drop(datagrams);
+        let datagrams = UnixDatagram::bind(&path).unwrap();
+        assert_eq!(sender.send_to(b"soup", Temporary(path.clone())).await.unwrap(), 4);
+        assert_eq!(datagrams.recv(&mut [0; 8]).await.unwrap(), 4);
+        assert!(!path.exists(), "it went with the operation");
     });
 }

@@ -152,7 +152,7 @@ impl File {
     /// Polling it outside any event loop. So do all operations below; and those on a FIFO, a terminal or a device outside the
     /// loop in which it was opened.
     #[track_caller]
-    pub fn open(path: impl AsRef<Path>) -> Open {
+    pub fn open<P: AsRef<Path>>(path: P) -> Open<P> {
         OpenOptions::new().read(true).open(path)
     }
 
@@ -164,7 +164,7 @@ impl File {
     ///
     /// As [`std::fs::File::create`], with the path.
     #[track_caller]
-    pub fn create(path: impl AsRef<Path>) -> Open {
+    pub fn create<P: AsRef<Path>>(path: P) -> Open<P> {
         OpenOptions::new().write(true).create(true).truncate(true).open(path)
     }
 
@@ -176,7 +176,7 @@ impl File {
     ///
     /// As [`std::fs::File::create_new`], with the path: `AlreadyExists`.
     #[track_caller]
-    pub fn create_new(path: impl AsRef<Path>) -> Open {
+    pub fn create_new<P: AsRef<Path>>(path: P) -> Open<P> {
         OpenOptions::new().read(true).write(true).create_new(true).open(path)
     }
 
@@ -188,7 +188,7 @@ impl File {
     /// Takes over a file of std, at its position.
     ///
     /// A FIFO, a terminal or a device that the kernel can watch is set to non-blocking mode, which all see who share
-    /// its description.
+    /// its description. Errors of a file without a path are the plain ones of the kernel.
     ///
     /// # Errors
     ///
@@ -313,7 +313,7 @@ impl File {
     #[track_caller]
     pub fn metadata(&self) -> Operation<Metadata> {
         let (file, path) = (Arc::clone(&self.std), self.path.clone());
-        let work = move || file.metadata().map_err(|error| File::about("look at", &file, &path, error));
+        let work = move || file.metadata().map_err(|error| File::about("look at", &path, error));
         Operation::run(work, Location::caller())
     }
 
@@ -602,19 +602,14 @@ impl File {
     }
 
     fn error(&self, doing: Doing, error: io::Error) -> io::Error {
-        File::about(doing.verb(), &self.std, &self.path, error)
+        File::about(doing.verb(), &self.path, error)
     }
 
-    fn about(
-        doing: &'static str,
-        file: &std::fs::File,
-        path: &Option<Arc<Path>>,
-        error: io::Error,
-    ) -> io::Error {
+    fn about(doing: &'static str, path: &Option<Arc<Path>>, error: io::Error) -> io::Error {
         match path {
             Some(path) => about(doing, format_args!("{path:?}"), error),
-            // It tells its number, and what the system knows of it.
-            None => about(doing, format_args!("{file:?}"), error),
+            // The caller has opened it, and knows as much as this does.
+            None => error,
         }
     }
 }

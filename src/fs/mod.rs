@@ -4,8 +4,13 @@
 //!
 //! The pool runs some of them at a time, and a [`virtual clock`](crate::Clock::Virtual) stands still meanwhile. A dropped
 //! future of a function has done nothing if no thread had begun with it; else its work is done to the end, and nobody
-//! learns what came of it. Errors name what was tried and the path, keep the kind, and have the kernel's own error as
-//! their `source`.
+//! learns what came of it.
+//!
+//! # Errors
+//!
+//! An error names what was tried and the path, and keeps the kind. [`io::os_error`](crate::io::os_error) gives the number of
+//! such an error (`ENOENT`, ...), where [`raw_os_error`](std::io::Error::raw_os_error) gives `None`. Where the path is not known,
+//! as for a [`File::from_std`], it is the kernel's own error.
 //!
 //! Why files are different: `docs/files.md` in the repository.
 
@@ -35,9 +40,14 @@ pub use self::read_dir::{DirEntry, NextEntry, ReadDir};
 use crate::about::about;
 use crate::offload::{self, Run};
 
-/// The future of the functions of this module.
+/// The future of the functions of this module. It keeps the path that it was given, `P`: one that removes its file when it
+/// is dropped, such as the `TempPath` of the crate tempfile, is dropped with this and not before.
 #[must_use = "futures do nothing unless awaited"]
-pub struct Operation<T>(State<T>);
+pub struct Operation<T, P = ()> {
+    state: State<T>,
+    /// Never looked at again. Two paths are a pair.
+    _path: P,
+}
 
 enum State<T> {
     Run(Run<io::Result<T>>),
@@ -51,63 +61,68 @@ impl<T: Send + 'static> Operation<T> {
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
         place: &'static Location<'static>,
     ) -> Operation<T> {
-        Operation(State::Run(offload::run(work, place)))
+        Operation { state: State::Run(offload::run(work, place)), _path: () }
     }
 
     fn known(result: io::Result<T>) -> Self {
-        Operation(State::Known(result))
+        Operation { state: State::Known(result), _path: () }
     }
 
-    /// Something done with a path. `doing` is for errors.
-    #[track_caller]
-    fn on(
-        doing: &'static str,
-        path: impl AsRef<Path>,
-        work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
-    ) -> Self {
-        let path = path.as_ref().to_owned();
-        let work = move || work(&path).map_err(|error| about(doing, format_args!("{path:?}"), error));
-        Operation::run(work, Location::caller())
-    }
-
-    /// Something done with two paths. `doing` and `and` are for errors.
-    #[track_caller]
-    fn between(
-        doing: &'static str,
-        from: impl AsRef<Path>,
-        and: &'static str,
-        to: impl AsRef<Path>,
-        work: impl FnOnce(&Path, &Path) -> io::Result<T> + Send + 'static,
-    ) -> Self {
-        let (from, to) = (from.as_ref().to_owned(), to.as_ref().to_owned());
-        let work = move || {
-            work(&from, &to).map_err(|error| about(doing, format_args!("{from:?} {and} {to:?}"), error))
-        };
-        Operation::run(work, Location::caller())
+    fn keeping<P>(self, path: P) -> Operation<T, P> {
+        Operation { state: self.state, _path: path }
     }
 }
 
-/// Nothing in it is ever pinned.
-impl<T> Unpin for Operation<T> {}
+/// Something done with a path. `doing` is for errors.
+#[track_caller]
+fn on<T: Send + 'static, P: AsRef<Path>>(
+    doing: &'static str,
+    path: P,
+    work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+) -> Operation<T, P> {
+    let theirs = path.as_ref().to_owned();
+    let work = move || work(&theirs).map_err(|error| about(doing, format_args!("{theirs:?}"), error));
+    Operation::run(work, Location::caller()).keeping(path)
+}
 
-impl<T: Send + 'static> Future for Operation<T> {
+/// Something done with two paths. `doing` and `and` are for errors.
+#[track_caller]
+fn between<T: Send + 'static, P: AsRef<Path>, Q: AsRef<Path>>(
+    doing: &'static str,
+    from: P,
+    and: &'static str,
+    to: Q,
+    work: impl FnOnce(&Path, &Path) -> io::Result<T> + Send + 'static,
+) -> Operation<T, (P, Q)> {
+    let theirs = (from.as_ref().to_owned(), to.as_ref().to_owned());
+    let work = move || {
+        let (from, to) = theirs;
+        work(&from, &to).map_err(|error| about(doing, format_args!("{from:?} {and} {to:?}"), error))
+    };
+    Operation::run(work, Location::caller()).keeping((from, to))
+}
+
+/// Nothing in it is ever pinned.
+impl<T, P> Unpin for Operation<T, P> {}
+
+impl<T: Send + 'static, P> Future for Operation<T, P> {
     type Output = io::Result<T>;
 
     /// # Panics
     ///
     /// Outside any event loop, and if it is polled again after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let State::Run(run) = &mut self.0 {
+        if let State::Run(run) = &mut self.state {
             return Pin::new(run).poll(cx).map(|result| result.and_then(|result| result));
         }
-        match std::mem::replace(&mut self.0, State::Over) {
+        match std::mem::replace(&mut self.state, State::Over) {
             State::Known(result) => Poll::Ready(result),
             _ => panic!("headwaiter: an operation of `fs` was polled again after it was ready"),
         }
     }
 }
 
-impl<T> fmt::Debug for Operation<T> {
+impl<T, P> fmt::Debug for Operation<T, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Operation").finish_non_exhaustive()
     }
@@ -140,8 +155,8 @@ impl<T> fmt::Debug for Operation<T> {
 ///
 /// Polling it outside any event loop. So do all functions of this module.
 #[track_caller]
-pub fn read(path: impl AsRef<Path>) -> Operation<Vec<u8>> {
-    Operation::on("read", path, |path| std::fs::read(path))
+pub fn read<P: AsRef<Path>>(path: P) -> Operation<Vec<u8>, P> {
+    on("read", path, |path| std::fs::read(path))
 }
 
 /// Reads a whole file of text.
@@ -152,8 +167,8 @@ pub fn read(path: impl AsRef<Path>) -> Operation<Vec<u8>> {
 ///
 /// As [`std::fs::read_to_string`], with the path: `InvalidData` if it is not UTF-8.
 #[track_caller]
-pub fn read_to_string(path: impl AsRef<Path>) -> Operation<String> {
-    Operation::on("read", path, |path| std::fs::read_to_string(path))
+pub fn read_to_string<P: AsRef<Path>>(path: P) -> Operation<String, P> {
+    on("read", path, |path| std::fs::read_to_string(path))
 }
 
 /// Writes a whole file: creates it, or replaces what is in it. `contents` is copied.
@@ -174,9 +189,9 @@ pub fn read_to_string(path: impl AsRef<Path>) -> Operation<String> {
 ///
 /// As [`std::fs::write`], with the path.
 #[track_caller]
-pub fn write(path: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> Operation<()> {
+pub fn write<P: AsRef<Path>>(path: P, contents: impl AsRef<[u8]>) -> Operation<(), P> {
     let contents = contents.as_ref().to_owned();
-    Operation::on("write", path, move |path| std::fs::write(path, contents))
+    on("write", path, move |path| std::fs::write(path, contents))
 }
 
 /// What the file system knows of a file. Follows symbolic links.
@@ -187,8 +202,8 @@ pub fn write(path: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> Operation<()
 ///
 /// As [`std::fs::metadata`], with the path.
 #[track_caller]
-pub fn metadata(path: impl AsRef<Path>) -> Operation<Metadata> {
-    Operation::on("look at", path, |path| std::fs::metadata(path))
+pub fn metadata<P: AsRef<Path>>(path: P) -> Operation<Metadata, P> {
+    on("look at", path, |path| std::fs::metadata(path))
 }
 
 /// As [`metadata`], of a symbolic link itself.
@@ -197,8 +212,8 @@ pub fn metadata(path: impl AsRef<Path>) -> Operation<Metadata> {
 ///
 /// As [`std::fs::symlink_metadata`], with the path.
 #[track_caller]
-pub fn symlink_metadata(path: impl AsRef<Path>) -> Operation<Metadata> {
-    Operation::on("look at", path, |path| std::fs::symlink_metadata(path))
+pub fn symlink_metadata<P: AsRef<Path>>(path: P) -> Operation<Metadata, P> {
+    on("look at", path, |path| std::fs::symlink_metadata(path))
 }
 
 /// Whether there is something. A broken symbolic link is nothing.
@@ -209,8 +224,8 @@ pub fn symlink_metadata(path: impl AsRef<Path>) -> Operation<Metadata> {
 ///
 /// As [`std::fs::exists`], with the path: if that cannot be told, for instance for want of a permission.
 #[track_caller]
-pub fn try_exists(path: impl AsRef<Path>) -> Operation<bool> {
-    Operation::on("look for", path, |path| std::fs::exists(path))
+pub fn try_exists<P: AsRef<Path>>(path: P) -> Operation<bool, P> {
+    on("look for", path, |path| std::fs::exists(path))
 }
 
 /// The absolute path, without symbolic links and dots in it.
@@ -221,8 +236,8 @@ pub fn try_exists(path: impl AsRef<Path>) -> Operation<bool> {
 ///
 /// As [`std::fs::canonicalize`], with the path.
 #[track_caller]
-pub fn canonicalize(path: impl AsRef<Path>) -> Operation<PathBuf> {
-    Operation::on("look for", path, |path| std::fs::canonicalize(path))
+pub fn canonicalize<P: AsRef<Path>>(path: P) -> Operation<PathBuf, P> {
+    on("look for", path, |path| std::fs::canonicalize(path))
 }
 
 /// Where a symbolic link leads.
@@ -233,8 +248,8 @@ pub fn canonicalize(path: impl AsRef<Path>) -> Operation<PathBuf> {
 ///
 /// As [`std::fs::read_link`], with the path.
 #[track_caller]
-pub fn read_link(path: impl AsRef<Path>) -> Operation<PathBuf> {
-    Operation::on("read link", path, |path| std::fs::read_link(path))
+pub fn read_link<P: AsRef<Path>>(path: P) -> Operation<PathBuf, P> {
+    on("read link", path, |path| std::fs::read_link(path))
 }
 
 /// The entries of a folder, in no order: a stream, and [`next_entry`](ReadDir::next_entry). They come from the pool in
@@ -259,9 +274,9 @@ pub fn read_link(path: impl AsRef<Path>) -> Operation<PathBuf> {
 ///
 /// As [`std::fs::read_dir`], with the path.
 #[track_caller]
-pub fn read_dir(path: impl AsRef<Path>) -> Operation<ReadDir> {
+pub fn read_dir<P: AsRef<Path>>(path: P) -> Operation<ReadDir, P> {
     let place = Location::caller();
-    Operation::on("read folder", path, move |path| ReadDir::open(path, place))
+    on("read folder", path, move |path| ReadDir::open(path, place))
 }
 
 /// Makes a folder.
@@ -272,8 +287,8 @@ pub fn read_dir(path: impl AsRef<Path>) -> Operation<ReadDir> {
 ///
 /// As [`std::fs::create_dir`], with the path.
 #[track_caller]
-pub fn create_dir(path: impl AsRef<Path>) -> Operation<()> {
-    Operation::on("create folder", path, |path| std::fs::create_dir(path))
+pub fn create_dir<P: AsRef<Path>>(path: P) -> Operation<(), P> {
+    on("create folder", path, |path| std::fs::create_dir(path))
 }
 
 /// Makes a folder, and those above it that are missing.
@@ -284,8 +299,8 @@ pub fn create_dir(path: impl AsRef<Path>) -> Operation<()> {
 ///
 /// As [`std::fs::create_dir_all`], with the path.
 #[track_caller]
-pub fn create_dir_all(path: impl AsRef<Path>) -> Operation<()> {
-    Operation::on("create folder", path, |path| std::fs::create_dir_all(path))
+pub fn create_dir_all<P: AsRef<Path>>(path: P) -> Operation<(), P> {
+    on("create folder", path, |path| std::fs::create_dir_all(path))
 }
 
 /// Removes a file.
@@ -296,8 +311,8 @@ pub fn create_dir_all(path: impl AsRef<Path>) -> Operation<()> {
 ///
 /// As [`std::fs::remove_file`], with the path.
 #[track_caller]
-pub fn remove_file(path: impl AsRef<Path>) -> Operation<()> {
-    Operation::on("remove", path, |path| std::fs::remove_file(path))
+pub fn remove_file<P: AsRef<Path>>(path: P) -> Operation<(), P> {
+    on("remove", path, |path| std::fs::remove_file(path))
 }
 
 /// Removes an empty folder.
@@ -308,8 +323,8 @@ pub fn remove_file(path: impl AsRef<Path>) -> Operation<()> {
 ///
 /// As [`std::fs::remove_dir`], with the path.
 #[track_caller]
-pub fn remove_dir(path: impl AsRef<Path>) -> Operation<()> {
-    Operation::on("remove folder", path, |path| std::fs::remove_dir(path))
+pub fn remove_dir<P: AsRef<Path>>(path: P) -> Operation<(), P> {
+    on("remove folder", path, |path| std::fs::remove_dir(path))
 }
 
 /// Removes a folder with all that is in it. Symbolic links are removed, not followed.
@@ -320,8 +335,8 @@ pub fn remove_dir(path: impl AsRef<Path>) -> Operation<()> {
 ///
 /// As [`std::fs::remove_dir_all`], with the path. What was removed by then is gone.
 #[track_caller]
-pub fn remove_dir_all(path: impl AsRef<Path>) -> Operation<()> {
-    Operation::on("remove folder", path, |path| std::fs::remove_dir_all(path))
+pub fn remove_dir_all<P: AsRef<Path>>(path: P) -> Operation<(), P> {
+    on("remove folder", path, |path| std::fs::remove_dir_all(path))
 }
 
 /// Renames a file or folder, and replaces what was there.
@@ -332,8 +347,8 @@ pub fn remove_dir_all(path: impl AsRef<Path>) -> Operation<()> {
 ///
 /// As [`std::fs::rename`], with both paths: `CrossesDevices` for another file system.
 #[track_caller]
-pub fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Operation<()> {
-    Operation::between("rename", from, "to", to, |from, to| std::fs::rename(from, to))
+pub fn rename<P: AsRef<Path>, Q: AsRef<Path>>(from: P, to: Q) -> Operation<(), (P, Q)> {
+    between("rename", from, "to", to, |from, to| std::fs::rename(from, to))
 }
 
 /// Copies a file's contents and permissions, and returns how many bytes they were.
@@ -344,8 +359,8 @@ pub fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Operation<()> {
 ///
 /// As [`std::fs::copy`], with both paths.
 #[track_caller]
-pub fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Operation<u64> {
-    Operation::between("copy", from, "to", to, |from, to| std::fs::copy(from, to))
+pub fn copy<P: AsRef<Path>, Q: AsRef<Path>>(from: P, to: Q) -> Operation<u64, (P, Q)> {
+    between("copy", from, "to", to, |from, to| std::fs::copy(from, to))
 }
 
 /// Gives a file a second name.
@@ -356,8 +371,8 @@ pub fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Operation<u64> {
 ///
 /// As [`std::fs::hard_link`], with both paths.
 #[track_caller]
-pub fn hard_link(original: impl AsRef<Path>, link: impl AsRef<Path>) -> Operation<()> {
-    Operation::between("link", original, "as", link, |original, link| std::fs::hard_link(original, link))
+pub fn hard_link<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> Operation<(), (P, Q)> {
+    between("link", original, "as", link, |original, link| std::fs::hard_link(original, link))
 }
 
 /// Makes a symbolic link that leads to `original`, which need not exist.
@@ -369,10 +384,8 @@ pub fn hard_link(original: impl AsRef<Path>, link: impl AsRef<Path>) -> Operatio
 /// As [`std::os::unix::fs::symlink`], with both paths.
 #[cfg(unix)]
 #[track_caller]
-pub fn symlink(original: impl AsRef<Path>, link: impl AsRef<Path>) -> Operation<()> {
-    Operation::between("link", original, "as", link, |original, link| {
-        std::os::unix::fs::symlink(original, link)
-    })
+pub fn symlink<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> Operation<(), (P, Q)> {
+    between("link", original, "as", link, |original, link| std::os::unix::fs::symlink(original, link))
 }
 
 /// Changes the permissions of a file or folder.
@@ -383,6 +396,6 @@ pub fn symlink(original: impl AsRef<Path>, link: impl AsRef<Path>) -> Operation<
 ///
 /// As [`std::fs::set_permissions`], with the path.
 #[track_caller]
-pub fn set_permissions(path: impl AsRef<Path>, permissions: Permissions) -> Operation<()> {
-    Operation::on("set the permissions of", path, move |path| std::fs::set_permissions(path, permissions))
+pub fn set_permissions<P: AsRef<Path>>(path: P, permissions: Permissions) -> Operation<(), P> {
+    on("set the permissions of", path, move |path| std::fs::set_permissions(path, permissions))
 }

@@ -115,12 +115,12 @@ impl OpenOptions {
     ///
     /// Polling it outside any event loop.
     #[track_caller]
-    pub fn open(&self, path: impl AsRef<Path>) -> Open {
+    pub fn open<P: AsRef<Path>>(&self, path: P) -> Open<P> {
         let (options, place) = (self.clone(), Location::caller());
-        let path: Arc<Path> = path.as_ref().into();
-        let theirs = Arc::clone(&path);
+        let name: Arc<Path> = path.as_ref().into();
+        let theirs = Arc::clone(&name);
         let work = move || options.open_blocking(&theirs).map_err(|error| open_error(&theirs, error));
-        Open { operation: Operation::run(work, place), path, place }
+        Open { operation: Operation::run(work, place).keeping(path), name, place }
     }
 
     /// On a thread of the pool.
@@ -153,16 +153,17 @@ fn open_error(path: &Path, error: io::Error) -> io::Error {
     about("open", format_args!("{path:?}"), error)
 }
 
-/// The future of [`OpenOptions::open`] and its kin.
+/// The future of [`OpenOptions::open`] and its kin. It keeps the path that it was given, as [`Operation`] does.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
-pub struct Open {
-    operation: Operation<(std::fs::File, FileType)>,
-    path: Arc<Path>,
+pub struct Open<P = ()> {
+    operation: Operation<(std::fs::File, FileType), P>,
+    /// The path, for the file and for errors.
+    name: Arc<Path>,
     place: &'static Location<'static>,
 }
 
-impl Future for Open {
+impl<P> Future for Open<P> {
     type Output = io::Result<File>;
 
     /// # Panics
@@ -170,7 +171,7 @@ impl Future for Open {
     /// Outside any event loop, and if it is polled again after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (file, file_type) = ready!(Pin::new(&mut self.operation).poll(cx))?;
-        let file = File::new(file, file_type, Some(Arc::clone(&self.path)), self.place);
-        Poll::Ready(file.map_err(|error| open_error(&self.path, error)))
+        let file = File::new(file, file_type, Some(Arc::clone(&self.name)), self.place);
+        Poll::Ready(file.map_err(|error| open_error(&self.name, error)))
     }
 }

@@ -1,5 +1,6 @@
 //! Byte streams of all kinds: any file descriptor ([`Async`]), [`pipe()`]s, the standard streams; [`copy()`] from one to another; and
-//! the futures of their methods: [`Read`], [`ReadExact`], [`Write`], [`WriteAll`] and [`Readiness`].
+//! the futures of their methods: [`Read`], [`ReadExact`], [`Write`], [`WriteAll`] and [`Readiness`]. [`os_error`] gives the
+//! number of an error that says what it is about.
 
 // The futures are written once for every kind of stream, also those of `net`. Each holds its stream, its buffer
 // and its place among the waiters, and tries the system call when it is polled.
@@ -29,6 +30,7 @@ pub use self::pipe::Closed;
 pub use self::pipe::{PipeReader, PipeWriter, pipe};
 #[cfg(unix)]
 pub use self::stdio::{Stderr, Stdin, Stdout, stderr, stdin, stdout};
+pub use crate::about::os_error;
 use crate::reactor::{Direction, Wait};
 
 /// What can be read, as the futures see it. Its methods are compiled once, with the stream, not with each

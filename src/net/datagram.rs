@@ -1,5 +1,5 @@
-//! What UDP sockets and Unix datagram sockets share: the futures [`RecvDatagram`] and [`SendDatagram`], and how
-//! their errors name the other end. A datagram is sent and received whole, so these take `&self`: several
+//! What UDP sockets and Unix datagram sockets share: the futures [`RecvDatagram`] and [`SendDatagram`].
+//! Their errors are the kernel's own: the address is the one that the caller has connected to. A datagram is sent and received whole, so these take `&self`: several
 //! tasks may share a socket. A datagram that is short proves nothing, so the readiness is never cleared by one.
 
 use std::fmt;
@@ -10,27 +10,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::socket::Socket;
-use crate::about::about;
 use crate::reactor::{Direction, Wait};
 
 /// A socket of datagrams.
 pub(crate) trait DatagramSocket: Socket {
     /// To the address that it is connected to.
     fn send_connected(io: &Self::Io, buf: &[u8]) -> io::Result<usize>;
-
-    /// The address that it is connected to, as messages name it.
-    fn peer(io: &Self::Io) -> Option<String>;
-}
-
-/// An error with the address that the socket is connected to, if it is to any.
-pub(super) fn about_peer<S: DatagramSocket>(socket: &S, doing: &'static str, error: io::Error) -> io::Error {
-    if error.kind() == io::ErrorKind::WouldBlock {
-        return error; // Of a `try_` method, where it is no mishap.
-    }
-    match S::peer(socket.registered().io()) {
-        Some(peer) => about(doing, peer, error),
-        None => error,
-    }
 }
 
 /// The future of `recv` and `peek`; and of `recv_from` and `peek_from`, where `T` has the sender's address too.
@@ -71,8 +56,7 @@ impl<S: DatagramSocket, T> Future for RecvDatagram<'_, S, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let op = |_: &S::Io| (this.recv)(this.socket, this.buf);
-        let received = this.socket.registered().poll_io(&mut this.wait, cx, Direction::Read, op, |_| false);
-        received.map_err(|error| about_peer(this.socket, "receive from", error))
+        this.socket.registered().poll_io(&mut this.wait, cx, Direction::Read, op, |_| false)
     }
 }
 
@@ -82,8 +66,7 @@ impl<S: DatagramSocket> Future for SendDatagram<'_, S> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let op = |io: &S::Io| S::send_connected(io, this.buf);
-        let sent = this.socket.registered().poll_io(&mut this.wait, cx, Direction::Write, op, |_| false);
-        sent.map_err(|error| about_peer(this.socket, "send to", error))
+        this.socket.registered().poll_io(&mut this.wait, cx, Direction::Write, op, |_| false)
     }
 }
 

@@ -4,6 +4,13 @@
 //! A socket belongs to the loop in which it was made. It may be moved to and dropped on any thread, but using
 //! it elsewhere panics and says so (asking for its addresses or setting its options does not need the loop).
 //!
+//! # Errors
+//!
+//! Where an address, a name or a path is given to an operation (`connect`, `bind`, `send_to`, ...), its error names it and keeps the
+//! kind. [`io::os_error`](crate::io::os_error) gives the number of such an error (`ECONNREFUSED`, ...), where
+//! [`raw_os_error`](std::io::Error::raw_os_error) gives `None`. Errors of a connected socket (`read`, `write`, `send`,
+//! `recv`, ...) are the kernel's own.
+//!
 //! # Socket options
 //!
 //! Few options have a method here. For the others there is the crate

@@ -10,7 +10,7 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use super::datagram::{DatagramSocket, RecvDatagram, SendDatagram, about_peer};
+use super::datagram::{DatagramSocket, RecvDatagram, SendDatagram};
 use super::listener::Bind;
 use super::resolve::{Resolve, ToSocketAddrs};
 use super::socket::{own, socket};
@@ -53,10 +53,6 @@ socket!(UdpSocket, mio::net::UdpSocket);
 impl DatagramSocket for UdpSocket {
     fn send_connected(io: &mio::net::UdpSocket, buf: &[u8]) -> io::Result<usize> {
         io.send(buf)
-    }
-
-    fn peer(io: &mio::net::UdpSocket) -> Option<String> {
-        io.peer_addr().ok().map(|peer| peer.to_string())
     }
 }
 
@@ -140,7 +136,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// What send(2) says, with the address: for instance "message too long" for more than 65,507 bytes over IPv4.
+    /// What send(2) says: for instance "message too long" for more than 65,507 bytes over IPv4.
     /// `ConnectionRefused` is the answer to an earlier datagram: nobody was there. It is reported once, by this or by
     /// [`recv`](Self::recv), and the socket goes on.
     ///
@@ -159,7 +155,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// What recv(2) says, with the address: see [`send`](Self::send) for `ConnectionRefused`.
+    /// What recv(2) says: see [`send`](Self::send) for `ConnectionRefused`.
     #[track_caller]
     pub fn recv<'a>(&'a self, buf: &'a mut [u8]) -> RecvDatagram<'a, UdpSocket> {
         RecvDatagram::new(self, buf, |socket, buf| socket.registered.io().recv(buf))
@@ -255,8 +251,7 @@ impl UdpSocket {
     /// Outside the loop that the socket belongs to. So do all `try_` methods.
     #[track_caller]
     pub fn try_send(&self, buf: &[u8]) -> io::Result<usize> {
-        let sent = self.registered.try_io(Direction::Write, |io| io.send(buf));
-        sent.map_err(|error| about_peer(self, "send to", error))
+        self.registered.try_io(Direction::Write, |io| io.send(buf))
     }
 
     /// As [`recv`](Self::recv), without waiting.
@@ -314,8 +309,7 @@ impl UdpSocket {
 
     #[track_caller]
     fn try_read<T>(&self, op: impl FnOnce(&mio::net::UdpSocket) -> io::Result<T>) -> io::Result<T> {
-        let received = self.registered.try_io(Direction::Read, op);
-        received.map_err(|error| about_peer(self, "receive from", error))
+        self.registered.try_io(Direction::Read, op)
     }
 
     /// Where it is bound.

@@ -1,5 +1,5 @@
-//! Unix sockets: between processes of one machine, named by paths. What their three kinds share is here: how an
-//! address is named in a message, and the pauses between tries where the kernel has no event to wait for.
+//! Unix sockets: between processes of one machine, named by paths. What their three kinds share is here: how a
+//! path is named in a message, and the pauses between tries where the kernel has no event to wait for.
 
 mod address;
 mod datagram;
@@ -8,7 +8,6 @@ mod stream;
 
 use std::future::Future;
 use std::io;
-use std::os::unix::net::SocketAddr;
 use std::panic::Location;
 use std::path::Path;
 use std::pin::Pin;
@@ -25,15 +24,6 @@ use crate::time::Sleep;
 /// An error with the path that it is about.
 fn about_path(doing: &'static str, path: &Path, error: io::Error) -> io::Error {
     about(doing, format_args!("{path:?}"), error)
-}
-
-/// An address as messages name it.
-fn name(address: &SocketAddr) -> String {
-    match address.as_pathname() {
-        Some(path) => format!("{path:?}"),
-        None if address.is_unnamed() => "a socket without a name".to_owned(),
-        None => format!("{address:?}"), // An abstract one.
-    }
 }
 
 /// The pauses between tries of what the kernel refuses for now without an event for when it would not: it must be asked

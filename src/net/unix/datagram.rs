@@ -9,9 +9,9 @@ use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use super::{Retry, about_path, address, name};
+use super::{Retry, about_path, address};
 use crate::io::Readiness;
-use crate::net::datagram::{DatagramSocket, RecvDatagram, SendDatagram, about_peer};
+use crate::net::datagram::{DatagramSocket, RecvDatagram, SendDatagram};
 use crate::net::socket::{own, socket};
 use crate::reactor::{Direction, Registered};
 
@@ -46,10 +46,6 @@ socket!(UnixDatagram, mio::net::UnixDatagram);
 impl DatagramSocket for UnixDatagram {
     fn send_connected(io: &mio::net::UnixDatagram, buf: &[u8]) -> io::Result<usize> {
         io.send(buf)
-    }
-
-    fn peer(io: &mio::net::UnixDatagram) -> Option<String> {
-        io.peer_addr().ok().map(|peer| name(&peer))
     }
 }
 
@@ -156,7 +152,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// What send(2) says, with the address: for instance "message too long", or `ConnectionRefused` if the other is gone.
+    /// What send(2) says: for instance "message too long", or `ConnectionRefused` if the other is gone.
     ///
     /// # Panics
     ///
@@ -245,8 +241,7 @@ impl UnixDatagram {
     /// Outside the loop that the socket belongs to. So do all `try_` methods.
     #[track_caller]
     pub fn try_send(&self, buf: &[u8]) -> io::Result<usize> {
-        let sent = self.registered.try_io(Direction::Write, |io| io.send(buf));
-        sent.map_err(|error| about_peer(self, "send to", error))
+        self.registered.try_io(Direction::Write, |io| io.send(buf))
     }
 
     /// As [`recv`](Self::recv), without waiting.
@@ -256,8 +251,7 @@ impl UnixDatagram {
     /// `WouldBlock` if there is no datagram; else as [`recv`](Self::recv).
     #[track_caller]
     pub fn try_recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        let received = self.registered.try_io(Direction::Read, |io| io.recv(buf));
-        received.map_err(|error| about_peer(self, "receive from", error))
+        self.registered.try_io(Direction::Read, |io| io.recv(buf))
     }
 
     /// As [`send_to`](Self::send_to), without waiting.
@@ -283,8 +277,7 @@ impl UnixDatagram {
     /// As [`try_recv`](Self::try_recv).
     #[track_caller]
     pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let received = self.registered.try_io(Direction::Read, |io| io.recv_from(buf));
-        received.map_err(|error| about_peer(self, "receive from", error))
+        self.registered.try_io(Direction::Read, |io| io.recv_from(buf))
     }
 
     /// `None`: it would block, because the other's queue is full. Nothing of that is remembered as our own readiness.
@@ -343,7 +336,10 @@ pub struct UnixSendTo<'a, P> {
     retry: Retry,
 }
 
-impl<P: AsRef<Path> + Unpin> Future for UnixSendTo<'_, P> {
+/// Nothing in it is ever pinned.
+impl<P> Unpin for UnixSendTo<'_, P> {}
+
+impl<P: AsRef<Path>> Future for UnixSendTo<'_, P> {
     type Output = io::Result<usize>;
 
     /// Not by an event of our own socket: it makes one for each try that fails, and none when the other's queue has

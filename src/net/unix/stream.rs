@@ -1,5 +1,6 @@
 //! [`UnixStream`] and its future [`UnixConnect`]; reading and writing are the futures of [`crate::io`].
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::Shutdown;
@@ -94,8 +95,8 @@ impl UnixStream {
     ///
     /// Polling it outside any event loop.
     #[track_caller]
-    pub fn connect(path: impl AsRef<Path>) -> UnixConnect {
-        UnixConnect { path: Some(path.as_ref().to_owned()), retry: Retry::at(Location::caller()) }
+    pub fn connect<P: AsRef<Path>>(path: P) -> UnixConnect<P> {
+        UnixConnect { path, over: false, retry: Retry::at(Location::caller()) }
     }
 
     /// Two streams that are connected to each other.
@@ -278,16 +279,19 @@ impl UnixStream {
     }
 }
 
-/// The future of [`UnixStream::connect`].
-#[derive(Debug)]
+/// The future of [`UnixStream::connect`]. It keeps the path that it was given: one that removes its file when it is
+/// dropped is dropped with this and not before.
 #[must_use = "futures do nothing unless awaited"]
-pub struct UnixConnect {
-    /// `None` once it is over.
-    path: Option<PathBuf>,
+pub struct UnixConnect<P = PathBuf> {
+    path: P,
+    over: bool,
     retry: Retry,
 }
 
-impl Future for UnixConnect {
+/// Nothing in it is ever pinned.
+impl<P> Unpin for UnixConnect<P> {}
+
+impl<P: AsRef<Path>> Future for UnixConnect<P> {
     type Output = io::Result<UnixStream>;
 
     /// # Panics
@@ -297,9 +301,8 @@ impl Future for UnixConnect {
         let this = &mut *self;
         loop {
             ready!(this.retry.poll_go(cx));
-            let Some(path) = &this.path else {
-                panic!("headwaiter: a `UnixConnect` was polled again after it was ready");
-            };
+            assert!(!this.over, "headwaiter: a `UnixConnect` was polled again after it was ready");
+            let path = this.path.as_ref();
             // It is connected now or it fails: a Unix socket is never on its way.
             let connected = match address::connect(path).and_then(UnixStream::new) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -309,8 +312,14 @@ impl Future for UnixConnect {
                 Err(error) => Err(about_path("connect to", path, error)),
                 connected => connected,
             };
-            this.path = None;
+            this.over = true;
             return Poll::Ready(connected);
         }
+    }
+}
+
+impl<P: AsRef<Path>> fmt::Debug for UnixConnect<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnixConnect").field("path", &self.path.as_ref()).finish_non_exhaustive()
     }
 }
