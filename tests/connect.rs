@@ -182,8 +182,7 @@ fn a_slice_keeps_its_order_and_the_error_lists_all_attempts() {
         // The last failure gives the kind and the number.
         let error = TcpStream::connect(&[three, one][..]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
-        let last = error.get_ref().and_then(|about| about.source()).and_then(|last| last.downcast_ref());
-        assert_eq!(last.and_then(io::Error::raw_os_error), Some(111), "ECONNREFUSED");
+        assert_eq!(headwaiter::io::os_error(&error), Some(111), "ECONNREFUSED");
         // One is as short as ever, and none at all is a mistake.
         let error = TcpStream::connect(one).await.unwrap_err();
         assert_eq!(error.to_string(), format!("connect to {one}: Connection refused (os error 111)"));

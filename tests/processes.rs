@@ -422,7 +422,7 @@ fn an_output_that_is_killed_half_way_loses_neither_what_came_nor_the_status() {
     in_a_loop(|| async {
         // It says so when it has written, through what would be its standard input.
         let (mut reader, writer) = headwaiter::io::pipe().unwrap();
-        let mut command = shell("echo soup; echo written >&0; sleep 1000 & echo $!; wait");
+        let mut command = shell("echo soup; sleep 1000 & echo $!; echo written >&0; wait");
         let mut output = command.stdin(writer.into_std().unwrap()).output().grace(ms(1));
         let mut line = [0; 20];
         let written = future::zip(reader.read(&mut line), poll_once(&mut output)).await;
@@ -433,9 +433,7 @@ fn an_output_that_is_killed_half_way_loses_neither_what_came_nor_the_status() {
         assert_eq!(killed.status.signal(), Some(9));
         let said = String::from_utf8(killed.stdout).unwrap();
         let sleeper = said.strip_prefix("soup\n").expect("all that it has written");
-        if let Ok(sleeper) = sleeper.trim().parse() {
-            let _ = kill_process(Pid::from_raw(sleeper).unwrap(), Signal::KILL);
-        }
+        kill_process(Pid::from_raw(sleeper.trim().parse().unwrap()).unwrap(), Signal::KILL).unwrap();
 
         // What came can also be taken without the rest.
         let (mut reader, writer) = headwaiter::io::pipe().unwrap();
