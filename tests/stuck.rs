@@ -678,10 +678,9 @@ fn a_knot_or_a_lost_waker_is_seen_though_mail_came_meanwhile() {
             let _guard = mutex.lock().await;
             drop(mutex.lock().await);
         };
-        let tasks =
-            [with_mail("twice", Box::pin(twice)), with_mail("lost", Box::pin(std::future::pending()))];
+        drop(with_mail("twice", Box::pin(twice)));
+        drop(with_mail("lost", Box::pin(std::future::pending())));
         sleep(ms(1)).await;
-        tasks.iter().for_each(JoinHandle::abort);
     });
     assert_eq!(said.len(), 2, "{said:#?}");
     assert!(said.iter().any(|report| report.contains("a task waits for itself")), "{said:#?}");
@@ -1114,7 +1113,7 @@ fn random_programs_are_accused_if_and_only_if_they_are_stuck() {
 #[test]
 fn a_waker_that_nobody_kept_is_reported_once_with_the_task() {
     let said = logged(Deadlock::Warn, || async {
-        let lost = named("lost", std::future::poll_fn(|_| Poll::<()>::Pending));
+        drop(named("lost", std::future::poll_fn(|_| Poll::<()>::Pending)));
         let kept = named(
             "kept",
             std::future::poll_fn({
@@ -1126,7 +1125,6 @@ fn a_waker_that_nobody_kept_is_reported_once_with_the_task() {
             }),
         );
         sleep(ms(5)).await;
-        lost.abort();
         kept.abort();
     });
     let [report] = &said[..] else { panic!("one report: {said:#?}") };
@@ -1134,12 +1132,115 @@ fn a_waker_that_nobody_kept_is_reported_once_with_the_task() {
     assert!(report.contains("tests/stuck.rs:"), "{report}");
 }
 
+#[test]
+fn a_task_that_only_an_abort_can_end_is_no_warning_while_its_handle_exists_and_nothing_awaits_it() {
+    let meant = || async {
+        let task = headwaiter::spawn(std::future::pending::<()>());
+        sleep(ms(50)).await;
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled());
+    };
+    never_accused(meant);
+    let told = logged::logged(LevelFilter::Info, move || loop_with(Deadlock::Warn).block_on(meant()));
+    assert!(without_stalls(told)[0].contains("as long as its `JoinHandle` can abort it"));
+}
+
+#[test]
+fn a_task_without_a_waker_is_a_warning_once_it_is_awaited_or_detached_before_or_after_it_was_seen() {
+    for seen_before in [false, true] {
+        for way in ["await", "await by a foreign waker", "detach"] {
+            let said = logged(Deadlock::Warn, move || async move {
+                let lost = named("lost", std::future::pending::<()>());
+                if seen_before {
+                    sleep(ms(1)).await;
+                }
+                match way {
+                    "await" => assert!(timeout(ms(5), lost).await.is_err()),
+                    "detach" => drop(lost),
+                    _ => {
+                        let mut lost = pin!(lost);
+                        let mut foreign = Context::from_waker(Waker::noop());
+                        assert!(lost.as_mut().poll(&mut foreign).is_pending());
+                        sleep(ms(5)).await;
+                    }
+                }
+                sleep(ms(5)).await;
+            });
+            let [report] = &said[..] else { panic!("{way}, seen before: {seen_before}: {said:#?}") };
+            assert!(report.contains("\"lost\"") && report.contains("nobody has kept its waker"), "{report}");
+        }
+    }
+}
+
+#[test]
+fn a_quiescence_report_names_the_join_handle_that_another_thread_may_have() {
+    let said = logged(Deadlock::Warn, || async {
+        let (sender, receiver) = oneshot::channel::<()>();
+        let never = Rc::new(Notify::new());
+        let task = headwaiter::spawn(async move {
+            let _sender = sender;
+            never.notified().await;
+        });
+        thread::spawn(move || {
+            while !logged::lines().iter().any(|line| line.contains("nothing can wake")) {
+                thread::yield_now();
+            }
+            task.abort();
+        });
+        assert!(receiver.await.is_err());
+    });
+    assert!(said[0].contains("given the `JoinHandle` of a task, and may abort it"), "{said:#?}");
+}
+
+#[test]
+fn a_quiescence_report_of_a_crowd_is_short_and_says_how_many_more() {
+    bounded(|| {
+        let report = panic_text(|| {
+            loop_with(Deadlock::Fail).block_on(async {
+                let notify = Rc::new(Notify::new());
+                for _ in 0..10_000 {
+                    let notify = Rc::clone(&notify);
+                    drop(headwaiter::spawn(async move { notify.notified().await }));
+                }
+                let mut all: Vec<_> = (0..1000).map(|_| Box::pin(notify.notified())).collect();
+                std::future::poll_fn(|cx| {
+                    all.iter_mut().for_each(|one| assert!(one.as_mut().poll(cx).is_pending()));
+                    Poll::<()>::Pending
+                })
+                .await;
+            });
+        });
+        assert!(report.len() < 50_000, "{} bytes", report.len());
+        assert!(report.contains("\nand 9951 more tasks"), "{report}");
+        assert!(report.contains("\n    and has 9") && !report.contains("JoinHandle"), "{report}");
+    });
+}
+
+#[test]
+fn a_deadlock_report_of_a_crowd_is_short_and_says_how_many_more() {
+    let said = logged(Deadlock::Warn, || async {
+        let mutexes: Vec<_> = (0..1000).map(|n| Rc::new(Mutex::named(format!("{n}"), ()))).collect();
+        for n in 0..1000 {
+            let (mine, next) = (Rc::clone(&mutexes[n]), Rc::clone(&mutexes[(n + 1) % 1000]));
+            drop(headwaiter::spawn(async move {
+                let _mine = mine.lock().await;
+                yield_now().await;
+                drop(next.lock().await);
+            }));
+        }
+        sleep(ms(1)).await;
+    });
+    let [report] = &said[..] else { panic!("{} reports", said.len()) };
+    assert!(report.contains("deadlock: 1000 tasks wait for each other"), "{report}");
+    assert!(report.contains("and 950 more tasks") && report.lines().count() < 70, "{report}");
+}
+
 /// Who wakes itself through the waker it is lent need not keep it; in the poll in which it does not, it is lost.
 #[test]
 fn a_task_is_accused_of_a_lost_waker_after_the_first_poll_in_which_it_was_not_woken_timed_or_not() {
     for wakes in [0, 1, 2, 509, 510, 511, 512] {
         for aborts in [false, true] {
-            let said = logged_outside(move || {
+            let said = logged::logged(LevelFilter::Info, move || {
                 let mut event_loop = loop_with(Deadlock::Warn);
                 let handle = Rc::new(RefCell::new(None::<JoinHandle<()>>));
                 let (of_task, mut polls) = (Rc::clone(&handle), 0);
@@ -1161,6 +1262,7 @@ fn a_task_is_accused_of_a_lost_waker_after_the_first_poll_in_which_it_was_not_wo
                 assert_eq!(polls, if aborts && wakes > 0 { wakes } else { wakes + 1 });
                 event_loop.enter(|| drop(handle.take()));
             });
+            let said = without_stalls(said);
             let reports = said.iter().filter(|line| line.contains("nobody has kept its waker")).count();
             assert_eq!((reports, said.len()), if aborts && wakes > 0 { (0, 0) } else { (1, 1) }, "{said:#?}");
         }
@@ -1170,11 +1272,10 @@ fn a_task_is_accused_of_a_lost_waker_after_the_first_poll_in_which_it_was_not_wo
 #[test]
 fn a_crowd_of_tasks_that_nobody_can_wake_slows_nobody() {
     let said = logged(Deadlock::Warn, || async {
-        let crowd: Vec<_> = (0..100_000).map(|_| headwaiter::spawn(std::future::pending::<()>())).collect();
+        (0..100_000).for_each(|_| drop(headwaiter::spawn(std::future::pending::<()>())));
         for _ in 0..10 {
             sleep(ms(1)).await;
         }
-        crowd.iter().for_each(JoinHandle::abort);
     });
     assert!((1..1000).contains(&said.len()), "{} reports", said.len());
 }

@@ -80,8 +80,16 @@ impl fmt::Display for Dump {
 /// Outside any event loop.
 #[track_caller]
 pub fn dump() -> Dump {
-    Core::expect("`dump`", |core| Dump { text: text(core) })
+    Core::expect("`dump`", |core| Dump { text: text(core, usize::MAX) })
 }
+
+/// As [`dump`], for a log line or an error: of a crowd of tasks, and of their waits, the first are listed and the others counted.
+pub(super) fn brief() -> String {
+    Core::with(|core| text(core, MOST_IN_BRIEF)).unwrap_or_default().trim_end().to_owned()
+}
+
+/// So many tasks, and so many waits or locks of each, stand in a [`brief`] dump.
+const MOST_IN_BRIEF: usize = 50;
 
 impl Dump {
     /// What can be said of a loop that does not answer.
@@ -90,7 +98,8 @@ impl Dump {
     }
 }
 
-fn text(core: &Core) -> String {
+/// Of tasks, and of the waits and locks of each, `most` are listed.
+fn text(core: &Core, most: usize) -> String {
     let now = core.clock.now_nanos();
     let waits = stuck::all_waits(core);
     let held = held_locks(core, &waits);
@@ -103,24 +112,36 @@ fn text(core: &Core) -> String {
         count(timers, "timer"),
         count(jobs, "job")
     );
-    for task in &tasks {
+    for task in tasks.iter().take(most) {
         let label = TaskLabel { slot: task.slot, name: task.name.as_deref() };
         let (age, polls) = (age(task.age), count(task.polls as usize, "poll"));
         line(&mut text, &format!("{label}: {}, {polls}, {age} old, spawned at {}", task.state, task.place));
-        for held in held.get(&task.slot).into_iter().flatten() {
+        let held = held.get(&task.slot).map_or(&[][..], Vec::as_slice);
+        for held in held.iter().take(most) {
             line(&mut text, held);
         }
-        for wait in waits.get(&task.slot).into_iter().flatten() {
+        add_rest(&mut text, "    and holds", held.len(), most, "more lock");
+        let waits = waits.get(&task.slot).map_or(&[][..], Vec::as_slice);
+        for wait in waits.iter().take(most) {
             line(&mut text, &format!("    waits for {}", wait_text(core, wait, now)));
         }
+        add_rest(&mut text, "    and has", waits.len(), most, "more wait");
         if task.foreign {
             line(&mut text, "    may be woken by code outside this crate, which has had its waker");
         }
     }
+    add_rest(&mut text, "and", tasks.len(), most, "more task");
     add_sources(&mut text, core);
     add_timers(&mut text, core, now);
     add_jobs(&mut text, core);
     text
+}
+
+/// Says how many there are beyond the first `most`, if there are any.
+fn add_rest(text: &mut String, before: &str, all: usize, most: usize, what: &str) {
+    if let rest @ 1.. = all.saturating_sub(most) {
+        line(text, &format!("{before} {}", count(rest, what)));
+    }
 }
 
 /// The locks that a task holds while others wait for them, as lines.

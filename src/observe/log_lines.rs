@@ -7,6 +7,9 @@ use crate::task::Id;
 
 use log::{Level, log};
 
+/// So many of the tasks that one event wakes are named.
+const MOST_NAMED: usize = 10;
+
 pub(super) fn write(step: &Step<'_>) {
     match step {
         Step::Turn { number, wait } => {
@@ -20,7 +23,10 @@ pub(super) fn write(step: &Step<'_>) {
             log!(target: LOOP, Level::Trace, "nothing to do: the virtual clock jumps by {by:?}, to the next timer");
         }
         Step::Ready { source, kind, ready, woken, foreign, callback } => {
-            let mut whom: Vec<_> = woken.iter().map(|task| label(*task)).collect();
+            let mut whom: Vec<_> = woken.iter().take(MOST_NAMED).map(|task| label(*task)).collect();
+            if let more @ 1.. = woken.len().saturating_sub(MOST_NAMED) {
+                whom.push(format!("{more} more task{}", plural(more)));
+            }
             if *foreign > 0 {
                 whom.push(format!("{foreign} waker{} from outside this crate", plural(*foreign)));
             }

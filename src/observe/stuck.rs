@@ -28,9 +28,15 @@ use crate::waits::{Holder, Lock, Wait, What};
 ///
 /// - a *deadlock*: tasks wait for each other in a circle, for locks or for each other's end;
 /// - *quiescence*: a `block_on` would sleep for ever, because nothing that its loop knows of can wake it;
-/// - a *lost waker*: a future has returned `Pending`, and nobody has kept its waker.
+/// - a *lost waker*: a future has returned `Pending`, and nobody has kept its waker. While the task's
+///   [`JoinHandle`](crate::task::JoinHandle) exists and nothing awaits it, this is logged at `info` only: the task may be
+///   meant to be aborted.
 ///
 /// None of them is reported twice (quiescence: not in the same `block_on`).
+///
+/// A correct program is accused in one case only: of quiescence, when all that will wake its loop is
+/// [`JoinHandle::abort`](crate::task::JoinHandle::abort) on another thread. Where a `JoinHandle` is cannot be seen. If that thread
+/// also has a [`Handle`](crate::Handle) of the loop, quiescence is not reported while it exists.
 ///
 /// ```
 /// use headwaiter::sync::Mutex;
@@ -116,6 +122,14 @@ impl Core {
     pub(crate) fn suspect(&mut self, joiner: TaskNumber) {
         if let Some(task) = self.slot_of(joiner) {
             self.add_suspect(task, Tasks::BLOCKED);
+        }
+    }
+
+    /// A task is awaited from now on, or can no longer be aborted by its `JoinHandle`. If it was told at `info` that it lacks a waker,
+    /// that is now worth a warning.
+    pub(crate) fn reconsider(&mut self, task: Slot) {
+        if self.tasks.take_told_at_info(task) {
+            self.add_suspect(task, Tasks::UNKEPT);
         }
     }
 
@@ -237,13 +251,21 @@ fn examine(core: &mut Core, task: Slot, suspicion: u8) -> Option<Found> {
 fn report(found: Found) -> Verdict {
     match found {
         Found::Lost(slot) => {
-            let origin = Core::with(|core| core.tasks.origin(slot)).flatten();
+            let looked = Core::with(|core| (core.tasks.origin(slot), core.tasks.is_abortable(slot)));
+            let (origin, abortable) = looked.unwrap_or_default();
             let who = origin.map(|origin| origin.to_string()).unwrap_or_default();
+            let (level, advice) = if abortable {
+                Core::with(|core| core.tasks.mark_told_at_info(slot));
+                (Level::Info, "It may be meant so, as long as its `JoinHandle` can abort it")
+            } else {
+                let advice = "A future must keep `cx.waker().clone()` for whoever makes it ready, or wake it";
+                (Level::Warn, advice)
+            };
             observe::say(
-                Level::Warn,
+                level,
                 observe::TASK,
                 format_args!(
-                    "{who} returned `Pending`, and nobody has kept its waker: it will never be polled again. A future must keep `cx.waker().clone()` for whoever makes it ready, or wake it"
+                    "{who} returned `Pending`, and nobody has kept its waker: it will never be polled again. {advice}"
                 ),
             );
             Verdict::Fine
@@ -435,8 +457,11 @@ fn report_text(
     if let [_] = circle {
         lines = "deadlock: a task waits for itself".to_owned();
     }
-    for (task, wait) in circle {
+    for (task, wait) in circle.iter().take(MOST_IN_CIRCLE) {
         let _ = write!(lines, "\n  {}", describe(core, *task, wait));
+    }
+    if let more @ 1.. = circle.len().saturating_sub(MOST_IN_CIRCLE) {
+        let _ = write!(lines, "\n  and {more} more task{}, up to the first again", super::plural(more));
     }
     let in_circle: HashSet<Slot> = circle.iter().map(|(task, _)| *task).collect();
     let others = reached.iter().filter(|task| !in_circle.contains(task) && !core.tasks.was_reported(**task));
@@ -449,6 +474,9 @@ fn report_text(
     }
     lines
 }
+
+/// So many tasks of the circle are described.
+const MOST_IN_CIRCLE: usize = 50;
 
 /// So many tasks are described that do not stand in the circle, but wait for it.
 const MOST_OTHERS: usize = 10;
@@ -532,6 +560,9 @@ fn is_lost(core: &mut Core, task: Slot) -> bool {
     !waits
 }
 
+/// A [`JoinHandle`](crate::task::JoinHandle) may be on any thread: where it is cannot be seen.
+const ABORTABLE: &str = " (but for a thread that was given the `JoinHandle` of a task, and may abort it: give it a `Handle` too, and this is not reported)";
+
 /// Looks whether anything that this loop knows of can ever wake it, and says so if not.
 fn look_for_the_end() -> Verdict {
     let quiescent = Core::with(|core| {
@@ -548,9 +579,11 @@ fn look_for_the_end() -> Verdict {
     if quiescent != Some(true) {
         return Verdict::Fine;
     }
+    let abortable = Core::with(|core| core.tasks.is_any_abortable()) == Some(true);
+    let exception = if abortable { ABORTABLE } else { "" };
     let text = format!(
-        "nothing can wake this event loop any more: no task is ready, no timer is armed, no source is waited for, and no other thread can reach it\n{}",
-        super::dump::dump()
+        "nothing can wake this event loop any more: no task is ready, no timer is armed, no source is waited for, and no other thread can reach it{exception}\n{}",
+        super::dump::brief()
     );
     if Core::with(|core| core.deadlock) == Some(Deadlock::Fail) {
         return Verdict::Panic(text);

@@ -142,6 +142,7 @@ fn poll_finished(key: Key, cx: &Context<'_>) -> Poll<Body> {
             core.tasks.keep();
             if !is_ready {
                 core.tasks.joins_waiting(joiner, key.slot);
+                core.reconsider(key.slot);
             }
             return Err(if core.observed { Unfinished::Told } else { Unfinished::Waits });
         }
@@ -178,6 +179,7 @@ fn join_by_foreign(slot: Slot, waker: &Waker) {
     let joiner = Wake::of(waker);
     let left = Core::with(|core| {
         core.tasks.keep();
+        core.reconsider(slot);
         if let Wake::Task(joiner) = joiner {
             core.tasks.joins_waiting(joiner, slot);
         }

@@ -303,7 +303,10 @@ pub(crate) fn give_up(slot: Slot, error: impl FnOnce(Option<Origin>) -> JoinErro
 
 /// The task's [`JoinHandle`](super::JoinHandle) was dropped, anywhere.
 pub(crate) fn detach(key: Key) {
-    let gone = Core::if_at_home(key, |core| core.tasks.detach(key.slot));
+    let gone = Core::if_at_home(key, |core| {
+        core.reconsider(key.slot);
+        core.tasks.detach(key.slot)
+    });
     match gone {
         None => remote::release(key.home, Release::Join(key)),
         Some(None) => {}

@@ -110,6 +110,12 @@ impl Task {
         self.rare.as_ref()?.name.as_deref()
     }
 
+    /// The main future has no body in its slot.
+    fn is_abortable(&self) -> bool {
+        let is_held = self.body.is_some() && !self.flags.has(Flags::DETACHED.and(Flags::FINISHED));
+        is_held && self.joiner == TaskNumber::NOBODY && !self.has_foreign_joiner()
+    }
+
     pub(super) fn has_foreign_joiner(&self) -> bool {
         self.rare.as_ref().is_some_and(|rare| rare.joiner.is_some())
     }
@@ -178,6 +184,9 @@ impl Flags {
     const REPORTED: Flags = Flags(64);
     /// It is among the [`Suspects`](crate::observe::stuck::Suspects).
     const SUSPECT: Flags = Flags(128);
+
+    /// It lacks a waker, which was told at `info`: see [`Tasks::is_abortable`].
+    const TOLD_AT_INFO: Flags = Flags(256);
 
     /// Added for each poll: the upper half counts them.
     const POLL: u64 = 1 << 32;
@@ -309,7 +318,7 @@ impl Tasks {
             if let Some(task) = self.slots.get_mut(slot)
                 && task.flags.has(Flags::QUEUED)
             {
-                task.flags.clear(Flags::QUEUED.and(Flags::REPORTED));
+                task.flags.clear(Flags::QUEUED.and(Flags::REPORTED).and(Flags::TOLD_AT_INFO));
                 task.flags.0 = task.flags.0.wrapping_add(Flags::POLL);
                 self.polls_made += 1;
                 self.polled = slot;
@@ -417,6 +426,32 @@ impl Tasks {
             record if task.flags.has(Flags::AT_RECORD) => Some(Hint::Record(record)),
             joined => Some(Hint::Task(joined)),
         }
+    }
+
+    /// Whether its [`JoinHandle`](super::JoinHandle) exists and nothing awaits it: then it may be meant to be aborted.
+    pub(crate) fn is_abortable(&self, slot: Slot) -> bool {
+        self.slots.get(slot).is_some_and(Task::is_abortable)
+    }
+
+    /// Whether any task [is](Self::is_abortable).
+    pub(crate) fn is_any_abortable(&self) -> bool {
+        self.slots.iter().any(Task::is_abortable)
+    }
+
+    pub(crate) fn mark_told_at_info(&mut self, slot: Slot) {
+        if let Some(task) = self.slots.get_mut(slot) {
+            task.flags.set(Flags::TOLD_AT_INFO);
+        }
+    }
+
+    /// Whether it was [marked](Self::mark_told_at_info) and has waited since then, once.
+    pub(crate) fn take_told_at_info(&mut self, slot: Slot) -> bool {
+        const MARKS: Flags = Flags::TOLD_AT_INFO.and(Flags::REPORTED);
+        let Some(task) = self.slots.get_mut(slot).filter(|task| task.flags.has(Flags::TOLD_AT_INFO)) else {
+            return false;
+        };
+        task.flags.clear(MARKS);
+        true
     }
 
     /// Whether it waits, and nobody outside this crate can wake it.
