@@ -455,6 +455,9 @@ fn sort_mail() {
         match message {
             Message::Release(what) => release_here(what),
             Message::Abort(task) => task::abort(task),
+            Message::Unheld(task) => {
+                Core::with(|core| core.unhold(task));
+            }
             Message::Run(job) => {
                 Core::with(Core::lift_budget);
                 contain("a job from another thread", job);

@@ -57,6 +57,8 @@ pub(crate) enum Message {
     Release(Release),
     /// Abort this task.
     Abort(Slot),
+    /// The [`RemoteHandle`] of this task was dropped before the task had ended.
+    Unheld(Slot),
     /// Run this on the loop's thread.
     Run(Box<dyn FnOnce() + Send>),
 }
@@ -327,6 +329,7 @@ impl Handle {
                 taken: false,
                 task: None,
                 abort: false,
+                held: true,
             }),
             arrived: Condvar::new(),
         });
@@ -414,6 +417,8 @@ struct PacketState<T> {
     task: Option<Slot>,
     /// Asked for before the loop had made the task.
     abort: bool,
+    /// The [`RemoteHandle`] exists, so the task may be aborted: see [`Tasks::hold`](task::Tasks::hold).
+    held: bool,
 }
 
 impl<T> Packet<T> {
@@ -505,6 +510,20 @@ impl<T> RemoteHandle<T> {
     }
 }
 
+impl<T> Drop for RemoteHandle<T> {
+    /// Nothing can abort the task any more: its loop looks anew whether it is stuck.
+    fn drop(&mut self) {
+        let unheld = {
+            let mut state = self.packet.state();
+            state.held = false;
+            state.task.filter(|_| !state.taken && state.result.is_none())
+        };
+        if let Some(task) = unheld {
+            self.packet.home.send(Message::Unheld(task));
+        }
+    }
+}
+
 impl<T> PacketState<T> {
     #[track_caller]
     fn take(&mut self) -> Option<Result<T, JoinError>> {
@@ -572,6 +591,9 @@ impl<M, T> Job<M, T> {
                 let aborted = {
                     let mut state = packet.state();
                     state.task = task.slot();
+                    if let Some(slot) = state.task.filter(|_| state.held) {
+                        Core::with(|core| core.tasks.hold(slot, true));
+                    }
                     state.abort
                 };
                 // While the future was being made.

@@ -1192,6 +1192,65 @@ fn a_quiescence_report_names_the_join_handle_that_another_thread_may_have() {
     assert!(said[0].contains("given the `JoinHandle` of a task, and may abort it"), "{said:#?}");
 }
 
+/// The loop runs on a thread of its own, so that this one has nothing of it but the handle.
+#[test]
+fn a_task_that_a_remote_handle_can_abort_is_not_stuck_until_that_is_dropped() {
+    for way in ["quiet", "lost", "knot"] {
+        for aborts in [true, false] {
+            let said = logged_outside(move || {
+                let (give, take) = std::sync::mpsc::channel::<Handle>();
+                let of_the_loop = thread::spawn(move || {
+                    loop_with(Deadlock::Fail).block_on(async {
+                        let (sender, receiver) = oneshot::channel::<()>();
+                        ENDS.set(Some(sender));
+                        give.send(Handle::current()).unwrap();
+                        assert!(receiver.await.is_err());
+                    });
+                });
+                let handle = take.recv().unwrap();
+                let (polled, was_polled) = std::sync::mpsc::channel();
+                let remote = handle.spawn(move || {
+                    let sender = ENDS.take();
+                    async move {
+                        let _sender = sender;
+                        polled.send(()).unwrap();
+                        match way {
+                            "quiet" => Notify::new().notified().await,
+                            "lost" => std::future::pending().await,
+                            _ => {
+                                let mutex = Mutex::new(());
+                                let _held = mutex.lock().await;
+                                drop(mutex.lock().await);
+                            }
+                        }
+                    }
+                });
+                was_polled.recv().unwrap();
+                drop(handle);
+                // A loop that would accuse the task does so before it sleeps, which it does soon.
+                thread::sleep(ms(20));
+                if aborts {
+                    remote.abort();
+                    assert!(remote.wait().unwrap_err().is_cancelled());
+                    of_the_loop.join().expect("a correct program");
+                } else {
+                    drop(remote);
+                    // A deadlock ends with the task that is dropped for it, the others with a panic of `block_on`.
+                    assert_eq!(of_the_loop.join().is_ok(), way == "knot", "{way}");
+                }
+            });
+            let is_told = !aborts && way == "lost";
+            assert_eq!(said.iter().any(|line| line.contains("kept its waker")), is_told, "{way}: {said:#?}");
+            assert!(!aborts || said.is_empty(), "{way}: {said:#?}");
+        }
+    }
+}
+
+thread_local! {
+    /// Ends the main future when it is dropped.
+    static ENDS: Cell<Option<oneshot::Sender<()>>> = const { Cell::new(None) };
+}
+
 #[test]
 fn a_quiescence_report_of_a_crowd_is_short_and_says_how_many_more() {
     bounded(|| {

@@ -2,7 +2,8 @@
 //! waker** (a task waits for nothing, so nothing will wake it), and **quiescence** (nothing can wake this loop any more).
 //! Called after a poll that looks suspicious, and by the turn before it sleeps.
 //!
-//! A task has a *way out* if any of these is true: it is ready; code outside this crate has had its waker (it is *foreign*, for ever: what became of a copy nobody can tell); one
+//! A task has a *way out* if any of these is true: it is ready; code outside this crate has had its waker (it is *foreign*, for ever: what became of a copy nobody can tell);
+//! a [`RemoteHandle`](crate::RemoteHandle) that can abort it exists; one
 //! of its waits is for something from outside the tasks, such as a timer or a socket; one of its waits is for something that
 //! any task may give, such as a message. All other waits are for a lock that some task holds, or for the end of a task or
 //! of a group. If such a wait is for a task that has a way out, it is a way out too. Tasks without any, each of which waits
@@ -133,6 +134,12 @@ impl Core {
         }
     }
 
+    /// The [`RemoteHandle`](crate::RemoteHandle) of a task was dropped: now it may be stuck, in either way.
+    pub(crate) fn unhold(&mut self, task: Slot) {
+        self.tasks.hold(task, false);
+        self.add_suspect(task, Tasks::BLOCKED | Tasks::UNKEPT);
+    }
+
     fn add_suspect(&mut self, task: Slot, suspicion: u8) {
         let suspects = &mut self.suspects.tasks;
         // While other threads can reach the loop nobody is looked at, so the list may grow. Here it is cleared of those who
@@ -241,11 +248,11 @@ fn suspect(
 /// The closer look, at all that all tasks wait for.
 fn examine(core: &mut Core, task: Slot, suspicion: u8) -> Option<Found> {
     core.suspects.credit -= core.records();
-    if suspicion & Tasks::BLOCKED != 0 {
-        knot(core, task).map(Found::Knot)
-    } else {
-        is_lost(core, task).then_some(Found::Lost(task))
+    let is_blocked = suspicion & Tasks::BLOCKED != 0;
+    if let Some(knot) = is_blocked.then(|| knot(core, task)).flatten() {
+        return Some(Found::Knot(knot));
     }
+    (suspicion & Tasks::UNKEPT != 0 && is_lost(core, task)).then_some(Found::Lost(task))
 }
 
 fn report(found: Found) -> Verdict {

@@ -188,6 +188,9 @@ impl Flags {
     /// It lacks a waker, which was told at `info`: see [`Tasks::is_abortable`].
     const TOLD_AT_INFO: Flags = Flags(256);
 
+    /// Its [`RemoteHandle`](crate::RemoteHandle) exists, and may abort it at any time.
+    const HELD: Flags = Flags(512);
+
     /// Added for each poll: the upper half counts them.
     const POLL: u64 = 1 << 32;
 
@@ -222,6 +225,8 @@ impl Tasks {
     pub(crate) const BLOCKED: u8 = 2;
     /// Its poll is timed.
     pub(crate) const TIMED: u8 = 4;
+    /// What is outside the tasks can go on with one of these.
+    const OUTSIDE: Flags = Flags::FOREIGN.and(Flags::HELD);
     /// It was aborted during its poll. (So says its flag as well, but these bits are all that each poll looks at.)
     pub(super) const ABORTED: u8 = 8;
 
@@ -454,9 +459,16 @@ impl Tasks {
         true
     }
 
-    /// Whether it waits, and nobody outside this crate can wake it.
+    /// Its [`RemoteHandle`](crate::RemoteHandle) exists, or was dropped.
+    pub(crate) fn hold(&mut self, slot: Slot, held: bool) {
+        if let Some(task) = self.slots.get_mut(slot) {
+            if held { task.flags.set(Flags::HELD) } else { task.flags.clear(Flags::HELD) }
+        }
+    }
+
+    /// Whether it waits, and nothing outside the tasks can wake or abort it.
     pub(crate) fn can_be_stuck(&self, slot: Slot) -> bool {
-        const BUSY: Flags = Flags::QUEUED.and(Flags::FINISHED).and(Flags::ABORTED).and(Flags::FOREIGN);
+        const BUSY: Flags = Flags::QUEUED.and(Flags::FINISHED).and(Flags::ABORTED).and(Tasks::OUTSIDE);
         self.slots.get(slot).is_some_and(|task| !task.flags.has(BUSY))
     }
 
@@ -506,8 +518,9 @@ impl Tasks {
         (self.slots.inserted(), self.retired + self.ready.len() as u64, self.polls_made)
     }
 
+    /// Whether code outside this crate can wake any of them, or another thread abort it.
     pub(crate) fn is_any_foreign(&self) -> bool {
-        self.slots.iter().any(|task| task.flags.has(Flags::FOREIGN) && !task.flags.has(Flags::FINISHED))
+        self.slots.iter().any(|task| task.flags.has(Tasks::OUTSIDE) && !task.flags.has(Flags::FINISHED))
     }
 
     /// All tasks in words, in the order of their numbers.
