@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use headwaiter::time::sleep;
-use headwaiter::{spawn, spawn_blocking, task::yield_now};
+use headwaiter::{spawn_blocking, task, task::yield_now};
 
 const BEAT: Duration = Duration::from_millis(10);
 const STEP: Duration = Duration::from_millis(5);
@@ -52,8 +52,8 @@ fn hash_for(time: Duration) {
 
 async fn beside_a_heartbeat(line: u32, what: &str, step: impl AsyncFn() + 'static) {
     let done = Rc::new(Cell::new(false));
-    let heartbeat = spawn(beat_until(Rc::clone(&done)));
-    let work = spawn(async move {
+    let heartbeat = task::Builder::new().name("heartbeat").spawn(beat_until(Rc::clone(&done)));
+    let work = task::Builder::new().name("work").spawn(async move {
         for _ in 0..STEPS {
             step().await;
         }
@@ -61,6 +61,7 @@ async fn beside_a_heartbeat(line: u32, what: &str, step: impl AsyncFn() + 'stati
     work.await.expect("no panic");
     done.set(true);
     let (beats, longest) = heartbeat.await.expect("no panic");
+    sleep(BEAT).await; // The loop asks the kernel, and sees how long it was blocked.
     println!("  {}:{line}, {what}: beats {beats}, longest gap {} ms", file!(), longest.as_millis());
 }
 

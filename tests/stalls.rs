@@ -286,9 +286,56 @@ fn many_short_polls_are_a_stall_of_which_none_is_accused() {
         });
     });
     let [first, second, ..] = &said[..] else { panic!("{said:#?}") };
-    assert!(first.contains("In one of 11 polls"), "{first}");
+    assert!(first.contains("These 11 polls together took so long"), "{first}");
     // On a slow machine one of them may have taken so long.
     assert!(second.contains("By no poll alone: ") || second.contains("By task"), "{second}");
+}
+
+/// No poll is longer than the threshold, but one is most of what is.
+#[test]
+fn the_task_whose_poll_took_most_of_a_stall_is_named() {
+    let said = logged(|| {
+        loop_that_tells(ms(100)).block_on(async {
+            for _ in 0..2 {
+                let cook = task::Builder::new().name("cook");
+                drop(cook.spawn(async { compute(ms(90)) }));
+                (0..3).for_each(|_| drop(headwaiter::spawn(async { compute(ms(15)) })));
+                sleep(ms(1)).await;
+            }
+        });
+    });
+    let [first, second, ..] = &said[..] else { panic!("{said:#?}") };
+    assert!(first.contains("These 5 polls together"), "{first}");
+    assert!(second.contains("By task 6 \"cook\" (spawned at tests/stalls.rs:"), "{second}");
+}
+
+/// An observer is told how long each poll takes, so the report can tell too.
+#[test]
+fn the_first_stall_under_an_observer_is_reported_with_its_task() {
+    let said = logged(|| {
+        let builder = EventLoop::builder().stall_threshold(ms(50)).observer(Ignores);
+        builder.build().unwrap().block_on(async {
+            (0..5).for_each(|_| drop(headwaiter::spawn(yield_now())));
+            drop(task::Builder::new().name("cook").spawn(async { compute(ms(60)) }));
+            sleep(ms(1)).await;
+        });
+    });
+    assert!(said[0].contains("By task 7 \"cook\" (spawned at tests/stalls.rs:"), "{said:#?}");
+}
+
+struct Ignores;
+
+impl headwaiter::observe::Observer for Ignores {
+    fn step(&mut self, _: &headwaiter::observe::Step<'_>) {}
+}
+
+#[test]
+fn the_example_ends_its_mistakes_with_the_name_of_the_task_that_blocked() {
+    bounded(|| {
+        let (_, said) = program::Program::start_logging("blocked_loop", "warn").end();
+        let told: Vec<_> = said.lines().filter(|line| line.contains("was blocked for")).collect();
+        assert!(told.last().expect("a report").contains("\"work\""), "{told:#?}");
+    });
 }
 
 /// They are a stall together if the kernel is not asked between them. Once that is seen, it is.

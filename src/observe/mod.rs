@@ -412,6 +412,7 @@ pub(crate) fn poll_ended(task: Slot, outcome: Outcome) {
     });
     let Some((took, blocked)) = took.flatten() else { return };
     report(|| Step::Polled { task: Id::new(task), outcome, took: Duration::from_nanos(took) });
+    stall::poll_was_timed(task, took);
     if blocked {
         stall::poll_took(task, took);
     }

@@ -1,5 +1,6 @@
 //! A loop that was blocked is reported when it is free again: the turn looks at the clock when it asks the kernel, and sees what
-//! the last one took. Which of several tasks it was is not known the first time; then all polls are timed for a while. On demand
+//! the last one took. Which of several tasks it was is not known the first time, unless an observer is installed: polls are timed
+//! only then, and for a while after a stall. On demand
 //! a [`Watcher`] thread reports while it lasts.
 
 use std::io;
@@ -39,10 +40,14 @@ pub(crate) struct Stalls {
     unshown: u64,
     /// A poll since the last look at the kernel was a stall: then the turn has been told of, or counted.
     by_poll: bool,
-    /// How long the drops of sockets have blocked because of SO_LINGER since the kernel answered.
+    /// When the kernel answered last. What follows is of the time since then.
+    answered: u64,
+    /// How many polls were timed.
+    timed: u32,
+    /// The longest of them, if it took at least half of a stall, and of which task. (In words: the task may have ended since.)
+    longest: Option<(u64, String)>,
+    /// How long the drops of sockets have blocked because of SO_LINGER.
     lingered: u64,
-    /// When it answered.
-    lingered_since: u64,
 }
 
 impl Stalls {
@@ -54,22 +59,23 @@ impl Stalls {
             is_known: true,
             unshown: 0,
             by_poll: false,
+            answered: 0,
+            timed: 0,
+            longest: None,
             lingered: 0,
-            lingered_since: 0,
-        }
-    }
-
-    /// A stall was found in what the loop does since the kernel answered at `turn`: what lingered before that is not a part of it.
-    #[cold]
-    pub(crate) fn found(&mut self, turn: u64) {
-        if self.lingered_since != turn {
-            self.lingered = 0;
         }
     }
 
     /// Whether the next poll is to be timed.
     pub(crate) fn are_looked_for(&self, now: u64) -> bool {
         now < self.timed_until
+    }
+
+    /// What is noted is of the time since the kernel answered, which was at this time.
+    pub(super) fn forget_before(&mut self, answered: u64) {
+        if self.answered != answered {
+            (self.answered, self.timed, self.longest, self.lingered) = (answered, 0, None, 0);
+        }
     }
 
     /// `None`: no line now. Else: how many stalls before this one had none.
@@ -84,32 +90,56 @@ impl Stalls {
     }
 }
 
+/// A poll of this task was timed. Called with nothing borrowed.
+#[cold]
+pub(crate) fn poll_was_timed(task: Slot, nanos: u64) {
+    let is_longest = Core::with(|core| {
+        let stalls = &mut core.stalls;
+        stalls.forget_before(core.clock.turn_nanos());
+        stalls.timed = stalls.timed.saturating_add(1);
+        let before = stalls.longest.as_ref().map_or(stalls.threshold / 2, |(nanos, _)| *nanos);
+        nanos > before
+    });
+    if is_longest == Some(true) {
+        // While it is known: a task that ends is gone.
+        let name = super::stats::name_of(Id::new(task));
+        Core::with(|core| core.stalls.longest = Some((nanos, name)));
+    }
+}
+
 /// The loop was busy for so long without asking the kernel. Called with nothing borrowed.
 #[cold]
 pub(crate) fn turn_took(nanos: u64, polls: u32) {
     let line = Core::with(|core| {
         let now = core.clock.now_nanos();
-        let all_timed = core.stalls.are_looked_for(now);
+        let all_timed = core.stalls.timed >= polls;
+        let longest = core.stalls.longest.take().filter(|(took, _)| *took > nanos / 2);
         core.counts.stalls += 1;
         core.stalls.timed_until = now + TIMED_FOR;
         core.untimed = 0;
         if mem::take(&mut core.stalls.by_poll) {
             return None;
         }
-        let unshown = core.stalls.line(now, all_timed || polls == 0)?;
-        Some((unshown, all_timed, core.tasks.polled))
+        let is_known = all_timed || longest.is_some() || polls == 0;
+        let unshown = core.stalls.line(now, is_known)?;
+        Some((unshown, all_timed, longest, core.tasks.polled))
     });
-    let Some((unshown, all_timed, polled)) = line.flatten() else { return };
-    let who = match polls {
-        0 => "No task was polled: a callback, an observer or a drop did".to_owned(),
-        1 if all_timed => "Not by its one poll: a callback, an observer or a drop did".to_owned(),
+    let Some((unshown, all_timed, longest, polled)) = line.flatten() else { return };
+    let who = match (polls, longest) {
+        (_, Some((took, task))) => {
+            format!("By {task}: one poll of it took {:.0?}", Duration::from_nanos(took))
+        }
+        (0, _) => "No task was polled: a callback, an observer or a drop did".to_owned(),
+        (1, _) if all_timed => "Not by its one poll: a callback, an observer or a drop did".to_owned(),
         _ if all_timed => {
             format!("By no poll alone: {polls} did together, or a callback, an observer or a drop")
         }
         // A callback may have done it, and woken this one.
-        1 => format!("Probably by {}, the only one that was polled", super::stats::name_of(Id::new(polled))),
+        (1, _) => {
+            format!("Probably by {}, the only one that was polled", super::stats::name_of(Id::new(polled)))
+        }
         _ => format!(
-            "In one of {polls} polls; for the next {:?} each is timed, and the log will tell whose",
+            "These {polls} polls together took so long, or a callback between them: they were not timed. For the next {:?} each poll is, so that a task that does it again is named",
             Duration::from_nanos(TIMED_FOR)
         ),
     };
@@ -121,7 +151,7 @@ pub(crate) fn turn_took(nanos: u64, polls: u32) {
 pub(crate) fn poll_took(task: Slot, nanos: u64) {
     let line = Core::with(|core| {
         core.stalls.by_poll = true;
-        core.stalls.found(core.clock.turn_nanos());
+        core.stalls.forget_before(core.clock.turn_nanos());
         core.stalls.line(core.clock.now_nanos(), true)
     });
     let Some(unshown) = line.flatten() else { return };
@@ -130,10 +160,8 @@ pub(crate) fn poll_took(task: Slot, nanos: u64) {
 
 /// The drop of a socket with SO_LINGER set has taken so many nanoseconds.
 pub(crate) fn count_linger(core: &mut Core, took: u64) {
-    let turn = core.clock.turn_nanos();
-    core.stalls.found(turn);
+    core.stalls.forget_before(core.clock.turn_nanos());
     core.stalls.lingered += took;
-    core.stalls.lingered_since = turn;
 }
 
 fn warn(nanos: u64, unshown: u64, who: &str) {

@@ -408,7 +408,7 @@ impl Core {
         if busy <= self.stalls.threshold {
             return None;
         }
-        self.stalls.found(self.clock.turn_nanos());
+        self.stalls.forget_before(self.clock.turn_nanos());
         Some(busy)
     }
 
