@@ -802,3 +802,47 @@ fn a_fifo_that_no_writer_has_opened_yet_has_not_ended() {
         });
     });
 }
+
+#[test]
+fn everything_that_owns_a_descriptor_lends_it() {
+    use headwaiter::net::{TcpListener, UdpSocket, UnixDatagram, UnixListener, UnixStream};
+    use std::os::fd::AsRawFd;
+    fn lends(owner: &(impl AsFd + AsRawFd)) -> i32 {
+        assert_eq!(owner.as_raw_fd(), owner.as_fd().as_raw_fd());
+        assert!(fcntl_getfl(owner).is_ok(), "it is open");
+        owner.as_raw_fd()
+    }
+    in_loop(|| async {
+        let folder = Folder::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        lends(&listener);
+        let stream = headwaiter::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let number = lends(&stream);
+        let (reader, writer) = stream.into_split();
+        assert_eq!((lends(&reader), lends(&writer)), (number, number));
+        lends(&UdpSocket::bind("127.0.0.1:0").await.unwrap());
+        lends(&UnixListener::bind(folder.path("listener")).unwrap());
+        lends(&UnixDatagram::unbound().unwrap());
+        let (one, _other) = UnixStream::pair().unwrap();
+        lends(&one);
+        let (reader, writer) = one.into_split();
+        lends(&reader);
+        lends(&writer);
+        let (reader, writer) = pipe().unwrap();
+        lends(&reader);
+        lends(&writer);
+        lends(&counter());
+        lends(&File::open("Cargo.toml").await.unwrap());
+        assert_eq!(lends(&headwaiter::io::stdin()), 0);
+        assert_eq!(lends(&headwaiter::io::stdout()), 1);
+        assert_eq!(lends(&headwaiter::io::stderr()), 2);
+        let mut child = headwaiter::process::Command::new("cat");
+        child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = child.spawn().unwrap();
+        lends(child.stdin.as_ref().unwrap());
+        lends(child.stdout.as_ref().unwrap());
+        lends(child.stderr.as_ref().unwrap());
+        drop(child.stdin.take());
+        child.wait().await.unwrap();
+    });
+}

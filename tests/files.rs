@@ -873,6 +873,108 @@ fn vectored_reads_and_writes_of_a_file_use_all_slices() {
     }
 }
 
+#[test]
+fn a_file_that_several_share_is_changed_by_one_after_the_other() {
+    for folder in folders() {
+        in_loop(|| async move {
+            let path = folder.file("shared", "soup and bread");
+            let file = File::options().read(true).write(true).open(&path).await.unwrap();
+            let file = std::sync::Arc::new(file);
+            let tasks: Vec<_> = (0..50_u64)
+                .map(|n| {
+                    let file = std::sync::Arc::clone(&file);
+                    spawn(async move {
+                        if n % 3 == 0 {
+                            // Dropped in its turn, or before: the others go on.
+                            drop(begin(file.set_len(100 + n)).await);
+                            return;
+                        }
+                        file.set_len(1000 + n).await.unwrap();
+                        file.sync_all().await.unwrap();
+                        file.sync_data().await.unwrap();
+                        let permissions = file.metadata().await.unwrap().permissions();
+                        file.set_permissions(permissions).await.unwrap();
+                    })
+                })
+                .collect();
+            for task in tasks {
+                task.await.unwrap();
+            }
+            file.set_len(4).await.unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), b"soup");
+        });
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_is_read_and_written_at_an_offset_whatever_its_position_is() {
+    for folder in folders() {
+        in_loop(|| async move {
+            let path = folder.path("offsets");
+            let file =
+                File::options().read(true).write(true).create(true).truncate(true).open(&path).await.unwrap();
+            assert_eq!(file.write_at(b"bread", 5).await.unwrap(), 5);
+            assert_eq!(file.write_at(b"soup ", 0).await.unwrap(), 5);
+            let (mut one, mut other) = ([0; 4], [0; 10]);
+            // Two at a time.
+            let both =
+                futures_lite::future::zip(file.read_at(&mut one, 0), file.read_at(&mut other, 5)).await;
+            assert_eq!((both.0.unwrap(), both.1.unwrap()), (4, 5));
+            assert_eq!((&one, &other[..5]), (b"soup", &b"bread"[..]));
+            assert_eq!(file.read_at(&mut one, 10).await.unwrap(), 0, "the end");
+            assert_eq!(file.read_at(&mut [], 0).await.unwrap(), 0);
+            assert_eq!(file.write_at(&[], 0).await.unwrap(), 0);
+            // The position stays.
+            let mut file = file;
+            assert_eq!(read_to_end(&mut file, 3).await, b"soup bread");
+            // A read at an offset sees what was dropped and is under way.
+            let _ = begin(file.write(b" and more")).await;
+            assert_eq!(file.read_at(&mut other, 11).await.unwrap(), 8);
+            assert_eq!(&other[..8], b"and more");
+            let _ = begin(file.write_at(b"S", 0)).await;
+            assert_eq!(file.read_at(&mut one, 0).await.unwrap(), 4);
+            assert!(matches!(&one, b"Soup" | b"soup"), "done or not");
+            let error = file.read_at(&mut one, u64::MAX).await.unwrap_err();
+            assert_says(&error, io::ErrorKind::InvalidInput, "read", &path);
+            let large = bytes(300_000);
+            let mut done = 0;
+            while done < large.len() {
+                done += file.write_at(&large[done..], done as u64).await.unwrap();
+            }
+            let mut room = vec![0; large.len()];
+            let mut filled = 0;
+            while filled < room.len() {
+                filled += file.read_at(&mut room[filled..], filled as u64).await.unwrap();
+            }
+            assert!(room == large);
+        });
+    }
+}
+
+#[test]
+fn a_clone_of_a_file_shares_its_position() {
+    for folder in folders() {
+        in_loop(|| async move {
+            let path = folder.file("cloned", bytes(100_000));
+            let mut file = File::open(&path).await.unwrap();
+            let mut piece = [0; 100];
+            // Where it reads ahead, the clone does not begin after that.
+            for _ in 0..3 {
+                file.read_exact(&mut piece).await.unwrap();
+            }
+            let mut clone = file.try_clone().await.unwrap();
+            assert_eq!(clone.seek(SeekFrom::Current(0)).await.unwrap(), 300);
+            clone.read_exact(&mut piece).await.unwrap();
+            assert_eq!(piece, bytes(400)[300..]);
+            drop(clone);
+            let std = std::fs::File::open(&path).unwrap();
+            let mut file = File::from(std);
+            assert_eq!(read_to_end(&mut file, 10_000).await, bytes(100_000));
+        });
+    }
+}
+
 /// A path that removes its file when it is dropped, as those of temporary files do. It need not be `Send`.
 struct Temporary(std::rc::Rc<PathBuf>);
 

@@ -6,9 +6,15 @@ use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut, SeekFrom};
 use std::panic::Location;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use super::File;
+#[cfg(unix)]
+use super::file::Doing;
+#[cfg(unix)]
+use crate::core::Core;
+#[cfg(unix)]
+use crate::offload::{self, Run};
 use crate::reactor::Wait;
 
 /// One operation of a file, from its first poll to its last.
@@ -33,7 +39,7 @@ impl Call {
 }
 
 /// What [`Change`] does with a file, on a thread of the pool.
-pub(super) type Work = Box<dyn FnOnce(&std::fs::File) -> io::Result<()> + Send>;
+pub(super) type Work = Box<dyn FnOnce(&std::fs::File) -> io::Result<u64> + Send>;
 
 /// The future of [`File::read`].
 #[must_use = "futures do nothing unless awaited"]
@@ -78,11 +84,37 @@ pub struct Seek<'a> {
 
 /// The future of [`File::set_len`], [`File::sync_all`], [`File::sync_data`] and [`File::set_permissions`].
 #[must_use = "futures do nothing unless awaited"]
-pub struct Change<'a> {
-    file: &'a mut File,
+pub struct Change<'a>(Shared<'a>);
+
+/// The future of [`File::write_at`].
+#[cfg(unix)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct WriteAt<'a>(Shared<'a>);
+
+/// An operation that takes `&self` and changes something.
+struct Shared<'a> {
+    file: &'a File,
     verb: &'static str,
     work: Option<Work>,
     call: Call,
+    is_over: bool,
+}
+
+/// The future of [`File::read_at`].
+#[cfg(unix)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct ReadAt<'a> {
+    file: &'a File,
+    buf: &'a mut [u8],
+    offset: u64,
+    place: &'static Location<'static>,
+    run: Option<Run<(Vec<u8>, io::Result<usize>)>>,
+}
+
+/// The future of [`File::try_clone`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct TryClone<'a> {
+    file: &'a File,
 }
 
 /// The future of [`File::into_std`].
@@ -127,14 +159,78 @@ impl<'a> Seek<'a> {
     }
 }
 
+impl<'a> Shared<'a> {
+    #[track_caller]
+    fn new(
+        file: &'a File,
+        verb: &'static str,
+        work: impl FnOnce(&std::fs::File) -> io::Result<u64> + Send + 'static,
+    ) -> Self {
+        Shared { file, verb, work: Some(Box::new(work)), call: Call::at(Location::caller()), is_over: false }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
+        assert!(!self.is_over, "headwaiter: an operation of a `File` was polled again after it was ready");
+        let result = ready!(self.file.lock().poll_change(&mut self.call, cx, self.verb, &mut self.work));
+        self.is_over = true;
+        wake_waiting(self.file);
+        Poll::Ready(result)
+    }
+}
+
+impl Drop for Shared<'_> {
+    /// What is under way goes on, and is left to the next operation.
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        if self.call.began {
+            self.file.lock().disown();
+        }
+        wake_waiting(self.file);
+    }
+}
+
+/// Lets those go on that wait for their turn.
+fn wake_waiting(file: &File) {
+    let waiting = file.lock().take_waiting();
+    waiting.into_iter().for_each(Waker::wake);
+}
+
 impl<'a> Change<'a> {
     #[track_caller]
     pub(super) fn new(
-        file: &'a mut File,
+        file: &'a File,
         verb: &'static str,
-        work: impl FnOnce(&std::fs::File) -> io::Result<()> + Send + 'static,
+        work: impl FnOnce(&std::fs::File) -> io::Result<u64> + Send + 'static,
     ) -> Self {
-        Change { file, verb, work: Some(Box::new(work)), call: Call::at(Location::caller()) }
+        Change(Shared::new(file, verb, work))
+    }
+}
+
+#[cfg(unix)]
+impl<'a> WriteAt<'a> {
+    #[track_caller]
+    pub(super) fn new(
+        file: &'a File,
+        verb: &'static str,
+        work: impl FnOnce(&std::fs::File) -> io::Result<u64> + Send + 'static,
+    ) -> Self {
+        WriteAt(Shared::new(file, verb, work))
+    }
+}
+
+#[cfg(unix)]
+impl<'a> ReadAt<'a> {
+    #[track_caller]
+    pub(super) fn new(file: &'a File, buf: &'a mut [u8], offset: u64) -> Self {
+        ReadAt { file, buf, offset, place: Location::caller(), run: None }
+    }
+}
+
+impl<'a> TryClone<'a> {
+    pub(super) fn new(file: &'a File) -> Self {
+        TryClone { file }
     }
 }
 
@@ -149,7 +245,7 @@ impl Future for Read<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        this.file.poll_read(&mut this.call, cx, &mut [IoSliceMut::new(this.buf)])
+        this.file.own().poll_read(&mut this.call, cx, &mut [IoSliceMut::new(this.buf)])
     }
 }
 
@@ -160,8 +256,8 @@ impl Future for ReadExact<'_> {
         let this = &mut *self;
         while this.filled < this.buf.len() {
             let rest = &mut [IoSliceMut::new(&mut this.buf[this.filled..])];
-            match ready!(this.file.poll_read(&mut this.call, cx, rest))? {
-                0 => return Poll::Ready(Err(this.file.ended_early(this.filled, this.buf.len()))),
+            match ready!(this.file.own().poll_read(&mut this.call, cx, rest))? {
+                0 => return Poll::Ready(Err(this.file.own().ended_early(this.filled, this.buf.len()))),
                 n => this.filled += n,
             }
         }
@@ -174,7 +270,7 @@ impl Future for Write<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        this.file.poll_write(&mut this.call, cx, &[IoSlice::new(this.buf)])
+        this.file.own().poll_write(&mut this.call, cx, &[IoSlice::new(this.buf)])
     }
 }
 
@@ -184,8 +280,8 @@ impl Future for WriteAll<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         while !this.buf.is_empty() {
-            match ready!(this.file.poll_write(&mut this.call, cx, &[IoSlice::new(this.buf)]))? {
-                0 => return Poll::Ready(Err(this.file.takes_no_more())),
+            match ready!(this.file.own().poll_write(&mut this.call, cx, &[IoSlice::new(this.buf)]))? {
+                0 => return Poll::Ready(Err(this.file.own().takes_no_more())),
                 n => this.buf = &this.buf[n..],
             }
         }
@@ -198,7 +294,7 @@ impl Future for Seek<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        this.file.poll_seek(&mut this.call, cx, this.to)
+        this.file.own().poll_seek(&mut this.call, cx, this.to)
     }
 }
 
@@ -206,8 +302,76 @@ impl Future for Change<'_> {
     type Output = io::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll(cx).map_ok(drop)
+    }
+}
+
+#[cfg(unix)]
+impl Future for WriteAt<'_> {
+    type Output = io::Result<usize>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll(cx).map_ok(|n| n as usize)
+    }
+}
+
+#[cfg(unix)]
+impl Future for ReadAt<'_> {
+    type Output = io::Result<usize>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        this.file.poll_change(&mut this.call, cx, this.verb, &mut this.work)
+        if this.buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let run = match &mut this.run {
+            Some(run) => run,
+            None => {
+                if !Core::expect("a `File`", Core::spend) {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                let mut inner = this.file.lock();
+                let turn = ready!(inner.poll_turn(cx));
+                let read = turn.map(|()| inner.read_at(this.buf, this.offset));
+                drop(inner);
+                wake_waiting(this.file);
+                match read? {
+                    Ok(n) => return Poll::Ready(Ok(n)),
+                    Err(work) => this.run.insert(offload::run(work, this.place)),
+                }
+            }
+        };
+        let read = ready!(Pin::new(run).poll(cx)).and_then(|(bytes, read)| {
+            let n = read?;
+            this.buf[..n].copy_from_slice(&bytes[..n]);
+            Ok(n)
+        });
+        Poll::Ready(read.map_err(|error| this.file.lock().error(Doing::Read, error)))
+    }
+}
+
+impl Future for TryClone<'_> {
+    type Output = io::Result<File>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let cloned = ready!(self.file.lock().poll_clone(cx));
+        wake_waiting(self.file);
+        Poll::Ready(cloned)
+    }
+}
+
+/// Dropped before their turn, they may be the one that the job under way would tell.
+#[cfg(unix)]
+impl Drop for ReadAt<'_> {
+    fn drop(&mut self) {
+        wake_waiting(self.file);
+    }
+}
+
+impl Drop for TryClone<'_> {
+    fn drop(&mut self) {
+        wake_waiting(self.file);
     }
 }
 
@@ -219,7 +383,7 @@ impl Future for IntoStd {
     /// If it is polled again after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let file = self.file.as_mut().expect("headwaiter: an `IntoStd` was polled again after it was ready");
-        let settled = ready!(file.poll_idle(cx));
+        let settled = ready!(file.own().poll_idle(cx));
         let file = self.file.take().expect("it was polled just now");
         settled?;
         Poll::Ready(file.give_back())
@@ -228,23 +392,27 @@ impl Future for IntoStd {
 
 /// `Debug` of a future: its file, and what is left to do.
 macro_rules! debug {
-    ($($name:ident: $field:literal |$this:ident| $left:expr;)*) => {$(
+    ($($(#[$cfg:meta])? $name:ident: |$this:ident| $file:expr, $field:literal: $left:expr;)*) => {$(
+        $(#[$cfg])?
         impl fmt::Debug for $name<'_> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 let $this = self;
-                f.debug_struct(stringify!($name)).field("file", self.file).field($field, &$left).finish()
+                f.debug_struct(stringify!($name)).field("file", &$file).field($field, &$left).finish()
             }
         }
     )*};
 }
 
 debug! {
-    Read: "bytes_left" |this| this.buf.len();
-    ReadExact: "bytes_left" |this| this.buf.len() - this.filled;
-    Write: "bytes_left" |this| this.buf.len();
-    WriteAll: "bytes_left" |this| this.buf.len();
-    Seek: "to" |this| this.to;
-    Change: "to" |this| this.verb;
+    Read: |this| this.file, "bytes_left": this.buf.len();
+    ReadExact: |this| this.file, "bytes_left": this.buf.len() - this.filled;
+    Write: |this| this.file, "bytes_left": this.buf.len();
+    WriteAll: |this| this.file, "bytes_left": this.buf.len();
+    Seek: |this| this.file, "to": this.to;
+    Change: |this| this.0.file, "to": this.0.verb;
+    #[cfg(unix)] WriteAt: |this| this.0.file, "to": this.0.verb;
+    #[cfg(unix)] ReadAt: |this| this.file, "offset": this.offset;
+    TryClone: |this| this.file, "to": "clone";
 }
 
 impl fmt::Debug for IntoStd {

@@ -12,15 +12,21 @@ use std::mem;
 use std::panic::Location;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
 
 use super::call::{Call, Work};
 #[cfg(unix)]
 use super::stream::Watched;
-use super::{Change, IntoStd, Open, OpenOptions, Operation, Read, ReadExact, Seek, Write, WriteAll};
+use super::{
+    Change, IntoStd, Open, OpenOptions, Operation, Read, ReadExact, Seek, TryClone, Write, WriteAll,
+};
+#[cfg(unix)]
+use super::{ReadAt, WriteAt};
 use crate::about::about;
 use crate::core::Core;
+#[cfg(unix)]
+use crate::io::as_raw_fd;
 use crate::io::in_one_call;
 use crate::offload::{self, Run};
 
@@ -49,10 +55,15 @@ const MOST: usize = 1024 * 1024;
 ///
 /// # Cancelling
 ///
-/// A dropped `read` has read nothing, as far as the next operation can tell. A dropped `write`, `seek` or `set_len` may be
+/// A dropped `read` has read nothing, as far as the next operation can tell. A dropped `write`, `write_at`, `seek` or `set_len` may be
 /// done or not; the next operation waits for it, so the order stays. If it failed, the next operation says so
 /// in its place, and does nothing itself. The traits of futures-io cannot tell a new operation from an old one that is polled
 /// again: with them, the same bytes at the same time are the same write.
+///
+/// # Sharing
+///
+/// What has no position of its own takes `&self`: `read_at`, `write_at`, `set_len`, `sync_all` and their kin. So several tasks may
+/// share a file in an `Rc` or `Arc`. They are done one after the other, but for `read_at` and `metadata`.
 ///
 /// # Dropping
 ///
@@ -76,6 +87,14 @@ const MOST: usize = 1024 * 1024;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct File {
+    /// For what needs no lock.
+    std: Arc<std::fs::File>,
+    /// Locked, for as long as a poll takes, only by what takes `&self`: that may be shared by several tasks.
+    inner: Mutex<Inner>,
+}
+
+/// The one state machine of a file.
+pub(super) struct Inner {
     /// Shared with the job under way, so that this may be dropped meanwhile.
     std: Arc<std::fs::File>,
     /// For errors.
@@ -97,6 +116,8 @@ pub struct File {
     /// The bytes of the last write, kept for their allocation, and to tell one write from another.
     written: Vec<u8>,
     job: Option<Job>,
+    /// Those who take `&self` and wait for the job under way, but for one that it wakes itself: woken when it is over.
+    waiting: Vec<Waker>,
     /// Where it was opened, for operations that have no better place.
     place: &'static Location<'static>,
 }
@@ -105,6 +126,9 @@ pub struct File {
 struct Job {
     doing: Doing,
     run: Run<Done>,
+    /// A future that takes `&self` has started it and will fetch what it comes to. What was left behind by one that was
+    /// dropped is fetched by the next operation.
+    is_owned: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -211,21 +235,27 @@ impl File {
         place: &'static Location<'static>,
     ) -> io::Result<Self> {
         let std = Arc::new(file);
-        Ok(File {
-            #[cfg(unix)]
-            watched: Watched::new(&std, file_type)?,
-            has_nowait: cfg!(target_os = "linux") && file_type.is_file(),
-            may_read_ahead: file_type.is_file() || is_block_device(file_type),
-            std,
-            path,
-            ahead: Vec::new(),
-            start: 0,
-            end: 0,
-            window: 0,
-            written: Vec::new(),
-            job: None,
-            place,
-        })
+        let mut inner = Inner::new(&std, Some(file_type), path, place);
+        #[cfg(unix)]
+        {
+            inner.watched = Watched::new(&std, file_type)?;
+        }
+        Ok(File { std, inner: Mutex::new(inner) })
+    }
+
+    /// For what has the file to itself: no lock is taken.
+    pub(super) fn own(&mut self) -> &mut Inner {
+        self.inner.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For as long as a poll takes.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn give_back(self) -> io::Result<std::fs::File> {
+        drop(self.std); // Or there would be two owners.
+        self.inner.into_inner().unwrap_or_else(PoisonError::into_inner).give_back()
     }
 
     /// Gives the file back to std, at its position; what the kernel watched stays in non-blocking mode.
@@ -312,8 +342,8 @@ impl File {
     /// As [`std::fs::File::metadata`], with the path.
     #[track_caller]
     pub fn metadata(&self) -> Operation<Metadata> {
-        let (file, path) = (Arc::clone(&self.std), self.path.clone());
-        let work = move || file.metadata().map_err(|error| File::about("look at", &path, error));
+        let (file, path) = (Arc::clone(&self.std), self.lock().path.clone());
+        let work = move || file.metadata().map_err(|error| Inner::about("look at", &path, error));
         Operation::run(work, Location::caller())
     }
 
@@ -325,8 +355,8 @@ impl File {
     ///
     /// As [`std::fs::File::set_len`], with the path.
     #[track_caller]
-    pub fn set_len(&mut self, size: u64) -> Change<'_> {
-        Change::new(self, "set the length of", move |file| file.set_len(size))
+    pub fn set_len(&self, size: u64) -> Change<'_> {
+        Change::new(self, "set the length of", move |file| file.set_len(size).map(|()| 0))
     }
 
     /// Waits until all that was written is on the disk, with what the file system knows of it.
@@ -337,8 +367,8 @@ impl File {
     ///
     /// As [`std::fs::File::sync_all`], with the path.
     #[track_caller]
-    pub fn sync_all(&mut self) -> Change<'_> {
-        Change::new(self, "sync", std::fs::File::sync_all)
+    pub fn sync_all(&self) -> Change<'_> {
+        Change::new(self, "sync", |file| file.sync_all().map(|()| 0))
     }
 
     /// As [`sync_all`](Self::sync_all), but only with what is needed to find the bytes again.
@@ -349,8 +379,8 @@ impl File {
     ///
     /// As [`std::fs::File::sync_data`], with the path.
     #[track_caller]
-    pub fn sync_data(&mut self) -> Change<'_> {
-        Change::new(self, "sync", std::fs::File::sync_data)
+    pub fn sync_data(&self) -> Change<'_> {
+        Change::new(self, "sync", |file| file.sync_data().map(|()| 0))
     }
 
     /// Changes the permissions.
@@ -361,8 +391,95 @@ impl File {
     ///
     /// As [`std::fs::File::set_permissions`], with the path.
     #[track_caller]
-    pub fn set_permissions(&mut self, permissions: Permissions) -> Change<'_> {
-        Change::new(self, "set the permissions of", move |file| file.set_permissions(permissions))
+    pub fn set_permissions(&self, permissions: Permissions) -> Change<'_> {
+        Change::new(self, "set the permissions of", move |file| file.set_permissions(permissions).map(|()| 0))
+    }
+
+    /// A second handle to the same open file: the two share its position, as those of [`std::fs::File::try_clone`] do. What was
+    /// read ahead is dropped first.
+    ///
+    /// Cancel-safe: what was made is closed.
+    ///
+    /// # Errors
+    ///
+    /// As [`std::fs::File::try_clone`], with the path: if the process has no free file descriptor.
+    #[track_caller]
+    pub fn try_clone(&self) -> TryClone<'_> {
+        TryClone::new(self)
+    }
+
+    /// Reads some bytes at `offset`, counted in bytes from the start of the file, whatever the position is, which stays; 0 is the
+    /// end (or `buf` is empty). Several may be under way at a time.
+    ///
+    /// Cancel-safe: nothing is changed by it.
+    ///
+    /// # Errors
+    ///
+    /// What pread(2) says, with the path: `NotSeekable` for a FIFO or a terminal.
+    #[cfg(unix)]
+    #[track_caller]
+    pub fn read_at<'a>(&'a self, buf: &'a mut [u8], offset: u64) -> ReadAt<'a> {
+        ReadAt::new(self, buf, offset)
+    }
+
+    /// Writes some of `buf` at `offset`, counted in bytes from the start of the file, whatever the position is, which stays; returns
+    /// how many bytes that were. A hole before `offset` reads as zeros. At most 1 MiB is written at a time, after what is
+    /// under way. (To a file opened with `append`, Linux writes at the end all the same: pwrite(2), "BUGS".)
+    ///
+    /// Not cancel-safe: if it is dropped before it was ready, it may be written or not: see [Cancelling](#cancelling).
+    ///
+    /// ```
+    /// # #[cfg(unix)]
+    /// # headwaiter::block_on(async {
+    /// # let path = std::env::temp_dir().join(format!("headwaiter-at-{}", std::process::id()));
+    /// let file = headwaiter::fs::File::create_new(&path).await?;
+    /// file.write_at(b"bread", 5).await?;
+    /// file.write_at(b"soup ", 0).await?;
+    /// let mut order = [0; 10];
+    /// assert_eq!(file.read_at(&mut order, 0).await?, 10);
+    /// assert_eq!(&order, b"soup bread");
+    /// # headwaiter::fs::remove_file(&path).await
+    /// # })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What pwrite(2) says, with the path: `NotSeekable` for a FIFO or a terminal.
+    #[cfg(unix)]
+    #[track_caller]
+    pub fn write_at(&self, buf: &[u8], offset: u64) -> WriteAt<'_> {
+        use std::os::unix::fs::FileExt;
+        let bytes = buf[..buf.len().min(MOST)].to_vec();
+        WriteAt::new(self, "write", move |file| persist(|| file.write_at(&bytes, offset)).map(|n| n as u64))
+    }
+}
+
+impl Inner {
+    /// Not watched by the kernel.
+    fn new(
+        std: &Arc<std::fs::File>,
+        file_type: Option<FileType>,
+        path: Option<Arc<Path>>,
+        place: &'static Location<'static>,
+    ) -> Self {
+        let is_file = file_type.is_some_and(|file_type| file_type.is_file());
+        Inner {
+            std: Arc::clone(std),
+            #[cfg(unix)]
+            watched: None,
+            has_nowait: cfg!(target_os = "linux") && is_file,
+            may_read_ahead: is_file || file_type.is_some_and(is_block_device),
+            path,
+            ahead: Vec::new(),
+            start: 0,
+            end: 0,
+            window: 0,
+            written: Vec::new(),
+            job: None,
+            waiting: Vec::new(),
+            place,
+        }
     }
 
     pub(super) fn poll_read(
@@ -535,17 +652,85 @@ impl File {
         cx: &mut Context<'_>,
         verb: &'static str,
         work: &mut Option<Work>,
-    ) -> Poll<io::Result<()>> {
-        loop {
-            ready!(self.poll_idle(cx))?;
-            let Some(work) = work.take() else { return Poll::Ready(Ok(())) };
+    ) -> Poll<io::Result<u64>> {
+        if !call.began {
+            ready!(self.poll_turn(cx))?;
+            let work = work.take().expect("it was not begun yet");
             self.drop_ahead().map_err(|error| self.error(Doing::Change(verb), error))?;
             let file = Arc::clone(&self.std);
-            self.start_job(Doing::Change(verb), call, move || Done {
-                bytes: Vec::new(),
-                result: work(&file).map(|()| 0),
-            });
+            let run = move || Done { bytes: Vec::new(), result: work(&file) };
+            self.start_job(Doing::Change(verb), call, run);
+            self.job.as_mut().expect("it was started just now").is_owned = true;
         }
+        // Nobody else fetches it as long as it is owned.
+        let (_, n) = ready!(self.poll_job(cx))?;
+        Poll::Ready(Ok(n))
+    }
+
+    /// The future that has started the job under way was dropped.
+    pub(super) fn disown(&mut self) {
+        if let Some(job) = &mut self.job {
+            job.is_owned = false;
+        }
+    }
+
+    /// As [`poll_idle`](Self::poll_idle), for what takes `&self`: others may wait for the same.
+    pub(super) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(job) = &self.job else { return Poll::Ready(Ok(())) };
+        if !job.is_owned
+            && let Poll::Ready(result) = self.poll_job(cx)
+        {
+            return Poll::Ready(result.map(drop));
+        }
+        // The job knows one waker only, the last; and what is owned tells its owner only.
+        if !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Those who wait for their turn, to be woken outside the lock: at the end of each operation that takes `&self`, also by
+    /// its drop. One of them becomes the next to be told by the job.
+    pub(super) fn take_waiting(&mut self) -> Vec<Waker> {
+        mem::take(&mut self.waiting)
+    }
+
+    pub(super) fn poll_clone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<File>> {
+        ready!(self.poll_turn(cx))?;
+        let doing = Doing::Change("clone");
+        self.drop_ahead().map_err(|error| self.error(doing, error))?;
+        let clone = || {
+            let clone = self.std.try_clone()?;
+            let file_type = clone.metadata()?.file_type();
+            File::new(clone, file_type, self.path.clone(), self.place)
+        };
+        Poll::Ready(clone().map_err(|error| self.error(doing, error)))
+    }
+
+    /// What the kernel has in memory at `offset`, if it tells; else the work for the pool that reads there.
+    #[cfg(unix)]
+    pub(super) fn read_at(
+        &mut self,
+        buf: &mut [u8],
+        offset: u64,
+    ) -> Result<usize, impl FnOnce() -> (Vec<u8>, io::Result<usize>) + Send + 'static> {
+        use std::os::unix::fs::FileExt;
+        // No file is longer than `i64::MAX`, and the last number of all has a meaning of its own.
+        if self.has_nowait && i64::try_from(offset).is_ok() {
+            match nowait::read(&self.std, &mut [IoSliceMut::new(buf)], offset) {
+                Ok(n) => {
+                    charge(n);
+                    return Ok(n);
+                }
+                Err(error) => self.has_nowait = error.kind() == io::ErrorKind::WouldBlock,
+            }
+        }
+        let (file, size) = (Arc::clone(&self.std), buf.len().min(MOST));
+        Err(move || {
+            let mut bytes = vec![0; size];
+            let result = persist(|| file.read_at(&mut bytes, offset));
+            (bytes, result)
+        })
     }
 
     /// Waits until nothing is under way. If what was dropped has failed, this is where it is told.
@@ -556,7 +741,7 @@ impl File {
         Poll::Ready(Ok(()))
     }
 
-    pub(super) fn give_back(mut self) -> io::Result<std::fs::File> {
+    fn give_back(mut self) -> io::Result<std::fs::File> {
         self.drop_ahead().map_err(|error| self.error(Doing::Seek(SeekFrom::Current(0)), error))?;
         #[cfg(unix)]
         drop(self.watched);
@@ -566,7 +751,7 @@ impl File {
     fn start_job(&mut self, doing: Doing, call: &mut Call, work: impl FnOnce() -> Done + Send + 'static) {
         call.began = true;
         let run = offload::run(work, call.place.unwrap_or(self.place));
-        self.job = Some(Job { doing, run });
+        self.job = Some(Job { doing, run, is_owned: false });
     }
 
     /// Fetches what the job under way came to. There must be one.
@@ -601,8 +786,8 @@ impl File {
         self.error(Doing::Write, io::ErrorKind::WriteZero.into())
     }
 
-    fn error(&self, doing: Doing, error: io::Error) -> io::Error {
-        File::about(doing.verb(), &self.path, error)
+    pub(super) fn error(&self, doing: Doing, error: io::Error) -> io::Error {
+        Inner::about(doing.verb(), &self.path, error)
     }
 
     fn about(doing: &'static str, path: &Option<Arc<Path>>, error: io::Error) -> io::Error {
@@ -624,7 +809,7 @@ impl futures_io::AsyncRead for File {
         cx: &mut Context<'_>,
         bufs: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
-        File::poll_read(&mut self, &mut Call::of_trait(), cx, bufs)
+        self.own().poll_read(&mut Call::of_trait(), cx, bufs)
     }
 }
 
@@ -638,23 +823,23 @@ impl futures_io::AsyncWrite for File {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        File::poll_write(&mut self, &mut Call::of_trait(), cx, bufs)
+        self.own().poll_write(&mut Call::of_trait(), cx, bufs)
     }
 
     /// Nothing is buffered on this side of the kernel: it only waits for what was dropped.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_idle(cx)
+        self.own().poll_idle(cx)
     }
 
     /// As a flush: only dropping it closes the file.
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_idle(cx)
+        self.own().poll_idle(cx)
     }
 }
 
 impl futures_io::AsyncSeek for File {
     fn poll_seek(mut self: Pin<&mut Self>, cx: &mut Context<'_>, to: SeekFrom) -> Poll<io::Result<u64>> {
-        File::poll_seek(&mut self, &mut Call::of_trait(), cx, to)
+        self.own().poll_seek(&mut Call::of_trait(), cx, to)
     }
 }
 
@@ -662,6 +847,29 @@ impl futures_io::AsyncSeek for File {
 impl std::os::fd::AsFd for File {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.std.as_fd()
+    }
+}
+
+#[cfg(unix)]
+as_raw_fd!(impl for File;);
+
+/// As [`File::from_std`], but cannot fail: what the kernel refuses to watch is left to the pool, as regular files are.
+///
+/// # Panics
+///
+/// Outside any event loop, for what is to be watched.
+impl From<std::fs::File> for File {
+    #[track_caller]
+    fn from(file: std::fs::File) -> Self {
+        let std = Arc::new(file);
+        let file_type = std.metadata().map(|metadata| metadata.file_type()).ok();
+        #[cfg_attr(not(unix), allow(unused_mut))]
+        let mut inner = Inner::new(&std, file_type, None, Location::caller());
+        #[cfg(unix)]
+        if let Some(file_type) = file_type {
+            inner.watched = Watched::new(&std, file_type).unwrap_or(None);
+        }
+        File { std, inner: Mutex::new(inner) }
     }
 }
 
@@ -675,11 +883,12 @@ impl std::os::windows::io::AsHandle for File {
 impl fmt::Debug for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("File");
-        match &self.path {
+        let inner = self.lock();
+        match &inner.path {
             Some(path) => debug.field("path", path),
             None => debug.field("std", &self.std),
         };
-        debug.field("under_way", &self.job.as_ref().map(|job| job.doing.verb())).finish_non_exhaustive()
+        debug.field("under_way", &inner.job.as_ref().map(|job| job.doing.verb())).finish_non_exhaustive()
     }
 }
 

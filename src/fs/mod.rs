@@ -33,7 +33,9 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-pub use self::call::{Change, IntoStd, Read, ReadExact, Seek, Write, WriteAll};
+pub use self::call::{Change, IntoStd, Read, ReadExact, Seek, TryClone, Write, WriteAll};
+#[cfg(unix)]
+pub use self::call::{ReadAt, WriteAt};
 pub use self::file::File;
 pub use self::options::{Open, OpenOptions};
 pub use self::read_dir::{DirEntry, NextEntry, ReadDir};

@@ -64,6 +64,30 @@ pub(crate) trait PollReady {
     -> Poll<io::Result<()>>;
 }
 
+/// `AsRawFd` of what has `AsFd`.
+#[cfg(unix)]
+macro_rules! as_raw_fd {
+    ($(impl$([$($bounds:tt)*])? for $owner:ty;)*) => {$(
+        impl$(<$($bounds)*>)? ::std::os::fd::AsRawFd for $owner {
+            fn as_raw_fd(&self) -> ::std::os::fd::RawFd {
+                ::std::os::fd::AsRawFd::as_raw_fd(&::std::os::fd::AsFd::as_fd(self))
+            }
+        }
+    )*};
+}
+#[cfg(unix)]
+pub(crate) use as_raw_fd;
+
+#[cfg(unix)]
+as_raw_fd! {
+    impl[T: ::std::os::fd::AsFd] for Async<T>;
+    impl for PipeReader;
+    impl for PipeWriter;
+    impl for Stdin;
+    impl for Stdout;
+    impl for Stderr;
+}
+
 /// The reading trait of futures-io, for a [`ByteRead`] and for a reference to it.
 macro_rules! async_read {
     ($stream:ty) => {

@@ -6,9 +6,10 @@ mod thread;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll};
 
 use self::thread::{Desk, Original, Seat};
@@ -307,6 +308,14 @@ impl Stdin {
     }
 }
 
+/// The descriptor of the standard input itself, which the whole process shares.
+impl AsFd for Stdin {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        static STD: LazyLock<io::Stdin> = LazyLock::new(io::stdin);
+        STD.as_fd()
+    }
+}
+
 impl ByteRead for Stdin {
     fn poll_read(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         self.stream.poll_read(wait, cx, buf)
@@ -361,7 +370,7 @@ pub fn stderr() -> Stderr {
 
 /// What is alike in the two that are written.
 macro_rules! written {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident, $of_std:ident) => {
         $(#[$doc])*
         pub struct $name {
             stream: Stream,
@@ -406,6 +415,14 @@ macro_rules! written {
             }
         }
 
+        /// The descriptor of the stream itself, which the whole process shares.
+        impl AsFd for $name {
+            fn as_fd(&self) -> BorrowedFd<'_> {
+                static STD: LazyLock<io::$name> = LazyLock::new(io::$of_std);
+                STD.as_fd()
+            }
+        }
+
         impl ByteWrite for $name {
             fn poll_write(
                 &self,
@@ -446,11 +463,11 @@ macro_rules! written {
 
 written! {
     /// A handle to the standard output: see [`stdout`].
-    Stdout
+    Stdout, stdout
 }
 written! {
     /// A handle to the standard error: see [`stderr`].
-    Stderr
+    Stderr, stderr
 }
 
 impl fmt::Debug for Stdin {

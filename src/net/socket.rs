@@ -46,6 +46,9 @@ macro_rules! socket {
             }
         }
 
+        #[cfg(unix)]
+        $crate::io::as_raw_fd!(impl for $socket;);
+
         impl ::std::fmt::Debug for $socket {
             fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 self.registered.fmt(f)

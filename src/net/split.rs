@@ -3,6 +3,8 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::Shutdown;
+#[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,6 +14,8 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use super::stream::StreamSocket;
 use super::tcp::{Peek, TcpStream};
+#[cfg(unix)]
+use crate::io::as_raw_fd;
 use crate::io::{ByteRead, ByteWrite, Read, ReadExact, Write, WriteAll};
 use crate::reactor::Wait;
 
@@ -134,6 +138,26 @@ impl<S: Split> Drop for OwnedWriteHalf<S> {
             let _ = stream.shut(Shutdown::Write);
         }
     }
+}
+
+#[cfg(unix)]
+impl<S: AsFd> AsFd for OwnedReadHalf<S> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+#[cfg(unix)]
+impl<S: Split + AsFd> AsFd for OwnedWriteHalf<S> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream().as_fd()
+    }
+}
+
+#[cfg(unix)]
+as_raw_fd! {
+    impl[S: AsFd] for OwnedReadHalf<S>;
+    impl[S: Split + AsFd] for OwnedWriteHalf<S>;
 }
 
 impl<S: StreamSocket> AsyncRead for OwnedReadHalf<S> {
