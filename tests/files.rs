@@ -975,6 +975,23 @@ fn a_clone_of_a_file_shares_its_position() {
     }
 }
 
+/// Where the file system takes the flag, and insists on it.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_unaligned_transfer_of_a_direct_file_says_why_it_fails() {
+    in_loop(|| async {
+        let folder = Folder::new();
+        let direct = rustix::fs::OFlags::DIRECT.bits() as i32;
+        let mut options = File::options();
+        options.write(true).create(true).custom_flags(direct);
+        let Ok(mut file) = options.open(folder.path("direct")).await else { return };
+        if let Err(error) = file.write(b"odd").await {
+            assert_eq!(headwaiter::io::os_error(&error), Some(22), "EINVAL: {error}");
+            assert!(error.to_string().contains("O_DIRECT"), "{error}");
+        }
+    });
+}
+
 /// A path that removes its file when it is dropped, as those of temporary files do. It need not be `Send`.
 struct Temporary(std::rc::Rc<PathBuf>);
 

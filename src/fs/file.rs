@@ -787,6 +787,8 @@ impl Inner {
     }
 
     pub(super) fn error(&self, doing: Doing, error: io::Error) -> io::Error {
+        let error =
+            if matches!(doing, Doing::Read | Doing::Write) { unaligned(&self.std, error) } else { error };
         Inner::about(doing.verb(), &self.path, error)
     }
 
@@ -890,6 +892,24 @@ impl fmt::Debug for File {
         };
         debug.field("under_way", &inner.job.as_ref().map(|job| job.doing.verb())).finish_non_exhaustive()
     }
+}
+
+/// Says of EINVAL why, where the file was opened with O_DIRECT.
+#[cfg(target_os = "linux")]
+fn unaligned(file: &std::fs::File, error: io::Error) -> io::Error {
+    use rustix::fs::{OFlags, fcntl_getfl};
+    let is_direct = || fcntl_getfl(file).is_ok_and(|flags| flags.contains(OFlags::DIRECT));
+    if error.kind() != io::ErrorKind::InvalidInput || !is_direct() {
+        return error;
+    }
+    let why = "a file opened with O_DIRECT, whose blocks must be aligned in memory too (open it without O_DIRECT, or do it with \
+               std's file and an aligned buffer in `spawn_blocking`)";
+    about("move bytes of", why, error)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn unaligned(_: &std::fs::File, error: io::Error) -> io::Error {
+    error
 }
 
 /// Copies what fits in `bufs`, and returns how many bytes that were.
