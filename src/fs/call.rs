@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use super::File;
 #[cfg(unix)]
-use super::file::Doing;
+use super::file::{Doing, ReadAtOffset};
 #[cfg(unix)]
 use crate::core::Core;
 #[cfg(unix)]
@@ -108,7 +108,7 @@ pub struct ReadAt<'a> {
     buf: &'a mut [u8],
     offset: u64,
     place: &'static Location<'static>,
-    run: Option<Run<(Vec<u8>, io::Result<usize>)>>,
+    run: Option<Run<ReadAtOffset>>,
 }
 
 /// The future of [`File::try_clone`].
@@ -342,9 +342,9 @@ impl Future for ReadAt<'_> {
                 }
             }
         };
-        let read = ready!(Pin::new(run).poll(cx)).and_then(|(bytes, read)| {
+        let read = ready!(Pin::new(run).poll(cx)).and_then(|(bytes, lead, read)| {
             let n = read?;
-            this.buf[..n].copy_from_slice(&bytes[..n]);
+            this.buf[..n].copy_from_slice(&bytes[lead..lead + n]);
             Ok(n)
         });
         Poll::Ready(read.map_err(|error| this.file.lock().error(Doing::Read, error)))

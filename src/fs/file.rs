@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use super::call::{Call, Work};
+use super::direct;
 #[cfg(unix)]
 use super::stream::Watched;
 use super::{
@@ -106,6 +107,8 @@ pub(super) struct Inner {
     has_nowait: bool,
     /// Whether the pool may read ahead: only where the position can be moved back.
     may_read_ahead: bool,
+    /// Of the memory of the pool's transfers: see [`direct`].
+    alignment: usize,
     /// What a job has read, from `start` to `end`, and the user has not got yet. Its length never shrinks, so that it need
     /// not be zeroed again.
     ahead: Vec<u8>,
@@ -450,8 +453,14 @@ impl File {
     #[track_caller]
     pub fn write_at(&self, buf: &[u8], offset: u64) -> WriteAt<'_> {
         use std::os::unix::fs::FileExt;
-        let bytes = buf[..buf.len().min(MOST)].to_vec();
-        WriteAt::new(self, "write", move |file| persist(|| file.write_at(&bytes, offset)).map(|n| n as u64))
+        let (size, alignment) = (buf.len().min(MOST), self.lock().alignment);
+        let mut bytes = direct::memory(Vec::new(), size, alignment);
+        let lead = direct::lead(&bytes, alignment);
+        bytes[lead..lead + size].copy_from_slice(&buf[..size]);
+        let write = move |file: &std::fs::File| {
+            persist(|| file.write_at(&bytes[lead..lead + size], offset)).map(|n| n as u64)
+        };
+        WriteAt::new(self, "write", write)
     }
 }
 
@@ -464,12 +473,17 @@ impl Inner {
         place: &'static Location<'static>,
     ) -> Self {
         let is_file = file_type.is_some_and(|file_type| file_type.is_file());
+        let is_block = file_type.is_some_and(is_block_device);
+        let alignment = if is_file || is_block { direct::alignment(std) } else { 1 };
+        // Of a direct file the kernel has nothing in memory, and its reads are as large as they must be.
+        let is_direct = alignment > 1;
         Inner {
             std: Arc::clone(std),
             #[cfg(unix)]
             watched: None,
-            has_nowait: cfg!(target_os = "linux") && is_file,
-            may_read_ahead: is_file || file_type.is_some_and(is_block_device),
+            has_nowait: cfg!(target_os = "linux") && is_file && !is_direct,
+            may_read_ahead: (is_file || is_block) && !is_direct,
+            alignment,
             path,
             ahead: Vec::new(),
             start: 0,
@@ -528,6 +542,11 @@ impl Inner {
         }
     }
 
+    /// The bytes of the last write, as far as one job has written them.
+    fn last_written(&self) -> &[u8] {
+        &self.written[direct::lead(&self.written, self.alignment)..]
+    }
+
     fn take_ahead(&mut self, bufs: &mut [IoSliceMut<'_>]) -> usize {
         let n = scatter(&self.ahead[self.start..self.end], bufs);
         self.start += n;
@@ -558,15 +577,11 @@ impl Inner {
             size = size.max(self.window);
             self.window = (size * 4).min(READ_AHEAD);
         }
-        let mut bytes = mem::take(&mut self.ahead);
-        if bytes.capacity() < size {
-            bytes = vec![0; size];
-        } else if bytes.len() < size {
-            bytes.resize(size, 0);
-        }
+        let mut bytes = direct::memory(mem::take(&mut self.ahead), size, self.alignment);
+        let lead = direct::lead(&bytes, self.alignment);
         let file = Arc::clone(&self.std);
         self.start_job(Doing::Read, call, move || {
-            let result = persist(|| (&*file).read(&mut bytes[..size]));
+            let result = persist(|| (&*file).read(&mut bytes[lead..lead + size]));
             Done { bytes, result: result.map(|n| n as u64) }
         });
     }
@@ -586,7 +601,7 @@ impl Inner {
             if self.job.is_some()
                 && let (Doing::Write, n) = ready!(self.poll_job(cx))?
                 && call.began
-                && begin_with(bufs, &self.written[..n as usize])
+                && begin_with(bufs, &self.last_written()[..n as usize])
             {
                 return Poll::Ready(Ok(n as usize));
             }
@@ -598,11 +613,14 @@ impl Inner {
             self.drop_ahead().map_err(|error| self.error(Doing::Write, error))?;
             let mut bytes = mem::take(&mut self.written);
             bytes.clear();
+            bytes.reserve(asked.min(MOST) + self.alignment - 1);
+            let lead = direct::lead(&bytes, self.alignment);
+            bytes.resize(lead, 0);
             gather(bufs, &mut bytes);
             charge(bytes.len());
             let file = Arc::clone(&self.std);
             self.start_job(Doing::Write, call, move || {
-                let result = persist(|| (&*file).write(&bytes));
+                let result = persist(|| (&*file).write(&bytes[lead..]));
                 Done { bytes, result: result.map(|n| n as u64) }
             });
         }
@@ -713,7 +731,7 @@ impl Inner {
         &mut self,
         buf: &mut [u8],
         offset: u64,
-    ) -> Result<usize, impl FnOnce() -> (Vec<u8>, io::Result<usize>) + Send + 'static> {
+    ) -> Result<usize, impl FnOnce() -> ReadAtOffset + Send + 'static> {
         use std::os::unix::fs::FileExt;
         // No file is longer than `i64::MAX`, and the last number of all has a meaning of its own.
         if self.has_nowait && i64::try_from(offset).is_ok() {
@@ -725,11 +743,12 @@ impl Inner {
                 Err(error) => self.has_nowait = error.kind() == io::ErrorKind::WouldBlock,
             }
         }
-        let (file, size) = (Arc::clone(&self.std), buf.len().min(MOST));
+        let (file, size, alignment) = (Arc::clone(&self.std), buf.len().min(MOST), self.alignment);
         Err(move || {
-            let mut bytes = vec![0; size];
-            let result = persist(|| file.read_at(&mut bytes, offset));
-            (bytes, result)
+            let mut bytes = direct::memory(Vec::new(), size, alignment);
+            let lead = direct::lead(&bytes, alignment);
+            let result = persist(|| file.read_at(&mut bytes[lead..lead + size], offset));
+            (bytes, lead, result)
         })
     }
 
@@ -764,7 +783,8 @@ impl Inner {
             match doing {
                 Doing::Read => {
                     let n = result.as_ref().map_or(0, |n| *n as usize);
-                    (self.ahead, self.start, self.end) = (bytes, 0, n);
+                    let lead = direct::lead(&bytes, self.alignment);
+                    (self.ahead, self.start, self.end) = (bytes, lead, lead + n);
                 }
                 Doing::Write => self.written = bytes,
                 Doing::Seek(_) | Doing::Change(_) => {}
@@ -787,8 +807,7 @@ impl Inner {
     }
 
     pub(super) fn error(&self, doing: Doing, error: io::Error) -> io::Error {
-        let error =
-            if matches!(doing, Doing::Read | Doing::Write) { unaligned(&self.std, error) } else { error };
+        let error = if let Doing::Seek(_) = doing { error } else { direct::explain(error, self.alignment) };
         Inner::about(doing.verb(), &self.path, error)
     }
 
@@ -894,23 +913,9 @@ impl fmt::Debug for File {
     }
 }
 
-/// Says of EINVAL why, where the file was opened with O_DIRECT.
-#[cfg(target_os = "linux")]
-fn unaligned(file: &std::fs::File, error: io::Error) -> io::Error {
-    use rustix::fs::{OFlags, fcntl_getfl};
-    let is_direct = || fcntl_getfl(file).is_ok_and(|flags| flags.contains(OFlags::DIRECT));
-    if error.kind() != io::ErrorKind::InvalidInput || !is_direct() {
-        return error;
-    }
-    let why = "a file opened with O_DIRECT, whose blocks must be aligned in memory too (open it without O_DIRECT, or do it with \
-               std's file and an aligned buffer in `spawn_blocking`)";
-    about("move bytes of", why, error)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn unaligned(_: &std::fs::File, error: io::Error) -> io::Error {
-    error
-}
+/// What the pool has read at an offset: the memory, where in it the bytes begin, and how many there are.
+#[cfg(unix)]
+pub(super) type ReadAtOffset = (Vec<u8>, usize, io::Result<usize>);
 
 /// Copies what fits in `bufs`, and returns how many bytes that were.
 fn scatter(bytes: &[u8], bufs: &mut [IoSliceMut<'_>]) -> usize {

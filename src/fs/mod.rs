@@ -18,6 +18,7 @@
 // futures of its methods; `options.rs` how it is opened; `read_dir.rs` the stream of a folder.
 
 mod call;
+mod direct;
 mod file;
 mod options;
 mod read_dir;
