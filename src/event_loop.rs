@@ -12,6 +12,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use mio::Events;
@@ -137,18 +138,18 @@ impl EventLoop {
         let _entered = enter(&mut self.core, self.shared.id, "`block_on`");
         let main = Seat::new(Location::caller());
         let mut output = None;
-        self.driver.resume(true);
+        let driving = Driving::begin(&mut self.driver, true);
         {
             let future = pin!(Store { future, output: &mut output, done: &main.done });
             let mut main_task = Main { slot: main.slot, future };
             // This is the event loop.
             while !main.done.get() {
-                if let Err(error) = self.driver.turn(None, Some(&mut main_task)) {
+                if let Err(error) = driving.0.turn(None, Some(&mut main_task)) {
                     panic!("headwaiter: the kernel refuses to wait for events: {error}");
                 }
             }
         }
-        self.driver.suspend();
+        drop(driving);
         output.expect("`done` is set with the output")
     }
 
@@ -189,10 +190,7 @@ impl EventLoop {
     pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<Turn> {
         let _entered = enter(&mut self.core, self.shared.id, "`EventLoop::turn`");
         // It asks the kernel at once.
-        self.driver.resume(false);
-        let turn = self.driver.turn(max_wait, None);
-        self.driver.suspend();
-        turn
+        Driving::begin(&mut self.driver, false).0.turn(max_wait, None)
     }
 
     /// When the next [`turn`](Self::turn) has something to do, as far as this loop can know: an instant in
@@ -228,6 +226,23 @@ impl EventLoop {
     }
 }
 
+/// The driver while `block_on` or `turn` drives it, also if a panic leaves them: the watcher must not take a loop for blocked that
+/// nothing drives.
+struct Driving<'a>(&'a mut Driver);
+
+impl<'a> Driving<'a> {
+    fn begin(driver: &'a mut Driver, is_busy: bool) -> Self {
+        driver.resume(is_busy);
+        Driving(driver)
+    }
+}
+
+impl Drop for Driving<'_> {
+    fn drop(&mut self) {
+        self.0.suspend();
+    }
+}
+
 impl Driver {
     fn turn(&mut self, max_wait: Option<Duration>, main: Option<&mut Main<'_>>) -> io::Result<Turn> {
         let mut turn = Turn::default();
@@ -247,9 +262,10 @@ impl Driver {
         if self.may_be_stuck(wait, for_ever) && look_before_sleep(for_ever) {
             wait = self.wait_for(max_wait, in_block_on);
         }
+        let timeout = wait.timeout().map(|timeout| self.put_off_looks(wait, timeout));
         self.events.clear();
         let (mut idle, mut interrupted) = (true, false);
-        if let Some(timeout) = wait.timeout() {
+        if let Some((timeout, puts_off)) = timeout {
             self.polls_since_wait = 0;
             match wait {
                 WaitFor::Timer { left } => {
@@ -267,6 +283,9 @@ impl Driver {
                 result => result?,
             }
             self.count_answer(asked);
+            if puts_off && self.events.is_empty() {
+                Core::with(|core| core.suspects.pay_by_idleness());
+            }
         }
 
         // 2. Dispatch its events.
@@ -305,16 +324,17 @@ impl Driver {
         }
     }
 
-    /// From here the loop's time is its own; what was before is not.
+    /// Starts busy-time accounting.
     fn resume(&mut self, is_busy: bool) {
         Core::with(|core| core.clock.begin_turn());
         self.is_busy = is_busy;
         self.tell_watcher(false);
     }
 
-    /// To here.
+    /// Stops busy-time accounting.
     fn suspend(&mut self) {
-        if self.is_busy {
+        // The time that a panic hook took, for instance for a backtrace, is no stall.
+        if self.is_busy && !thread::panicking() {
             let stall = Core::with(|core| core.count_busy(core.clock.now_nanos()));
             self.report_stall(stall.flatten());
         }
@@ -374,6 +394,18 @@ impl Driver {
         let is_stuck =
             |core: &mut Core| !core.suspects.is_empty() || (for_ever && !core.reactor.is_awaited());
         !matches!(wait, WaitFor::Skip { .. } | WaitFor::Tasks { .. }) && Core::with(is_stuck) == Some(true)
+    }
+
+    /// Tasks that may be stuck, and that there is no credit to look at, are looked at once the loop has been idle for a while. Returns
+    /// for how long the kernel may wait, and whether that is why.
+    fn put_off_looks(&self, wait: WaitFor, timeout: Option<Duration>) -> (Option<Duration>, bool) {
+        // A grace must be as long as it is counted.
+        let is_long =
+            timeout.is_none_or(|timeout| timeout > stuck::IDLE) && !matches!(wait, WaitFor::Grace { .. });
+        match is_long && Core::with(|core| core.puts_looks_off()) == Some(true) {
+            true => (Some(stuck::IDLE), true),
+            false => (timeout, false),
+        }
     }
 
     /// How long this turn may wait, and why.
@@ -853,5 +885,28 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     match EventLoop::new() {
         Ok(mut event_loop) => event_loop.block_on(future),
         Err(error) => panic!("headwaiter: cannot make an event loop: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn the_watcher_is_told_that_nothing_drives_the_loop_also_after_a_panic() {
+        let mut event_loop = EventLoop::builder().stall_watcher(true).build().expect("a loop");
+        let sleeps = |event_loop: &EventLoop| event_loop.shared.sleeps.load(Ordering::Acquire);
+        event_loop.block_on(async {});
+        assert!(sleeps(&event_loop));
+        let panics = AssertUnwindSafe(|| {
+            event_loop.block_on(async {
+                assert_eq!(Core::with(|core| core.shared.sleeps.load(Ordering::Acquire)), Some(false));
+                panic!("the main future is gone");
+            })
+        });
+        assert!(catch_unwind(panics).is_err());
+        assert!(sleeps(&event_loop));
     }
 }

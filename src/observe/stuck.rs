@@ -12,6 +12,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::mem;
+use std::time::Duration;
 
 use log::Level;
 
@@ -89,15 +90,19 @@ const LONGEST_CHAIN: usize = 48;
 /// Each turn that asks the kernel gives credit for so many records.
 const CREDIT: isize = 1000;
 
-/// More credit than this is not kept. A look that cannot be paid for is put off until the loop is about to sleep.
+/// More credit than this is not kept. A look that cannot be paid for is put off until the loop is about to sleep; and if there is no
+/// credit then, until it has slept for [`IDLE`] and nothing came.
 const MOST_CREDIT: isize = 1_000_000;
+
+/// The longest that a loop sleeps with suspects that it could not look at. Then it is idle enough for a look without credit.
+pub(crate) const IDLE: Duration = Duration::from_millis(100);
 
 /// Tasks that may be stuck, but when they were polled it could not be said for certain. They are looked at again before
 /// the loop sleeps.
 pub(crate) struct Suspects {
     /// Each task, and what is suspicious about it, as bits: see [`Tasks::UNKEPT`].
     tasks: Vec<(Slot, u8)>,
-    /// For how many records looks are paid. Below 0 after a look that cost more.
+    /// For how many records, and steps along chains, looks are paid. Below 0 after a look that cost more.
     credit: isize,
 }
 
@@ -110,6 +115,11 @@ impl Default for Suspects {
 impl Suspects {
     pub(crate) fn is_empty(&self) -> bool {
         self.tasks.is_empty()
+    }
+
+    /// The loop has slept for [`IDLE`], and nothing came: all of them are looked at, once.
+    pub(crate) fn pay_by_idleness(&mut self) {
+        self.credit = MOST_CREDIT;
     }
 
     /// Done in each turn.
@@ -155,6 +165,11 @@ impl Core {
     /// Other threads can reach this loop, or have sent a message that was not taken in. They may help a task that looks stuck.
     fn can_be_reached(&self) -> bool {
         self.shared.has_mail() || self.shared.has_handles()
+    }
+
+    /// Whether there are suspects, and no credit to look at them.
+    pub(crate) fn puts_looks_off(&self) -> bool {
+        !self.suspects.is_empty() && self.suspects.credit <= 0 && !self.can_be_reached()
     }
 
     fn records(&self) -> isize {
@@ -206,7 +221,8 @@ pub(crate) fn look_before_sleep(for_ever: bool) -> Verdict {
             return verdict;
         }
     }
-    if for_ever && matches!(verdict, Verdict::Fine) { look_for_the_end() } else { verdict }
+    let are_put_off = Core::with(|core| core.puts_looks_off()) == Some(true);
+    if for_ever && !are_put_off && matches!(verdict, Verdict::Fine) { look_for_the_end() } else { verdict }
 }
 
 fn next_found(core: &mut Core) -> Option<Found> {
@@ -346,6 +362,7 @@ impl Chains {
                 None => break false,
             }
         };
+        core.suspects.credit -= path.len() as isize;
         for task in path {
             self.passed.insert(task, Some(circle));
         }
@@ -597,4 +614,51 @@ fn look_for_the_end() -> Verdict {
     }
     observe::say(Level::Warn, observe::LOOP, format_args!("{text}"));
     Verdict::Fine
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::event_loop::EventLoop;
+    use crate::sync::Notify;
+    use crate::task::{JoinHandle, spawn, yield_now};
+
+    struct NotifyOnDrop(Rc<Notify>);
+
+    impl Drop for NotifyOnDrop {
+        fn drop(&mut self) {
+            self.0.notify_one();
+        }
+    }
+
+    /// Though nothing wakes the loop once it sleeps.
+    #[test]
+    fn a_circle_of_any_length_is_found_also_where_there_is_no_credit_for_a_look() {
+        for length in [2, LONGEST_CHAIN, LONGEST_CHAIN + 1, 5000] {
+            for credit in [MOST_CREDIT, -1_000_000_000] {
+                let mut event_loop = EventLoop::builder().deadlock(Deadlock::Fail).build().expect("a loop");
+                event_loop.block_on(async {
+                    Core::with(|core| core.suspects.credit = credit);
+                    let ended = Rc::new(Notify::new());
+                    let (last_of_all, notify) = (Rc::new(Cell::new(None)), Rc::clone(&ended));
+                    let joined = Rc::clone(&last_of_all);
+                    let mut last: JoinHandle<()> = spawn(async move {
+                        let _notify = NotifyOnDrop(notify);
+                        yield_now().await;
+                        let last: Option<JoinHandle<()>> = joined.take();
+                        drop(last.expect("a task").await);
+                    });
+                    for _ in 1..length {
+                        let before = last;
+                        last = spawn(async move { drop(before.await) });
+                    }
+                    last_of_all.set(Some(last));
+                    ended.notified().await; // By the drop of a task that was cut out.
+                });
+            }
+        }
+    }
 }
