@@ -1,11 +1,14 @@
 //! A heartbeat stops while another task keeps the thread for itself: it waits in `std::thread::sleep`, or computes. Then
 //! the same work is done so that nobody has to wait for it. Measured is the longest gap between two beats.
 //!
-//! `cargo run --example blocked_loop`: first the damage, then the cures.
+//! `cargo run --example blocked_loop`: first the damage, then the cures, and at the end who it was. `RUST_LOG=warn` shows what the
+//! loop says meanwhile.
 
 use std::cell::Cell;
 use std::hash::{DefaultHasher, Hasher};
+use std::io::Write;
 use std::rc::Rc;
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,8 +19,20 @@ const BEAT: Duration = Duration::from_millis(10);
 const STEP: Duration = Duration::from_millis(5);
 const STEPS: u32 = 60;
 
+/// The task that blocked the loop, as the loop's log has it.
+static NAMED: Mutex<String> = Mutex::new(String::new());
+
 fn main() {
-    env_logger::init();
+    let is_shown = std::env::var_os("RUST_LOG").is_some();
+    let mut log = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn"));
+    log.format(move |line, record| {
+        let text = record.args().to_string();
+        if let Some((task, _)) = text.split_once(". By ").and_then(|(_, by)| by.split_once(". ")) {
+            *NAMED.lock().expect("no panic") = task.to_owned();
+        }
+        if is_shown { writeln!(line, "  log: {} {text}", record.level()) } else { Ok(()) }
+    });
+    log.init();
     headwaiter::block_on(async {
         let (work, due) = (STEPS * STEP, (STEPS * STEP).div_duration_f64(BEAT));
         println!("one task beats every {BEAT:?}, while another has {work:?} of work, in pieces of {STEP:?}.");
@@ -39,6 +54,8 @@ fn main() {
         };
         beside_a_heartbeat(line!() - 3, "pieces with task::yield_now between", in_pieces).await;
     });
+    println!("\nwho it was, by the loop's log, which knows it from the second time on:");
+    println!("  {}", NAMED.lock().expect("no panic"));
 }
 
 /// Stands for any long computation.

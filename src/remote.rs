@@ -465,6 +465,8 @@ impl<T> RemoteHandle<T> {
                 || self.packet.home.is_closed(),
             "headwaiter: `RemoteHandle::wait` was called on the thread of the loop that it waits for, which would stand still: turn the loop, or `block_on` the handle"
         );
+        // From here on nothing can abort it.
+        self.let_go();
         // In a job of the loop that it waits for: if all threads do that, it may wait for ever.
         let blocked = blocked::begin(&self.packet.home, Location::caller());
         let mut state = self.packet.state();
@@ -495,8 +497,8 @@ impl<T> RemoteHandle<T> {
     pub fn abort(&self) {
         let task = {
             let mut state = self.packet.state();
-            state.abort = true;
-            state.task
+            let is_first = !mem::replace(&mut state.abort, true);
+            state.task.filter(|_| is_first)
         };
         if let Some(task) = task {
             self.packet.home.send(Message::Abort(task));
@@ -510,17 +512,23 @@ impl<T> RemoteHandle<T> {
     }
 }
 
-impl<T> Drop for RemoteHandle<T> {
+impl<T> RemoteHandle<T> {
     /// Nothing can abort the task any more: its loop looks anew whether it is stuck.
-    fn drop(&mut self) {
+    fn let_go(&self) {
         let unheld = {
             let mut state = self.packet.state();
-            state.held = false;
-            state.task.filter(|_| !state.taken && state.result.is_none())
+            let was_held = mem::replace(&mut state.held, false);
+            state.task.filter(|_| was_held && !state.taken && state.result.is_none())
         };
         if let Some(task) = unheld {
             self.packet.home.send(Message::Unheld(task));
         }
+    }
+}
+
+impl<T> Drop for RemoteHandle<T> {
+    fn drop(&mut self) {
+        self.let_go();
     }
 }
 

@@ -335,6 +335,8 @@ fn the_example_ends_its_mistakes_with_the_name_of_the_task_that_blocked() {
         let (_, said) = program::Program::start_logging("blocked_loop", "warn").end();
         let told: Vec<_> = said.lines().filter(|line| line.contains("was blocked for")).collect();
         assert!(told.last().expect("a report").contains("\"work\""), "{told:#?}");
+        let last = said.lines().last().expect("an end");
+        assert!(last.contains("\"work\" (spawned at examples/blocked_loop.rs:"), "{last}");
     });
 }
 
