@@ -256,6 +256,8 @@ impl PipeReader {
 
     /// Reads without waiting.
     ///
+    /// Never refused, as a single poll of [`read`](Self::read) may be: see [the budget](crate::sync#the-cooperative-budget).
+    ///
     /// # Errors
     ///
     /// `WouldBlock` if there is nothing to read; else as [`read`](Self::read).
@@ -391,6 +393,8 @@ impl PipeWriter {
     }
 
     /// Writes without waiting.
+    ///
+    /// Never refused, as a single poll of [`write`](Self::write) may be: see [the budget](crate::sync#the-cooperative-budget).
     ///
     /// # Errors
     ///

@@ -231,6 +231,8 @@ impl TcpStream {
 
     /// Reads without waiting.
     ///
+    /// Never refused, as a single poll of [`read`](Self::read) may be: see [the budget](crate::sync#the-cooperative-budget).
+    ///
     /// # Errors
     ///
     /// `WouldBlock` if there is nothing to read; else as [`read`](Self::read).
@@ -244,6 +246,8 @@ impl TcpStream {
     }
 
     /// Writes without waiting.
+    ///
+    /// Never refused, as a single poll of [`write`](Self::write) may be: see [the budget](crate::sync#the-cooperative-budget).
     ///
     /// # Errors
     ///

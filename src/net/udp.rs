@@ -242,6 +242,8 @@ impl UdpSocket {
 
     /// As [`send`](Self::send), without waiting.
     ///
+    /// Never refused, as a single poll of [`send`](Self::send) may be: see [the budget](crate::sync#the-cooperative-budget).
+    ///
     /// # Errors
     ///
     /// `WouldBlock` if there is no room; else as [`send`](Self::send).
@@ -256,6 +258,8 @@ impl UdpSocket {
 
     /// As [`recv`](Self::recv), without waiting.
     ///
+    /// Never refused, as a single poll of [`recv`](Self::recv) may be: see [the budget](crate::sync#the-cooperative-budget).
+    ///
     /// # Errors
     ///
     /// `WouldBlock` if there is no datagram; else as [`recv`](Self::recv).
@@ -266,6 +270,8 @@ impl UdpSocket {
 
     /// As [`peek`](Self::peek), without waiting.
     ///
+    /// Never refused, as a single poll of [`peek`](Self::peek) may be: see [the budget](crate::sync#the-cooperative-budget).
+    ///
     /// # Errors
     ///
     /// As [`try_recv`](Self::try_recv).
@@ -275,6 +281,8 @@ impl UdpSocket {
     }
 
     /// As [`send_to`](Self::send_to), without waiting, so for an address in numbers.
+    ///
+    /// Never refused, as a single poll of [`send_to`](Self::send_to) may be: see [the budget](crate::sync#the-cooperative-budget).
     ///
     /// # Errors
     ///
@@ -289,6 +297,8 @@ impl UdpSocket {
 
     /// As [`recv_from`](Self::recv_from), without waiting.
     ///
+    /// Never refused, as a single poll of [`recv_from`](Self::recv_from) may be: see [the budget](crate::sync#the-cooperative-budget).
+    ///
     /// # Errors
     ///
     /// As [`try_recv`](Self::try_recv).
@@ -298,6 +308,8 @@ impl UdpSocket {
     }
 
     /// As [`peek_from`](Self::peek_from), without waiting.
+    ///
+    /// Never refused, as a single poll of [`peek_from`](Self::peek_from) may be: see [the budget](crate::sync#the-cooperative-budget).
     ///
     /// # Errors
     ///

@@ -232,6 +232,8 @@ impl UnixDatagram {
 
     /// As [`send`](Self::send), without waiting.
     ///
+    /// Never refused, as a single poll of [`send`](Self::send) may be: see [the budget](crate::sync#the-cooperative-budget).
+    ///
     /// # Errors
     ///
     /// `WouldBlock` if there is no room; else as [`send`](Self::send).
@@ -246,6 +248,8 @@ impl UnixDatagram {
 
     /// As [`recv`](Self::recv), without waiting.
     ///
+    /// Never refused, as a single poll of [`recv`](Self::recv) may be: see [the budget](crate::sync#the-cooperative-budget).
+    ///
     /// # Errors
     ///
     /// `WouldBlock` if there is no datagram; else as [`recv`](Self::recv).
@@ -255,6 +259,8 @@ impl UnixDatagram {
     }
 
     /// As [`send_to`](Self::send_to), without waiting.
+    ///
+    /// Never refused, as a single poll of [`send_to`](Self::send_to) may be: see [the budget](crate::sync#the-cooperative-budget).
     ///
     /// # Errors
     ///
@@ -271,6 +277,8 @@ impl UnixDatagram {
     }
 
     /// As [`recv_from`](Self::recv_from), without waiting.
+    ///
+    /// Never refused, as a single poll of [`recv_from`](Self::recv_from) may be: see [the budget](crate::sync#the-cooperative-budget).
     ///
     /// # Errors
     ///

@@ -219,6 +219,8 @@ impl UnixStream {
 
     /// Reads without waiting.
     ///
+    /// Never refused, as a single poll of [`read`](Self::read) may be: see [the budget](crate::sync#the-cooperative-budget).
+    ///
     /// # Errors
     ///
     /// `WouldBlock` if there is nothing to read; else as [`read`](Self::read).
@@ -232,6 +234,8 @@ impl UnixStream {
     }
 
     /// Writes without waiting.
+    ///
+    /// Never refused, as a single poll of [`write`](Self::write) may be: see [the budget](crate::sync#the-cooperative-budget).
     ///
     /// # Errors
     ///
