@@ -347,14 +347,14 @@ async fn echo_all(listener: TcpListener) -> io::Result<()> {
 async fn serve(listener: TcpListener, closing: CancelToken, grace: Duration) -> usize {
     let clients = TaskGroup::isolated();
 
-    // 1. Runs until the token is cancelled. The listener is dropped with the future: nobody new comes in.
+    // 1. Runs until the token is cancelled. The listener is dropped with the future: no new client comes in.
     let _ = closing.run(accept(listener, &clients, &closing)).await;
 
     // 2. Those who are here have some time.
     let mut finishing = clients.join();
     let in_time = timeout(grace, &mut finishing).await;
 
-    // 3. With `finishing` the group is dropped, and with it, inside that call, whoever is left.
+    // 3. With `finishing` the group is dropped, and with it, inside that call, each client that is left.
     if in_time.is_ok() { 0 } else { finishing.len() }
 }
 

@@ -680,7 +680,7 @@ impl Inner {
             self.start_job(Doing::Change(verb), call, run);
             self.job.as_mut().expect("it was started just now").is_owned = true;
         }
-        // Nobody else fetches it as long as it is owned.
+        // No other operation fetches it as long as it is owned.
         let (_, n) = ready!(self.poll_job(cx))?;
         Poll::Ready(Ok(n))
     }
@@ -707,7 +707,7 @@ impl Inner {
         Poll::Pending
     }
 
-    /// Those who wait for their turn, to be woken outside the lock: at the end of each operation that takes `&self`, also by
+    /// The operations that wait for their turn, to be woken outside the lock: at the end of each operation that takes `&self`, also by
     /// its drop. One of them becomes the next to be told by the job.
     pub(super) fn take_waiting(&mut self) -> Vec<Waker> {
         mem::take(&mut self.waiting)

@@ -2,10 +2,10 @@
 //! waker** (a task waits for nothing, so nothing will wake it), and **quiescence** (nothing can wake this loop any more).
 //! Called after a poll that looks suspicious, and by the turn before it sleeps.
 //!
-//! A task has a *way out* if any of these is true: it is ready; code outside this crate has had its waker (it is *foreign*, for ever: what became of a copy nobody can tell);
-//! a [`RemoteHandle`](crate::RemoteHandle) that can abort it exists; one
-//! of its waits is for something from outside the tasks, such as a timer or a socket; one of its waits is for something that
-//! any task may give, such as a message. All other waits are for a lock that some task holds, or for the end of a task or
+//! A task has a *way out* if any of these is true: it is ready; code outside this crate has had its waker (it is *foreign* from then
+//! on, because the copy cannot be followed); a [`RemoteHandle`](crate::RemoteHandle) that can abort it exists; one of its waits is for
+//! something from outside the tasks, such as a timer or a socket; one of its waits is for something that any task may give, such
+//! as a message. All other waits are for a lock that some task holds, or for the end of a task or
 //! of a group. If such a wait is for a task that has a way out, it is a way out too. Tasks without any, each of which waits
 //! only for itself or for others of them, are a *knot*: a deadlock. `docs/design.md` argues why no correct program is accused.
 
@@ -30,7 +30,7 @@ use crate::waits::{Holder, Lock, Wait, What};
 ///
 /// - a *deadlock*: tasks wait for each other in a circle, for locks or for each other's end;
 /// - *quiescence*: a `block_on` would sleep for ever, because nothing that its loop knows of can wake it;
-/// - a *lost waker*: a future has returned `Pending`, and nobody has kept its waker. While the task's
+/// - a *lost waker*: a future has returned `Pending`, and no waker of its task was kept. While the task's
 ///   [`JoinHandle`](crate::task::JoinHandle) exists and nothing awaits it, this is logged at `info` only: the task may be
 ///   meant to be aborted.
 ///

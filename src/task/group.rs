@@ -577,7 +577,7 @@ impl<E: 'static> Shared<E> {
         }
         let child = Child { future: Some(future), membership: Membership::new(self) };
         let seat = child.membership.seat;
-        // Nobody joins it. So it is removed, and its body dropped, as soon as it has ended.
+        // No handle joins it. So it is removed, and its body dropped, as soon as it has ended.
         let flags = Flags::QUEUED.and(Flags::DETACHED);
         let key = enter(Box::pin(child), flags, name, place).ok_or(GroupClosed)?;
         if let Some(child) = self.children.borrow_mut().get_mut(seat) {
