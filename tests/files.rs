@@ -1016,7 +1016,13 @@ fn a_direct_file_is_read_and_written_in_whole_blocks_from_any_memory() {
         assert_eq!(file.read_at(&mut memory[1..8193], 4096).await.unwrap(), 8192);
         assert_eq!(&memory[1..8193], &odd[4096..]);
         assert_eq!(file.read(&mut memory[1..4097]).await.unwrap(), 0, "the end");
-        // Taken over from std, and shared, it is the same.
+        // A read that is dropped has read nothing: the next operation is where it would have been.
+        file.seek(SeekFrom::Start(4096)).await.unwrap();
+        assert!(poll_once(&mut file.read(&mut memory[1..4097])).await.is_pending());
+        file.write_all(&[7; 4096]).await.unwrap();
+        assert_eq!(std::fs::read(&path).unwrap()[4096..8192], [7; 4096]);
+        file.write_at(&odd[4096..8192], 4096).await.unwrap();
+        // Taken over from std, it is the same.
         let std = file.into_std().await.unwrap();
         let mut taken = File::from_std(std).unwrap();
         taken.seek(SeekFrom::Start(4096)).await.unwrap();

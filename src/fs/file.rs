@@ -105,8 +105,8 @@ pub(super) struct Inner {
     watched: Option<Watched>,
     /// Whether it may be asked for what it has in memory: until it says that it does not tell.
     has_nowait: bool,
-    /// Whether the pool may read ahead: only where the position can be moved back.
-    may_read_ahead: bool,
+    /// Whether the position can be moved back. Only there the pool may read ahead.
+    has_position: bool,
     /// Of the memory of the pool's transfers: see [`direct`].
     alignment: usize,
     /// What a job has read, from `start` to `end`, and the user has not got yet. Its length never shrinks, so that it need
@@ -475,14 +475,14 @@ impl Inner {
         let is_file = file_type.is_some_and(|file_type| file_type.is_file());
         let is_block = file_type.is_some_and(is_block_device);
         let alignment = if is_file || is_block { direct::alignment(std) } else { 1 };
-        // Of a direct file the kernel has nothing in memory, and its reads are as large as they must be.
+        // Of a direct file the kernel has nothing in memory.
         let is_direct = alignment > 1;
         Inner {
             std: Arc::clone(std),
             #[cfg(unix)]
             watched: None,
             has_nowait: cfg!(target_os = "linux") && is_file && !is_direct,
-            may_read_ahead: (is_file || is_block) && !is_direct,
+            has_position: is_file || is_block,
             alignment,
             path,
             ahead: Vec::new(),
@@ -557,7 +557,7 @@ impl Inner {
     /// Before anything but a read: what was read ahead is dropped. What was read of a device stays, for its next
     /// read.
     fn drop_ahead(&mut self) -> io::Result<()> {
-        if self.may_read_ahead { self.move_back() } else { Ok(()) }
+        if self.has_position { self.move_back() } else { Ok(()) }
     }
 
     /// Moves the descriptor back to where the user is.
@@ -573,7 +573,7 @@ impl Inner {
 
     fn start_read(&mut self, asked: usize, call: &mut Call) {
         let mut size = asked.min(MOST);
-        if self.may_read_ahead {
+        if self.has_position && self.alignment == 1 {
             size = size.max(self.window);
             self.window = (size * 4).min(READ_AHEAD);
         }
