@@ -591,3 +591,97 @@ fn the_senders_poll_closed_keeps_its_waker_between_polls() {
     drop(waker);
     assert_eq!(Arc::strong_count(&count), 1);
 }
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % bound
+    }
+}
+
+/// Awaits `future` with the budget spent or not, or polls it some times, refused or not, and drops it.
+async fn perhaps<F: Future>(random: &RefCell<Random>, future: F) -> Option<F::Output> {
+    let below = |bound| random.borrow_mut().below(bound);
+    let mut future = pin!(future);
+    for _ in 0..below(4) {
+        match below(3) {
+            0 => spend_all_and_the_unit().await,
+            1 => spend_all().await,
+            _ => {}
+        }
+        if let Some(output) = poll_once(future.as_mut()).await {
+            return Some(output);
+        }
+        if below(2) == 0 {
+            yield_now().await;
+        }
+    }
+    if below(3) == 0 { None } else { Some(future.await) }
+}
+
+#[test]
+fn however_refusals_and_drops_mix_no_lock_permit_room_or_message_is_lost() {
+    in_loop(|| async {
+        for seed in 0..200 {
+            let random = Rc::new(RefCell::new(Random(seed)));
+            let till = Rc::new(Mutex::new(0));
+            let ovens = Rc::new(Semaphore::new(3));
+            let (orders, mut kitchen) = mpsc::channel(2);
+            let (locked, sent) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+            let tasks: Vec<_> = (0..8)
+                .map(|_| {
+                    let (random, till, ovens) = (random.clone(), till.clone(), ovens.clone());
+                    let (orders, locked, sent) = (orders.clone(), locked.clone(), sent.clone());
+                    spawn(async move {
+                        for _ in 0..10 {
+                            let what = random.borrow_mut().below(3);
+                            let many = 1 + random.borrow_mut().below(3) as u32;
+                            match what {
+                                0 => {
+                                    if let Some(mut open) = perhaps(&random, till.lock()).await {
+                                        let before = *open;
+                                        yield_now().await;
+                                        *open = before + 1;
+                                        locked.set(locked.get() + 1);
+                                    }
+                                }
+                                1 => {
+                                    if let Some(permits) = perhaps(&random, ovens.acquire_many(many)).await {
+                                        yield_now().await;
+                                        drop(permits.unwrap());
+                                    }
+                                }
+                                _ => {
+                                    if let Some(result) = perhaps(&random, orders.send(())).await {
+                                        result.unwrap();
+                                        sent.set(sent.get() + 1);
+                                    }
+                                }
+                            }
+                        }
+                    })
+                })
+                .collect();
+            drop(orders);
+            let mut received = 0;
+            loop {
+                match perhaps(&random, kitchen.recv()).await {
+                    Some(Some(())) => received += 1,
+                    Some(None) => break,
+                    None => {}
+                }
+            }
+            for task in tasks {
+                task.await.unwrap();
+            }
+            assert_eq!(received, sent.get(), "seed {seed}");
+            assert_eq!(*till.try_lock().expect("free"), locked.get(), "seed {seed}");
+            assert_eq!(ovens.available_permits(), 3, "seed {seed}");
+        }
+    });
+}

@@ -171,6 +171,7 @@ fn the_methods_of_the_streams_do_not_wait_for_nothing_either() {
         assert_eq!(at_once(one.read(&mut [])).await.unwrap(), 0);
         assert_eq!(one.try_read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         assert_eq!(at_once(one.read(&mut [])).await.unwrap(), 0);
+        assert_eq!(at_once(one.peek(&mut [])).await.unwrap(), 0);
         at_once(one.read_exact(&mut [])).await.unwrap();
         at_once(one.write_all(&[])).await.unwrap();
         let (mut one, _other) = UnixStream::pair().unwrap();

@@ -358,6 +358,9 @@ impl Future for Peek<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        if this.buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
         // A short peek proves nothing: the bytes stay.
         this.stream.registered.poll_io(&mut this.wait, cx, Direction::Read, |io| io.peek(this.buf), |_| false)
     }
