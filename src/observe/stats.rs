@@ -349,7 +349,7 @@ impl Stats {
         let outside = self.events + self.timers;
         say(self.stalls > 0, &|| {
             format!(
-                "Somebody blocked the loop: {} turn{} took longer than the threshold, the longest {:.0?}. The log names the task. What computes or blocks belongs into `spawn_blocking`.",
+                "Somebody blocked the loop: {} turn{} took longer than the threshold, the longest {:.0?}. If one task does it again within ten seconds, the log names it. What computes or blocks belongs into `spawn_blocking`.",
                 self.stalls,
                 super::plural(self.stalls as usize),
                 self.turn_times.max
@@ -506,7 +506,11 @@ mod tests {
                 "Much switching for little work",
                 ["50000 polls, half of them of no more than 400ns", "busy for 99 %"],
             ),
-            (one_stall, "Somebody", ["1 turn took", ""]),
+            (
+                one_stall,
+                "Somebody",
+                ["1 turn took", "If one task does it again within ten seconds, the log names it"],
+            ),
             (one_failure, "Nobody", ["1 task failed", ""]),
         ] {
             let advice = stats.advice();
