@@ -281,12 +281,14 @@ where
 #[test]
 fn a_task_that_has_spent_its_budget_is_not_overtaken() {
     served_in_order("mutex", || {
-        let till = Rc::new(Mutex::new(()));
-        // The lock is held until `free`, by a guard that owns its mutex.
-        let held: &'static Mutex<()> = Box::leak(Box::new(Mutex::new(())));
-        let guard = held.try_lock().unwrap();
-        drop(till);
-        (async move || drop(held.lock().await), move || drop(guard))
+        let (held, let_go) = (Rc::new(Mutex::new(())), Rc::new(Notify::new()));
+        let free = Rc::clone(&let_go);
+        let holder = Rc::clone(&held);
+        spawn(async move {
+            let _guard = holder.lock().await;
+            let_go.notified().await;
+        });
+        (async move || drop(held.lock().await), move || free.notify_one())
     });
     served_in_order("semaphore", || {
         let ovens = Rc::new(Semaphore::new(0));
