@@ -1048,6 +1048,8 @@ fn an_odd_transfer_of_a_direct_file_says_why_it_fails() {
             assert!(text.contains("O_DIRECT") && text.contains("multiples of the block size"), "{text}");
             let error = file.write_at(&[0; 4096], 7).await.unwrap_err();
             assert!(error.to_string().contains("O_DIRECT"), "{error}");
+            let error = file.set_len(u64::MAX).await.unwrap_err();
+            assert!(!error.to_string().contains("O_DIRECT"), "it moves no bytes: {error}");
             file.write_all(&[7; 4096]).await.unwrap();
             assert_eq!(std::fs::read(&path).unwrap(), [7; 4096], "the next operation works");
         }

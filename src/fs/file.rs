@@ -119,7 +119,8 @@ pub(super) struct Inner {
     /// The bytes of the last write, kept for their allocation, and to tell one write from another.
     written: Vec<u8>,
     job: Option<Job>,
-    /// Those who take `&self` and wait for the job under way, but for one that it wakes itself: woken when it is over.
+    /// The operations that take `&self` and wait for the job under way. They are woken when it is over, except the one that the job
+    /// wakes itself.
     waiting: Vec<Waker>,
     /// Where it was opened, for operations that have no better place.
     place: &'static Location<'static>,
@@ -139,7 +140,7 @@ pub(super) enum Doing {
     Read,
     Write,
     Seek(SeekFrom),
-    /// Of the whole file. What it is called in errors.
+    /// An operation that takes `&self`, by its name in errors. "write" is [`File::write_at`].
     Change(&'static str),
 }
 
@@ -807,7 +808,10 @@ impl Inner {
     }
 
     pub(super) fn error(&self, doing: Doing, error: io::Error) -> io::Error {
-        let error = if let Doing::Seek(_) = doing { error } else { direct::explain(error, self.alignment) };
+        let error = match doing {
+            Doing::Read | Doing::Write | Doing::Change("write") => direct::explain(error, self.alignment),
+            Doing::Seek(_) | Doing::Change(_) => error,
+        };
         Inner::about(doing.verb(), &self.path, error)
     }
 

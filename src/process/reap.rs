@@ -225,8 +225,8 @@ mod sigchld {
         let line = format_args!("process {id} is watched by SIGCHLD, for it has no pidfd: {no_pidfd}");
         observe::say(log::Level::Debug, observe::SOURCE, line);
         let some_child_ended = signal(SignalKind::child())?;
-        // The program may set SIGCHLD to SIG_IGN or to a handler of its own at any time, and then no signal is told of. Without a
-        // descriptor for the timer, there is the signal alone.
+        // The program may set SIGCHLD to SIG_IGN or to a handler of its own at any time, and then no signal arrives here: the timer
+        // looks instead. If no descriptor is left for a timer, only the signal tells.
         let timer = timer::start().and_then(|timer| Registered::new(timer, "timer of a child", Ready::NONE));
         let timer = timer.ok();
         let place = Location::caller();
