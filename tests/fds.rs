@@ -787,6 +787,27 @@ fn a_fifo_that_no_writer_has_opened_yet_has_not_ended() {
             drop(open(false));
             assert_eq!(reader.read(&mut [0]).await.unwrap(), 0);
 
+            // So does waiting without reading, once a try has said that there is nothing; and reading to the end.
+            let mut reader = PipeReader::from_fd(open(true).into()).unwrap();
+            assert_eq!(reader.try_read(&mut []).unwrap(), 0);
+            assert_eq!(reader.try_read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+            for _ in 0..100 {
+                let readable = poll_once(&mut reader.readable()).await;
+                assert!(readable.is_pending(), "nobody has written: {readable:?}");
+                yield_now().await;
+            }
+            let mut order = Vec::new();
+            let mut all = AsyncReadExt::read_to_end(&mut reader, &mut order);
+            for _ in 0..100 {
+                let polled = poll_once(&mut all).await;
+                assert!(polled.is_pending(), "nobody has written: {polled:?}");
+                yield_now().await;
+            }
+            open(false).write_all(b"soup").unwrap();
+            assert_eq!(all.await.unwrap(), 4);
+            assert_eq!(order, b"soup");
+            reader.readable().await.unwrap();
+
             // A copy waits too.
             let reader = Rc::new(PipeReader::from_fd(open(true).into()).unwrap());
             let copied = spawn(async move {

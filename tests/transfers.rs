@@ -10,7 +10,7 @@ use std::task::Poll;
 
 use common::*;
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use headwaiter::io::{Async, PipeReader, pipe, stdout};
+use headwaiter::io::{Async, PipeReader, PipeWriter, pipe, stdout};
 use headwaiter::net::{TcpListener, TcpStream, UnixStream};
 use headwaiter::task::yield_now;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -186,6 +186,35 @@ fn the_methods_of_the_streams_do_not_wait_for_nothing_either() {
 }
 
 #[test]
+fn a_try_to_read_or_write_nothing_never_says_that_it_would_block() {
+    in_loop(|| async {
+        let (one, _other) = tcp().await;
+        let (local, _remote) = UnixStream::pair().unwrap();
+        let (ours, _ours_writer) = pipe().unwrap();
+        let (foreign, foreign_writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let foreign = PipeReader::from_fd(foreign).unwrap();
+        let foreign_writer = PipeWriter::from_fd(foreign_writer).unwrap();
+        // The second time it is known that there is nothing to read.
+        for _ in 0..2 {
+            assert_eq!(one.try_read(&mut []).unwrap(), 0);
+            assert_eq!(local.try_read(&mut []).unwrap(), 0);
+            assert_eq!(ours.try_read(&mut []).unwrap(), 0);
+            assert_eq!(foreign.try_read(&mut []).unwrap(), 0);
+            assert_eq!(one.try_read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+            assert_eq!(local.try_read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+            assert_eq!(ours.try_read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+            assert_eq!(foreign.try_read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        }
+        while one.try_write(&[0; 4096]).is_ok() {}
+        while local.try_write(&[0; 4096]).is_ok() {}
+        while foreign_writer.try_write(&[0; 4096]).is_ok() {}
+        assert_eq!(one.try_write(&[]).unwrap(), 0);
+        assert_eq!(local.try_write(&[]).unwrap(), 0);
+        assert_eq!(foreign_writer.try_write(&[]).unwrap(), 0);
+    });
+}
+
+#[test]
 fn a_file_does_not_wait_for_nothing() {
     in_loop(|| async {
         let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
@@ -202,6 +231,8 @@ fn a_file_does_not_wait_for_nothing() {
         assert_eq!(at_once(file.write(&[])).await.unwrap(), 0);
         assert_eq!(at_once(file.read(&mut [])).await.unwrap(), 0);
         at_once(file.read_exact(&mut [])).await.unwrap();
+        assert_eq!(at_once(file.read_at(&mut [], 0)).await.unwrap(), 0);
+        assert_eq!(at_once(file.write_at(&[], 0)).await.unwrap(), 0);
         assert_eq!(at_once(AsyncReadExt::read_vectored(&mut file, &mut [])).await.unwrap(), 0);
         assert_eq!(at_once(AsyncWriteExt::write_vectored(&mut file, &[])).await.unwrap(), 0);
         headwaiter::fs::remove_file(&path).await.unwrap();

@@ -89,7 +89,11 @@ pub struct Change<'a>(Shared<'a>);
 /// The future of [`File::write_at`].
 #[cfg(unix)]
 #[must_use = "futures do nothing unless awaited"]
-pub struct WriteAt<'a>(Shared<'a>);
+pub struct WriteAt<'a> {
+    shared: Shared<'a>,
+    /// There is nothing to write, and nothing to wait for.
+    is_empty: bool,
+}
 
 /// An operation that takes `&self` and changes something.
 struct Shared<'a> {
@@ -213,10 +217,10 @@ impl<'a> WriteAt<'a> {
     #[track_caller]
     pub(super) fn new(
         file: &'a File,
-        verb: &'static str,
+        is_empty: bool,
         work: impl FnOnce(&std::fs::File) -> io::Result<u64> + Send + 'static,
     ) -> Self {
-        WriteAt(Shared::new(file, verb, work))
+        WriteAt { shared: Shared::new(file, "write", work), is_empty }
     }
 }
 
@@ -311,7 +315,10 @@ impl Future for WriteAt<'_> {
     type Output = io::Result<usize>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.poll(cx).map_ok(|n| n as usize)
+        if self.is_empty {
+            return Poll::Ready(Ok(0));
+        }
+        self.shared.poll(cx).map_ok(|n| n as usize)
     }
 }
 
@@ -410,7 +417,7 @@ debug! {
     WriteAll: |this| this.file, "bytes_left": this.buf.len();
     Seek: |this| this.file, "to": this.to;
     Change: |this| this.0.file, "to": this.0.verb;
-    #[cfg(unix)] WriteAt: |this| this.0.file, "to": this.0.verb;
+    #[cfg(unix)] WriteAt: |this| this.shared.file, "to": this.shared.verb;
     #[cfg(unix)] ReadAt: |this| this.file, "offset": this.offset;
     TryClone: |this| this.file, "to": "clone";
 }

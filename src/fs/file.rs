@@ -427,8 +427,9 @@ impl File {
     }
 
     /// Writes some of `buf` at `offset`, counted in bytes from the start of the file, whatever the position is, which stays; returns
-    /// how many bytes that were. A hole before `offset` reads as zeros. At most 1 MiB is written at a time, after what is
-    /// under way. (To a file opened with `append`, Linux writes at the end all the same: pwrite(2), "BUGS".)
+    /// how many bytes that were (0, at once, if `buf` is empty). A hole before `offset` reads as zeros. At most 1 MiB is
+    /// written at a time, after what is under way. (To a file opened with `append`, Linux writes at the end all the same:
+    /// pwrite(2), "BUGS".)
     ///
     /// Not cancel-safe: if it is dropped before it was ready, it may be written or not: see [Cancelling](#cancelling).
     ///
@@ -461,7 +462,7 @@ impl File {
         let write = move |file: &std::fs::File| {
             persist(|| file.write_at(&bytes[lead..lead + size], offset)).map(|n| n as u64)
         };
-        WriteAt::new(self, "write", write)
+        WriteAt::new(self, buf.is_empty(), write)
     }
 }
 

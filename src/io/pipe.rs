@@ -260,14 +260,17 @@ impl PipeReader {
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if there is nothing to read; else as [`read`](Self::read).
+    /// `WouldBlock` if there is nothing to read (and `buf` is not empty); else as [`read`](Self::read).
     ///
     /// # Panics
     ///
     /// Outside the loop that the pipe belongs to.
     #[track_caller]
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.registered.try_io(Direction::Read, |io| self.read_begun(io, |mut io| io.read(buf)))
+        self.registered.try_io(Direction::Read, |io| {
+            // `read_fifo` would take the 0 for that of a FIFO that has not begun.
+            if buf.is_empty() { Ok(0) } else { self.read_begun(io, |mut io| io.read(buf)) }
+        })
     }
 }
 

@@ -235,14 +235,15 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if there is nothing to read; else as [`read`](Self::read).
+    /// `WouldBlock` if there is nothing to read (and `buf` is not empty); else as [`read`](Self::read).
     ///
     /// # Panics
     ///
     /// Outside the loop that the stream belongs to.
     #[track_caller]
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.registered.try_io(Direction::Read, |io| io.recv(buf))
+        // Without data the kernel answers EAGAIN to an empty buffer too.
+        self.registered.try_io(Direction::Read, |io| if buf.is_empty() { Ok(0) } else { io.recv(buf) })
     }
 
     /// Writes without waiting.
