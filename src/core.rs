@@ -11,6 +11,7 @@ use std::mem::{self, ManuallyDrop};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
 
 use log::Level;
 
@@ -205,6 +206,19 @@ impl Core {
         self.budget.spend()
     }
 
+    /// Spends one unit of the task's budget, or yields if there is none. Panics where no loop runs: `what` needs one.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn poll_spend(what: &str, cx: &Context<'_>) -> Poll<()> {
+        yield_unless(Core::expect(what, Core::spend), cx)
+    }
+
+    /// As [`poll_spend`](Core::poll_spend), but where no loop runs there is no budget to spend.
+    #[inline]
+    pub(crate) fn poll_spend_if_running(cx: &Context<'_>) -> Poll<()> {
+        yield_unless(Core::with(Core::spend) != Some(false), cx)
+    }
+
     /// Tries an operation, which spends budget if it completes. `None`: the task has spent its budget, and the operation was not
     /// tried. Where no loop runs there is no budget, and the operation is always tried.
     #[inline(always)]
@@ -220,6 +234,15 @@ impl Core {
         }
         Some(result)
     }
+}
+
+#[inline]
+fn yield_unless(may_go_on: bool, cx: &Context<'_>) -> Poll<()> {
+    if !may_go_on {
+        cx.waker().wake_by_ref();
+        return Poll::Pending;
+    }
+    Poll::Ready(())
 }
 
 #[cold]

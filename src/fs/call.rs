@@ -334,10 +334,7 @@ impl Future for ReadAt<'_> {
         let run = match &mut this.run {
             Some(run) => run,
             None => {
-                if !Core::expect("a `File`", Core::spend) {
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
+                ready!(Core::poll_spend("a `File`", cx));
                 let mut inner = this.file.lock();
                 let turn = ready!(inner.poll_turn(cx));
                 let read = turn.map(|()| inner.read_at(this.buf, this.offset));

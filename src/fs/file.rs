@@ -522,10 +522,7 @@ impl Inner {
                 let result = ready!(watched.poll_read(&mut call.wait, cx, bufs));
                 return Poll::Ready(result.map_err(|error| self.error(Doing::Read, error)));
             }
-            if !Core::expect("a `File`", Core::spend) {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
+            ready!(Core::poll_spend("a `File`", cx));
             let n = self.take_ahead(bufs);
             if n > 0 {
                 return Poll::Ready(Ok(n));
@@ -643,10 +640,7 @@ impl Inner {
                     _ => {}
                 }
             }
-            if !Core::expect("a `File`", Core::spend) {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
+            ready!(Core::poll_spend("a `File`", cx));
             let moved = self.move_back().and_then(|()| match to {
                 // Where the end is, a file system in the network may have to ask.
                 SeekFrom::End(_) => Ok(None),

@@ -97,10 +97,7 @@ impl ReadDir {
                 }
             }
             if !self.batch.is_empty() {
-                if !Core::expect("`ReadDir`", Core::spend) {
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
+                ready!(Core::poll_spend("`ReadDir`", cx));
                 return Poll::Ready(self.batch.pop_front());
             }
             let Some(rest) = self.rest.take() else { return Poll::Ready(None) };

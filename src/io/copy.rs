@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
@@ -174,9 +174,8 @@ impl Pump {
                 Poll::Ready(result) => {
                     self.read(result)?;
                     // A stream of this crate has spent a unit. A foreign one spends none, and may be ready for ever.
-                    if budget() == before && Core::with(Core::spend) == Some(false) {
-                        cx.waker().wake_by_ref();
-                        return Poll::Pending;
+                    if budget() == before {
+                        ready!(Core::poll_spend_if_running(cx));
                     }
                 }
                 // Who sits behind the writer may wait for what it holds back, and the reader for them.

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::pin::Pin;
 use std::sync::LazyLock;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use self::thread::{Desk, Original, Seat};
 use super::{ByteRead, ByteWrite, Read, ReadExact, Write, WriteAll, async_read, async_write};
@@ -112,10 +112,7 @@ impl Stream {
 }
 
 fn poll_closed(error: &io::Error, cx: &Context<'_>) -> Poll<io::Result<usize>> {
-    if !Core::expect("a standard stream", Core::spend) {
-        cx.waker().wake_by_ref();
-        return Poll::Pending;
-    }
+    ready!(Core::poll_spend("a standard stream", cx));
     Poll::Ready(Err(match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),
         None => error.kind().into(),

@@ -276,11 +276,10 @@ impl Resolve {
 
     /// Pending for a task that has had its share of the turn. (The answer of a thread asks for itself.)
     fn poll_turn(&self, cx: &Context<'_>) -> Poll<()> {
-        if matches!(self.found, Found::Asked(_)) || Core::expect(self.call, Core::spend) {
+        if matches!(self.found, Found::Asked(_)) {
             return Poll::Ready(());
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        Core::poll_spend(self.call, cx)
     }
 
     /// Makes an attempt, a system call that does not wait, at each address until one succeeds.

@@ -56,10 +56,6 @@ impl Retry {
             ready!(Pin::new(sleep).poll(cx));
             self.sleep = None;
         }
-        if !Core::expect("a Unix socket", Core::spend) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        Poll::Ready(())
+        Core::poll_spend("a Unix socket", cx)
     }
 }

@@ -19,9 +19,8 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 use slab::Slab;
 
-use super::coop::poll_spend;
 use super::waker::{TaskNumber, Wake};
-use crate::core::discard;
+use crate::core::{Core, discard};
 use crate::observe::{self, Step};
 use crate::waits::{Shown, What};
 
@@ -337,7 +336,7 @@ impl Future for Cancellation {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.is_over(cx) { poll_spend(cx) } else { Poll::Pending }
+        if self.is_over(cx) { Core::poll_spend_if_running(cx) } else { Poll::Pending }
     }
 }
 
@@ -383,7 +382,7 @@ impl<F: Future> Future for Cancellable<F> {
                 return Poll::Pending;
             }
         } else {
-            ready!(poll_spend(cx));
+            ready!(Core::poll_spend_if_running(cx));
         }
         this.future.set(None);
         Poll::Ready(Err(Cancelled))

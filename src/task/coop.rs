@@ -8,15 +8,6 @@ use pin_project_lite::pin_project;
 
 use crate::core::Core;
 
-/// Spends one unit of the task's budget, or yields if there is none. Outside any loop there is no budget.
-pub(super) fn poll_spend(cx: &Context<'_>) -> Poll<()> {
-    if Core::with(Core::spend) == Some(false) {
-        cx.waker().wake_by_ref();
-        return Poll::Pending;
-    }
-    Poll::Ready(())
-}
-
 /// Counts as one operation against the task's cooperative budget, and yields to the other tasks if that is spent.
 ///
 /// In each poll a task may do 128 operations of this crate that complete at once. The next one returns `Pending` once, with the task
@@ -59,7 +50,7 @@ impl Future for ConsumeBudget {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        poll_spend(cx)
+        Core::poll_spend_if_running(cx)
     }
 }
 
