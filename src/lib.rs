@@ -17,6 +17,8 @@ pub mod sync;
 pub mod signal;
 #[cfg(unix)]
 pub mod process;
+#[cfg(any(feature = "hyper", feature = "tokio-io", feature = "quinn"))]
+pub mod compat;
 mod core;
 mod slots;
 mod budget;

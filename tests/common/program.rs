@@ -51,16 +51,21 @@ impl Program {
             "{} is not built: run plain `cargo test`, or `cargo build --examples` first",
             path.display()
         );
-        // Its stdout and stderr are one pipe, so that all lines come in the order in which it said them.
-        let (said, says) = pipe().unwrap();
         let mut command = Command::new(path);
-        command.args(args).env_remove("RUST_LOG_STYLE").env("RUST_BACKTRACE", "0");
+        command.args(args).stdin(stdin).env_remove("RUST_LOG_STYLE").env("RUST_BACKTRACE", "0");
         // Without it, it logs what it does for a reader.
         match log {
             Some(log) => command.env("RUST_LOG", log),
             None => command.env_remove("RUST_LOG"),
         };
-        command.stdin(stdin).stdout(says.try_clone().unwrap()).stderr(says);
+        Program::start_command(name, command)
+    }
+
+    /// Starts any program, and listens to it.
+    pub fn start_command(name: &'static str, mut command: Command) -> Program {
+        // Its stdout and stderr are one pipe, so that all lines come in the order in which it said them.
+        let (said, says) = pipe().unwrap();
+        command.stdout(says.try_clone().unwrap()).stderr(says);
         let child = command.spawn().expect("the program starts");
         drop(command); // And with it our own end for writing.
         let transcript = Arc::new((Mutex::new(Said { lines: Vec::new(), open: true }), Condvar::new()));
