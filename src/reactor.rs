@@ -121,9 +121,9 @@ impl Reactor {
     }
 
     /// Whether a task or a user's callback waits for a source: then a virtual clock gives the kernel a grace before it jumps.
-    pub(crate) fn is_awaited(&self) -> bool {
+    pub(crate) fn is_awaited(&self, tasks: &Tasks) -> bool {
         let awaited = |w: &Watched| {
-            (w.closure.is_some() && !w.is_relay) || !w.readers.is_empty() || !w.writers.is_empty()
+            (w.closure.is_some() && !w.is_relay) || w.readers.is_awaited(tasks) || w.writers.is_awaited(tasks)
         };
         self.sources.iter().any(awaited)
     }
@@ -151,12 +151,12 @@ impl Reactor {
     }
 
     /// What the tasks of this loop wait for here.
-    pub(crate) fn each_wait(&self, each: &mut impl FnMut(waits::Wait)) {
+    pub(crate) fn each_wait(&self, tasks: &Tasks, each: &mut impl FnMut(waits::Wait)) {
         for (slot, watched) in self.sources.iter_with_slots() {
             for (direction, waiters) in
                 [(Direction::Read, &watched.readers), (Direction::Write, &watched.writers)]
             {
-                for (task, origin) in waiters.tasks() {
+                for (task, origin) in waiters.tasks(tasks) {
                     let what = What::Source { slot, kind: watched.kind, direction };
                     each(waits::Wait { task, what, place: origin.place, since: Some(origin.since) });
                 }

@@ -292,7 +292,7 @@ impl Core {
 
     /// All that tasks of this loop wait for. (Not what foreign wakers wait for.)
     pub(crate) fn each_wait(&self, mut each: impl FnMut(Wait)) {
-        self.reactor.each_wait(&mut each);
+        self.reactor.each_wait(&self.tasks, &mut each);
         self.timers.each_wait(&mut each);
         self.tasks.each_join(&mut each);
         self.waits.iter().for_each(each);

@@ -6,6 +6,7 @@ mod common;
 
 use std::cell::Cell;
 use std::fs::File;
+use std::future::poll_fn;
 use std::io;
 use std::process::Stdio;
 use std::rc::Rc;
@@ -94,6 +95,26 @@ fn accept_holds_back_without_file_descriptors_and_recovers_when_there_are_some()
             let path = folder.path("door");
             let listener = UnixListener::bind(&path).unwrap();
             accept_holds_back!(listener, std::os::unix::net::UnixStream::connect(&path).unwrap());
+        });
+    });
+}
+
+#[test]
+fn poll_accept_holds_back_too() {
+    in_own_process(|| {
+        limit_files();
+        virtual_loop().block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let files = use_up();
+            let start = time::now();
+            for _ in 0..10 {
+                let error = poll_fn(|cx| listener.poll_accept(cx)).await.unwrap_err();
+                assert_eq!(error.raw_os_error(), Some(24), "EMFILE");
+            }
+            assert!(time::now() - start >= ms(9 * 20), "{:?}", time::now() - start);
+            drop(files);
+            assert!(timeout(ms(100), poll_fn(|cx| listener.poll_accept(cx))).await.unwrap().is_ok());
         });
     });
 }

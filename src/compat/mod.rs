@@ -1,5 +1,5 @@
-//! Glue for crates that bring traits of their own, each behind a feature: [`hyper`](crate::compat::hyper), tokio's I/O traits
-//! (feature `tokio-io`, implemented for the streams of this crate) and [`quinn`](crate::compat::quinn). The traits of futures-io and
+//! Glue for crates that bring traits of their own, each behind a feature: `hyper`, tokio's I/O traits
+//! (feature `tokio-io`, implemented for the streams of this crate) and `quinn`. The traits of futures-io and
 //! `Stream` need no feature.
 //!
 //! # Versions

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-use super::{PollReady, Readiness, in_one_call, read_fifo, within};
+use super::{Watched, in_one_call, read_fifo, readiness, within};
 use crate::about::about;
 use crate::reactor::{Direction, FdSource, Ready, Registered, Wait};
 
@@ -72,36 +72,7 @@ impl<T: AsFd> Async<T> {
         Ok(Async { registered })
     }
 
-    /// Waits until there may be something to read, or the end or an error is to be told. It may be wrong: only an
-    /// operation inside [`read_with`](Self::read_with) tells, and makes the next `readable` wait if there
-    /// was nothing.
-    ///
-    /// Cancel-safe.
-    ///
-    /// # Errors
-    ///
-    /// None at present.
-    ///
-    /// # Panics
-    ///
-    /// Polling it outside the loop in which it was made. So do all operations below.
-    #[track_caller]
-    pub fn readable(&self) -> Readiness<'_, Async<T>> {
-        Readiness::new(self, Direction::Read)
-    }
-
-    /// Waits until there may be room to write, or an error is to be told. It may be wrong: only an operation
-    /// inside [`write_with`](Self::write_with) tells.
-    ///
-    /// Cancel-safe.
-    ///
-    /// # Errors
-    ///
-    /// None at present.
-    #[track_caller]
-    pub fn writable(&self) -> Readiness<'_, Async<T>> {
-        Readiness::new(self, Direction::Write)
-    }
+    readiness!(read and write);
 
     /// Tries `op` until it does something else than `WouldBlock`, and waits in between until the kernel says
     /// that there is something to read.
@@ -187,7 +158,7 @@ impl<T: AsFd> Async<T> {
                 Poll::Pending => return Poll::Pending,
             }
             let result = op(self.get_ref());
-            if let Some(result) = self.registered.settle(direction, result) {
+            if let Some(result) = self.registered.settle(direction.interest(), result) {
                 return Poll::Ready(result);
             }
         }
@@ -207,7 +178,7 @@ impl<T: AsFd> Async<T> {
                 Poll::Pending => return Poll::Pending,
             }
             let result = op(self.get_mut());
-            if let Some(result) = self.registered.settle(direction, result) {
+            if let Some(result) = self.registered.settle(direction.interest(), result) {
                 return Poll::Ready(result);
             }
         }
@@ -225,14 +196,11 @@ fn unwatched(fd: BorrowedFd<'_>, error: io::Error) -> io::Error {
     about("watch", format_args!("file descriptor {}{why}", fd.as_raw_fd()), error)
 }
 
-impl<T: AsFd> PollReady for Async<T> {
-    fn poll_ready(
-        &self,
-        wait: &mut Wait,
-        cx: &mut Context<'_>,
-        direction: Direction,
-    ) -> Poll<io::Result<()>> {
-        self.registered.poll_ready(wait, cx, direction)
+impl<T: AsFd> Watched for Async<T> {
+    type Io = FdSource<T>;
+
+    fn registered(&self) -> &Registered<FdSource<T>> {
+        &self.registered
     }
 }
 

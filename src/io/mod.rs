@@ -1,5 +1,5 @@
 //! Byte streams of all kinds: any file descriptor ([`Async`]), [`pipe()`]s, the standard streams; [`copy()`] from one to another; and
-//! the futures of their methods: [`Read`], [`ReadExact`], [`Write`], [`WriteAll`] and [`Readiness`]. [`os_error`] gives the
+//! the futures of their methods: [`Read`], [`ReadExact`], [`Write`], [`WriteAll`], [`Readiness`], [`ReadyFor`] and [`AsyncIo`]. [`os_error`] gives the
 //! number of an error that says what it is about.
 
 // The futures are written once for every kind of stream, also those of `net`. Each holds its stream, its buffer
@@ -10,6 +10,7 @@ mod async_fd;
 mod copy;
 #[cfg(unix)]
 mod pipe;
+mod readiness;
 #[cfg(unix)]
 mod stdio;
 
@@ -28,10 +29,12 @@ pub use self::copy::{Copy, CopyBidirectional, copy, copy_bidirectional};
 pub use self::pipe::Closed;
 #[cfg(unix)]
 pub use self::pipe::{PipeReader, PipeWriter, pipe};
+pub use self::readiness::{AsyncIo, Readiness, ReadyFor};
+pub(crate) use self::readiness::{Watched, readiness};
 #[cfg(unix)]
 pub use self::stdio::{Stderr, Stdin, Stdout, stderr, stdin, stdout};
 pub use crate::about::os_error;
-use crate::reactor::{Direction, Wait};
+use crate::reactor::Wait;
 
 /// What can be read, as the futures see it. Its methods are compiled once, with the stream, not with each
 /// user of the futures. A transfer of no bytes gives 0 at once: it does not wait, and makes no system call.
@@ -56,12 +59,6 @@ pub(crate) trait ByteWrite {
     ) -> Poll<io::Result<usize>>;
     /// Ends the stream for its reader, as far as this can be done without dropping it.
     fn close(&self) -> io::Result<()>;
-}
-
-/// What can be waited for without reading or writing.
-pub(crate) trait PollReady {
-    fn poll_ready(&self, wait: &mut Wait, cx: &mut Context<'_>, direction: Direction)
-    -> Poll<io::Result<()>>;
 }
 
 /// `AsRawFd` of what has `AsFd`.
@@ -264,14 +261,6 @@ pub struct WriteAll<'a, S> {
     wait: Wait,
 }
 
-/// The future of `readable` and `writable`.
-#[must_use = "futures do nothing unless awaited"]
-pub struct Readiness<'a, S> {
-    stream: &'a S,
-    direction: Direction,
-    wait: Wait,
-}
-
 impl<'a, S> Read<'a, S> {
     #[track_caller]
     pub(crate) fn new(stream: &'a S, buf: &'a mut [u8]) -> Self {
@@ -297,13 +286,6 @@ impl<'a, S> WriteAll<'a, S> {
     #[track_caller]
     pub(crate) fn new(stream: &'a S, buf: &'a [u8]) -> Self {
         WriteAll { stream, buf, wait: Wait::at(Location::caller()) }
-    }
-}
-
-impl<'a, S> Readiness<'a, S> {
-    #[track_caller]
-    pub(crate) fn new(stream: &'a S, direction: Direction) -> Self {
-        Readiness { stream, direction, wait: Wait::at(Location::caller()) }
     }
 }
 
@@ -365,15 +347,6 @@ impl<S: ByteWrite> Future for WriteAll<'_, S> {
     }
 }
 
-impl<S: PollReady> Future for Readiness<'_, S> {
-    type Output = io::Result<()>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        this.stream.poll_ready(&mut this.wait, cx, this.direction)
-    }
-}
-
 /// `Debug` of a future: its stream and how much of its buffer is left.
 macro_rules! debug {
     ($($name:ident: $left:expr;)*) => {$(
@@ -391,12 +364,6 @@ debug! {
     ReadExact: |this| this.buf.len() - this.filled;
     Write: |this| this.buf.len();
     WriteAll: |this| this.buf.len();
-}
-
-impl<S: fmt::Debug> fmt::Debug for Readiness<'_, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Readiness").field("stream", self.stream).finish_non_exhaustive()
-    }
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::{
-    ByteRead, ByteWrite, PollReady, Read, ReadExact, Readiness, Write, WriteAll, async_read, async_write,
-    in_one_call, is_short, read_fifo, set_nonblocking,
+    ByteRead, ByteWrite, Read, ReadExact, Watched, Write, WriteAll, async_read, async_write, in_one_call,
+    is_short, read_fifo, readiness, set_nonblocking,
 };
 use crate::reactor::{Direction, FdSource, Ready, Registered, Wait};
 
@@ -115,25 +115,19 @@ impl ByteWrite for PipeWriter {
     }
 }
 
-impl PollReady for PipeReader {
-    fn poll_ready(
-        &self,
-        wait: &mut Wait,
-        cx: &mut Context<'_>,
-        direction: Direction,
-    ) -> Poll<io::Result<()>> {
-        self.registered.poll_ready(wait, cx, direction)
+impl Watched for PipeReader {
+    type Io = FdSource<io::PipeReader>;
+
+    fn registered(&self) -> &Registered<Self::Io> {
+        &self.registered
     }
 }
 
-impl PollReady for PipeWriter {
-    fn poll_ready(
-        &self,
-        wait: &mut Wait,
-        cx: &mut Context<'_>,
-        direction: Direction,
-    ) -> Poll<io::Result<()>> {
-        self.registered.poll_ready(wait, cx, direction)
+impl Watched for PipeWriter {
+    type Io = FdSource<io::PipeWriter>;
+
+    fn registered(&self) -> &Registered<Self::Io> {
+        &self.registered
     }
 }
 
@@ -241,18 +235,7 @@ impl PipeReader {
         ReadExact::new(self, buf)
     }
 
-    /// Waits until there may be something to read: data, or the end. It may be wrong: only
-    /// [`try_read`](Self::try_read) tells, and makes the next `readable` wait if there was nothing.
-    ///
-    /// Cancel-safe.
-    ///
-    /// # Errors
-    ///
-    /// None at present.
-    #[track_caller]
-    pub fn readable(&self) -> Readiness<'_, PipeReader> {
-        Readiness::new(self, Direction::Read)
-    }
+    readiness!(read);
 
     /// Reads without waiting.
     ///
@@ -356,18 +339,7 @@ impl PipeWriter {
         WriteAll::new(self, buf)
     }
 
-    /// Waits until there may be room to write, or no reader is left. It may be wrong: only
-    /// [`try_write`](Self::try_write) tells.
-    ///
-    /// Cancel-safe.
-    ///
-    /// # Errors
-    ///
-    /// None at present.
-    #[track_caller]
-    pub fn writable(&self) -> Readiness<'_, PipeWriter> {
-        Readiness::new(self, Direction::Write)
-    }
+    readiness!(write only);
 
     /// Waits until every reader is gone: whatever is written from then on is an error (`BrokenPipe`). For a producer that should stop
     /// when nothing takes its output any more, also while it has nothing to write. A [`ChildStdin`](crate::process::ChildStdin) is a

@@ -7,6 +7,7 @@ use std::io;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use futures_core::Stream;
 use log::Level;
 
 use super::listener::TcpListener;
-use super::socket::Socket;
 use crate::core::Core;
+use crate::io::Watched;
 use crate::observe;
 use crate::reactor::{Direction, Wait};
 use crate::time::clock::nanos;
@@ -36,13 +37,16 @@ pub trait Accepts {
 }
 
 /// A listener beneath its public type.
-pub(crate) trait Listener: Socket + Accepts<Stream: Socket> {
+pub(crate) trait Listener: Watched + Accepts<Stream: Watched> {
     fn hold(&self) -> &Hold;
     /// The system call.
-    fn accept_one(io: &Self::Io) -> io::Result<(<Self::Stream as Socket>::Io, Self::Address)>;
+    fn accept_one(io: &Self::Io) -> io::Result<(Accepted<Self>, Self::Address)>;
     /// A stream of this loop.
-    fn take_in(io: <Self::Stream as Socket>::Io) -> io::Result<Self::Stream>;
+    fn take_in(io: Accepted<Self>) -> io::Result<Self::Stream>;
 }
+
+/// A connection that the kernel has given, and no loop watches yet.
+type Accepted<L> = <<L as Accepts>::Stream as Watched>::Io;
 
 /// Whether accept holds back, because there were no file descriptors. It is of the listener, not of the future, so that
 /// also a bare loop which makes a new future each time does not spin.
@@ -53,6 +57,8 @@ pub(crate) struct Hold {
     until: AtomicU64,
     /// When the shortage will be over if accept does not meet it again, so that each is logged once.
     episode_ends: AtomicU64,
+    /// Of `poll_accept`, which has no future to keep it in. A mutex only so that the listener is `Sync`.
+    sleep: Mutex<Option<Sleep>>,
 }
 
 impl Hold {
@@ -155,28 +161,52 @@ impl<L: Listener> Future for Accept<'_, L> {
     type Output = io::Result<(L::Stream, L::Address)>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let (listener, hold) = (this.listener.registered(), this.listener.hold());
-        loop {
-            ready!(hold.poll_over(&mut this.sleep, cx));
-            match ready!(listener.poll_io(&mut this.wait, cx, Direction::Read, L::accept_one, |_| false)) {
-                Ok((io, peer)) => {
-                    hold.release();
-                    return Poll::Ready(L::take_in(io).map(|stream| (stream, peer)));
+        let Accept { listener, wait, sleep } = &mut *self;
+        poll_accept(*listener, wait, sleep, cx)
+    }
+}
+
+/// The `poll_accept` of a listener: its waiter stays, and so does its timer.
+#[track_caller]
+pub(super) fn poll_latest<L: Listener>(
+    listener: &L,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<(L::Stream, L::Address)>> {
+    let mut wait = listener.registered().latest_wait(Direction::Read, Location::caller());
+    // Taken out, because a panic must not poison it.
+    let mut sleep = listener.hold().sleep.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let accepted = poll_accept(listener, &mut wait, &mut sleep, cx);
+    *listener.hold().sleep.lock().unwrap_or_else(PoisonError::into_inner) = sleep;
+    accepted
+}
+
+/// Takes the next connection in, unless accept is held back.
+fn poll_accept<L: Listener>(
+    listener: &L,
+    wait: &mut Wait,
+    sleep: &mut Option<Sleep>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<(L::Stream, L::Address)>> {
+    let (listener, hold) = (listener.registered(), listener.hold());
+    loop {
+        ready!(hold.poll_over(sleep, cx));
+        match ready!(listener.poll_io(wait, cx, Direction::Read, L::accept_one, |_| false)) {
+            Ok((io, peer)) => {
+                hold.release();
+                return Poll::Ready(L::take_in(io).map(|stream| (stream, peer)));
+            }
+            Err(error) if is_of_the_connection(&error) => {
+                observe::say(
+                    Level::Debug,
+                    observe::SOURCE,
+                    format_args!("a connection died before it was accepted: {error}"),
+                );
+            }
+            Err(error) => {
+                if is_out_of_files(&error) {
+                    hold.start(&error);
                 }
-                Err(error) if is_of_the_connection(&error) => {
-                    observe::say(
-                        Level::Debug,
-                        observe::SOURCE,
-                        format_args!("a connection died before it was accepted: {error}"),
-                    );
-                }
-                Err(error) => {
-                    if is_out_of_files(&error) {
-                        hold.start(&error);
-                    }
-                    return Poll::Ready(Err(error));
-                }
+                return Poll::Ready(Err(error));
             }
         }
     }

@@ -9,11 +9,11 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::socket::Socket;
+use crate::io::Watched;
 use crate::reactor::{Direction, Wait};
 
 /// A socket of datagrams.
-pub(crate) trait DatagramSocket: Socket {
+pub(crate) trait DatagramSocket: Watched {
     /// To the address that it is connected to.
     fn send_connected(io: &Self::Io, buf: &[u8]) -> io::Result<usize>;
 }

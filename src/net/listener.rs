@@ -1,5 +1,5 @@
 //! TCP listeners: [`TcpListener`], and the future [`Bind`]. How it takes connections in is in
-//! [`accept`](super::accept).
+//! [`accept`].
 
 use std::future::Future;
 use std::io;
@@ -8,10 +8,11 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::accept::{Accept, Accepts, Hold, Incoming, Listener};
+use super::accept::{self, Accept, Accepts, Hold, Incoming, Listener};
 use super::resolve::{Resolve, ToSocketAddrs};
 use super::socket::{own, socket};
 use super::tcp::TcpStream;
+use crate::io::readiness;
 use crate::reactor::{Ready, Registered};
 
 /// How many connections the kernel completes and keeps for us until we accept them. tokio's figure; std's 128
@@ -133,6 +134,23 @@ impl TcpListener {
     pub fn accept(&self) -> Accept<'_> {
         Accept::new(self)
     }
+
+    /// As [`accept`](Self::accept), for a future of your own. Its waiter stays when it returns, as that of
+    /// [`poll_readable`](Self::poll_readable).
+    ///
+    /// # Errors
+    ///
+    /// As [`accept`](Self::accept).
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop that the listener belongs to.
+    #[track_caller]
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        accept::poll_latest(self, cx)
+    }
+
+    readiness!(read);
 
     /// All connections to come, as a stream that never ends. When there are no file descriptors left, it logs
     /// that and goes on when there are: one line at `warn`, and another only after a second without a shortage. Other errors are items of the stream: what accept(2) says of the

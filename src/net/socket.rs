@@ -1,37 +1,14 @@
-//! What the sockets share beneath their public types: every socket is a [`Socket`], and [`StreamIo`] are the system calls
+//! What the sockets share beneath their public types: [`socket!`] makes one of a source, and [`StreamIo`] are the system calls
 //! of those that carry bytes. Used by `tcp`, `unix`, `listener` and the datagram sockets.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::task::{Context, Poll};
 
 use mio::event::Source;
-
-use crate::io::PollReady;
-use crate::reactor::{Direction, Registered, Wait};
-
-/// A socket beneath its public type.
-pub(crate) trait Socket {
-    /// mio's.
-    type Io: Source;
-
-    fn registered(&self) -> &Registered<Self::Io>;
-}
-
-impl<S: Socket> PollReady for S {
-    fn poll_ready(
-        &self,
-        wait: &mut Wait,
-        cx: &mut Context<'_>,
-        direction: Direction,
-    ) -> Poll<io::Result<()>> {
-        self.registered().poll_ready(wait, cx, direction)
-    }
-}
 
 /// What the public type of every socket has: its descriptor for others, and `Debug`.
 macro_rules! socket {
     ($socket:ident, $io:ty) => {
-        impl $crate::net::socket::Socket for $socket {
+        impl $crate::io::Watched for $socket {
             type Io = $io;
 
             fn registered(&self) -> &Registered<$io> {

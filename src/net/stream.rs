@@ -5,13 +5,13 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::net::Shutdown;
 use std::task::{Context, Poll};
 
-use super::socket::{Socket, StreamIo};
+use super::socket::StreamIo;
 use super::split::Split;
-use crate::io::{ByteRead, ByteWrite, in_one_call, is_short};
+use crate::io::{ByteRead, ByteWrite, Watched, in_one_call, is_short};
 use crate::reactor::{Direction, Wait};
 
 /// A stream beneath its public type.
-pub(crate) trait StreamSocket: Socket<Io: StreamIo> + Split {
+pub(crate) trait StreamSocket: Watched<Io: StreamIo> + Split {
     /// Whether a short read has emptied the kernel's buffer, so that the next would block. (A short write has always
     /// filled it.)
     const SHORT_READ_EMPTIES: bool;

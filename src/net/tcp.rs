@@ -15,7 +15,7 @@ use super::socket::{StreamIo, own, socket};
 use super::split::{self, OwnedReadHalf, OwnedWriteHalf, Split};
 use super::stream::StreamSocket;
 use crate::core::Core;
-use crate::io::{Read, ReadExact, Readiness, Write, WriteAll, async_read, async_write};
+use crate::io::{Read, ReadExact, Write, WriteAll, async_read, async_write, readiness};
 use crate::reactor::{Direction, Ready, Registered, Wait};
 use crate::time::Sleep;
 
@@ -204,29 +204,23 @@ impl TcpStream {
         WriteAll::new(self, buf)
     }
 
-    /// Waits until there may be something to read: data, the end, or an error. It may be wrong: only
-    /// [`try_read`](Self::try_read) tells, and makes the next `readable` wait if there was nothing.
-    ///
-    /// Cancel-safe.
-    ///
-    /// # Errors
-    ///
-    /// None at present.
-    #[track_caller]
-    pub fn readable(&self) -> Readiness<'_, TcpStream> {
-        Readiness::new(self, Direction::Read)
-    }
+    readiness!(read and write);
 
-    /// Waits until there may be room to write. It may be wrong: only [`try_write`](Self::try_write) tells.
-    ///
-    /// Cancel-safe.
+    /// As [`peek`](Self::peek), for a future of your own. Its waiter stays when it returns, as that of [`poll_readable`](Self::poll_readable).
     ///
     /// # Errors
     ///
-    /// None at present.
+    /// As [`peek`](Self::peek).
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop that the stream belongs to.
     #[track_caller]
-    pub fn writable(&self) -> Readiness<'_, TcpStream> {
-        Readiness::new(self, Direction::Write)
+    pub fn poll_peek(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        self.registered.poll_latest(cx, Direction::Read, |io| io.peek(buf))
     }
 
     /// Reads without waiting.

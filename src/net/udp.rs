@@ -15,7 +15,7 @@ use super::listener::Bind;
 use super::resolve::{Resolve, ToSocketAddrs};
 use super::socket::{own, socket};
 use crate::about::about;
-use crate::io::Readiness;
+use crate::io::readiness;
 use crate::reactor::{Direction, Registered, Wait};
 
 /// A socket that sends and receives UDP datagrams.
@@ -215,30 +215,7 @@ impl UdpSocket {
         RecvDatagram::new(self, buf, |socket, buf| socket.registered.io().peek_from(buf))
     }
 
-    /// Waits until there may be something to receive: a datagram, or an error. It may be wrong: only a
-    /// `try_` method tells, and makes the next `readable` wait if there was nothing.
-    ///
-    /// Cancel-safe.
-    ///
-    /// # Errors
-    ///
-    /// None at present.
-    #[track_caller]
-    pub fn readable(&self) -> Readiness<'_, UdpSocket> {
-        Readiness::new(self, Direction::Read)
-    }
-
-    /// Waits until there may be room to send. It may be wrong: only a `try_` method tells.
-    ///
-    /// Cancel-safe.
-    ///
-    /// # Errors
-    ///
-    /// None at present.
-    #[track_caller]
-    pub fn writable(&self) -> Readiness<'_, UdpSocket> {
-        Readiness::new(self, Direction::Write)
-    }
+    readiness!(read and write);
 
     /// As [`send`](Self::send), without waiting.
     ///
@@ -317,6 +294,90 @@ impl UdpSocket {
     #[track_caller]
     pub fn try_peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.try_read(|io| io.peek_from(buf))
+    }
+
+    /// As [`recv`](Self::recv), for a future of your own. Its waiter stays when it returns, as that of [`poll_readable`](Self::poll_readable).
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop that the socket belongs to.
+    #[track_caller]
+    pub fn poll_recv(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.registered.poll_latest(cx, Direction::Read, |io| io.recv(buf))
+    }
+
+    /// As [`recv_from`](Self::recv_from), for a future of your own. Its waiter stays when it returns, as that of [`poll_readable`](Self::poll_readable).
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_from`](Self::recv_from).
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop that the socket belongs to.
+    #[track_caller]
+    pub fn poll_recv_from(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        self.registered.poll_latest(cx, Direction::Read, |io| io.recv_from(buf))
+    }
+
+    /// As [`peek_from`](Self::peek_from), for a future of your own. Its waiter stays when it returns, as that of [`poll_readable`](Self::poll_readable).
+    ///
+    /// # Errors
+    ///
+    /// As [`peek_from`](Self::peek_from).
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop that the socket belongs to.
+    #[track_caller]
+    pub fn poll_peek_from(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        self.registered.poll_latest(cx, Direction::Read, |io| io.peek_from(buf))
+    }
+
+    /// As [`send`](Self::send), for a future of your own. Its waiter stays when it returns, as that of [`poll_writable`](Self::poll_writable).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop that the socket belongs to.
+    #[track_caller]
+    pub fn poll_send(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.registered.poll_latest(cx, Direction::Write, |io| io.send(buf))
+    }
+
+    /// As [`send_to`](Self::send_to), for a future of your own. Its waiter stays when it returns, as that of [`poll_writable`](Self::poll_writable).
+    ///
+    /// # Errors
+    ///
+    /// As [`send_to`](Self::send_to).
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop that the socket belongs to.
+    #[track_caller]
+    pub fn poll_send_to(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+        target: SocketAddr,
+    ) -> Poll<io::Result<usize>> {
+        let sent = self.registered.poll_latest(cx, Direction::Write, |io| io.send_to(buf, target));
+        sent.map_err(|error| about("send to", target, error))
     }
 
     #[track_caller]

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use mio::Interest;
 use mio::event::Event;
 
 /// Which side of a source an operation waits for.
@@ -15,12 +16,37 @@ pub enum Direction {
 }
 
 impl Direction {
+    /// Whether `interest` asks for it. Urgent data is read.
+    pub(crate) fn is_in(self, interest: Interest) -> bool {
+        match self {
+            Direction::Read => interest.is_readable() || is_urgent(interest),
+            Direction::Write => interest.is_writable(),
+        }
+    }
+
+    pub(crate) fn interest(self) -> Interest {
+        match self {
+            Direction::Read => Interest::READABLE,
+            Direction::Write => Interest::WRITABLE,
+        }
+    }
+
     pub(crate) fn verb(self) -> &'static str {
         match self {
             Direction::Read => "read",
             Direction::Write => "write",
         }
     }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn is_urgent(interest: Interest) -> bool {
+    interest.is_priority()
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn is_urgent(_: Interest) -> bool {
+    false
 }
 
 /// What the kernel says of a source.
@@ -105,6 +131,18 @@ impl Ready {
     /// The source has an error to report.
     pub fn is_error(self) -> bool {
         self.has(Ready::ERROR)
+    }
+
+    /// What of it concerns `interest`.
+    pub(super) fn of_interest(self, interest: Interest) -> Ready {
+        let mut bits = Ready::ERROR;
+        if Direction::Read.is_in(interest) {
+            bits |= Ready::READABLE | Ready::READ_CLOSED | Ready::URGENT;
+        }
+        if Direction::Write.is_in(interest) {
+            bits |= Ready::WRITABLE | Ready::WRITE_CLOSED;
+        }
+        Ready(self.0 & bits)
     }
 
     /// The kernel has said this. Returns what of it is new.

@@ -284,22 +284,74 @@ impl<S: Source> Registered<S> {
         self.poll_io(wait, cx, direction, |_| Ok(()), |()| false)
     }
 
+    /// For the `poll_` methods of users' own futures, called at `place`, which keep nothing between calls: leaves its waiter behind when it
+    /// is dropped, in place of the one before. That one may be dropped here, because no event has come since it was left: an event
+    /// takes all waiters out, and without one the source is not ready.
+    pub(crate) fn latest_wait(&self, direction: Direction, place: &'static Location<'static>) -> Wait {
+        let (ticket, unwanted) = Core::at_home(self.key, self.kind, |core| {
+            let watched = core.reactor.sources.get_mut(self.key.slot);
+            let unwanted = watched.and_then(|watched| watched.waiters(direction).forget_latest());
+            (waiters::latest(core.tasks.polls(core.tasks.polled)), unwanted)
+        });
+        drop(unwanted);
+        Wait { taken: None, place: Some(place), left_behind: ticket }
+    }
+
+    /// As [`poll_io`](Self::poll_io), and leaves its waiter behind: see [`latest_wait`](Self::latest_wait).
+    #[track_caller]
+    pub(crate) fn poll_latest<T>(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        op: impl FnMut(&S) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        let mut wait = self.latest_wait(direction, Location::caller());
+        self.poll_io(&mut wait, cx, direction, op, |_| false)
+    }
+
+    /// What the source is taken to be ready for, of what `interest` asks.
+    pub(crate) fn readiness(&self, interest: Interest) -> Ready {
+        let ready =
+            |core: &mut Core| core.reactor.sources.get_mut(self.key.slot).map(|watched| watched.ready);
+        Core::at_home(self.key, self.kind, ready).unwrap_or(Ready::NONE).of_interest(interest)
+    }
+
     /// For an operation that is a user's code, so that it cannot be given to [`poll_io`](Self::poll_io): it is
     /// called after [`poll_ready`](Self::poll_ready), with nothing borrowed, and what came of it is given here.
     /// `None`: it is to be tried again, after the next `poll_ready`.
-    ///
-    /// No event can come between the call and this: events are taken in by the loop's turn, which is not
-    /// made while a task is polled.
-    #[cfg(unix)]
-    pub(crate) fn settle<T>(&self, direction: Direction, result: io::Result<T>) -> Option<io::Result<T>> {
+    pub(crate) fn settle<T>(&self, interest: Interest, result: io::Result<T>) -> Option<io::Result<T>> {
         match &result {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.try_io(direction, |_| result).err();
+                self.would_block(interest);
                 None
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
             _ => Some(result),
         }
+    }
+
+    /// An operation that was tried with nothing borrowed would have blocked. No event can have come since: events are taken in by the
+    /// loop's turn, which is not made while a task is polled.
+    fn would_block(&self, interest: Interest) {
+        Core::at_home(self.key, self.kind, |core| {
+            let Some(watched) = core.reactor.sources.get_mut(self.key.slot) else { return };
+            for direction in [Direction::Read, Direction::Write] {
+                if direction.is_in(interest) {
+                    watched.ready.disprove(direction);
+                }
+            }
+        });
+    }
+
+    /// Tries an operation that is a user's code once and without waiting, with nothing borrowed. "Would block" is remembered.
+    #[track_caller]
+    pub(crate) fn try_own<T>(&self, interest: Interest, op: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        Core::at_home(self.key, self.kind, |_| ());
+        let result = op();
+        if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            self.would_block(interest);
+        }
+        result
     }
 
     /// Tries `op`, a system call and nothing else, once and without waiting. "Would block" is remembered.
@@ -392,9 +444,14 @@ impl<S: Source + fmt::Debug> fmt::Debug for Registered<S> {
 #[derive(Debug)]
 pub(crate) struct Wait {
     taken: Option<Ticket>,
-    /// Where the operation was called. Without a place it takes no ticket.
+    /// Where the operation was called.
     place: Option<&'static Location<'static>>,
+    /// The ticket of a waiter that stays when this is dropped. [`NEW`]: it takes a ticket of its own.
+    left_behind: u64,
 }
+
+/// No waiter has this ticket.
+const NEW: u64 = u64::MAX;
 
 #[derive(Clone, Copy, Debug)]
 struct Ticket {
@@ -407,25 +464,25 @@ impl Wait {
     /// For an operation of a future, called at `place`.
     #[inline]
     pub(crate) fn at(place: &'static Location<'static>) -> Self {
-        Wait { taken: None, place: Some(place) }
+        Wait { taken: None, place: Some(place), left_behind: NEW }
     }
 
     /// For the `poll_` methods of traits, which keep nothing between calls.
     #[inline]
     pub(crate) fn unticketed() -> Self {
-        Wait { taken: None, place: None }
+        Wait { taken: None, place: None, left_behind: NO_TICKET }
     }
 
     /// Whether this is the first poll of a future. (Of a trait's method it cannot be known.)
     #[cfg(unix)]
     pub(crate) fn is_first(&self) -> bool {
-        self.taken.is_none() && self.place.is_some()
+        self.taken.is_none() && self.left_behind == NEW
     }
 
     #[inline]
     fn take_ticket(&mut self, source: Key, direction: Direction, last: &mut u64) -> u64 {
-        if self.place.is_none() {
-            return NO_TICKET;
+        if self.left_behind != NEW {
+            return self.left_behind;
         }
         *last += 1;
         self.taken = Some(Ticket { number: *last, source, direction });

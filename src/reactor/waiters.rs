@@ -38,14 +38,34 @@ pub(super) struct Other {
 /// stays until the next event, one for each waker.
 pub(super) const NO_TICKET: u64 = 0;
 
+/// Marks the ticket of [`latest`].
+const LATEST: u64 = 1 << 63;
+
+/// The ticket of a waiter that is kept without a future: by `poll_readable` and its kin, of which each direction has one, the latest. It
+/// holds how often its task had been polled. A task that has been polled since without coming here again waits for something else.
+pub(super) fn latest(polls: u32) -> u64 {
+    LATEST | u64::from(polls)
+}
+
+fn is_latest(ticket: u64) -> bool {
+    ticket & LATEST != 0
+}
+
+/// Whether the task has gone on to something else: then this waiter is no reason to think that it will be woken.
+fn is_stale(ticket: u64, number: TaskNumber, tasks: &Tasks) -> bool {
+    is_latest(ticket) && tasks.slot_of(number).is_none_or(|task| tasks.polls(task) != ticket as u32)
+}
+
 /// How many waiters without a ticket there may be on one side of a source. One more wakes another of them, which
 /// polls again if it is still there: most often it was abandoned. (More real ones than this would wake each
 /// other without end.)
 const MOST_UNTICKETED: usize = 1024;
 
 impl Waiters {
-    pub(super) fn is_empty(&self) -> bool {
-        self.task.is_none() && self.others.is_empty()
+    /// Whether anything waits here that has not gone on to wait for something else.
+    pub(super) fn is_awaited(&self, tasks: &Tasks) -> bool {
+        let is_foreign = |other: &Other| matches!(other.wake, Wake::Other(_));
+        self.others.iter().any(is_foreign) || self.tasks(tasks).next().is_some()
     }
 
     /// A task waits. `false`: it must be left among the others. (A call of its own: it is inlined into functions that
@@ -104,6 +124,16 @@ impl Waiters {
         self.others.is_empty()
     }
 
+    /// Takes the [latest] waiter out, to make room for another. Returns a waker to drop outside the borrow.
+    pub(super) fn forget_latest(&mut self) -> Option<Wake> {
+        if self.task.is_some_and(|(ticket, _)| is_latest(ticket)) {
+            self.task = None;
+            return None;
+        }
+        let at = self.others.iter().position(|other| is_latest(other.ticket))?;
+        Some(self.others.swap_remove(at).wake)
+    }
+
     pub(super) fn forget_other(&mut self, ticket: u64) -> Option<Wake> {
         let at = self.others.iter().position(|other| other.ticket == ticket)?;
         Some(self.others.swap_remove(at).wake)
@@ -133,12 +163,14 @@ impl Waiters {
         self.task.iter().map(|(_, number)| Some(*number)).chain(others)
     }
 
-    /// Those that are tasks.
-    pub(super) fn tasks(&self) -> impl Iterator<Item = (TaskNumber, Origin)> {
+    /// Those that are tasks, and have not gone on to wait for something else.
+    pub(super) fn tasks(&self, tasks: &Tasks) -> impl Iterator<Item = (TaskNumber, Origin)> {
         let others = self.others.iter().filter_map(|other| match other.wake {
-            Wake::Task(number) => Some((number, other.origin)),
+            Wake::Task(number) => Some((other.ticket, number, other.origin)),
             Wake::Other(_) => None,
         });
-        self.task.iter().map(|(_, number)| (*number, self.origin)).chain(others)
+        let task = self.task.iter().map(|(ticket, number)| (*ticket, *number, self.origin));
+        let current = task.chain(others).filter(|(ticket, number, _)| !is_stale(*ticket, *number, tasks));
+        current.map(|(_, number, origin)| (number, origin))
     }
 }

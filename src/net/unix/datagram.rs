@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::{Retry, about_path, address};
-use crate::io::Readiness;
+use crate::io::readiness;
 use crate::net::datagram::{DatagramSocket, RecvDatagram, SendDatagram};
 use crate::net::socket::{own, socket};
 use crate::reactor::{Direction, Registered};
@@ -203,32 +203,7 @@ impl UnixDatagram {
         RecvDatagram::new(self, buf, |socket, buf| socket.registered.io().recv_from(buf))
     }
 
-    /// Waits until there may be something to receive: a datagram, or an error. It may be wrong: only
-    /// [`try_recv`](Self::try_recv) or [`try_recv_from`](Self::try_recv_from) tells, and makes the next `readable` wait if
-    /// there was nothing.
-    ///
-    /// Cancel-safe.
-    ///
-    /// # Errors
-    ///
-    /// None at present.
-    #[track_caller]
-    pub fn readable(&self) -> Readiness<'_, UnixDatagram> {
-        Readiness::new(self, Direction::Read)
-    }
-
-    /// Waits until there may be room to [`send`](Self::send) to the socket that this one is connected to. It may be wrong:
-    /// only [`try_send`](Self::try_send) tells.
-    ///
-    /// Cancel-safe.
-    ///
-    /// # Errors
-    ///
-    /// None at present.
-    #[track_caller]
-    pub fn writable(&self) -> Readiness<'_, UnixDatagram> {
-        Readiness::new(self, Direction::Write)
-    }
+    readiness!(read and write);
 
     /// As [`send`](Self::send), without waiting.
     ///
@@ -286,6 +261,52 @@ impl UnixDatagram {
     #[track_caller]
     pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.registered.try_io(Direction::Read, |io| io.recv_from(buf))
+    }
+
+    /// As [`recv`](Self::recv), for a future of your own. Its waiter stays when it returns, as that of [`poll_readable`](Self::poll_readable).
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop that the socket belongs to.
+    #[track_caller]
+    pub fn poll_recv(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.registered.poll_latest(cx, Direction::Read, |io| io.recv(buf))
+    }
+
+    /// As [`recv_from`](Self::recv_from), for a future of your own. Its waiter stays when it returns, as that of [`poll_readable`](Self::poll_readable).
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_from`](Self::recv_from).
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop that the socket belongs to.
+    #[track_caller]
+    pub fn poll_recv_from(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        self.registered.poll_latest(cx, Direction::Read, |io| io.recv_from(buf))
+    }
+
+    /// As [`send`](Self::send), for a future of your own. Its waiter stays when it returns, as that of [`poll_writable`](Self::poll_writable).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop that the socket belongs to.
+    #[track_caller]
+    pub fn poll_send(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.registered.poll_latest(cx, Direction::Write, |io| io.send(buf))
     }
 
     /// `None`: it would block, because the other's queue is full. Nothing of that is remembered as our own readiness.

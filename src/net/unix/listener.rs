@@ -1,11 +1,13 @@
-//! [`UnixListener`]. How it takes connections in is in [`accept`](crate::net::accept).
+//! [`UnixListener`]. How it takes connections in is in [`accept`].
 
 use std::io;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
+use std::task::{Context, Poll};
 
 use super::{UnixStream, about_path, address};
-use crate::net::accept::{Accept, Accepts, Hold, Incoming, Listener};
+use crate::io::readiness;
+use crate::net::accept::{self, Accept, Accepts, Hold, Incoming, Listener};
 use crate::net::socket::{own, socket};
 use crate::reactor::{Ready, Registered};
 
@@ -130,6 +132,23 @@ impl UnixListener {
     pub fn accept(&self) -> Accept<'_, UnixListener> {
         Accept::new(self)
     }
+
+    /// As [`accept`](Self::accept), for a future of your own. Its waiter stays when it returns, as that of
+    /// [`poll_readable`](Self::poll_readable).
+    ///
+    /// # Errors
+    ///
+    /// As [`accept`](Self::accept).
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop that the listener belongs to.
+    #[track_caller]
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(UnixStream, SocketAddr)>> {
+        accept::poll_latest(self, cx)
+    }
+
+    readiness!(read);
 
     /// All connections to come, as a stream that never ends. When there are no file descriptors left, it logs that
     /// and goes on when there are, as [`TcpListener::incoming`](crate::net::TcpListener::incoming) does. Other errors are items of the stream.

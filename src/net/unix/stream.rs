@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::{Retry, about_path, address};
-use crate::io::{Read, ReadExact, Readiness, Write, WriteAll, async_read, async_write};
+use crate::io::{Read, ReadExact, Write, WriteAll, async_read, async_write, readiness};
 use crate::net::socket::{StreamIo, own, socket};
 use crate::net::split::{self, OwnedReadHalf, OwnedWriteHalf, Split};
 use crate::net::stream::StreamSocket;
@@ -192,30 +192,7 @@ impl UnixStream {
         WriteAll::new(self, buf)
     }
 
-    /// Waits until there may be something to read: data, the end, or an error. It may be wrong: only
-    /// [`try_read`](Self::try_read) tells, and makes the next `readable` wait if there was nothing.
-    ///
-    /// Cancel-safe.
-    ///
-    /// # Errors
-    ///
-    /// None at present.
-    #[track_caller]
-    pub fn readable(&self) -> Readiness<'_, UnixStream> {
-        Readiness::new(self, Direction::Read)
-    }
-
-    /// Waits until there may be room to write. It may be wrong: only [`try_write`](Self::try_write) tells.
-    ///
-    /// Cancel-safe.
-    ///
-    /// # Errors
-    ///
-    /// None at present.
-    #[track_caller]
-    pub fn writable(&self) -> Readiness<'_, UnixStream> {
-        Readiness::new(self, Direction::Write)
-    }
+    readiness!(read and write);
 
     /// Reads without waiting.
     ///
