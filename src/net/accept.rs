@@ -172,11 +172,12 @@ pub(super) fn poll_latest<L: Listener>(
     listener: &L,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<(L::Stream, L::Address)>> {
-    let mut wait = listener.registered().latest_wait(Direction::Read, Location::caller());
+    let mut wait = Wait::at(Location::caller());
     // Taken out, because a panic must not poison it.
     let mut sleep = listener.hold().sleep.lock().unwrap_or_else(PoisonError::into_inner).take();
     let accepted = poll_accept(listener, &mut wait, &mut sleep, cx);
     *listener.hold().sleep.lock().unwrap_or_else(PoisonError::into_inner) = sleep;
+    listener.registered().leave_behind(wait);
     accepted
 }
 

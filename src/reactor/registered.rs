@@ -284,20 +284,7 @@ impl<S: Source> Registered<S> {
         self.poll_io(wait, cx, direction, |_| Ok(()), |()| false)
     }
 
-    /// For the `poll_` methods of users' own futures, called at `place`, which keep nothing between calls: leaves its waiter behind when it
-    /// is dropped, in place of the one before. That one may be dropped here, because no event has come since it was left: an event
-    /// takes all waiters out, and without one the source is not ready.
-    pub(crate) fn latest_wait(&self, direction: Direction, place: &'static Location<'static>) -> Wait {
-        let (ticket, unwanted) = Core::at_home(self.key, self.kind, |core| {
-            let watched = core.reactor.sources.get_mut(self.key.slot);
-            let unwanted = watched.and_then(|watched| watched.waiters(direction).forget_latest());
-            (waiters::latest(core.tasks.polls(core.tasks.polled)), unwanted)
-        });
-        drop(unwanted);
-        Wait { taken: None, place: Some(place), left_behind: ticket }
-    }
-
-    /// As [`poll_io`](Self::poll_io), and leaves its waiter behind: see [`latest_wait`](Self::latest_wait).
+    /// As [`poll_io`](Self::poll_io), for the `poll_` methods of users' own futures, which keep nothing between calls: its waiter stays.
     #[track_caller]
     pub(crate) fn poll_latest<T>(
         &self,
@@ -305,8 +292,21 @@ impl<S: Source> Registered<S> {
         direction: Direction,
         op: impl FnMut(&S) -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
-        let mut wait = self.latest_wait(direction, Location::caller());
-        self.poll_io(&mut wait, cx, direction, op, |_| false)
+        let mut wait = Wait::at(Location::caller());
+        let polled = self.poll_io(&mut wait, cx, direction, op, |_| false);
+        self.leave_behind(wait);
+        polled
+    }
+
+    /// Lets the waiter of an operation stay, in place of the one that was left in this way before.
+    pub(crate) fn leave_behind(&self, mut wait: Wait) {
+        let Some(ticket) = wait.taken.take() else { return };
+        let unwanted = Core::at_home(self.key, self.kind, |core| {
+            let polls = core.tasks.polls(core.tasks.polled);
+            let waiters = core.reactor.sources.get_mut(self.key.slot)?.waiters(ticket.direction);
+            waiters.make_latest(ticket.number, polls)
+        });
+        drop(unwanted);
     }
 
     /// What the source is taken to be ready for, of what `interest` asks.
@@ -444,14 +444,9 @@ impl<S: Source + fmt::Debug> fmt::Debug for Registered<S> {
 #[derive(Debug)]
 pub(crate) struct Wait {
     taken: Option<Ticket>,
-    /// Where the operation was called.
+    /// Where the operation was called. Without a place it takes no ticket.
     place: Option<&'static Location<'static>>,
-    /// The ticket of a waiter that stays when this is dropped. [`NEW`]: it takes a ticket of its own.
-    left_behind: u64,
 }
-
-/// No waiter has this ticket.
-const NEW: u64 = u64::MAX;
 
 #[derive(Clone, Copy, Debug)]
 struct Ticket {
@@ -464,25 +459,25 @@ impl Wait {
     /// For an operation of a future, called at `place`.
     #[inline]
     pub(crate) fn at(place: &'static Location<'static>) -> Self {
-        Wait { taken: None, place: Some(place), left_behind: NEW }
+        Wait { taken: None, place: Some(place) }
     }
 
     /// For the `poll_` methods of traits, which keep nothing between calls.
     #[inline]
     pub(crate) fn unticketed() -> Self {
-        Wait { taken: None, place: None, left_behind: NO_TICKET }
+        Wait { taken: None, place: None }
     }
 
     /// Whether this is the first poll of a future. (Of a trait's method it cannot be known.)
     #[cfg(unix)]
     pub(crate) fn is_first(&self) -> bool {
-        self.taken.is_none() && self.left_behind == NEW
+        self.taken.is_none() && self.place.is_some()
     }
 
     #[inline]
     fn take_ticket(&mut self, source: Key, direction: Direction, last: &mut u64) -> u64 {
-        if self.left_behind != NEW {
-            return self.left_behind;
+        if self.place.is_none() {
+            return NO_TICKET;
         }
         *last += 1;
         self.taken = Some(Ticket { number: *last, source, direction });

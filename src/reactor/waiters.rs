@@ -43,7 +43,7 @@ const LATEST: u64 = 1 << 63;
 
 /// The ticket of a waiter that is kept without a future: by `poll_readable` and its kin, of which each direction has one, the latest. It
 /// holds how often its task had been polled. A task that has been polled since without coming here again waits for something else.
-pub(super) fn latest(polls: u32) -> u64 {
+fn latest(polls: u32) -> u64 {
     LATEST | u64::from(polls)
 }
 
@@ -124,14 +124,17 @@ impl Waiters {
         self.others.is_empty()
     }
 
-    /// Takes the [latest] waiter out, to make room for another. Returns a waker to drop outside the borrow.
-    pub(super) fn forget_latest(&mut self) -> Option<Wake> {
-        if self.task.is_some_and(|(ticket, _)| is_latest(ticket)) {
-            self.task = None;
-            return None;
+    /// Makes the waiter with this ticket the [latest], in place of another. Returns a waker to drop outside the borrow.
+    pub(super) fn make_latest(&mut self, ticket: u64, polls: u32) -> Option<Wake> {
+        let is_other = |other: &Other| is_latest(other.ticket);
+        let unwanted = self.others.iter().position(is_other).map(|at| self.others.swap_remove(at).wake);
+        self.task.take_if(|(ticket, _)| is_latest(*ticket));
+        let task = self.task.iter_mut().map(|(ticket, _)| ticket);
+        let mut tickets = task.chain(self.others.iter_mut().map(|other| &mut other.ticket));
+        if let Some(found) = tickets.find(|found| **found == ticket) {
+            *found = latest(polls);
         }
-        let at = self.others.iter().position(|other| is_latest(other.ticket))?;
-        Some(self.others.swap_remove(at).wake)
+        unwanted
     }
 
     pub(super) fn forget_other(&mut self, ticket: u64) -> Option<Wake> {
