@@ -130,7 +130,7 @@ fn is_of_the_connection(error: &io::Error) -> bool {
 }
 
 /// EMFILE, ENFILE, ENOBUFS, ENOMEM: not of this connection, and not over by the next try.
-fn is_out_of_files(error: &io::Error) -> bool {
+pub(crate) fn is_out_of_files(error: &io::Error) -> bool {
     let exhausted: &[i32] = if cfg!(windows) {
         &[10024, 10055] // WSAEMFILE, WSAENOBUFS
     } else if cfg!(any(target_os = "linux", target_os = "android")) {

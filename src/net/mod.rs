@@ -51,6 +51,8 @@ mod udp;
 #[cfg(unix)]
 mod unix;
 
+#[cfg(feature = "hyper")]
+pub(crate) use self::accept::is_out_of_files;
 pub use self::accept::{Accept, Incoming};
 pub use self::datagram::{RecvDatagram, SendDatagram};
 pub use self::listener::{Bind, TcpListener};

@@ -465,6 +465,8 @@ pub(crate) const TASK: &str = "headwaiter::task";
 pub(crate) const SOURCE: &str = "headwaiter::source";
 pub(crate) const TIMER: &str = "headwaiter::timer";
 pub(crate) const OFFLOAD: &str = "headwaiter::offload";
+#[cfg(feature = "hyper")]
+pub(crate) const HTTP: &str = "headwaiter::http";
 
 /// How a task is called in a line of text: `task 17 "oven"`.
 pub(crate) struct TaskLabel<'a> {

@@ -19,13 +19,27 @@ pin_project! {
     pub struct Io<T> {
         #[pin]
         inner: T,
+        // What a client is told of it.
+        http2: bool,
     }
 }
 
 impl<T> Io<T> {
     /// Wraps a stream.
     pub fn new(inner: T) -> Self {
-        Io { inner }
+        Io { inner, http2: false }
+    }
+
+    /// Tells hyper-util's client that HTTP/2 is spoken on this stream. For a connector with TLS: HTTP/2 is what ALPN has chosen.
+    #[cfg(feature = "hyper-client")]
+    pub fn negotiated_http2(mut self, negotiated: bool) -> Self {
+        self.http2 = negotiated;
+        self
+    }
+
+    #[cfg(feature = "hyper-client")]
+    pub(super) fn is_http2(&self) -> bool {
+        self.http2
     }
 
     /// The stream.

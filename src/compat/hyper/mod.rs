@@ -1,7 +1,30 @@
-//! hyper 1 on this loop: [`Io`] gives hyper a stream of this crate, [`Executor`] and [`Timer`] give it tasks and timers.
+//! hyper 1 on this loop: [`serve()`] is an HTTP server, in one line and with limits, for axum's routers, tower's and hyper's services. Below
+//! it, for what is not served that way, [`Io`] gives hyper a stream of this crate, [`Executor`] and [`Timer`] give it tasks and timers.
+#![cfg_attr(
+    feature = "hyper-client",
+    doc = "[`Connector`] makes the connections of hyper-util's client, [`UnixConnector`] those to a Unix socket."
+)]
 
+// In the order in which to read them.
+mod serve;
+mod connection;
+mod service;
+mod body;
+mod transport;
+mod listener;
+mod handshake;
+#[cfg(feature = "hyper-client")]
+mod connector;
 mod io;
 mod runtime;
 
+pub use body::{Body, BodyTimeout};
+#[cfg(all(feature = "hyper-client", unix))]
+pub use connector::UnixConnector;
+#[cfg(feature = "hyper-client")]
+pub use connector::{Connecting, Connector};
 pub use io::Io;
+pub use listener::{Listener, Peer};
 pub use runtime::{Executor, Timer};
+pub use serve::{Serve, serve};
+pub use service::{HttpService, IntoService};

@@ -1,0 +1,332 @@
+//! The task of one connection: handshake, HTTP, the end. Spawned by [`serve`](super::serve()). A single timer guards it, which looks from
+//! time to time at what the [`Watch`] has noted: so a request costs no timer.
+
+use std::cell::Cell;
+use std::error::Error;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::mem;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use hyper::Version;
+use log::Level;
+
+use super::handshake::Handshake;
+use super::listener::Listener;
+use super::serve::Server;
+use super::service::{ConnectionService, HttpService};
+use super::transport::{Traffic, Transport};
+use crate::core::Core;
+use crate::observe;
+use crate::time::{Sleep, now, sleep_until, timeout_at};
+
+/// The limits of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Until the header of each request is there.
+    pub(super) header: Duration,
+    /// For how long a peer may take nothing of what it is sent.
+    pub(super) write: Duration,
+    /// A body may take so long, and a second for so many bytes.
+    pub(super) body: Option<(Duration, u64)>,
+    pub(super) max_body: u64,
+}
+
+/// Fewer bytes than this between two looks are no progress of a response: HTTP/2 answers pings also while a response is stuck.
+const PROGRESS: usize = 1024;
+
+/// How long an HTTP/2 connection has, after it was told that it ends, to end.
+const GOAWAY: Duration = Duration::from_secs(5);
+
+/// Serves one connection, until it ends or has to be ended.
+pub(super) async fn serve_connection<L, S, H>(
+    server: Rc<Server<S, H>>,
+    stream: L::Stream,
+    peer: L::Address,
+    label: Rc<str>,
+) where
+    L: Listener,
+    S: HttpService,
+    H: Handshake<L::Stream>,
+{
+    let limits = server.limits;
+    let watch = Rc::new(Watch::new(label, limits));
+    let deadline = watch.idle_since.get() + limits.header;
+    let stream = match timeout_at(deadline, server.handshake.shake(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return watch.say(Level::Warn, format_args!("the handshake failed: {error}")),
+        Err(_) => {
+            return watch.say(Level::Warn, format_args!("no handshake within {:?}", limits.header));
+        }
+    };
+    let transport = Transport::new(stream, Arc::clone(&watch.traffic));
+    let service = ConnectionService { service: Rc::clone(&server.service), peer, watch: Rc::clone(&watch) };
+    let mut connection = pin!(server.http.serve_connection_with_upgrades(transport, service));
+    let mut guard = Guard::new(&watch);
+    // This task's waker stays the same: so it is left once, and what it is called for is seen in `closing`.
+    let mut closes = pin!(server.close.notified());
+    let mut is_told = closes.as_mut();
+    let mut is_closing = false;
+    let mut first = true;
+    let ended = poll_fn(|cx| {
+        if mem::take(&mut first) {
+            let _ = is_told.as_mut().poll(cx);
+        }
+        loop {
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                return Poll::Ready(if guard.is_closing {
+                    Ended::Cut(Why::NoRequest)
+                } else {
+                    Ended::By(ended)
+                });
+            }
+            // What had come in was read before this: a request among it is answered.
+            if server.closing.get() && !is_closing {
+                is_closing = true;
+                connection.as_mut().graceful_shutdown();
+                continue;
+            }
+            match guard.poll(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Verdict::Close) => connection.as_mut().graceful_shutdown(),
+                Poll::Ready(Verdict::Cut(why)) => return Poll::Ready(Ended::Cut(why)),
+            }
+        }
+    })
+    .await;
+    watch.tell(ended, is_closing);
+}
+
+/// How a connection came to its end.
+enum Ended {
+    By(Result<(), Box<dyn Error + Send + Sync>>),
+    Cut(Why),
+}
+
+/// What is noted of a connection, for the timer that guards it.
+pub(super) struct Watch {
+    label: Rc<str>,
+    limits: Limits,
+    traffic: Arc<Traffic>,
+    /// Requests whose response has not been handed to hyper to the end.
+    in_flight: Cell<usize>,
+    /// How many of these wait for the program: for its handler, or the next part of its response.
+    working: Cell<usize>,
+    /// Counts requests and parts of responses, wrapping.
+    steps: Cell<usize>,
+    /// Since when nothing is in flight, and a request is waited for.
+    idle_since: Cell<Instant>,
+}
+
+impl Watch {
+    fn new(label: Rc<str>, limits: Limits) -> Self {
+        Watch {
+            label,
+            limits,
+            traffic: Arc::default(),
+            in_flight: Cell::new(0),
+            working: Cell::new(0),
+            steps: Cell::new(0),
+            idle_since: Cell::new(now()),
+        }
+    }
+
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(super) fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
+    }
+
+    /// The header of a request is there.
+    pub(super) fn begin(self: &Rc<Self>, version: Version) -> InFlight {
+        if version == Version::HTTP_2 {
+            self.traffic.set_http2();
+        }
+        self.in_flight.set(self.in_flight.get() + 1);
+        self.steps.set(self.steps.get().wrapping_add(1));
+        InFlight { watch: Rc::clone(self), is_working: Cell::new(false) }
+    }
+
+    fn say(&self, level: Level, what: fmt::Arguments<'_>) {
+        observe::say(level, observe::HTTP, format_args!("{}: {what}", self.label));
+    }
+
+    #[cold]
+    fn tell_error(&self, error: &(dyn Error + 'static), is_closing: bool) {
+        let hyper = error.downcast_ref::<hyper::Error>();
+        let io = error.downcast_ref::<io::Error>();
+        let level = if hyper.is_some_and(hyper::Error::is_parse) {
+            Level::Warn // Malformed, or too large.
+        } else if hyper.is_some_and(hyper::Error::is_user) {
+            Level::Error // The body of a response failed.
+        } else if is_closing && io.is_some_and(|error| error.kind() == io::ErrorKind::Interrupted) {
+            return; // Closed before it had said anything.
+        } else {
+            Level::Debug // The peer has gone.
+        };
+        self.say(level, format_args!("{}", Chain(error)));
+    }
+
+    fn tell(&self, ended: Ended, is_closing: bool) {
+        match ended {
+            Ended::By(Ok(())) => {}
+            Ended::By(Err(error)) => self.tell_error(&*error, is_closing),
+            Ended::Cut(Why::NoRequest) if self.traffic.is_receiving() => {
+                let header = self.limits.header;
+                self.say(Level::Warn, format_args!("the header of a request did not come within {header:?}"));
+            }
+            Ended::Cut(Why::NoRequest) => {
+                self.say(Level::Debug, format_args!("no request within {:?}", self.limits.header));
+            }
+            Ended::Cut(Why::NotTaken) => {
+                let write = self.limits.write;
+                self.say(Level::Warn, format_args!("the peer took nothing of a response for {write:?}"));
+            }
+        }
+    }
+}
+
+/// A request in flight: from its header until its response is with hyper, or it is dropped.
+pub(super) struct InFlight {
+    watch: Rc<Watch>,
+    is_working: Cell<bool>,
+}
+
+impl InFlight {
+    pub(super) fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    /// Whether it waits for the program. Else it waits for the peer to take what it is sent.
+    pub(super) fn set_working(&self, is_working: bool) {
+        if is_working != self.is_working.replace(is_working) {
+            let working = &self.watch.working;
+            working.set(if is_working { working.get() + 1 } else { working.get() - 1 });
+        }
+        if !is_working {
+            self.watch.steps.set(self.watch.steps.get().wrapping_add(1));
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.set_working(false);
+        let left = self.watch.in_flight.get() - 1;
+        self.watch.in_flight.set(left);
+        if left == 0 {
+            // A loop that is being dropped has no time any more.
+            if let Some(now) = Core::with(|core| core.clock.now()) {
+                self.watch.idle_since.set(now);
+            }
+        }
+    }
+}
+
+/// Why a connection was cut.
+enum Why {
+    NoRequest,
+    NotTaken,
+}
+
+enum Verdict {
+    /// To be closed gracefully.
+    Close,
+    Cut(Why),
+}
+
+/// The timer of a connection.
+struct Guard<'a> {
+    watch: &'a Watch,
+    timer: Sleep,
+    /// What the watch showed at the last look.
+    steps: usize,
+    written: usize,
+    /// Since when the peer has been seen to take nothing of a response.
+    stuck_since: Option<Instant>,
+    /// A verdict was passed, and this is when it is executed.
+    is_closing: bool,
+}
+
+impl<'a> Guard<'a> {
+    fn new(watch: &'a Watch) -> Self {
+        let timer = sleep_until(watch.idle_since.get() + watch.limits.header);
+        Guard { watch, timer, steps: 0, written: 0, stuck_since: None, is_closing: false }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Verdict> {
+        while Pin::new(&mut self.timer).poll(cx).is_ready() {
+            match self.look(now()) {
+                Ok(next) => self.timer.reset(next),
+                Err(verdict) => return Poll::Ready(verdict),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// When to look again, or what is to be done about the connection.
+    fn look(&mut self, now: Instant) -> Result<Instant, Verdict> {
+        let Watch { limits, traffic, .. } = self.watch;
+        let (steps, written) = (self.watch.steps.get(), traffic.written());
+        let has_written = written.wrapping_sub(self.written) > PROGRESS;
+        let has_moved = has_written || steps != self.steps;
+        let was_slow = has_written && (traffic.take_was_blocked() || traffic.is_http2());
+        (self.steps, self.written) = (steps, written);
+
+        let in_flight = self.watch.in_flight.get();
+        let is_sending = traffic.is_blocked() || in_flight > 0 && self.watch.working.get() == 0;
+        if is_sending {
+            if has_moved || self.stuck_since.is_none() {
+                self.stuck_since = Some(now);
+            }
+            let until = self.stuck_since.unwrap_or(now) + limits.write;
+            return if now < until { Ok(until) } else { Err(Verdict::Cut(Why::NotTaken)) };
+        }
+        self.stuck_since = None;
+        if in_flight > 0 || traffic.has_bodies() {
+            return Ok(now + limits.header.min(limits.write));
+        }
+        // Nothing is in flight. But the last response may have been with hyper until now, if the peer is slow.
+        if was_slow {
+            self.watch.idle_since.set(now);
+        }
+        let until = self.watch.idle_since.get() + limits.header;
+        if now < until {
+            return Ok(until);
+        }
+        if mem::replace(&mut self.is_closing, true) {
+            return Err(Verdict::Cut(Why::NoRequest));
+        }
+        // An idle HTTP/1 connection is closed by that. HTTP/2 tells the peer, and waits for its answer.
+        if traffic.is_http2() {
+            self.timer.reset(now + GOAWAY);
+        }
+        Err(Verdict::Close)
+    }
+}
+
+/// An error with all its sources.
+pub(super) struct Chain<'a>(pub(super) &'a (dyn Error + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+//! [`Listener`]: what [`serve`](super::serve()) accepts connections from.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::io;
+
+use futures_io::{AsyncRead, AsyncWrite};
+
+use crate::net::{TcpListener, TcpStream};
+#[cfg(unix)]
+use crate::net::{UnixListener, UnixStream};
+
+/// What [`serve`](super::serve()) accepts connections from: a [`TcpListener`], or a [`UnixListener`].
+pub trait Listener: sealed::Sealed + 'static {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// The address of a peer, which each request has as its extension [`Peer`].
+    type Address: Clone + Send + Sync + 'static;
+
+    #[doc(hidden)]
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Self::Address)>>;
+
+    /// How the peer is called in log lines and as the name of the connection's task.
+    #[doc(hidden)]
+    fn label(peer: &Self::Address) -> String;
+}
+
+/// The extension that each request has: the address of the peer. `Peer<SocketAddr>` for TCP, `Peer<std::os::unix::net::SocketAddr>` for
+/// Unix sockets.
+///
+/// Behind a proxy it is the proxy's.
+///
+/// ```
+/// use headwaiter::compat::hyper::{Body, Peer};
+/// use std::net::SocketAddr;
+///
+/// fn greeting(request: &hyper::Request<Body>) -> String {
+///     match request.extensions().get::<Peer<SocketAddr>>() {
+///         Some(Peer(address)) => format!("hello, {address}"),
+///         None => "hello".to_owned(), // Not a request of a TCP connection.
+///     }
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Peer<A>(pub A);
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+    type Address = std::net::SocketAddr;
+
+    async fn accept(&self) -> io::Result<(TcpStream, Self::Address)> {
+        let (stream, peer) = TcpListener::accept(self).await?;
+        // An answer is written at once and whole: there is nothing to gather. It fails only for a connection that is gone already.
+        let _ = stream.set_nodelay(true);
+        Ok((stream, peer))
+    }
+
+    fn label(peer: &Self::Address) -> String {
+        label(peer)
+    }
+}
+
+#[cfg(unix)]
+impl Listener for UnixListener {
+    type Stream = UnixStream;
+    type Address = std::os::unix::net::SocketAddr;
+
+    async fn accept(&self) -> io::Result<(UnixStream, Self::Address)> {
+        UnixListener::accept(self).await
+    }
+
+    fn label(peer: &Self::Address) -> String {
+        match peer.as_pathname() {
+            Some(path) => label(path.display()),
+            None => label("unix"), // A client is mostly bound to no path.
+        }
+    }
+}
+
+fn label(peer: impl Display) -> String {
+    format!("http {peer}")
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::TcpListener {}
+    #[cfg(unix)]
+    impl Sealed for super::UnixListener {}
+}

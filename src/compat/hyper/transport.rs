@@ -1,0 +1,181 @@
+//! [`Transport`]: the stream of a connection as hyper's server gets it. It notes what the connection's task looks at from time to time
+//! (how much was written, whether the peer keeps a write waiting), and closes so that the peer gets the answer to what it is still sending.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_io::{AsyncRead, AsyncWrite};
+use hyper::rt::{Read, ReadBufCursor, Write};
+
+use super::Io;
+use crate::compat::scratch;
+use crate::time::{Sleep, sleep};
+
+/// How long a connection is kept open for a peer that is still sending what is not wanted any more.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// What is known of a stream. Atomic only because hyper wants streams that are `Send`: all of it happens on the loop's thread.
+#[derive(Default)]
+pub(super) struct Traffic {
+    /// How many bytes were written, wrapping.
+    written: AtomicUsize,
+    /// The peer takes nothing: the last write did not complete.
+    blocked: AtomicBool,
+    /// It was so since this was last asked.
+    was_blocked: AtomicBool,
+    /// How many bodies of requests are being received, or are to be.
+    bodies: AtomicUsize,
+    /// The peer may be in the middle of sending a request.
+    receiving: AtomicBool,
+    /// The connection speaks HTTP/2.
+    is_http2: AtomicBool,
+}
+
+impl Traffic {
+    pub(super) fn written(&self) -> usize {
+        self.written.load(Relaxed)
+    }
+
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.load(Relaxed)
+    }
+
+    pub(super) fn take_was_blocked(&self) -> bool {
+        self.was_blocked.swap(false, Relaxed)
+    }
+
+    /// A body may be dropped on another thread: so this is counted, not stored.
+    pub(super) fn body_begins(&self) {
+        self.bodies.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn body_ends(&self) {
+        self.bodies.fetch_sub(1, Relaxed);
+    }
+
+    pub(super) fn has_bodies(&self) -> bool {
+        self.bodies.load(Relaxed) > 0
+    }
+
+    fn set_blocked(&self) {
+        self.blocked.store(true, Relaxed);
+        self.was_blocked.store(true, Relaxed);
+    }
+
+    /// All of a request was received.
+    pub(super) fn received(&self) {
+        self.receiving.store(false, Relaxed);
+    }
+
+    pub(super) fn is_receiving(&self) -> bool {
+        self.receiving.load(Relaxed)
+    }
+
+    pub(super) fn set_http2(&self) {
+        self.is_http2.store(true, Relaxed);
+    }
+
+    pub(super) fn is_http2(&self) -> bool {
+        self.is_http2.load(Relaxed)
+    }
+
+    fn wrote(&self, result: &Poll<io::Result<usize>>) {
+        match result {
+            Poll::Ready(Ok(n)) => {
+                self.written.store(self.written().wrapping_add(*n), Relaxed);
+                self.blocked.store(false, Relaxed);
+            }
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.set_blocked(),
+        }
+    }
+}
+
+pub(super) struct Transport<T> {
+    io: Io<T>,
+    traffic: Arc<Traffic>,
+    /// From the shutdown on, if the peer was still sending then.
+    linger: Option<Box<Sleep>>,
+    is_shut: bool,
+}
+
+impl<T> Transport<T> {
+    pub(super) fn new(stream: T, traffic: Arc<Traffic>) -> Self {
+        Transport { io: Io::new(stream), traffic, linger: None, is_shut: false }
+    }
+}
+
+impl<T: AsyncRead + Unpin> Read for Transport<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        self.traffic.receiving.store(true, Relaxed);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Write for Transport<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Write::poll_write(Pin::new(&mut self.io), cx, buf);
+        self.traffic.wrote(&result);
+        result
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Write::poll_write_vectored(Pin::new(&mut self.io), cx, bufs);
+        self.traffic.wrote(&result);
+        result
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = Write::poll_flush(Pin::new(&mut self.io), cx);
+        if result.is_pending() {
+            self.traffic.set_blocked();
+        }
+        result
+    }
+
+    /// Closing a TCP socket while bytes come in that were not read resets the connection, and the peer may lose the answer
+    /// (such as 413) that it has not read yet. So after the write direction is shut down, what comes in is read and thrown
+    /// away for a while: the "lingering close" of other servers.
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if !this.is_shut {
+            ready!(Write::poll_shutdown(Pin::new(&mut this.io), cx))?;
+            this.is_shut = true;
+            // HTTP/2 refuses a request without ending the connection.
+            if this.traffic.is_receiving() && !this.traffic.is_http2() {
+                this.linger = Some(Box::new(sleep(LINGER)));
+            }
+        }
+        let Some(linger) = &mut this.linger else { return Poll::Ready(Ok(())) };
+        let stream = this.io.get_mut();
+        if let Poll::Ready(_end) = scratch::with(usize::MAX, |scratch| {
+            loop {
+                // The end or an error: either way the peer sends no more.
+                match ready!(Pin::new(&mut *stream).poll_read(cx, scratch)) {
+                    Ok(n) if n > 0 => {}
+                    _ => return Poll::Ready(()),
+                }
+            }
+        }) {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut **linger).poll(cx).map(Ok)
+    }
+}
