@@ -187,3 +187,22 @@ fn the_reading_order_is_that_of_the_modules() {
     read.dedup();
     assert_eq!(read, modules);
 }
+
+/// The programs that stand on crates of the ecosystem are meant to be copied: the head of each lists what it needs.
+#[test]
+fn the_head_of_a_program_lists_its_dependencies() {
+    let mut programs = 0;
+    for entry in fs::read_dir("examples").unwrap() {
+        let folder = entry.unwrap().path();
+        let Ok(manifest) = fs::read_to_string(folder.join("Cargo.toml")) else { continue };
+        let needs = manifest.split("[dependencies]\n").nth(1).unwrap().split("\n\n").next().unwrap().trim();
+        let needs = needs.replace("path = \"../..\"", "version = \"0.1\"");
+        let main = fs::read_to_string(folder.join("src/main.rs")).unwrap();
+        let head: Vec<&str> = main.lines().map_while(|line| line.strip_prefix("//!")).collect();
+        let head = head.iter().map(|line| line.trim_start()).collect::<Vec<_>>().join("\n");
+        let listed = head.split("```toml\n[dependencies]\n").nth(1).and_then(|rest| rest.split("\n```").next());
+        assert_eq!(listed, Some(&*needs), "{}", folder.display());
+        programs += 1;
+    }
+    assert!(programs >= 9, "{programs}");
+}
