@@ -17,11 +17,18 @@ use std::{env, fs, process, thread};
 
 pub use program::{PATIENCE, Program, figure, tells};
 
-/// The path of a program of others. If it is not installed, the test that asks returns here, and is skipped.
+/// The path of a program of others, or of a Python that has a module. If it is not installed, the test that asks returns here, and is
+/// skipped.
 #[macro_export]
 macro_rules! need {
+    (python $module:literal) => {
+        $crate::need!(@ $crate::python($module))
+    };
     ($name:expr) => {
-        match $crate::find($name) {
+        $crate::need!(@ $crate::find($name))
+    };
+    (@ $found:expr) => {
+        match $found {
             Some(path) => path,
             None => return,
         }
@@ -39,6 +46,17 @@ pub fn find(name: &str) -> Option<PathBuf> {
         skip(&format!("no {name}"));
     }
     found
+}
+
+/// A Python that has this module of PyPI: the one that `HEADWAITER_PYTHON` names, else the one in `PATH`.
+pub fn python(module: &str) -> Option<PathBuf> {
+    let python = env::var_os("HEADWAITER_PYTHON").map(PathBuf::from).or_else(|| find("python3"))?;
+    let imported = run(Command::new(&python).args(["-c", &format!("import {module}")]), PATIENCE);
+    if !imported.status.success() {
+        skip(&format!("no Python module {module}"));
+        return None;
+    }
+    Some(python)
 }
 
 /// Says that a test is skipped. Fails it where that is not allowed.
