@@ -76,6 +76,24 @@ fn the_rest_of_a_datagram_that_does_not_fit_is_lost_and_the_next_is_whole() {
 }
 
 #[test]
+#[cfg(unix)]
+fn the_sender_of_the_next_datagram_is_told_and_the_datagram_stays() {
+    in_every_order(|| async {
+        let receiver = udp().await;
+        assert_eq!(receiver.try_peek_sender().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert!(poll_once(&mut receiver.peek_sender()).await.is_pending());
+        for sender in [udp().await, udp().await] {
+            let address = sender.local_addr().unwrap();
+            sender.send_to(b"soup", receiver.local_addr().unwrap()).await.unwrap();
+            assert_eq!(receiver.peek_sender().await.unwrap(), address);
+            assert_eq!(receiver.try_peek_sender().unwrap(), address);
+            assert_eq!(receiver.recv_from(&mut [0; 8]).await.unwrap(), (4, address));
+        }
+        assert_eq!(receiver.try_peek_sender().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    });
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn a_datagram_that_is_too_large_to_send_is_an_error_with_the_address_where_one_is_given() {
     in_every_order(|| async {

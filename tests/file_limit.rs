@@ -260,6 +260,9 @@ fn whatever_cannot_be_made_for_want_of_descriptors_leaves_nothing() {
         is_made_or_leaves_nothing("TcpStream::connect", async || net::TcpStream::connect(address).await);
         let several = async || net::TcpStream::connect(&[address, address][..]).await;
         is_made_or_leaves_nothing("TcpStream::connect to several", several);
+        let by_socket = async || net::TcpSocket::new_v4()?.connect(address).await;
+        is_made_or_leaves_nothing("TcpSocket::connect", by_socket);
+        is_made_or_leaves_nothing("TcpSocket::listen", async || net::TcpSocket::new_v4()?.listen(16));
         is_made_or_leaves_nothing("accept", async || {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             let _client = std::net::TcpStream::connect(listener.local_addr()?)?;

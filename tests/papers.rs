@@ -200,7 +200,8 @@ fn the_head_of_a_program_lists_its_dependencies() {
         let main = fs::read_to_string(folder.join("src/main.rs")).unwrap();
         let head: Vec<&str> = main.lines().map_while(|line| line.strip_prefix("//!")).collect();
         let head = head.iter().map(|line| line.trim_start()).collect::<Vec<_>>().join("\n");
-        let listed = head.split("```toml\n[dependencies]\n").nth(1).and_then(|rest| rest.split("\n```").next());
+        let listed =
+            head.split("```toml\n[dependencies]\n").nth(1).and_then(|rest| rest.split("\n```").next());
         assert_eq!(listed, Some(&*needs), "{}", folder.display());
         programs += 1;
     }

@@ -94,7 +94,7 @@ impl TcpListener {
     }
 
     #[track_caller]
-    fn new(io: mio::net::TcpListener) -> io::Result<Self> {
+    pub(super) fn new(io: mio::net::TcpListener) -> io::Result<Self> {
         let registered = Registered::new(io, "TCP listener", Ready::BOTH)?;
         Ok(TcpListener { registered, hold: Hold::default() })
     }
@@ -187,6 +187,33 @@ impl TcpListener {
     /// What getsockname(2) says.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.registered.io().local_addr()
+    }
+
+    /// How many routers a packet may pass (IP_TTL). On Linux the connections that it accepts from then on inherit it.
+    ///
+    /// # Errors
+    ///
+    /// What setsockopt(2) says.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        self.registered.io().set_ttl(ttl)
+    }
+
+    /// See [`set_ttl`](Self::set_ttl).
+    ///
+    /// # Errors
+    ///
+    /// What getsockopt(2) says.
+    pub fn ttl(&self) -> io::Result<u32> {
+        self.registered.io().ttl()
+    }
+
+    /// Takes the error that waits to be reported (SO_ERROR), if there is one.
+    ///
+    /// # Errors
+    ///
+    /// What getsockopt(2) says.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.registered.io().take_error()
     }
 
     /// Gives the socket back to std, still in non-blocking mode. Blocking calls need

@@ -13,9 +13,9 @@
 //!
 //! # Socket options
 //!
-//! Few options have a method here. For the others there is the crate
-//! [socket2](https://docs.rs/socket2): an open socket is lent to it, and one whose options must be set before it
-//! is bound is made with it and taken over by `from_std`.
+//! Those that a TCP socket must have before it is connected or listens are set on a `TcpSocket` (Linux). For what has no method there or
+//! here, there is the crate [socket2](https://docs.rs/socket2): an open socket is lent to it, and one whose options must be
+//! set before it is bound is made with it and taken over by `from_std`.
 //!
 //! ```
 //! # #[cfg(unix)] {
@@ -47,6 +47,8 @@ mod socket;
 mod split;
 mod stream;
 mod tcp;
+#[cfg(target_os = "linux")]
+mod tcp_socket;
 mod udp;
 #[cfg(unix)]
 mod unix;
@@ -59,6 +61,8 @@ pub use self::listener::{Bind, TcpListener};
 pub use self::resolve::{HostAddresses, LookupHost, ToSocketAddrs, lookup_host};
 pub use self::split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use self::tcp::{Connect, Peek, TcpStream};
+#[cfg(target_os = "linux")]
+pub use self::tcp_socket::{TcpSocket, TcpSocketConnect};
 pub use self::udp::{SendTo, UdpConnect, UdpSocket};
 #[cfg(unix)]
 pub use self::unix::{UnixConnect, UnixDatagram, UnixListener, UnixSendTo, UnixStream};

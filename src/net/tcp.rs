@@ -1,23 +1,25 @@
 //! TCP streams: [`TcpStream`] and its futures [`Connect`] and [`Peek`]; reading and writing are the
 //! futures of [`crate::io`].
 
+pub(super) mod connect;
+
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
 use std::panic::Location;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
+#[cfg(target_os = "linux")]
 use std::time::Duration;
 
+pub use self::connect::Connect;
 use super::linger::LingeringClose;
-use super::resolve::{Resolve, ToSocketAddrs};
+use super::resolve::ToSocketAddrs;
 use super::socket::{StreamIo, own, socket};
 use super::split::{self, OwnedReadHalf, OwnedWriteHalf, Split};
 use super::stream::StreamSocket;
-use crate::core::Core;
-use crate::io::{Read, ReadExact, Write, WriteAll, async_read, async_write, readiness};
+use crate::io::{Read, ReadExact, Write, WriteAll, async_read, async_write, in_one_call, readiness};
 use crate::reactor::{Direction, Ready, Registered, Wait};
-use crate::time::Sleep;
 
 pub(super) const KIND: &str = "TCP stream";
 
@@ -109,9 +111,7 @@ impl TcpStream {
     /// Polling it outside any event loop.
     #[track_caller]
     pub fn connect(address: impl ToSocketAddrs) -> Connect {
-        let place = Location::caller();
-        let addresses = Resolve::interleaved("`TcpStream::connect`", "connect to", address, place);
-        Connect { addresses, attempts: Vec::new(), delay: None, place }
+        Connect::new(address, Location::caller())
     }
 
     /// Takes over a connected stream of std, and sets it to non-blocking mode.
@@ -240,6 +240,22 @@ impl TcpStream {
         self.registered.try_io(Direction::Read, |io| if buf.is_empty() { Ok(0) } else { io.recv(buf) })
     }
 
+    /// As [`try_read`](Self::try_read), into several buffers, one after the other. At most 1,024 of them are used.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_read`](Self::try_read).
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop that the stream belongs to.
+    #[track_caller]
+    pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let (range, asked) = in_one_call(bufs);
+        let bufs = &mut bufs[range];
+        self.registered.try_io(Direction::Read, |io| if asked == 0 { Ok(0) } else { io.recv_vectored(bufs) })
+    }
+
     /// Writes without waiting.
     ///
     /// Never refused, as a single poll of [`write`](Self::write) may be: see [the budget](crate::sync#the-cooperative-budget).
@@ -254,6 +270,22 @@ impl TcpStream {
     #[track_caller]
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
         self.registered.try_io(Direction::Write, |io| io.send(buf))
+    }
+
+    /// As [`try_write`](Self::try_write), from several buffers, one after the other. At most 1,024 of them are used.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_write`](Self::try_write).
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop that the stream belongs to.
+    #[track_caller]
+    pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let (range, asked) = in_one_call(bufs);
+        let bufs = &bufs[range];
+        self.registered.try_io(Direction::Write, |io| if asked == 0 { Ok(0) } else { io.send_vectored(bufs) })
     }
 
     /// Closes one direction, or both. After `Shutdown::Write` the peer reads the end.
@@ -281,6 +313,45 @@ impl TcpStream {
     /// What getsockopt(2) says.
     pub fn nodelay(&self) -> io::Result<bool> {
         self.registered.io().nodelay()
+    }
+
+    /// How many routers a packet of this connection may pass (IP_TTL).
+    ///
+    /// # Errors
+    ///
+    /// What setsockopt(2) says.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        self.registered.io().set_ttl(ttl)
+    }
+
+    /// See [`set_ttl`](Self::set_ttl).
+    ///
+    /// # Errors
+    ///
+    /// What getsockopt(2) says.
+    pub fn ttl(&self) -> io::Result<u32> {
+        self.registered.io().ttl()
+    }
+
+    /// Whether data that comes is acknowledged at once (TCP_QUICKACK), instead of with the next data that is sent or after some 40 ms. The kernel
+    /// changes it by itself as the connection goes on: tcp(7).
+    ///
+    /// # Errors
+    ///
+    /// What setsockopt(2) says.
+    #[cfg(target_os = "linux")]
+    pub fn set_quickack(&self, quickack: bool) -> io::Result<()> {
+        Ok(rustix::net::sockopt::set_tcp_quickack(self, quickack)?)
+    }
+
+    /// See [`set_quickack`](Self::set_quickack).
+    ///
+    /// # Errors
+    ///
+    /// What getsockopt(2) says.
+    #[cfg(target_os = "linux")]
+    pub fn quickack(&self) -> io::Result<bool> {
+        Ok(rustix::net::sockopt::tcp_quickack(self)?)
     }
 
     /// Makes the drop of this stream abort the connection (SO_LINGER with a time of zero): what was not sent yet is thrown away, the peer
@@ -326,6 +397,15 @@ impl TcpStream {
         self.registered.io().local_addr()
     }
 
+    /// Takes the error that waits to be reported (SO_ERROR), if there is one.
+    ///
+    /// # Errors
+    ///
+    /// What getsockopt(2) says.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.registered.io().take_error()
+    }
+
     /// Two halves that can be moved to different tasks. Dropping the write half ends the stream for
     /// the peer; the connection is closed when both are dropped.
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
@@ -358,122 +438,5 @@ impl Future for Peek<'_> {
         }
         // A short peek proves nothing: the bytes stay.
         this.stream.registered.poll_io(&mut this.wait, cx, Direction::Read, |io| io.peek(this.buf), |_| false)
-    }
-}
-
-/// How long an attempt to connect is alone before the next address is tried beside it: the Connection Attempt Delay that RFC
-/// 8305, section 5, recommends.
-const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-
-/// The future of [`TcpStream::connect`].
-#[derive(Debug)]
-#[must_use = "futures do nothing unless awaited"]
-pub struct Connect {
-    /// What is left to try.
-    addresses: Resolve,
-    /// Those in flight, the oldest first. Dropping one closes its socket.
-    attempts: Vec<Attempt>,
-    /// Until the next attempt is made beside those. `None` when the next address is to be tried at once, or there is none.
-    delay: Option<Sleep>,
-    place: &'static Location<'static>,
-}
-
-#[derive(Debug)]
-struct Attempt {
-    wait: Wait,
-    stream: TcpStream,
-    address: SocketAddr,
-}
-
-impl Attempt {
-    /// The kernel connects in the background, and reports the socket writable at the end.
-    fn start(address: SocketAddr, place: &'static Location<'static>) -> io::Result<Self> {
-        let io = mio::net::TcpStream::connect(address)?;
-        let stream = TcpStream::new(io, Ready::NONE)?;
-        Ok(Attempt { wait: Wait::at(place), stream, address })
-    }
-
-    /// Whether it is connected, in the order that mio's documentation of `connect` gives.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.registered.poll_io(
-            &mut self.wait,
-            cx,
-            Direction::Write,
-            |io| {
-                if let Some(error) = io.take_error()? {
-                    return Err(error);
-                }
-                match io.peer_addr() {
-                    Err(error) if error.kind() == io::ErrorKind::NotConnected => {
-                        Err(io::ErrorKind::WouldBlock.into())
-                    }
-                    result => result.map(|_| ()),
-                }
-            },
-            |()| false,
-        )
-    }
-}
-
-impl Connect {
-    /// The first of the attempts in flight that is connected. Those that have failed are closed and taken out.
-    fn poll_attempts(&mut self, cx: &mut Context<'_>) -> Option<TcpStream> {
-        let mut index = 0;
-        while let Some(attempt) = self.attempts.get_mut(index) {
-            match attempt.poll(cx) {
-                Poll::Pending => index += 1,
-                Poll::Ready(Ok(())) => return Some(self.attempts.remove(index).stream),
-                Poll::Ready(Err(error)) => {
-                    let attempt = self.attempts.remove(index);
-                    self.addresses.failed(attempt.address, error);
-                    // The next address need not wait any longer.
-                    self.delay = None;
-                }
-            }
-        }
-        None
-    }
-
-    /// The next attempt is made beside this one after the delay. For the last address there is no timer.
-    fn started(&mut self, attempt: Attempt) {
-        self.attempts.push(attempt);
-        self.delay = self.addresses.has_more().then(|| {
-            let now = Core::expect("`TcpStream::connect`", |core| core.clock.now());
-            Sleep::new(now + ATTEMPT_DELAY, self.place)
-        });
-    }
-}
-
-impl Future for Connect {
-    type Output = io::Result<TcpStream>;
-
-    /// # Panics
-    ///
-    /// Outside any event loop, and if it is polled again after it was ready.
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        loop {
-            if let Some(stream) = this.poll_attempts(cx) {
-                // The others are closed now, not when the future is dropped.
-                this.attempts.clear();
-                this.delay = None;
-                this.addresses.end();
-                return Poll::Ready(Ok(stream));
-            }
-            if let Some(delay) = &mut this.delay {
-                ready!(Pin::new(delay).poll(cx));
-                this.delay = None;
-            }
-            if !this.attempts.is_empty() && !this.addresses.has_more() {
-                return Poll::Pending;
-            }
-            match ready!(this.addresses.poll_next(cx)) {
-                Ok(address) => match Attempt::start(address, this.place) {
-                    Ok(attempt) => this.started(attempt),
-                    Err(error) => this.addresses.failed(address, error),
-                },
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
     }
 }

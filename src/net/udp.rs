@@ -215,6 +215,23 @@ impl UdpSocket {
         RecvDatagram::new(self, buf, |socket, buf| socket.registered.io().peek_from(buf))
     }
 
+    /// What has sent the next datagram, which stays in the kernel.
+    ///
+    /// Another task may take that datagram before this one does. So a decision about it should not depend on the answer.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// What recvfrom(2) says.
+    #[cfg(unix)]
+    #[track_caller]
+    pub fn peek_sender(&self) -> RecvDatagram<'_, UdpSocket, SocketAddr> {
+        RecvDatagram::new(self, &mut [], |socket, buf| {
+            socket.registered.io().peek_from(buf).map(|(_, sender)| sender)
+        })
+    }
+
     readiness!(read and write);
 
     /// As [`send`](Self::send), without waiting.
@@ -378,6 +395,17 @@ impl UdpSocket {
     ) -> Poll<io::Result<usize>> {
         let sent = self.registered.poll_latest(cx, Direction::Write, |io| io.send_to(buf, target));
         sent.map_err(|error| about("send to", target, error))
+    }
+
+    /// As [`peek_sender`](Self::peek_sender), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_recv`](Self::try_recv).
+    #[cfg(unix)]
+    #[track_caller]
+    pub fn try_peek_sender(&self) -> io::Result<SocketAddr> {
+        self.try_read(|io| io.peek_from(&mut []).map(|(_, sender)| sender))
     }
 
     #[track_caller]

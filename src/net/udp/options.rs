@@ -1,9 +1,14 @@
-//! The options of UDP sockets that have a method: those of mio. None of them needs the loop.
+//! The options of UDP sockets that have a method. None of them needs the loop.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+#[cfg(target_os = "linux")]
+use rustix::net::sockopt;
+
 use super::UdpSocket;
+#[cfg(target_os = "linux")]
+use crate::net::tcp_socket::one_byte;
 
 /// Options. For those that are not here see [socket options](crate::net#socket-options).
 impl UdpSocket {
@@ -41,6 +46,46 @@ impl UdpSocket {
     /// What getsockopt(2) says.
     pub fn ttl(&self) -> io::Result<u32> {
         self.registered.io().ttl()
+    }
+
+    /// The type of service of the packets of a socket for IPv4 (IP_TOS), one byte: ip(7).
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for more than 255; else what setsockopt(2) says.
+    #[cfg(target_os = "linux")]
+    pub fn set_tos_v4(&self, tos: u32) -> io::Result<()> {
+        Ok(sockopt::set_ip_tos(self, one_byte(tos)?)?)
+    }
+
+    /// See [`set_tos_v4`](Self::set_tos_v4).
+    ///
+    /// # Errors
+    ///
+    /// What getsockopt(2) says.
+    #[cfg(target_os = "linux")]
+    pub fn tos_v4(&self) -> io::Result<u32> {
+        Ok(sockopt::ip_tos(self)?.into())
+    }
+
+    /// The traffic class of the packets of a socket for IPv6 (IPV6_TCLASS), one byte: what [`set_tos_v4`](Self::set_tos_v4) is for IPv4.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for more than 255; else what setsockopt(2) says: for instance that this is a socket for IPv4.
+    #[cfg(target_os = "linux")]
+    pub fn set_tclass_v6(&self, class: u32) -> io::Result<()> {
+        Ok(sockopt::set_ipv6_tclass(self, one_byte(class)?.into())?)
+    }
+
+    /// See [`set_tclass_v6`](Self::set_tclass_v6).
+    ///
+    /// # Errors
+    ///
+    /// What getsockopt(2) says.
+    #[cfg(target_os = "linux")]
+    pub fn tclass_v6(&self) -> io::Result<u32> {
+        Ok(sockopt::ipv6_tclass(self)?)
     }
 
     /// Also receives what is sent to a multicast group, on the interface with this address; `UNSPECIFIED` lets the

@@ -172,6 +172,15 @@ impl UnixListener {
         self.registered.io().local_addr()
     }
 
+    /// Takes the error that waits to be reported (SO_ERROR), if there is one.
+    ///
+    /// # Errors
+    ///
+    /// What getsockopt(2) says.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.registered.io().take_error()
+    }
+
     /// Gives the socket back to std, still in non-blocking mode. Blocking calls need
     /// [`set_nonblocking(false)`](std::os::unix::net::UnixListener::set_nonblocking) first, else they fail with `WouldBlock`.
     ///

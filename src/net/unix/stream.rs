@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::Shutdown;
 use std::os::unix::net::SocketAddr;
 use std::panic::Location;
@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::{Retry, about_path, address};
-use crate::io::{Read, ReadExact, Write, WriteAll, async_read, async_write, readiness};
+use crate::io::{Read, ReadExact, Write, WriteAll, async_read, async_write, in_one_call, readiness};
 use crate::net::socket::{StreamIo, own, socket};
 use crate::net::split::{self, OwnedReadHalf, OwnedWriteHalf, Split};
 use crate::net::stream::StreamSocket;
@@ -211,6 +211,22 @@ impl UnixStream {
         self.registered.try_io(Direction::Read, |io| if buf.is_empty() { Ok(0) } else { io.recv(buf) })
     }
 
+    /// As [`try_read`](Self::try_read), into several buffers, one after the other. At most 1,024 of them are used.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_read`](Self::try_read).
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop that the stream belongs to.
+    #[track_caller]
+    pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let (range, asked) = in_one_call(bufs);
+        let bufs = &mut bufs[range];
+        self.registered.try_io(Direction::Read, |io| if asked == 0 { Ok(0) } else { io.recv_vectored(bufs) })
+    }
+
     /// Writes without waiting.
     ///
     /// Never refused, as a single poll of [`write`](Self::write) may be: see [the budget](crate::sync#the-cooperative-budget).
@@ -225,6 +241,22 @@ impl UnixStream {
     #[track_caller]
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
         self.registered.try_io(Direction::Write, |io| io.send(buf))
+    }
+
+    /// As [`try_write`](Self::try_write), from several buffers, one after the other. At most 1,024 of them are used.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_write`](Self::try_write).
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop that the stream belongs to.
+    #[track_caller]
+    pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let (range, asked) = in_one_call(bufs);
+        let bufs = &bufs[range];
+        self.registered.try_io(Direction::Write, |io| if asked == 0 { Ok(0) } else { io.send_vectored(bufs) })
     }
 
     /// Closes one direction, or both. After `Shutdown::Write` the peer reads the end.
@@ -252,6 +284,15 @@ impl UnixStream {
     /// What getsockname(2) says.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.registered.io().local_addr()
+    }
+
+    /// Takes the error that waits to be reported (SO_ERROR), if there is one.
+    ///
+    /// # Errors
+    ///
+    /// What getsockopt(2) says.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.registered.io().take_error()
     }
 
     /// Two halves that can be moved to different tasks. Dropping the write half ends the stream for
