@@ -76,6 +76,38 @@ fn the_rest_of_a_datagram_that_does_not_fit_is_lost_and_the_next_is_whole() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn that_a_datagram_was_cut_off_is_told_with_its_length_and_its_sender() {
+    in_every_order(|| async {
+        let (one, other) = udp_pair().await;
+        let from = one.local_addr().unwrap();
+        let mut buf = [0; 4];
+        assert_eq!(other.try_recv_msg(&mut buf).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        for (sent, len, cut) in
+            [(&b"soup"[..], 4, false), (b"soup, bread", 4, true), (b"so", 2, false), (b"", 0, false)]
+        {
+            one.send(sent).await.unwrap();
+            let received = other.recv_msg(&mut buf).await.unwrap();
+            assert_eq!((received.len, received.full_len, received.is_truncated()), (len, sent.len(), cut));
+            assert_eq!((&buf[..len], received.from), (&sent[..len], from));
+        }
+        one.send(b"soup").await.unwrap();
+        other.peek(&mut buf).await.unwrap(); // It is there.
+        let received = other.try_recv_msg(&mut []).unwrap();
+        assert_eq!((received.len, received.full_len, received.is_truncated()), (0, 4, true));
+
+        // Dropped before it was ready, it takes none.
+        for _ in 0..10 {
+            let mut receive = other.recv_msg(&mut buf);
+            assert!(poll_once(&mut receive).await.is_pending());
+            one.send(b"bread").await.unwrap();
+            drop(receive);
+            assert_eq!(other.recv_msg(&mut [0; 8]).await.unwrap().len, 5);
+        }
+    });
+}
+
+#[test]
 #[cfg(unix)]
 fn the_sender_of_the_next_datagram_is_told_and_the_datagram_stays() {
     in_every_order(|| async {

@@ -565,6 +565,52 @@ fn the_rest_of_a_unix_datagram_that_does_not_fit_is_lost_and_the_next_is_whole()
 
 #[test]
 #[cfg(target_os = "linux")]
+fn that_a_unix_datagram_was_cut_off_is_told_with_its_length_and_its_sender() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::ffi::OsStrExt;
+    in_every_order(|| async {
+        let folder = Folder::new();
+        let at = folder.path("receiver");
+        let receiver = UnixDatagram::bind(&at).unwrap();
+        let mut buf = [0; 4];
+        let unnamed = UnixDatagram::unbound().unwrap();
+        for (sent, len, cut) in
+            [(&b"soup"[..], 4, false), (b"soup, bread", 4, true), (b"so", 2, false), (b"", 0, false)]
+        {
+            unnamed.send_to(sent, &at).await.unwrap();
+            let received = receiver.recv_msg(&mut buf).await.unwrap();
+            assert_eq!((received.len, received.full_len, received.is_truncated()), (len, sent.len(), cut));
+            assert_eq!(&buf[..len], &sent[..len]);
+            assert!(received.from.is_unnamed());
+        }
+        assert!(would_block(receiver.try_recv_msg(&mut buf)));
+
+        // The sender's name: an abstract one, a path, and the longest paths. Of the very longest std can make no address.
+        let abstract_name = format!("\0headwaiter sender {}", std::process::id());
+        let named = UnixDatagram::bind(&abstract_name).unwrap();
+        named.send_to(b"soup, bread", &at).await.unwrap();
+        let received = receiver.try_recv_msg(&mut []).unwrap();
+        assert_eq!((received.len, received.full_len, received.is_truncated()), (0, 11, true));
+        assert_eq!(received.from.as_abstract_name(), Some(&abstract_name.as_bytes()[1..]));
+        for length in [60, 107, 108] {
+            let mut path = folder.path("x").into_os_string().into_encoded_bytes();
+            assert!(path.len() < length);
+            path.resize(length, b'x');
+            let path = std::path::Path::new(std::ffi::OsStr::from_bytes(&path));
+            let kind = rustix::net::SocketType::DGRAM;
+            let socket = rustix::net::socket(rustix::net::AddressFamily::UNIX, kind, None).unwrap();
+            rustix::net::bind(&socket, &rustix::net::SocketAddrUnix::new(path).unwrap()).unwrap();
+            let sender = UnixDatagram::from_std(socket.into()).unwrap();
+            sender.send_to(b"soup", &at).await.unwrap();
+            let received = receiver.recv_msg(&mut buf).await.unwrap();
+            let expected = (length < 108).then_some(path);
+            assert_eq!((received.len, received.from.as_pathname()), (4, expected));
+        }
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
 fn a_unix_datagram_that_is_too_large_is_an_error_with_the_path_where_one_is_given() {
     in_every_order(|| async {
         let folder = Folder::new();

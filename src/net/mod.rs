@@ -42,6 +42,8 @@ mod accept;
 mod datagram;
 mod linger;
 mod listener;
+#[cfg(target_os = "linux")]
+mod received;
 mod resolve;
 mod socket;
 mod split;
@@ -58,6 +60,8 @@ pub(crate) use self::accept::is_out_of_files;
 pub use self::accept::{Accept, Incoming};
 pub use self::datagram::{RecvDatagram, SendDatagram};
 pub use self::listener::{Bind, TcpListener};
+#[cfg(target_os = "linux")]
+pub use self::received::Received;
 pub use self::resolve::{HostAddresses, LookupHost, ToSocketAddrs, lookup_host};
 pub use self::split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use self::tcp::{Connect, Peek, TcpStream};

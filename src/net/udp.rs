@@ -27,7 +27,8 @@ use crate::reactor::{Direction, Registered, Wait};
 /// everybody; after [`connect`](Self::connect) with [`send`](Self::send) and [`recv`](Self::recv) to one peer.
 ///
 /// A datagram that is larger than the buffer given to a receiving method is cut off, and **the rest of it is lost
-/// without a word** (on Windows it is an error). A buffer of 65,507 bytes holds any datagram over IPv4.
+/// without a word** (on Windows it is an error). A buffer of 65,507 bytes holds any datagram over IPv4. On Linux, `recv_msg` says
+/// whether a datagram was cut off.
 ///
 /// ```
 /// use headwaiter::net::UdpSocket;

@@ -22,7 +22,7 @@ use crate::reactor::{Direction, Registered};
 /// one of them.
 ///
 /// A datagram that is larger than the buffer given to a receiving method is cut off, and **the rest of it is lost
-/// without a word**.
+/// without a word**. On Linux, `recv_msg` says whether a datagram was cut off.
 ///
 /// ```
 /// use headwaiter::net::UnixDatagram;
