@@ -68,5 +68,7 @@ pub use self::tcp::{Connect, Peek, TcpStream};
 #[cfg(target_os = "linux")]
 pub use self::tcp_socket::{TcpSocket, TcpSocketConnect};
 pub use self::udp::{SendTo, UdpConnect, UdpSocket};
+#[cfg(target_os = "linux")]
+pub use self::unix::{RecvFds, SendFds, UCred};
 #[cfg(unix)]
 pub use self::unix::{UnixConnect, UnixDatagram, UnixListener, UnixSendTo, UnixStream};

@@ -2,7 +2,11 @@
 //! path is named in a message, and the pauses between tries where the kernel has no event to wait for.
 
 mod address;
+#[cfg(target_os = "linux")]
+mod cred;
 mod datagram;
+#[cfg(target_os = "linux")]
+mod fds;
 mod listener;
 mod stream;
 
@@ -14,7 +18,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+pub use self::cred::UCred;
 pub use self::datagram::{UnixDatagram, UnixSendTo};
+#[cfg(target_os = "linux")]
+pub use self::fds::{RecvFds, SendFds};
 pub use self::listener::UnixListener;
 pub use self::stream::{UnixConnect, UnixStream};
 use crate::about::about;

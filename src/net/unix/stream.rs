@@ -22,8 +22,8 @@ use crate::reactor::{Direction, Registered, Wait};
 /// Dropping it closes the connection, on any thread. Reading and writing at the same time: both traits of
 /// futures-io are also implemented for `&UnixStream`, and [`into_split`](Self::into_split) gives owned halves.
 ///
-/// File descriptors that a peer sends along are closed by the kernel. To receive them, put a stream of std into an
-/// [`Async`](crate::io::Async), and call recvmsg(2) in its `read_with`.
+/// On Linux, file descriptors travel too (`send_fds`, `recv_fds`), and `peer_cred` gives the credentials of the peer. Descriptors that come while
+/// the bytes around them are read with another method are closed by the kernel.
 ///
 /// ```
 /// use headwaiter::net::UnixStream;

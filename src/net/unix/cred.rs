@@ -1,0 +1,74 @@
+//! The credentials of the peer of a Unix stream: [`UCred`], from [`UnixStream::peer_cred`].
+
+use std::io;
+use std::os::fd::AsFd;
+
+use super::UnixStream;
+
+/// The credentials of the process at the other end of a Unix stream, from [`UnixStream::peer_cred`] (Linux).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct UCred {
+    pid: Option<i32>,
+    uid: u32,
+    gid: u32,
+}
+
+impl UCred {
+    /// Its effective user.
+    pub fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    /// Its effective group.
+    pub fn gid(&self) -> u32 {
+        self.gid
+    }
+
+    /// Its number. It may have ended since, and another process may have that number by now; so a decision about access should not
+    /// depend on it. On Linux it is always known.
+    pub fn pid(&self) -> Option<i32> {
+        self.pid
+    }
+}
+
+/// Credentials (Linux).
+impl UnixStream {
+    /// The user, group and number of the process at the other end, as they were when it connected, called listen(2), or made the pair
+    /// (SO_PEERCRED). The kernel vouches for them.
+    ///
+    /// ```
+    /// use std::os::unix::fs::MetadataExt;
+    ///
+    /// use headwaiter::net::UnixStream;
+    ///
+    /// headwaiter::block_on(async {
+    ///     let (guest, _kitchen) = UnixStream::pair()?;
+    ///     let ours = std::fs::metadata("/proc/self")?.uid();
+    ///     if guest.peer_cred()?.uid() != ours {
+    ///         return Err(std::io::ErrorKind::PermissionDenied.into());
+    ///     }
+    ///     Ok::<(), std::io::Error>(())
+    /// })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If that process is outside of the PID namespace of this one, for instance at the other end of a socket that was mounted into a
+    /// container.
+    pub fn peer_cred(&self) -> io::Result<UCred> {
+        of_peer(self)
+    }
+}
+
+fn of_peer(stream: impl AsFd) -> io::Result<UCred> {
+    // The kernel gives the number 0 to a process that is outside of our PID namespace. rustix's type has no room for a 0, so that such an
+    // answer arrives as an error, whose number is a piece of the user's. Otherwise the call fails only if a security module says so.
+    let Ok(cred) = rustix::net::sockopt::socket_peercred(stream) else {
+        return Err(io::Error::other(
+            "the credentials of the peer are not known: its process is outside of the PID namespace of this one, \
+             or a security policy hides them",
+        ));
+    };
+    Ok(UCred { pid: Some(cred.pid.as_raw_pid()), uid: cred.uid.as_raw(), gid: cred.gid.as_raw() })
+}

@@ -1,0 +1,267 @@
+//! File descriptors that travel with the bytes of a Unix socket (SCM_RIGHTS, unix(7)): the futures [`SendFds`] and [`RecvFds`].
+
+use std::fmt;
+use std::future::Future;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+
+use super::{UnixDatagram, UnixStream};
+use crate::io::is_short;
+use crate::net::socket::Socket;
+use crate::reactor::{Direction, Wait};
+
+/// As many as the kernel takes in one message: SCM_MAX_FD, unix(7).
+const MOST: usize = 253;
+
+/// Room for all descriptors of a message, so that none is cut off; and for credentials, which come before them if another crate has
+/// asked for them (SO_PASSCRED).
+const ROOM: usize = rustix::cmsg_space!(ScmRights(MOST), ScmCredentials(1));
+
+/// A Unix socket that carries bytes, beneath its public type.
+pub(crate) trait Carries: Socket<Io: AsFd> {
+    /// Whether the bytes of one message go on where those of the last have ended. Descriptors need a byte to travel with there.
+    const IS_STREAM: bool;
+}
+
+impl Carries for UnixStream {
+    const IS_STREAM: bool = true;
+}
+
+impl Carries for UnixDatagram {
+    const IS_STREAM: bool = false;
+}
+
+/// File descriptors (Linux).
+impl UnixStream {
+    /// Writes some of `bytes`, at least one, and sends file descriptors along (SCM_RIGHTS). Returns how many bytes were written.
+    ///
+    /// The receiver gets descriptors of its own for the same open files. They go with the first of the bytes: also when fewer than all
+    /// bytes were written, all descriptors are sent, and the rest of the bytes is for [`write_all`](Self::write_all). At most 253 fit in
+    /// one message. Without any, it is a plain [`write`](Self::write).
+    ///
+    /// ```
+    /// use std::io::Read;
+    /// use std::os::fd::AsFd;
+    ///
+    /// use headwaiter::net::UnixStream;
+    ///
+    /// headwaiter::block_on(async {
+    ///     let (waiter, kitchen) = UnixStream::pair()?;
+    ///     let menu = std::fs::File::open("Cargo.toml")?;
+    ///     waiter.send_fds(b"menu", &[menu.as_fd()]).await?;
+    ///
+    ///     let (mut word, mut fds) = ([0; 4], Vec::new());
+    ///     let n = kitchen.recv_fds(&mut word, &mut fds).await?;
+    ///     assert_eq!((&word[..n], fds.len()), (&b"menu"[..], 1));
+    ///     let mut text = String::new();
+    ///     std::fs::File::from(fds.remove(0)).read_to_string(&mut text)?;
+    ///     assert!(text.contains("headwaiter"));
+    ///     Ok::<(), std::io::Error>(())
+    /// })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// Cancel-safe: if it is dropped before it was ready, neither bytes nor descriptors were sent.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for descriptors without a byte to travel with, and for more than 253. Else what sendmsg(2) says: for instance
+    /// `BrokenPipe`, or "too many references" (ETOOMANYREFS) when as many descriptors are on their way as the process may have open.
+    ///
+    /// # Panics
+    ///
+    /// Polling it outside the loop that the stream belongs to.
+    #[track_caller]
+    pub fn send_fds<'a>(&'a self, bytes: &'a [u8], fds: &'a [BorrowedFd<'a>]) -> SendFds<'a> {
+        SendFds::new(self, bytes, fds)
+    }
+
+    /// Reads some bytes, at least one, and receives the file descriptors that were sent with them: they are added to `fds`. Returns
+    /// how many bytes were read; 0 is the end of the stream (or `buf` is empty).
+    ///
+    /// Descriptors come with the first of the bytes that they were sent with. Bytes from before may come in the same call, but none of a
+    /// later message, so that the descriptors of two messages never come in one call. They are closed in child processes (CLOEXEC).
+    /// An example is at [`send_fds`](Self::send_fds).
+    ///
+    /// A peer may send descriptors without being asked, and many of them: close those that you do not need.
+    ///
+    /// Cancel-safe: if it is dropped before it was ready, neither bytes nor descriptors were taken.
+    ///
+    /// # Errors
+    ///
+    /// If not all descriptors of a message can be taken (MSG_CTRUNC), because the process would have too many open files. Those that could
+    /// are closed then, and the bytes are lost: `fds` is as it was, and the stream goes on behind them. Else what recvmsg(2) says, for
+    /// instance `ConnectionReset`.
+    ///
+    /// # Panics
+    ///
+    /// Polling it outside the loop that the stream belongs to.
+    #[track_caller]
+    pub fn recv_fds<'a>(&'a self, buf: &'a mut [u8], fds: &'a mut Vec<OwnedFd>) -> RecvFds<'a> {
+        RecvFds::new(self, buf, fds)
+    }
+}
+
+/// File descriptors (Linux).
+impl UnixDatagram {
+    /// As [`send`](Self::send), with file descriptors sent along (SCM_RIGHTS), at most 253. The datagram may have no bytes. For an example
+    /// see [`UnixStream::send_fds`].
+    ///
+    /// Cancel-safe: if it is dropped before it was ready, nothing was sent.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for more than 253 descriptors. Else what sendmsg(2) says: see [`send`](Self::send), or "too many references"
+    /// (ETOOMANYREFS) when as many descriptors are on their way as the process may have open.
+    #[track_caller]
+    pub fn send_fds<'a>(&'a self, bytes: &'a [u8], fds: &'a [BorrowedFd<'a>]) -> SendFds<'a, UnixDatagram> {
+        SendFds::new(self, bytes, fds)
+    }
+
+    /// As [`recv`](Self::recv), and receives the file descriptors that were sent with the datagram: they are added to `fds`. They are closed
+    /// in child processes (CLOEXEC). (Other methods let the kernel close them.)
+    ///
+    /// Cancel-safe: if it is dropped before it was ready, no datagram was taken.
+    ///
+    /// # Errors
+    ///
+    /// If not all descriptors can be taken (MSG_CTRUNC), because the process would have too many open files. Those that could are closed
+    /// then, and the datagram is lost. Else what recvmsg(2) says.
+    #[track_caller]
+    pub fn recv_fds<'a>(&'a self, buf: &'a mut [u8], fds: &'a mut Vec<OwnedFd>) -> RecvFds<'a, UnixDatagram> {
+        RecvFds::new(self, buf, fds)
+    }
+}
+
+/// The future of [`UnixStream::send_fds`] and [`UnixDatagram::send_fds`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct SendFds<'a, S = UnixStream> {
+    socket: &'a S,
+    bytes: &'a [u8],
+    fds: &'a [BorrowedFd<'a>],
+    wait: Wait,
+}
+
+/// The future of [`UnixStream::recv_fds`] and [`UnixDatagram::recv_fds`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct RecvFds<'a, S = UnixStream> {
+    socket: &'a S,
+    buf: &'a mut [u8],
+    fds: &'a mut Vec<OwnedFd>,
+    wait: Wait,
+}
+
+impl<'a, S> SendFds<'a, S> {
+    #[track_caller]
+    fn new(socket: &'a S, bytes: &'a [u8], fds: &'a [BorrowedFd<'a>]) -> Self {
+        SendFds { socket, bytes, fds, wait: Wait::at(Location::caller()) }
+    }
+}
+
+impl<'a, S> RecvFds<'a, S> {
+    #[track_caller]
+    fn new(socket: &'a S, buf: &'a mut [u8], fds: &'a mut Vec<OwnedFd>) -> Self {
+        RecvFds { socket, buf, fds, wait: Wait::at(Location::caller()) }
+    }
+}
+
+impl<S: Carries> Future for SendFds<'_, S> {
+    type Output = io::Result<usize>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let (bytes, fds) = (this.bytes, this.fds);
+        if fds.len() > MOST {
+            let message =
+                format!("a message carries at most {MOST} file descriptors, and these are {}", fds.len());
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidInput, message)));
+        }
+        if S::IS_STREAM && bytes.is_empty() {
+            // The kernel would send nothing, and say that all went well.
+            return Poll::Ready(match fds {
+                [] => Ok(0),
+                _ => Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "on a stream, file descriptors travel with bytes: send at least one byte with them",
+                )),
+            });
+        }
+        // A datagram is sent whole.
+        let exhausted = |sent: &usize| S::IS_STREAM && is_short(*sent, bytes.len());
+        let op = |io: &S::Io| send(io, bytes, fds);
+        this.socket.registered().poll_io(&mut this.wait, cx, Direction::Write, op, exhausted)
+    }
+}
+
+impl<S: Carries> Future for RecvFds<'_, S> {
+    type Output = io::Result<usize>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        // As `read`: a transfer of no bytes does not wait.
+        if S::IS_STREAM && this.buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let op = |io: &S::Io| receive(io, this.buf, this.fds);
+        // A short read proves nothing: it ends where descriptors are.
+        this.socket.registered().poll_io(&mut this.wait, cx, Direction::Read, op, |_| false)
+    }
+}
+
+fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
+    let mut room = [MaybeUninit::uninit(); ROOM];
+    let mut control = SendAncillaryBuffer::new(&mut room);
+    // Without a descriptor there is nothing to tell: the kernel refuses an empty list.
+    if !fds.is_empty() {
+        assert!(
+            control.push(SendAncillaryMessage::ScmRights(fds)),
+            "there is room for as many as are let through"
+        );
+    }
+    Ok(sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?)
+}
+
+/// Whatever happens, a descriptor that the kernel has made is in `fds` afterwards, or closed.
+fn receive(socket: impl AsFd, buf: &mut [u8], fds: &mut Vec<OwnedFd>) -> io::Result<usize> {
+    let mut room = [MaybeUninit::uninit(); ROOM];
+    let mut control = RecvAncillaryBuffer::new(&mut room);
+    let message = recvmsg(socket, &mut [IoSliceMut::new(buf)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    if message.flags.contains(ReturnFlags::CTRUNC) {
+        // The descriptors that did come are closed with `control`: without the others they are of no use.
+        return Err(io::Error::other(format!(
+            "what came along with {} bytes was cut off (MSG_CTRUNC), and the file descriptors among it are closed: \
+             see this process's limit of open files",
+            message.bytes
+        )));
+    }
+    for part in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = part {
+            fds.extend(received);
+        }
+    }
+    Ok(message.bytes)
+}
+
+impl<S: fmt::Debug> fmt::Debug for SendFds<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("SendFds");
+        debug.field("socket", self.socket).field("bytes", &self.bytes.len());
+        debug.field("fds", &self.fds.len()).finish_non_exhaustive()
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for RecvFds<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("RecvFds");
+        debug.field("socket", self.socket).field("room", &self.buf.len()).finish_non_exhaustive()
+    }
+}
