@@ -211,6 +211,36 @@ fn the_backlog_is_how_many_connections_wait_to_be_accepted() {
 }
 
 #[test]
+fn a_socket_is_bound_to_an_interface_by_its_name() {
+    in_loop(|| async {
+        let listener = TcpListener::bind(HERE).await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        assert_eq!(socket.device().unwrap(), None);
+        match socket.bind_device(Some(b"lo")) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return println!("skipped: this kernel asks for CAP_NET_RAW");
+            }
+            bound => bound.unwrap(),
+        }
+        assert_eq!(socket.device().unwrap().as_deref(), Some(&b"lo"[..]));
+        socket.connect(listener.local_addr().unwrap()).await.unwrap();
+
+        let error = TcpSocket::new_v4().unwrap().bind_device(Some(b"nosuch")).unwrap_err();
+        assert_eq!(error.to_string(), "bind to the interface \"nosuch\": No such device (os error 19)");
+
+        let [one, other] = [UdpSocket::bind(HERE).await.unwrap(), UdpSocket::bind(HERE).await.unwrap()];
+        one.bind_device(Some(b"lo")).unwrap();
+        assert_eq!(one.device().unwrap().as_deref(), Some(&b"lo"[..]));
+        one.send_to(b"soup", other.local_addr().unwrap()).await.unwrap();
+        assert_eq!(other.recv(&mut [0; 8]).await.unwrap(), 4);
+        match one.bind_device(None) {
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{error}"),
+            Ok(()) => assert_eq!(one.device().unwrap(), None),
+        }
+    });
+}
+
+#[test]
 fn the_peer_of_a_socket_with_a_linger_of_zero_gets_a_reset() {
     in_every_order(|| async {
         let listener = TcpListener::bind(HERE).await.unwrap();

@@ -1,11 +1,14 @@
 //! The options of [`TcpSocket`]. None of them needs the loop.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use rustix::net::sockopt;
+use socket2::SockRef;
 
 use super::TcpSocket;
+use crate::about::about;
 
 /// Options. For those that are not here see [`from_std_stream`](TcpSocket::from_std_stream).
 impl TcpSocket {
@@ -255,6 +258,25 @@ impl TcpSocket {
     pub fn tclass_v6(&self) -> io::Result<u32> {
         Ok(sockopt::ipv6_tclass(self)?)
     }
+
+    /// Makes it send and receive by one network interface only, whatever the routes say (SO_BINDTODEVICE). `None` undoes it.
+    ///
+    /// # Errors
+    ///
+    /// What setsockopt(2) says, with the name of the interface: for instance "no such device". `PermissionDenied` without
+    /// CAP_NET_RAW, if it is bound to an interface already; before Linux 5.7, always.
+    pub fn bind_device(&self, interface: Option<&[u8]>) -> io::Result<()> {
+        bind_device(self, interface)
+    }
+
+    /// See [`bind_device`](Self::bind_device).
+    ///
+    /// # Errors
+    ///
+    /// What getsockopt(2) says.
+    pub fn device(&self) -> io::Result<Option<Vec<u8>>> {
+        SockRef::from(self).device()
+    }
 }
 
 /// More is not an error: the kernel takes as much as the system allows. (It reads the number as signed.)
@@ -269,5 +291,13 @@ pub(in crate::net) fn one_byte(value: u32) -> io::Result<u8> {
             io::ErrorKind::InvalidInput,
             format!("a type of service, or traffic class, is one byte: {value} is too much"),
         )
+    })
+}
+
+pub(in crate::net) fn bind_device(socket: impl AsFd, interface: Option<&[u8]>) -> io::Result<()> {
+    let bound = SockRef::from(&socket).bind_device(interface);
+    bound.map_err(|error| {
+        let interface = String::from_utf8_lossy(interface.unwrap_or_default());
+        about("bind to the interface", format_args!("{interface:?}"), error)
     })
 }

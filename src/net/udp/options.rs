@@ -5,10 +5,12 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 #[cfg(target_os = "linux")]
 use rustix::net::sockopt;
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 
 use super::UdpSocket;
 #[cfg(target_os = "linux")]
-use crate::net::tcp_socket::one_byte;
+use crate::net::tcp_socket::{bind_device, one_byte};
 
 /// Options. For those that are not here see [socket options](crate::net#socket-options).
 impl UdpSocket {
@@ -86,6 +88,27 @@ impl UdpSocket {
     #[cfg(target_os = "linux")]
     pub fn tclass_v6(&self) -> io::Result<u32> {
         Ok(sockopt::ipv6_tclass(self)?)
+    }
+
+    /// Makes it send and receive by one network interface only, whatever the routes say (SO_BINDTODEVICE). `None` undoes it.
+    ///
+    /// # Errors
+    ///
+    /// What setsockopt(2) says, with the name of the interface: for instance "no such device". `PermissionDenied` without
+    /// CAP_NET_RAW, if it is bound to an interface already; before Linux 5.7, always.
+    #[cfg(target_os = "linux")]
+    pub fn bind_device(&self, interface: Option<&[u8]>) -> io::Result<()> {
+        bind_device(self, interface)
+    }
+
+    /// See [`bind_device`](Self::bind_device).
+    ///
+    /// # Errors
+    ///
+    /// What getsockopt(2) says.
+    #[cfg(target_os = "linux")]
+    pub fn device(&self) -> io::Result<Option<Vec<u8>>> {
+        SockRef::from(self).device()
     }
 
     /// Also receives what is sent to a multicast group, on the interface with this address; `UNSPECIFIED` lets the
