@@ -9,8 +9,8 @@ use std::os::unix::net as unix;
 use rustix::net::{RecvFlags, SocketAddrAny, recvfrom};
 
 use super::datagram::RecvDatagram;
-use super::socket::Socket;
 use super::{UdpSocket, UnixDatagram};
+use crate::io::Watched;
 use crate::reactor::Direction;
 
 /// A datagram that was received by [`UdpSocket::recv_msg`] or [`UnixDatagram::recv_msg`] (Linux).

@@ -81,19 +81,19 @@ where
     for<'a> &'a S: io::Read + io::Write,
 {
     fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        (&mut &*self).read(buf)
+        io::Read::read(&mut &*self, buf)
     }
 
     fn recv_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        (&mut &*self).read_vectored(bufs)
+        io::Read::read_vectored(&mut &*self, bufs)
     }
 
     fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        (&mut &*self).write(buf)
+        io::Write::write(&mut &*self, buf)
     }
 
     fn send_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        (&mut &*self).write_vectored(bufs)
+        io::Write::write_vectored(&mut &*self, bufs)
     }
 }
 

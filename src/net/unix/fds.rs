@@ -15,8 +15,8 @@ use rustix::net::{
 };
 
 use super::{UnixDatagram, UnixStream};
+use crate::io::Watched;
 use crate::io::is_short;
-use crate::net::socket::Socket;
 use crate::reactor::{Direction, Wait};
 
 /// As many as the kernel takes in one message: SCM_MAX_FD, unix(7).
@@ -27,7 +27,7 @@ const MOST: usize = 253;
 const ROOM: usize = rustix::cmsg_space!(ScmRights(MOST), ScmCredentials(1));
 
 /// A Unix socket that carries bytes, beneath its public type.
-pub(crate) trait Carries: Socket<Io: AsFd> {
+pub(crate) trait Carries: Watched<Io: AsFd> {
     /// Whether the bytes of one message go on where those of the last have ended. Descriptors need a byte to travel with there.
     const IS_STREAM: bool;
 }
