@@ -113,11 +113,8 @@ impl Caller {
             .header(ACCEPT, "*/*")
             .body(Empty::new())
             .map_err(|error| Failure { why: error.to_string(), retry: None })?;
-        let response = self.client.request(request).await.map_err(|error| Failure {
-            why: chain(&error),
-            // A URL that cannot be called will not become one.
-            retry: (!chain(&error).contains("a whole address")).then_some(None),
-        })?;
+        let sent = self.client.request(request).await;
+        let response = sent.map_err(|error| Failure { why: chain(&error), retry: Some(None) })?;
         let (status, version) = (response.status(), response.version());
         let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let body = Limited::new(response.into_body(), MOST).collect().await;
@@ -141,12 +138,15 @@ fn pause(attempts: u32, asked: Option<Duration>) -> Duration {
     asked.map_or(random, |asked| asked.min(LONGEST_PAUSE) + random)
 }
 
-/// hyper keeps what happened in the sources of its errors.
+/// hyper keeps what happened in the sources of its errors. Some errors say what their source says.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
-        text = format!("{text}: {error}");
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
         source = error.source();
     }
     text

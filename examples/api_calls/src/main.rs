@@ -91,6 +91,11 @@ fn options() -> Result<Options, Box<dyn Error>> {
             }
             _ => {
                 let url: Uri = arg.parse().map_err(|error| format!("{arg:?} is no URL: {error}"))?;
+                if !matches!(url.scheme_str(), Some("http" | "https")) {
+                    return Err(
+                        format!("{arg:?} cannot be called: it must begin with http:// or https://").into()
+                    );
+                }
                 options.urls.push(url);
             }
         }
