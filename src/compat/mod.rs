@@ -8,6 +8,9 @@
 //! runtime), quinn 0.11 and quinn-udp 0.5. A release of this crate that moves to the next incompatible version of one of them is a
 //! breaking release of this crate. Their default features are off: a program that needs more of them names them in its own
 //! `Cargo.toml`.
+//!
+//! None of these features starts or needs a runtime of tokio. One of them compiles it: hyper-util's client, with the feature `hyper-client`,
+//! enables tokio's features `net`, `rt` and `time`, though it uses none of them here.
 
 #[cfg(feature = "hyper")]
 pub mod hyper;
