@@ -11,9 +11,9 @@ use std::thread;
 
 use common::{in_loop, ms, tcp_pair};
 use futures_lite::future::poll_once;
-use headwaiter::spawn;
 use headwaiter::sync::mpsc;
 use headwaiter::time::timeout;
+use headwaiter::{Interest, spawn};
 
 /// Panics when it is polled, and notes at its drop whether the thread unwinds.
 struct Panics(Rc<Cell<Option<bool>>>);
@@ -64,6 +64,21 @@ fn a_reservation_that_was_granted_before_the_close_holds() {
         second.await.unwrap().send("soup");
         assert_eq!(receiver.recv().await, Some("soup"));
         assert_eq!(receiver.recv().await, None);
+    });
+}
+
+#[test]
+fn try_io_always_calls_the_operation() {
+    in_loop(|| async {
+        let (mut client, server) = tcp_pair().await.unwrap();
+        let would_block = || Err::<(), _>(std::io::ErrorKind::WouldBlock.into());
+        assert!(server.try_io(Interest::READABLE, would_block).is_err());
+        let mut calls = 0;
+        server.try_io(Interest::READABLE, || Ok(calls += 1)).unwrap();
+        assert_eq!(calls, 1);
+        // It finds what no event has told of yet.
+        client.write_all(b"x").await.unwrap();
+        assert_eq!(server.try_read(&mut [0; 8]).unwrap(), 1);
     });
 }
 
