@@ -74,7 +74,11 @@ fn try_io_always_calls_the_operation() {
         let would_block = || Err::<(), _>(std::io::ErrorKind::WouldBlock.into());
         assert!(server.try_io(Interest::READABLE, would_block).is_err());
         let mut calls = 0;
-        server.try_io(Interest::READABLE, || Ok(calls += 1)).unwrap();
+        let count = || {
+            calls += 1;
+            Ok(())
+        };
+        server.try_io(Interest::READABLE, count).unwrap();
         assert_eq!(calls, 1);
         // It finds what no event has told of yet.
         client.write_all(b"x").await.unwrap();
