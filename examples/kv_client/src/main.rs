@@ -25,7 +25,7 @@
 //! With `smol-comp` its timeouts work, at the price of a thread that async-io starts for them. What the crate spawns would run on yet another
 //! thread, that of smol, where headwaiter's streams cannot be used.
 //!
-//! `client.rs` and `subscriptions.rs` are what a program of your own would copy.
+//! To start from this program, copy `client.rs` and `subscriptions.rs`, with this in the `Cargo.toml`:
 //!
 //! ```toml
 //! [dependencies]

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_go_to_their_channel_while_someone_receives_there() {
+    fn messages_go_to_their_channel_while_they_are_received_there() {
         let (all, other) = (Subscriptions::default(), message("cake", "sweet"));
         let mut soups = all.add("soup");
         let receiver = all.receiver();

@@ -125,6 +125,8 @@ impl Client {
     /// Runs all commands that are complete, and sends the replies, and messages that wait, as far as the socket takes them.
     fn answer(&mut self, buffers: &mut Buffers, received: usize) -> Result<(), End> {
         let Buffers { input, output } = buffers;
+        // Something is left in it if the client before was lost while its replies were sent.
+        output.clear();
         if self.session.mailbox.has_overflowed() {
             return Err(End::SlowReader(self.server.config.mailbox));
         }
@@ -187,10 +189,9 @@ impl Client {
         };
         if sent < output.len() {
             (self.unsent, self.sent) = (mem::take(output), sent);
-        } else {
-            output.clear();
-            output.shrink_to(4 * HIGH_WATER);
         }
+        output.clear();
+        output.shrink_to(4 * HIGH_WATER);
         Ok(())
     }
 

@@ -148,8 +148,8 @@ impl Db {
         }
     }
 
-    /// Removes keys that have expired, but no more than `limit`. Returns how many: it is called from a timer, so that keys nobody asks
-    /// for do not stay.
+    /// Removes keys that have expired, but no more than `limit`. Returns how many: it is called from a timer, so that keys do
+    /// not stay that are not asked for.
     pub fn sweep(&mut self, limit: usize) -> usize {
         let now = self.now();
         for count in 0..limit {
@@ -171,7 +171,7 @@ impl Db {
         self.entries.iter().filter(move |(_, entry)| is_live(entry)).map(|(key, _)| &**key)
     }
 
-    /// How many keys there are. Some may have expired that nobody has asked for.
+    /// How many keys there are. Some may have expired, and were not asked for since.
     pub fn len(&self) -> usize {
         self.entries.len()
     }

@@ -31,6 +31,8 @@
 //! In this order the files are best read: `resp` (commands in), `reply` (replies out), `db`, `pubsub`, `client` (one connection), `commands`.
 //! `measure.sh` compares the processor time of a request with that of Redis.
 //!
+//! To start from this program, copy `src`, with this in the `Cargo.toml`:
+//!
 //! ```toml
 //! [dependencies]
 //! env_logger = { version = "0.11", default-features = false, features = ["auto-color", "humantime"] }
@@ -112,7 +114,7 @@ async fn serve(config: Config) -> io::Result<()> {
         info!("closing; clients that have {grace:?} to finish: {there}");
         _ = (&mut finishing).await;
     };
-    let _ = timeout(grace, or(asked_again, finished)).await; // Who reads the line can press Ctrl-C again.
+    let _ = timeout(grace, or(asked_again, finished)).await; // From that line on, a second Ctrl-C is heard.
     let cut_off = finishing.len();
     sweeping.abort();
     info!("closed; {} finished, {cut_off} were cut off", there - cut_off);
@@ -159,7 +161,7 @@ async fn serve_client(stream: TcpStream, id: u64, server: Rc<Server>) -> Result<
     Ok(())
 }
 
-/// Removes keys that have expired and that nobody asks for.
+/// Removes keys that have expired and are not asked for.
 async fn sweep(server: Rc<Server>) {
     let mut ticks = interval(SWEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

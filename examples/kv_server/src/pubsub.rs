@@ -1,4 +1,4 @@
-//! Channels: who is subscribed to what, and the mailboxes in which messages wait until the task of their client sends them.
+//! Channels and their subscribers, and the mailboxes in which messages wait until the task of their client sends them.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -101,7 +101,7 @@ impl PubSub {
         self.of(kind).entry(name).or_default().insert(mailbox.id, Rc::clone(mailbox));
     }
 
-    /// A channel that nobody is subscribed to leaves nothing behind.
+    /// A channel without subscribers leaves nothing behind.
     pub fn unsubscribe(&mut self, kind: Kind, name: &[u8], id: u64) {
         let subscriptions = self.of(kind);
         if let Some(subscribers) = subscriptions.get_mut(name) {

@@ -73,8 +73,8 @@ impl Parser {
                     };
                     let count = integer(&line[1..]).filter(|count| *count <= MAX_ARGUMENTS);
                     let Some(count) = count else { return wrong("invalid multibulk length") };
-                    // Less than none is none, as in Redis. No room is made for the arguments before they are there: anyone can claim to
-                    // send a million.
+                    // Less than none is none, as in Redis. No room is made for the arguments before they are there: a client can claim
+                    // to send a million.
                     self.missing = usize::try_from(count).unwrap_or(0);
                     self.state = State::Length;
                 }

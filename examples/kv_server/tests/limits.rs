@@ -73,7 +73,7 @@ fn a_value_may_have_any_bytes_and_many() {
 
 /// As `nc` does: it sends, closes its side, and then reads.
 #[test]
-fn who_closes_its_side_gets_all_replies() {
+fn a_client_that_closes_its_side_gets_all_replies() {
     let server = Server::start(&[]);
     let stream = TcpStream::connect(server.address).unwrap();
     let mut client = Client::tcp(stream.try_clone().unwrap());
@@ -82,6 +82,27 @@ fn who_closes_its_side_gets_all_replies() {
     client.send("PING"); // Of which there is no end.
     stream.shutdown(Shutdown::Write).unwrap();
     assert_eq!(client.rest().len(), 20 * ((1 << 20) + "$1048576\r\n\r\n".len()));
+    server.end();
+}
+
+/// The buffers are shared. What was meant for a client that is gone must not be found in them by the next.
+#[test]
+fn the_replies_to_a_client_that_is_lost_go_to_no_other() {
+    let server = Server::start(&[]);
+    let mut other = server.connect();
+    other.ask(&["SET", "secret", "sesame"]);
+    for _ in 0..50 {
+        let mut lost = server.connect();
+        lost.say("PING");
+        // It closes with a reply unread, so that the kernel resets the connection, and the replies after that one cannot be sent.
+        for _ in 0..20 {
+            lost.send("GET secret\r\n");
+        }
+        drop(lost);
+        for _ in 0..5 {
+            assert_eq!(other.say("PING"), "+PONG\r\n");
+        }
+    }
     server.end();
 }
 
@@ -330,7 +351,7 @@ fn ctrl_c_ends_it_with_clients_there_and_what_has_begun_is_finished() {
     idle.settle();
     server.program.interrupt();
     assert_eq!((idle.rest(), subscriber.rest()), (vec![], vec![]));
-    assert!(TcpStream::connect(server.address).is_err(), "nobody is let in any more");
+    assert!(TcpStream::connect(server.address).is_err(), "no client is let in any more");
     busy.send("up\r\n");
     assert_eq!(busy.rest(), b"$4\r\nsoup\r\n");
     assert_eq!(reader.rest().len(), 50 * ((1 << 20) + "$1048576\r\n\r\n".len()));
@@ -340,7 +361,7 @@ fn ctrl_c_ends_it_with_clients_there_and_what_has_begun_is_finished() {
 }
 
 #[test]
-fn who_has_not_finished_within_the_grace_is_cut_off() {
+fn a_client_that_has_not_finished_within_the_grace_is_cut_off() {
     let server = Server::start(&["--grace", "1"]);
     let (mut busy, mut other) = (server.connect(), server.connect());
     busy.say("PING");
