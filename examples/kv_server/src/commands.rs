@@ -122,7 +122,8 @@ pub fn execute(context: &mut Context<'_>, args: Args<'_>) -> Then {
 fn check(context: &Context<'_>, args: Args<'_>) -> Result<&'static Command, Refusal> {
     let Some(command) = find(&args[0]) else { return Err(unknown(args)) };
     let count = args.len() as i64;
-    if if command.arity < 0 { count < -command.arity } else { count != command.arity } {
+    let fits = if command.arity < 0 { count >= -command.arity } else { count == command.arity };
+    if !fits {
         return Err(wrong_number(command.name));
     }
     let max_memory = context.server.config.max_memory;
