@@ -95,6 +95,41 @@ fn async_io_for_both_directions_goes_on_when_either_is_ready() {
     });
 }
 
+/// As of a read: the next would block, and need not be tried.
+#[test]
+fn a_short_try_read_makes_the_next_readable_wait() {
+    in_loop(|| async {
+        let (mut client, server) = connected().await;
+        let (reader, mut writer) = pipe().unwrap();
+        for _ in 0..3 {
+            client.write_all(b"soup").await.unwrap();
+            writer.write_all(b"soup").await.unwrap();
+            server.readable().await.unwrap();
+            reader.readable().await.unwrap();
+            assert_eq!(server.try_read(&mut [0; 8]).unwrap(), 4);
+            assert_eq!(reader.try_read(&mut [0; 8]).unwrap(), 4);
+            assert!(poll_once(server.readable()).await.is_none());
+            assert!(poll_once(reader.readable()).await.is_none());
+        }
+        // One that fills its buffer says nothing, and the end is still to be told.
+        client.write_all(b"soup").await.unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        server.readable().await.unwrap();
+        assert_eq!(server.try_read(&mut [0; 4]).unwrap(), 4);
+        server.readable().await.unwrap();
+        assert_eq!(server.try_read(&mut [0; 4]).unwrap(), 0);
+        // A short write: the buffer is full.
+        while takes_all(&server) {}
+        assert!(poll_once(server.writable()).await.is_none());
+    });
+}
+
+/// Whether a write was not short.
+fn takes_all(stream: &TcpStream) -> bool {
+    let buf = vec![0; 1 << 20];
+    stream.try_write(&buf).is_ok_and(|n| n == buf.len())
+}
+
 #[test]
 fn ready_tells_for_what_and_try_io_of_one_direction_leaves_the_other() {
     in_loop(|| async {

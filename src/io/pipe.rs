@@ -250,10 +250,12 @@ impl PipeReader {
     /// Outside the loop that the pipe belongs to.
     #[track_caller]
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.registered.try_io(Direction::Read, |io| {
+        let asked = buf.len();
+        let op = |io: &FdSource<io::PipeReader>| {
             // `read_fifo` would take the 0 for that of a FIFO that has not begun.
-            if buf.is_empty() { Ok(0) } else { self.read_begun(io, |mut io| io.read(buf)) }
-        })
+            if asked == 0 { Ok(0) } else { self.read_begun(io, |mut io| io.read(buf)) }
+        };
+        self.registered.try_io(Direction::Read, op, |n| self.ours && is_short(*n, asked))
     }
 }
 
@@ -380,7 +382,7 @@ impl PipeWriter {
     /// Outside the loop that the pipe belongs to.
     #[track_caller]
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.registered.try_io(Direction::Write, |io| write(io.get(), buf))
+        self.registered.try_io(Direction::Write, |io| write(io.get(), buf), |n| is_short(*n, buf.len()))
     }
 }
 

@@ -73,7 +73,7 @@ impl UdpSocket {
     /// As [`try_recv`](Self::try_recv).
     #[track_caller]
     pub fn try_recv_msg(&self, buf: &mut [u8]) -> io::Result<Received> {
-        self.registered().try_io(Direction::Read, |io| from_udp(io, buf))
+        self.registered().try_io(Direction::Read, |io| from_udp(io, buf), |_| false)
     }
 }
 
@@ -106,7 +106,7 @@ impl UnixDatagram {
     /// As [`try_recv`](Self::try_recv).
     #[track_caller]
     pub fn try_recv_msg(&self, buf: &mut [u8]) -> io::Result<Received<unix::SocketAddr>> {
-        self.registered().try_io(Direction::Read, |io| from_unix(io, buf))
+        self.registered().try_io(Direction::Read, |io| from_unix(io, buf), |_| false)
     }
 }
 

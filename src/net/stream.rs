@@ -76,3 +76,39 @@ impl<S: StreamSocket> ByteWrite for S {
         }
     }
 }
+
+/// `try_read` of both streams.
+#[track_caller]
+pub(crate) fn try_read<S: StreamSocket>(stream: &S, buf: &mut [u8]) -> io::Result<usize> {
+    let asked = buf.len();
+    let exhausted = |n: &usize| S::SHORT_READ_EMPTIES && is_short(*n, asked);
+    // Without data the kernel answers EAGAIN to an empty buffer too.
+    let op = |io: &S::Io| if asked == 0 { Ok(0) } else { io.recv(buf) };
+    stream.registered().try_io(Direction::Read, op, exhausted)
+}
+
+#[track_caller]
+pub(crate) fn try_read_vectored<S: StreamSocket>(
+    stream: &S,
+    bufs: &mut [IoSliceMut<'_>],
+) -> io::Result<usize> {
+    let (range, asked) = in_one_call(bufs);
+    let bufs = &mut bufs[range];
+    let exhausted = |n: &usize| S::SHORT_READ_EMPTIES && is_short(*n, asked);
+    let op = |io: &S::Io| if asked == 0 { Ok(0) } else { io.recv_vectored(bufs) };
+    stream.registered().try_io(Direction::Read, op, exhausted)
+}
+
+#[track_caller]
+pub(crate) fn try_write<S: StreamSocket>(stream: &S, buf: &[u8]) -> io::Result<usize> {
+    let exhausted = |n: &usize| is_short(*n, buf.len());
+    stream.registered().try_io(Direction::Write, |io| io.send(buf), exhausted)
+}
+
+#[track_caller]
+pub(crate) fn try_write_vectored<S: StreamSocket>(stream: &S, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    let (range, asked) = in_one_call(bufs);
+    let bufs = &bufs[range];
+    let op = |io: &S::Io| if asked == 0 { Ok(0) } else { io.send_vectored(bufs) };
+    stream.registered().try_io(Direction::Write, op, |n| is_short(*n, asked))
+}

@@ -15,10 +15,10 @@ use std::time::Duration;
 pub use self::connect::Connect;
 use super::linger::LingeringClose;
 use super::resolve::ToSocketAddrs;
-use super::socket::{StreamIo, own, socket};
+use super::socket::{own, socket};
 use super::split::{self, OwnedReadHalf, OwnedWriteHalf, Split};
-use super::stream::StreamSocket;
-use crate::io::{Read, ReadExact, Write, WriteAll, async_read, async_write, in_one_call, readiness};
+use super::stream::{self, StreamSocket};
+use crate::io::{Read, ReadExact, Write, WriteAll, async_read, async_write, readiness};
 use crate::reactor::{Direction, Ready, Registered, Wait};
 
 pub(super) const KIND: &str = "TCP stream";
@@ -236,8 +236,7 @@ impl TcpStream {
     /// Outside the loop that the stream belongs to.
     #[track_caller]
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        // Without data the kernel answers EAGAIN to an empty buffer too.
-        self.registered.try_io(Direction::Read, |io| if buf.is_empty() { Ok(0) } else { io.recv(buf) })
+        stream::try_read(self, buf)
     }
 
     /// As [`try_read`](Self::try_read), into several buffers, one after the other. At most 1,024 of them are used.
@@ -251,9 +250,7 @@ impl TcpStream {
     /// Outside the loop that the stream belongs to.
     #[track_caller]
     pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        let (range, asked) = in_one_call(bufs);
-        let bufs = &mut bufs[range];
-        self.registered.try_io(Direction::Read, |io| if asked == 0 { Ok(0) } else { io.recv_vectored(bufs) })
+        stream::try_read_vectored(self, bufs)
     }
 
     /// Writes without waiting.
@@ -269,7 +266,7 @@ impl TcpStream {
     /// Outside the loop that the stream belongs to.
     #[track_caller]
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.registered.try_io(Direction::Write, |io| io.send(buf))
+        stream::try_write(self, buf)
     }
 
     /// As [`try_write`](Self::try_write), from several buffers, one after the other. At most 1,024 of them are used.
@@ -283,9 +280,7 @@ impl TcpStream {
     /// Outside the loop that the stream belongs to.
     #[track_caller]
     pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        let (range, asked) = in_one_call(bufs);
-        let bufs = &bufs[range];
-        self.registered.try_io(Direction::Write, |io| if asked == 0 { Ok(0) } else { io.send_vectored(bufs) })
+        stream::try_write_vectored(self, bufs)
     }
 
     /// Closes one direction, or both. After `Shutdown::Write` the peer reads the end.

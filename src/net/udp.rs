@@ -248,7 +248,7 @@ impl UdpSocket {
     /// Outside the loop that the socket belongs to. So do all `try_` methods.
     #[track_caller]
     pub fn try_send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.registered.try_io(Direction::Write, |io| io.send(buf))
+        self.registered.try_io(Direction::Write, |io| io.send(buf), |_| false)
     }
 
     /// As [`recv`](Self::recv), without waiting.
@@ -284,7 +284,7 @@ impl UdpSocket {
     /// `WouldBlock` if there is no room; else as [`send_to`](Self::send_to).
     #[track_caller]
     pub fn try_send_to(&self, buf: &[u8], target: SocketAddr) -> io::Result<usize> {
-        match self.registered.try_io(Direction::Write, |io| io.send_to(buf, target)) {
+        match self.registered.try_io(Direction::Write, |io| io.send_to(buf, target), |_| false) {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(about("send to", target, error)),
             sent => sent,
         }
@@ -411,7 +411,7 @@ impl UdpSocket {
 
     #[track_caller]
     fn try_read<T>(&self, op: impl FnOnce(&mio::net::UdpSocket) -> io::Result<T>) -> io::Result<T> {
-        self.registered.try_io(Direction::Read, op)
+        self.registered.try_io(Direction::Read, op, |_| false)
     }
 
     /// Where it is bound.

@@ -354,19 +354,22 @@ impl<S: Source> Registered<S> {
         result
     }
 
-    /// Tries `op`, a system call and nothing else, once and without waiting. "Would block" is remembered.
+    /// Tries `op`, a system call and nothing else, once and without waiting. "Would block" is remembered, and so is that of a
+    /// result which says that the next try would block: see [`poll_io`](Self::poll_io).
     #[track_caller]
     pub(crate) fn try_io<T>(
         &self,
         direction: Direction,
         op: impl FnOnce(&S) -> io::Result<T>,
+        exhausted: impl Fn(&T) -> bool,
     ) -> io::Result<T> {
         Core::at_home(self.key, self.kind, |core| {
             let result = op(&self.io);
-            if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-                && let Some(watched) = core.reactor.sources.get_mut(self.key.slot)
-            {
-                watched.ready.disprove(direction);
+            let Some(watched) = core.reactor.sources.get_mut(self.key.slot) else { return result };
+            match &result {
+                Ok(value) if exhausted(value) => watched.ready.exhaust(direction),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => watched.ready.disprove(direction),
+                _ => {}
             }
             result
         })

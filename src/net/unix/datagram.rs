@@ -218,7 +218,7 @@ impl UnixDatagram {
     /// Outside the loop that the socket belongs to. So do all `try_` methods.
     #[track_caller]
     pub fn try_send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.registered.try_io(Direction::Write, |io| io.send(buf))
+        self.registered.try_io(Direction::Write, |io| io.send(buf), |_| false)
     }
 
     /// As [`recv`](Self::recv), without waiting.
@@ -230,7 +230,7 @@ impl UnixDatagram {
     /// `WouldBlock` if there is no datagram; else as [`recv`](Self::recv).
     #[track_caller]
     pub fn try_recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.registered.try_io(Direction::Read, |io| io.recv(buf))
+        self.registered.try_io(Direction::Read, |io| io.recv(buf), |_| false)
     }
 
     /// As [`send_to`](Self::send_to), without waiting.
@@ -260,7 +260,7 @@ impl UnixDatagram {
     /// As [`try_recv`](Self::try_recv).
     #[track_caller]
     pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.registered.try_io(Direction::Read, |io| io.recv_from(buf))
+        self.registered.try_io(Direction::Read, |io| io.recv_from(buf), |_| false)
     }
 
     /// As [`recv`](Self::recv), for a future of your own. Its waiter stays when it returns, as that of [`poll_readable`](Self::poll_readable).
@@ -312,10 +312,11 @@ impl UnixDatagram {
     /// `None`: it would block, because the other's queue is full. Nothing of that is remembered as our own readiness.
     #[track_caller]
     fn send_once(&self, buf: &[u8], path: &Path) -> io::Result<Option<usize>> {
-        self.registered.try_io(Direction::Write, |io| match address::send_to(io, buf, path) {
+        let op = |io: &mio::net::UnixDatagram| match address::send_to(io, buf, path) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             sent => sent.map(Some),
-        })
+        };
+        self.registered.try_io(Direction::Write, op, |_| false)
     }
 
     /// Closes one direction, or both. After `Shutdown::Read`, who is connected to this socket and sends gets `BrokenPipe`.

@@ -11,11 +11,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::{Retry, about_path, address};
-use crate::io::{Read, ReadExact, Write, WriteAll, async_read, async_write, in_one_call, readiness};
-use crate::net::socket::{StreamIo, own, socket};
+use crate::io::{Read, ReadExact, Write, WriteAll, async_read, async_write, readiness};
+use crate::net::socket::{own, socket};
 use crate::net::split::{self, OwnedReadHalf, OwnedWriteHalf, Split};
-use crate::net::stream::StreamSocket;
-use crate::reactor::{Direction, Registered, Wait};
+use crate::net::stream::{self, StreamSocket};
+use crate::reactor::{Registered, Wait};
 
 /// A connection between two processes of one machine, or two parts of one.
 ///
@@ -207,8 +207,7 @@ impl UnixStream {
     /// Outside the loop that the stream belongs to.
     #[track_caller]
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        // Without data the kernel answers EAGAIN to an empty buffer too.
-        self.registered.try_io(Direction::Read, |io| if buf.is_empty() { Ok(0) } else { io.recv(buf) })
+        stream::try_read(self, buf)
     }
 
     /// As [`try_read`](Self::try_read), into several buffers, one after the other. At most 1,024 of them are used.
@@ -222,9 +221,7 @@ impl UnixStream {
     /// Outside the loop that the stream belongs to.
     #[track_caller]
     pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        let (range, asked) = in_one_call(bufs);
-        let bufs = &mut bufs[range];
-        self.registered.try_io(Direction::Read, |io| if asked == 0 { Ok(0) } else { io.recv_vectored(bufs) })
+        stream::try_read_vectored(self, bufs)
     }
 
     /// Writes without waiting.
@@ -240,7 +237,7 @@ impl UnixStream {
     /// Outside the loop that the stream belongs to.
     #[track_caller]
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.registered.try_io(Direction::Write, |io| io.send(buf))
+        stream::try_write(self, buf)
     }
 
     /// As [`try_write`](Self::try_write), from several buffers, one after the other. At most 1,024 of them are used.
@@ -254,9 +251,7 @@ impl UnixStream {
     /// Outside the loop that the stream belongs to.
     #[track_caller]
     pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        let (range, asked) = in_one_call(bufs);
-        let bufs = &bufs[range];
-        self.registered.try_io(Direction::Write, |io| if asked == 0 { Ok(0) } else { io.send_vectored(bufs) })
+        stream::try_write_vectored(self, bufs)
     }
 
     /// Closes one direction, or both. After `Shutdown::Write` the peer reads the end.
