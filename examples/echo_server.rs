@@ -30,10 +30,12 @@ pub(crate) async fn serve(address: &str, grace: Duration) -> io::Result<()> {
     let _ = closing.run(accept(listener, &clients)).await;
 
     let there = clients.len();
-    info!("closing; clients that have {grace:?} to finish: {there}");
     let mut finishing = clients.join();
     let asked_again = async { _ = ctrl_c().await };
-    let finished = async { _ = (&mut finishing).await };
+    let finished = async {
+        info!("closing; clients that have {grace:?} to finish: {there}"); // A second Ctrl-C is heard by now.
+        _ = (&mut finishing).await;
+    };
     let _ = timeout(grace, or(asked_again, finished)).await;
     let cut_off = finishing.len();
     info!("closed; {} finished, {cut_off} were cut off", there - cut_off);
