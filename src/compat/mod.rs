@@ -14,6 +14,8 @@
 
 #[cfg(feature = "hyper")]
 pub mod hyper;
+#[cfg(feature = "quinn")]
+pub mod quinn;
 #[cfg(any(feature = "hyper", feature = "tokio-io"))]
 mod scratch;
 #[cfg(feature = "tokio-io")]
