@@ -1,0 +1,177 @@
+//! The server: a task for each connection, and one for each request. Ends as `docs/shutdown.md` of headwaiter tells.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::select;
+use futures_util::pin_mut;
+use headwaiter::signal::ctrl_c;
+use headwaiter::task::{self, CancelToken, Cancelled, TaskGroup};
+use headwaiter::time::timeout;
+use log::{info, warn};
+use quinn::{Connection, Endpoint, Incoming};
+
+use crate::{quic, routes};
+
+#[derive(Clone, Copy)]
+pub struct Limits {
+    /// The most connections at once. Others are refused.
+    pub connections: usize,
+    /// The most requests at once on a connection. A client that has more keeps them until others are done.
+    pub streams: u32,
+    /// The largest body of a request.
+    pub body: u64,
+    /// How long a client may be silent, and how long its handshake may take.
+    pub idle: Duration,
+    /// How long a client may take for the header of a request, for the next part of a body, and for reading a part of an answer.
+    pub request: Duration,
+    /// How long clients have to finish when the server is told to end.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let [idle, request, grace] = [30, 10, 5].map(Duration::from_secs);
+        Limits { connections: 1000, streams: 100, body: 16 * 1024 * 1024, idle, request, grace }
+    }
+}
+
+struct Server {
+    limits: Limits,
+    closing: CancelToken,
+}
+
+/// Serves until the token is cancelled. The clients that are connected then have the grace period to finish.
+pub async fn serve(endpoint: Endpoint, limits: Limits, closing: CancelToken) -> io::Result<()> {
+    let connections = TaskGroup::isolated();
+    let server = Rc::new(Server { limits, closing: closing.clone() });
+    let _ = closing.run(accept(&endpoint, &server, &connections)).await;
+
+    let (there, grace) = (connections.len(), limits.grace);
+    info!("closing; connections that have {grace:?} to finish: {there}");
+    let mut finishing = connections.join();
+    let (asked_again, refused) = (ctrl_c(), refuse(&endpoint));
+    pin_mut!(asked_again, refused);
+    let _ = timeout(grace, select(&mut finishing, select(asked_again, refused))).await;
+    let cut_off = finishing.len();
+    drop(finishing); // With the group its tasks end.
+    endpoint.close(quic::NO_ERROR, b"the server is closing");
+    // Until the clients know of it, or do not answer any more.
+    let _ = timeout(limits.grace, endpoint.wait_idle()).await;
+    info!("closed; {} finished, {cut_off} were cut off", there - cut_off);
+    Ok(())
+}
+
+/// A client that is refused knows at once, and may try another server.
+async fn refuse(endpoint: &Endpoint) {
+    while let Some(incoming) = endpoint.accept().await {
+        incoming.refuse();
+    }
+}
+
+async fn accept(endpoint: &Endpoint, server: &Rc<Server>, connections: &TaskGroup<Infallible>) {
+    while let Some(incoming) = endpoint.accept().await {
+        let (peer, open, most) = (incoming.remote_address(), connections.len(), server.limits.connections);
+        if open >= most {
+            warn!("{peer} is refused: {most} connections are open, which is the limit");
+            incoming.refuse();
+            continue;
+        }
+        // Half full, it asks new clients to prove that their address is their own, at the price of another round trip.
+        // Else one sender of forged datagrams could take all places.
+        if open >= most / 2 && incoming.may_retry() {
+            let _ = incoming.retry();
+            continue;
+        }
+        let server = Rc::clone(server);
+        let task = task::Builder::new().name(format!("connection {peer}"));
+        if task
+            .try_spawn_in(connections, async move { server.serve_connection(incoming, peer).await })
+            .is_err()
+        {
+            return; // The group is closed: no connection would be served any more.
+        }
+    }
+}
+
+impl Server {
+    /// A lost client is no failure of the server. A panic is: the group logs it, and the others are served.
+    async fn serve_connection(&self, incoming: Incoming, peer: SocketAddr) -> Result<(), Infallible> {
+        let handshake = async { incoming.accept()?.await };
+        let connection = match timeout(self.limits.idle, handshake).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => {
+                warn!("{peer} was lost in the handshake: {}", quic::explain(&error));
+                return Ok(());
+            }
+            Err(_) => {
+                warn!("{peer} was lost in the handshake: it was not complete after {:?}", self.limits.idle);
+                return Ok(());
+            }
+        };
+        info!("{peer} is here");
+        let mut requests = 0;
+        let end = self.serve_requests(&connection, peer, &mut requests).await;
+        let sent = connection.stats().udp_tx;
+        match end {
+            Ok(()) => info!(
+                "{peer} left after {requests} requests; {} datagrams were sent to it by {} system calls",
+                sent.datagrams, sent.ios
+            ),
+            Err(why) => warn!("{peer} was lost after {requests} requests: {why}"),
+        }
+        Ok(())
+    }
+
+    /// Until the connection has ended. Counts the requests, and returns why it has, if that was not in order.
+    async fn serve_requests(
+        &self,
+        quic: &Connection,
+        peer: SocketAddr,
+        count: &mut u64,
+    ) -> Result<(), String> {
+        let mut builder = h3::server::builder();
+        builder.max_field_section_size(routes::MAX_HEADER);
+        let transport = h3_quinn::Connection::new(quic.clone());
+        let Ok(mut connection) = builder.build::<_, Bytes>(transport).await else {
+            return quic::end_of(quic);
+        };
+        // Dropped with the connection: no request outlives it.
+        let requests = TaskGroup::isolated();
+        let mut told = false;
+        loop {
+            let accepted = match told {
+                false => self.closing.run(connection.accept()).await,
+                true => Ok(connection.accept().await),
+            };
+            match accepted {
+                Ok(Ok(Some(request))) => {
+                    *count += 1;
+                    let task = task::Builder::new().name(format!("request {count} of {peer}"));
+                    let limits = self.limits;
+                    task.spawn_in(&requests, async move { routes::serve(request, peer, limits).await });
+                }
+                // All requests were answered. The client ends the connection when it has the answers: a close by this side would
+                // overtake what the client has not received yet.
+                Ok(Ok(None)) => {
+                    quic.closed().await;
+                    break;
+                }
+                Ok(Err(_)) => break,
+                // Requests that have begun are served, and later ones rejected (GOAWAY).
+                Err(Cancelled) => {
+                    told = true;
+                    if connection.shutdown(0).await.is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+        // Asked before `connection` is dropped, which closes it once more, and makes it forget why it ended.
+        quic::end_of(quic)
+    }
+}
