@@ -13,8 +13,12 @@ use std::time::Instant;
 use quinn::{AsyncTimer, AsyncUdpSocket, UdpPoller};
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 
+use mio::Interest;
+
 use crate::core::Core;
-use crate::reactor::{Direction, Registered, Wait};
+use crate::io::Watched;
+use crate::net::UdpSocket;
+use crate::reactor::{Direction, Wait};
 use crate::task;
 use crate::time::{Sleep, sleep_until};
 
@@ -79,8 +83,7 @@ impl quinn::Runtime for Runtime {
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let state = UdpSocketState::new((&socket).into())?;
-        let io = Registered::quiet(mio::net::UdpSocket::from_std(socket), "UDP socket")?;
-        Ok(Arc::new(Socket { io, state }))
+        Ok(Arc::new(Socket { io: UdpSocket::from_std(socket)?, state }))
     }
 
     /// A connection that is dropped asks for the time too, on whatever thread that is, also after the loop.
@@ -104,9 +107,8 @@ impl AsyncTimer for Timer {
 
 #[derive(Debug)]
 struct Socket {
-    /// A quiet one: Linux would report room with each datagram that leaves.
-    io: Registered<mio::net::UdpSocket>,
-    /// What the kernel can, as quinn-udp has found out.
+    io: UdpSocket,
+    /// What the kernel can do with it, as quinn-udp has found out.
     state: UdpSocketState,
 }
 
@@ -123,8 +125,7 @@ impl AsyncUdpSocket for Socket {
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         // Not `UdpSocketState::try_send`: its errors would end the connection. This logs and drops what cannot be sent, as a network
         // does, and an MTU probe that is too large is one.
-        let sent = self.state.send(self.io.io().into(), transmit);
-        self.io.settle(Direction::Write, sent).unwrap_or(Err(ErrorKind::WouldBlock.into()))
+        self.io.try_io(Interest::WRITABLE, || self.state.send((&self.io).into(), transmit))
     }
 
     fn poll_recv(
@@ -135,20 +136,19 @@ impl AsyncUdpSocket for Socket {
     ) -> Poll<io::Result<usize>> {
         let mut errors = 0;
         loop {
-            // Only the task of the endpoint receives. Its waker stays until the next event.
-            ready!(self.io.poll_ready(&mut Wait::unticketed(), cx, Direction::Read))?;
-            let received = self.state.recv(self.io.io().into(), bufs, meta);
-            match self.io.settle(Direction::Read, received) {
-                Some(Ok(n)) => return Poll::Ready(Ok(n)),
-                Some(Err(error)) if errors == MOST_ERRORS => return Poll::Ready(Err(error)),
-                Some(Err(_)) => errors += 1,
-                None => {}
+            // It keeps one waiter, which is enough: only the task of the endpoint receives.
+            ready!(self.io.poll_readable(cx))?;
+            match self.io.try_io(Interest::READABLE, || self.state.recv((&self.io).into(), bufs, meta)) {
+                Ok(n) => return Poll::Ready(Ok(n)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) if errors == MOST_ERRORS => return Poll::Ready(Err(error)),
+                Err(_) => errors += 1,
             }
         }
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.io.io().local_addr()
+        self.io.local_addr()
     }
 
     fn max_transmit_segments(&self) -> usize {
@@ -164,7 +164,8 @@ impl AsyncUdpSocket for Socket {
     }
 }
 
-/// Waits for room in the socket, for one connection.
+/// Waits for room in the socket, for one connection: with a place of its own among the waiters, where `UdpSocket::poll_writable`
+/// has one for all.
 struct Poller {
     socket: Arc<Socket>,
     wait: Wait,
@@ -173,7 +174,7 @@ struct Poller {
 impl UdpPoller for Poller {
     fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        this.socket.io.poll_ready(&mut this.wait, cx, Direction::Write)
+        this.socket.io.registered().poll_ready(&mut this.wait, cx, Direction::Write)
     }
 }
 
@@ -259,14 +260,12 @@ mod tests {
     #[test]
     fn each_poller_of_a_socket_that_is_full_wakes_its_own_task_and_one_that_is_dropped_leaves_no_waiter() {
         block_on(async {
-            let state = |socket: &std::net::UdpSocket| UdpSocketState::new(socket.into());
-            let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
-            let state = state(&socket)?;
-            let io = Registered::quiet(mio::net::UdpSocket::from_std(socket), "UDP socket")?;
+            let io = UdpSocket::bind("127.0.0.1:0").await?;
+            let state = UdpSocketState::new((&io).into())?;
             let socket = Arc::new(Socket { io, state });
             // As if the kernel had said so. It reports the room that there is as soon as something waits for it.
-            let full = Err::<(), _>(ErrorKind::WouldBlock.into());
-            assert!(socket.io.settle(Direction::Write, full).is_none());
+            let full = || Err::<(), _>(ErrorKind::WouldBlock.into());
+            assert!(socket.io.try_io(Interest::WRITABLE, full).is_err());
 
             let mut dropped = Arc::clone(&socket).create_io_poller();
             let is_full = poll_fn(|cx| Poll::Ready(dropped.as_mut().poll_writable(cx).is_pending())).await;
