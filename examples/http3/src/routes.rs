@@ -88,12 +88,13 @@ impl Exchange {
         let Some(seconds) = seconds else {
             return self.refuse(StatusCode::BAD_REQUEST, "/slow?seconds=N, with N from 0 to 60\n").await;
         };
+        let (first, second) = ("The soup is on the stove.\n", "Here is the soup.\n");
         self.begin(StatusCode::OK, "text/plain", None).await?;
-        self.send("The soup is on the stove.\n").await?;
+        self.send(first).await?;
         sleep(Duration::from_secs_f64(seconds)).await;
-        self.send("Here is the soup.\n").await?;
+        self.send(second).await?;
         self.finish().await?;
-        Ok((StatusCode::OK, 44))
+        Ok((StatusCode::OK, (first.len() + second.len()) as u64))
     }
 
     /// Sends the body back while it comes.

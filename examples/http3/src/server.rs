@@ -49,7 +49,7 @@ struct Server {
 pub async fn serve(endpoint: Endpoint, limits: Limits, closing: CancelToken) -> io::Result<()> {
     let connections = TaskGroup::isolated();
     let server = Rc::new(Server { limits, closing: closing.clone() });
-    let _ = closing.run(accept(&endpoint, &server, &connections)).await;
+    let asked = closing.run(accept(&endpoint, &server, &connections)).await.is_err();
 
     let (there, grace) = (connections.len(), limits.grace);
     info!("closing; connections that have {grace:?} to finish: {there}");
@@ -63,7 +63,7 @@ pub async fn serve(endpoint: Endpoint, limits: Limits, closing: CancelToken) -> 
     // Until the clients know of it, or do not answer any more.
     let _ = timeout(limits.grace, endpoint.wait_idle()).await;
     info!("closed; {} finished, {cut_off} were cut off", there - cut_off);
-    Ok(())
+    if asked { Ok(()) } else { Err(io::Error::other("the UDP socket of the server has failed")) }
 }
 
 /// A client that is refused knows at once, and may try another server.
