@@ -1,1 +1,180 @@
-fn main() {}
+//! PostgreSQL by tokio-postgres, and SQLite by rusqlite, in one loop.
+//!
+//! tokio-postgres needs a runtime only to open its sockets. [`connect`] gives it a `TcpStream` or a `UnixStream` of this crate (feature
+//! `tokio-io`) and spawns the task that drives the connection. [`pool`] is a pool to copy. SQLite's calls block, so each is a job for
+//! `spawn_blocking`.
+//!
+//! Start a PostgreSQL, if there is none. Without a URL the program says how, and shows SQLite only:
+//!
+//! ```text
+//! docker run --rm -e POSTGRES_PASSWORD=soup -p 127.0.0.1:5432:5432 postgres
+//! ```
+//!
+//! Then try, one after another:
+//!
+//! ```text
+//! cargo run -p database -- postgres://postgres:soup@127.0.0.1/postgres
+//! cargo run -p database -- 'postgresql:///postgres?host=/run/postgresql' speed notify
+//! cargo run -p database -- postgres://postgres:soup@127.0.0.1/postgres watch
+//! cargo run -p database -- postgres://postgres:stew@127.0.0.1/postgres
+//! ```
+//!
+//! The second one is for a server that listens on a Unix socket. While `watch` runs, stop the server and start it again. The password of
+//! the last one is wrong. The URL can also be in the environment variable `DATABASE_URL`, where other users of the machine do not see
+//! the password.
+//!
+//! The section `transaction` makes a table `headwaiter_orders`, and drops it. Each login costs the 4096 hashes of SCRAM, computed in
+//! the loop: in a debug build they take so long that the loop reports a stall.
+//!
+//! To copy it, put this into the `Cargo.toml`:
+//!
+//! ```toml
+//! [dependencies]
+//! env_logger = { version = "0.11", default-features = false, features = ["auto-color", "humantime"] }
+//! fastrand = "2"
+//! futures-util = { version = "0.3", default-features = false, features = ["std"] }
+//! headwaiter = { version = "0.1", features = ["tokio-io"] }
+//! log = "0.4"
+//! rusqlite = { version = "0.37", features = ["bundled"] }
+//! tokio-postgres = { version = "0.7", default-features = false }
+//! ```
+
+mod connect;
+mod error;
+mod notify;
+mod outage;
+mod pool;
+mod speed;
+mod sqlite;
+mod transaction;
+
+use std::env;
+use std::error::Error;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+
+use headwaiter::signal::ctrl_c;
+use headwaiter::task::{CancelToken, Cancelled};
+use log::{error, info};
+use tokio_postgres::Config;
+
+use crate::connect::connect;
+use crate::error::in_full;
+use crate::pool::Pool;
+
+/// Connections of the pool.
+const POOL: u32 = 8;
+/// For a connection of the pool, also while the server is away.
+const GET_TIMEOUT: Duration = Duration::from_secs(3);
+/// For one statement, by the server.
+const SERVER_TIMEOUT: Duration = Duration::from_secs(5);
+/// For one piece of work on a connection: longer, because the server's error says more.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(6);
+/// At the end, for what is under way.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The last one only if it is asked for.
+const SECTIONS: [&str; 6] = ["speed", "notify", "transaction", "outage", "sqlite", "watch"];
+
+const HELP: &str = "\
+usage: database [URL] [SECTION...]
+  URL      postgres://user:password@host:port/dbname, or postgresql:///dbname?host=/run/postgresql for a Unix socket;
+           if it is not given, the environment variable DATABASE_URL
+  SECTION  speed, notify, transaction, outage, sqlite: all of them, if none is given; or watch, which goes on until Ctrl-C
+
+To start a PostgreSQL for it, either of these (the second not as root):
+  docker run --rm -e POSTGRES_PASSWORD=soup -p 127.0.0.1:5432:5432 postgres
+      for the URL postgres://postgres:soup@127.0.0.1/postgres
+  initdb -D /tmp/kitchen -U kitchen && postgres -D /tmp/kitchen -k /tmp -p 5433
+      for the URL postgres://kitchen@127.0.0.1:5433/postgres, or 'postgresql://kitchen@/postgres?host=/tmp&port=5433'
+";
+
+fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    let args = env::args().skip(1);
+    let (urls, mut sections): (Vec<_>, Vec<_>) =
+        args.partition(|arg| arg.contains("://") || arg.contains('='));
+    let wrong = sections.iter().find(|arg| !SECTIONS.contains(&&***arg));
+    if urls.len() > 1 || wrong.is_some() {
+        eprintln!(
+            "{}",
+            wrong.map_or("more than one URL".to_owned(), |arg| format!("{arg:?} is no URL and no section"))
+        );
+        eprint!("{HELP}");
+        return ExitCode::from(2);
+    }
+    let url = urls.into_iter().next().or_else(|| env::var("DATABASE_URL").ok());
+    if sections.is_empty() {
+        let shown: &[&str] = if url.is_some() { &SECTIONS[..5] } else { &["sqlite"] };
+        sections.extend(shown.iter().map(|&section| section.to_owned()));
+        if url.is_none() {
+            println!("{HELP}");
+        }
+    }
+    match headwaiter::block_on(run(url, sections)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Shows the sections until Ctrl-C.
+async fn run(url: Option<String>, sections: Vec<String>) -> Result<(), Box<dyn Error>> {
+    let closing = CancelToken::new();
+    let close = closing.clone();
+    headwaiter::spawn(async move { ctrl_c().await.map(|()| close.cancel()) }).log_error();
+
+    let config = url.map(|url| configure(&url)).transpose()?;
+    let server = config.map(|config| (Pool::new(config.clone(), POOL, GET_TIMEOUT), config));
+    let shown = closing.run(show(&sections, server.as_ref())).await;
+    if let Some((pool, _)) = server {
+        pool.close(GRACE).await;
+    }
+    shown.unwrap_or_else(|Cancelled| {
+        info!("ended by Ctrl-C");
+        Ok(())
+    })
+}
+
+fn configure(url: &str) -> Result<Config, Box<dyn Error>> {
+    // Without the URL, which may have a password in it.
+    let mut config: Config =
+        url.parse().map_err(|error| format!("the URL of the server: {}", in_full(&error)))?;
+    // The server itself ends a statement, also one whose client is gone. Of two settings, it takes the last.
+    let theirs = config.get_options().unwrap_or_default();
+    let options = format!("-c statement_timeout={} {theirs}", SERVER_TIMEOUT.as_millis());
+    config.options(options);
+    if config.get_application_name().is_none() {
+        config.application_name("headwaiter database");
+    }
+    Ok(config)
+}
+
+async fn show(sections: &[String], server: Option<&(Rc<Pool>, Config)>) -> Result<(), Box<dyn Error>> {
+    if let Some((_, config)) = server {
+        // One attempt, so that what is wrong is told at once: later on the pool tries again and again.
+        let session = connect(config, None).await?;
+        let version = session.client.query_one("select version()", &[]).await;
+        println!(
+            "connected to {session}: {}",
+            version.map_err(|error| session.explain(error))?.get::<_, &str>(0)
+        );
+        session.close().await;
+    }
+    for section in sections {
+        println!("\n== {section}");
+        match (&**section, server) {
+            ("sqlite", _) => sqlite::show().await?,
+            (_, None) => return Err(format!("the section {section} needs the URL of a server").into()),
+            ("speed", Some((pool, config))) => speed::show(config, pool).await?,
+            ("notify", Some((pool, config))) => notify::show(config, pool).await?,
+            ("transaction", Some((pool, config))) => transaction::show(config, pool).await?,
+            ("outage", Some((pool, _))) => outage::show(pool).await?,
+            (_, Some((pool, _))) => outage::watch(pool).await?,
+        }
+    }
+    Ok(())
+}

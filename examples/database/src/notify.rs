@@ -1,0 +1,55 @@
+//! LISTEN and NOTIFY: what other connections tell this program, as it comes.
+
+use std::error::Error as AnyError;
+use std::rc::Rc;
+use std::time::Duration;
+
+use headwaiter::sync::mpsc;
+use headwaiter::time::timeout;
+use tokio_postgres::Config;
+
+use crate::STATEMENT_TIMEOUT;
+use crate::connect::connect;
+use crate::error::Error;
+use crate::pool::Pool;
+
+const ORDERS: [&str; 3] = ["soup", "fish", "cake"];
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub async fn show(config: &Config, pool: &Rc<Pool>) -> Result<(), Box<dyn AnyError>> {
+    // A connection of its own, which does nothing else: one that goes back to a pool would go on listening.
+    let (sender, mut notifications) = mpsc::channel(64);
+    let listener = connect(config, Some(sender)).await?;
+    listener.client.batch_execute("listen kitchen").await.map_err(|error| listener.explain(error))?;
+
+    let ordering = headwaiter::spawn(order(Rc::clone(pool)));
+    for _ in ORDERS {
+        // `None`: the connection is lost. A program that listens for long connects again then, LISTENs again, and reads what it
+        // missed from a table, because the server keeps no notification for one who is away.
+        match timeout(PATIENCE, notifications.recv()).await {
+            Ok(Some(told)) => {
+                println!("{}: {:?}, from backend {}", told.channel(), told.payload(), told.process_id())
+            }
+            Ok(None) => return Err("the connection that listens is lost".into()),
+            Err(_) => return Err(format!("no notification within {PATIENCE:?}").into()),
+        }
+    }
+    ordering.await??;
+    listener.close().await;
+    Ok(())
+}
+
+/// Two are notified at once, and the third when its transaction is committed.
+async fn order(pool: Rc<Pool>) -> Result<(), Error> {
+    let notify = "select pg_notify('kitchen', $1)";
+    let mut waiter = pool.get().await?;
+    let work = waiter.run(STATEMENT_TIMEOUT, async |client| {
+        for order in &ORDERS[..2] {
+            client.execute(notify, &[order]).await?;
+        }
+        let transaction = client.transaction().await?;
+        transaction.execute(notify, &[&ORDERS[2]]).await?;
+        transaction.commit().await
+    });
+    work.await
+}

@@ -1,0 +1,130 @@
+//! A PostgreSQL in a temporary folder.
+
+use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::{fs, thread};
+
+use peers::{Folder, PATIENCE, Program, free_port, run_well};
+use tokio_postgres::Config;
+
+/// The user `nobody`: PostgreSQL does not run as root.
+const NOBODY: u32 = 65534;
+
+/// The tests that do not stop it share a server, which ends with the last of them.
+static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+
+pub struct Server {
+    postgres: PathBuf,
+    folder: Folder,
+    port: u16,
+    program: Option<Program>,
+}
+
+impl Server {
+    /// With a superuser `kitchen`, who needs the password `soup`, by TCP and by the Unix socket. PostgreSQL must be
+    /// installed.
+    pub fn start() -> Server {
+        let [initdb, postgres] =
+            ["initdb", "postgres"].map(|name| peers::find(name).expect("it is installed"));
+        let folder = Folder::new("postgres");
+        let path = folder.path();
+        if is_root() {
+            chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        fs::write(path.join("password"), "soup").unwrap();
+        let mut command = command(&initdb, path);
+        command.args([
+            "--username=kitchen",
+            "--auth=scram-sha-256",
+            "--locale=C",
+            "--encoding=UTF8",
+            "--no-sync",
+        ]);
+        command.arg("--pwfile").arg(path.join("password")).arg("--pgdata").arg(path.join("data"));
+        run_well(&mut command, PATIENCE);
+        let mut server = Server { postgres, folder, port: free_port(), program: None };
+        server.go_on();
+        server
+    }
+
+    pub fn shared() -> Arc<Server> {
+        // A test that has failed to start one has poisoned nothing.
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(server) = shared.upgrade() {
+            return server;
+        }
+        let server = Arc::new(Server::start());
+        *shared = Arc::downgrade(&server);
+        server
+    }
+
+    /// Starts it again.
+    pub fn go_on(&mut self) {
+        let path = self.folder.path();
+        let mut command = command(&self.postgres, path);
+        command.arg("-D").arg(path.join("data")).arg("-k").arg(path).args(["-p", &self.port.to_string()]);
+        command.args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]);
+        let program = Program::start_command("postgres", command);
+        program.wait_for_line("ready to accept connections");
+        self.program = Some(program);
+    }
+
+    /// Ends it at once, as a crash would: it tells its clients why, if it gets to it, and writes nothing to its disk.
+    pub fn crash(&mut self) {
+        self.end("-QUIT");
+    }
+
+    fn end(&mut self, signal: &str) {
+        let Some(mut program) = self.program.take() else { return };
+        let pid = program.child.id().to_string();
+        let told = Command::new("kill").args([signal, &pid]).status();
+        match told {
+            Ok(status) if status.success() && !thread::panicking() => _ = program.end(),
+            Ok(status) if status.success() => _ = program.child.wait(),
+            _ => {} // The drop of the program kills it.
+        }
+    }
+
+    pub fn tcp_url(&self) -> String {
+        format!("postgres://kitchen:soup@127.0.0.1:{}/postgres", self.port)
+    }
+
+    pub fn unix_url(&self) -> String {
+        format!(
+            "postgresql://kitchen:soup@/postgres?host={}&port={}",
+            self.folder.path().display(),
+            self.port
+        )
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn config(&self) -> Config {
+        self.tcp_url().parse().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Before the folder is removed.
+        self.end("-INT");
+    }
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+fn command(program: &Path, folder: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(folder); // It must be one that `nobody` may enter.
+    if is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command
+}
