@@ -1,4 +1,4 @@
-//! Opens a connection over a stream of this loop, and drives it in a task of its own: tokio-postgres without tokio's runtime.
+//! Connections over streams of this loop, each driven by a task of its own: tokio-postgres without tokio's runtime.
 
 use std::cell::{OnceCell, RefCell};
 use std::fmt;
@@ -19,12 +19,12 @@ use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Notification};
 
 use crate::error::{Error, in_full, is_fatal};
 
-/// Until the server has let us in, unless the URL has a `connect_timeout`.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Until a connection is closed that has nothing left to do, or is fit for use again.
+/// For connecting and the login, unless the URL has a `connect_timeout`.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// For closing a connection, and for making it usable again.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// After the first attempt to connect that fails. It doubles with each, up to the longest.
+/// The pause after the first attempt to connect that fails. It doubles with each further one, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -32,9 +32,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 pub struct Session {
     pub client: Client,
     target: Target,
-    /// Reads and writes for `client`. It ends with the connection.
+    /// The task that reads and writes for `client`. It ends with the connection.
     driver: JoinHandle<()>,
-    /// Why the connection broke. The driver knows it, and a statement often does not.
+    /// Why the connection broke. The driver learns it; the statements in flight often learn only that it is closed.
     lost: Rc<OnceCell<String>>,
 }
 
@@ -55,10 +55,10 @@ impl fmt::Display for Target {
     }
 }
 
-/// Of all that the server sends, what is no answer to a statement.
+/// What the server sends besides the answers to statements.
 type Messages = LocalBoxStream<'static, Result<AsyncMessage, tokio_postgres::Error>>;
 
-/// Connects to the first host of `config` that takes the connection. Notifications, which need a LISTEN, go to `notifications`.
+/// Connects to the first host of `config` that accepts the connection. The notifications that a LISTEN asks for go to `notifications`.
 pub async fn connect(config: &Config, notifications: Option<Sender<Notification>>) -> Result<Session, Error> {
     let limit = config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
     let mut failure = None;
@@ -79,10 +79,10 @@ pub async fn connect(config: &Config, notifications: Option<Sender<Notification>
             }
         }
     }
-    Err(failure.unwrap_or_else(|| Error::Refused("the connection string names no host".to_owned())))
+    Err(failure.expect("`targets` is never empty"))
 }
 
-/// Connects, and tries again and again while the server is away. `failure` is why the last attempt failed.
+/// Connects, and retries for as long as the server is unreachable. Why the last attempt failed is in `failure`.
 pub async fn connect_again(config: &Config, failure: &RefCell<Option<String>>) -> Result<Session, Error> {
     let mut pause = FIRST_PAUSE;
     loop {
@@ -90,7 +90,7 @@ pub async fn connect_again(config: &Config, failure: &RefCell<Option<String>>) -
         let result = connect(config, None).await;
         failure.replace(result.as_ref().err().map(Error::to_string));
         let Err(Error::Unreachable(why)) = result else { return result };
-        // At random, so that all who have lost their connections at the same time do not come back at the same time.
+        // With jitter, so that clients that lost their connections together do not reconnect together.
         let pause_now = pause.mul_f64(0.5 + fastrand::f64());
         warn!("{why}; next attempt in {pause_now:.0?}");
         sleep(pause_now).await;
@@ -98,7 +98,7 @@ pub async fn connect_again(config: &Config, failure: &RefCell<Option<String>>) -
     }
 }
 
-/// `connect_raw` takes the stream as it is, so the hosts and ports in `config` are for us to read.
+/// `connect_raw` gets a stream that is open, and ignores the hosts and ports in `config`.
 fn targets(config: &Config) -> Vec<Target> {
     let port = |number: usize| {
         let ports = config.get_ports();
@@ -117,14 +117,14 @@ fn targets(config: &Config) -> Vec<Target> {
     if hosts.is_empty() { vec![Target::Tcp("localhost".to_owned(), port(0))] } else { hosts }
 }
 
-/// Returns where it has connected to as well: of a host name with several addresses, the one that has answered.
+/// Also returns the address it has connected to: a host name may have several.
 async fn open(config: &Config, target: &Target) -> Result<(Client, Messages, Target), Error> {
     let user = config.get_user().unwrap_or("the user of this process");
     let refused = |error| Error::connecting(target, user, &error);
     match target {
         Target::Tcp(host, port) => {
             let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(Error::opening)?;
-            // Small messages, each of which is waited for.
+            // The messages are small, and an answer is awaited.
             stream.set_nodelay(true).map_err(Error::opening)?;
             let peer = stream.peer_addr().map_err(Error::opening)?;
             let (client, mut connection) = config.connect_raw(stream, NoTls).await.map_err(refused)?;
@@ -140,7 +140,7 @@ async fn open(config: &Config, target: &Target) -> Result<(Client, Messages, Tar
     }
 }
 
-/// Polling for messages is what moves the connection: without this task no statement is sent, and no answer read.
+/// Drives the connection: statements are sent and answers read only while it is polled for messages.
 async fn drive(
     mut messages: Messages,
     target: Target,
@@ -151,19 +151,19 @@ async fn drive(
         match message {
             Ok(AsyncMessage::Notification(notification)) => {
                 if let Some(notifications) = &notifications {
-                    // While the program is slow, nothing more is read from the server: it must not wait for a statement on
-                    // this connection meanwhile. It fails if nothing receives any more.
+                    // Backpressure: while the channel is full, nothing is read from the server. So the receiver must not
+                    // await a statement on the same connection. An error means that there is no receiver any more.
                     let _ = notifications.send(notification).await;
                 }
             }
             Ok(AsyncMessage::Notice(notice)) => {
                 info!("{target}: {}: {}", notice.severity(), notice.message())
             }
-            Ok(_) => {} // Kinds of later versions.
+            Ok(_) => {} // The enum is non-exhaustive.
             Err(error) => {
                 let why = in_full(&error);
                 warn!("{target}: the connection is lost: {why}");
-                // Before `messages` is dropped, which ends the statements that wait for an answer.
+                // Set before `messages` is dropped, because that drop fails the statements in flight.
                 let _ = lost.set(why);
                 return;
             }
@@ -183,7 +183,7 @@ impl Session {
         self.client.is_closed()
     }
 
-    /// Says what the error of a statement means for the connection.
+    /// Tells an error of a statement from the loss of the connection.
     pub fn explain(&self, error: tokio_postgres::Error) -> Error {
         if !is_fatal(&error) {
             return Error::Statement(error);
@@ -192,36 +192,36 @@ impl Session {
         Error::Lost(format!("{}: {why}", self.target))
     }
 
-    /// Makes a connection fit for use again whose work was dropped half-way. The server does not notice the drop: it is still
-    /// at the statement, and what tokio-postgres has sent after it, such as the rollback of a dropped transaction, has to
-    /// wait. `None`: that failed, and the connection is closed.
+    /// Makes a connection usable again after the future of a statement or transaction was dropped. The server does not notice that
+    /// drop: it goes on with the statement, and the rollback that tokio-postgres has sent waits behind it. `None` if it does not
+    /// work; then the connection is closed.
     pub async fn settle(self) -> Option<Session> {
         if self.is_broken() {
             return None;
         }
         let settled = timeout(SETTLE_TIMEOUT, async {
             self.cancel().await?;
-            // The answer shows that all before it is done. The cancellation comes from outside, and may hit this
-            // statement instead.
+            // An answer shows that everything sent before it is done. The cancellation arrives on another connection, so it
+            // may hit this statement instead of the dropped one.
             for _ in 0..2 {
                 match self.client.batch_execute("").await {
                     Err(error) if error.code() == Some(&SqlState::QUERY_CANCELED) => {}
                     result => return result.map_err(|error| self.explain(error)),
                 }
             }
-            Err(Error::Lost("it does not become idle".to_owned()))
+            Err(Error::Lost("it was cancelled twice".to_owned()))
         });
         match settled.await {
             Ok(Ok(())) => return Some(self),
             Ok(Err(error)) => debug!("{}: discarded: {error}", self.target),
             Err(_) => warn!("{}: discarded: it is not idle within {SETTLE_TIMEOUT:?}", self.target),
         }
-        // Not `close`, which waits for the answers.
+        // Not `close`, which waits for answers.
         self.driver.abort();
         None
     }
 
-    /// Asks the server to end the statement that runs on this connection, over a connection that is for nothing else.
+    /// Cancels the statement that runs on this connection. The request needs a connection of its own.
     async fn cancel(&self) -> Result<(), Error> {
         let unreachable =
             |error: io::Error| Error::Unreachable(format!("cannot cancel at {}: {error}", self.target));
@@ -231,7 +231,7 @@ impl Session {
             Target::Tcp(host, port) => {
                 let mut stream = TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
                 token.cancel_query_raw(&mut stream, NoTls).await.map_err(|error| self.explain(error))?;
-                // The server closes the connection when it has passed the cancellation on.
+                // The server closes the connection after it has delivered the cancellation.
                 stream.read(&mut end).await.map_err(unreachable)?;
             }
             Target::Unix(path) => {
@@ -243,10 +243,10 @@ impl Session {
         Ok(())
     }
 
-    /// Takes leave of the server.
+    /// Tells the server that the connection ends, and waits for that.
     pub async fn close(self) {
         let Session { client, mut driver, target, .. } = self;
-        drop(client); // The driver then says so to the server, and ends.
+        drop(client); // The driver then sends what is left, and ends.
         if timeout(SETTLE_TIMEOUT, &mut driver).await.is_err() {
             warn!("{target}: not closed within {SETTLE_TIMEOUT:?}: cut off");
             driver.abort();

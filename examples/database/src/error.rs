@@ -1,4 +1,4 @@
-//! What can go wrong with a connection, told so that the program, and its reader, knows what to do.
+//! The errors of connections and statements, sorted by what a program can do about them.
 
 use std::error::Error as _;
 use std::fmt;
@@ -9,24 +9,24 @@ use tokio_postgres::error::Severity;
 
 #[derive(Debug)]
 pub enum Error {
-    /// There is no server, or it takes no connections now. Another try may succeed.
+    /// The server is not there, or accepts no connections now. Another attempt may succeed.
     Unreachable(String),
-    /// The server does not let us in, for instance because of a wrong password. Another try fails too.
+    /// The server has refused the connection, for instance because of a wrong password. Another attempt would fail too.
     Refused(String),
-    /// The connection broke. Whether the server has done what was asked of it last is not known.
+    /// The connection broke. Whether the server has executed the statement in flight is unknown.
     Lost(String),
-    /// The server has answered a statement with an error, and the connection is fine.
+    /// A statement failed. The connection is usable.
     Statement(tokio_postgres::Error),
-    /// There was no answer in time. The statement was cancelled.
+    /// The statement took longer than this, and was cancelled.
     TimedOut(Duration),
-    /// All connections of the pool were in use for so long.
+    /// All connections of the pool were in use, or about to be opened.
     Busy { limit: u32, waited: Duration },
     /// The pool is closed.
     Closed,
 }
 
 impl Error {
-    /// Why there is no stream to the server. The error names the address.
+    /// From an error of `connect`, which names the address.
     pub fn opening(error: io::Error) -> Error {
         let question = match error.kind() {
             io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => " (is PostgreSQL running there?)",
@@ -35,12 +35,12 @@ impl Error {
         Error::Unreachable(format!("cannot {error}{question}"))
     }
 
-    /// Why the server does not take the connection.
+    /// From an error of the login.
     pub fn connecting(target: &impl fmt::Display, user: &str, error: &tokio_postgres::Error) -> Error {
         let told = format!("cannot connect to {target} as {user:?}: {}", in_full(error));
         let may_pass = match error.code() {
-            // Classes of SQLSTATE: connection exceptions, no resources left, and the intervention of an operator, such
-            // as a server that is starting up.
+            // Classes of SQLSTATE: connection exception, insufficient resources, and operator intervention, which includes
+            // a server that is starting up.
             Some(code) => ["08", "53", "57"].iter().any(|class| code.code().starts_with(class)),
             None => error.is_closed() || error.source().is_some_and(|source| source.is::<io::Error>()),
         };
@@ -55,11 +55,8 @@ impl fmt::Display for Error {
             Error::Lost(told) => write!(f, "the connection is lost: {told}"),
             Error::Statement(error) => f.write_str(&in_full(error)),
             Error::TimedOut(limit) => write!(f, "no answer within {limit:?}"),
-            Error::Busy { limit: 1, waited } => {
-                write!(f, "the only connection of the pool was in use for {waited:?}")
-            }
             Error::Busy { limit, waited } => {
-                write!(f, "all {limit} connections of the pool were in use for {waited:?}")
+                write!(f, "none of the {limit} connections of the pool was free within {waited:?}")
             }
             Error::Closed => f.write_str("the pool is closed"),
         }
@@ -68,7 +65,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Whether the server has closed the connection with this error.
+/// Whether the connection ends with this error.
 pub fn is_fatal(error: &tokio_postgres::Error) -> bool {
     match error.as_db_error() {
         Some(error) => matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic)),
@@ -76,7 +73,7 @@ pub fn is_fatal(error: &tokio_postgres::Error) -> bool {
     }
 }
 
-/// The `Display` of tokio-postgres's errors says "db error", and leaves the rest to the source.
+/// With its sources: the `Display` of tokio-postgres's errors is "db error" for whatever the server reports.
 pub fn in_full(error: &tokio_postgres::Error) -> String {
     if let Some(error) = error.as_db_error() {
         let hint = error.hint().map(|hint| format!(" (hint: {hint})")).unwrap_or_default();

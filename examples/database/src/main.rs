@@ -19,14 +19,14 @@
 //! cargo run -p database -- postgres://postgres:stew@127.0.0.1/postgres
 //! ```
 //!
-//! The second one is for a server that listens on a Unix socket. While `watch` runs, stop the server and start it again. The password of
-//! the last one is wrong. The URL can also be in the environment variable `DATABASE_URL`, where other users of the machine do not see
-//! the password.
+//! The second one is for a server that listens on a Unix socket. While `watch` runs, stop the server and start it again. The last one has
+//! the wrong password. The URL can also be in the environment variable `DATABASE_URL`, where other users of the machine do not see the
+//! password. The section `transaction` creates a table `headwaiter_orders`, and drops it.
 //!
-//! The section `transaction` makes a table `headwaiter_orders`, and drops it. Each login costs the 4096 hashes of SCRAM, computed in
-//! the loop: in a debug build they take so long that the loop reports a stall.
+//! A login with a password costs 4096 rounds of a hash (SCRAM), which tokio-postgres computes in the loop. In a debug build that takes
+//! so long that the loop reports a stall. A pool keeps logins rare.
 //!
-//! To copy it, put this into the `Cargo.toml`:
+//! To start from this program, copy `src`, with this in the `Cargo.toml`:
 //!
 //! ```toml
 //! [dependencies]
@@ -63,25 +63,25 @@ use crate::connect::connect;
 use crate::error::in_full;
 use crate::pool::Pool;
 
-/// Connections of the pool.
+/// The number of connections in the pool.
 const POOL: u32 = 8;
-/// For a connection of the pool, also while the server is away.
-const GET_TIMEOUT: Duration = Duration::from_secs(3);
-/// For one statement, by the server.
+/// How long a task waits for a connection of the pool.
+const GET_TIMEOUT: Duration = Duration::from_secs(5);
+/// After this time the server ends a statement.
 const SERVER_TIMEOUT: Duration = Duration::from_secs(5);
-/// For one piece of work on a connection: longer, because the server's error says more.
+/// After this time the program does. It is longer, because the server's error says more.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(6);
-/// At the end, for what is under way.
+/// How long the program waits at its end for work in flight.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// The last one only if it is asked for.
-const SECTIONS: [&str; 6] = ["speed", "notify", "transaction", "outage", "sqlite", "watch"];
+/// What is shown by default.
+const SECTIONS: [&str; 5] = ["speed", "notify", "transaction", "outage", "sqlite"];
 
 const HELP: &str = "\
 usage: database [URL] [SECTION...]
   URL      postgres://user:password@host:port/dbname, or postgresql:///dbname?host=/run/postgresql for a Unix socket;
-           if it is not given, the environment variable DATABASE_URL
-  SECTION  speed, notify, transaction, outage, sqlite: all of them, if none is given; or watch, which goes on until Ctrl-C
+           by default, what is in the environment variable DATABASE_URL
+  SECTION  speed, notify, transaction, outage, sqlite (all of them, if none is given), or watch, which runs until Ctrl-C
 
 To start a PostgreSQL for it, either of these (the second not as root):
   docker run --rm -e POSTGRES_PASSWORD=soup -p 127.0.0.1:5432:5432 postgres
@@ -95,19 +95,20 @@ fn main() -> ExitCode {
     let args = env::args().skip(1);
     let (urls, mut sections): (Vec<_>, Vec<_>) =
         args.partition(|arg| arg.contains("://") || arg.contains('='));
-    let wrong = sections.iter().find(|arg| !SECTIONS.contains(&&***arg));
-    if urls.len() > 1 || wrong.is_some() {
-        eprintln!(
-            "{}",
-            wrong.map_or("more than one URL".to_owned(), |arg| format!("{arg:?} is no URL and no section"))
-        );
-        eprint!("{HELP}");
+    let unknown = sections.iter().find(|arg| !SECTIONS.contains(&&***arg) && *arg != "watch");
+    let wrong = match unknown {
+        Some(arg) => Some(format!("{arg:?} is neither a URL nor a section")),
+        None if urls.len() > 1 => Some("more than one URL".to_owned()),
+        None => None,
+    };
+    if let Some(wrong) = wrong {
+        eprint!("{wrong}\n{HELP}");
         return ExitCode::from(2);
     }
     let url = urls.into_iter().next().or_else(|| env::var("DATABASE_URL").ok());
     if sections.is_empty() {
-        let shown: &[&str] = if url.is_some() { &SECTIONS[..5] } else { &["sqlite"] };
-        sections.extend(shown.iter().map(|&section| section.to_owned()));
+        let default = if url.is_some() { &SECTIONS[..] } else { &["sqlite"] };
+        sections = default.iter().map(|&section| section.to_owned()).collect();
         if url.is_none() {
             println!("{HELP}");
         }
@@ -155,13 +156,12 @@ fn configure(url: &str) -> Result<Config, Box<dyn Error>> {
 
 async fn show(sections: &[String], server: Option<&(Rc<Pool>, Config)>) -> Result<(), Box<dyn Error>> {
     if let Some((_, config)) = server {
-        // One attempt, so that what is wrong is told at once: later on the pool tries again and again.
+        // A single attempt, so that a wrong URL is reported at once. The pool would try again.
         let session = connect(config, None).await?;
-        let version = session.client.query_one("select version()", &[]).await;
-        println!(
-            "connected to {session}: {}",
-            version.map_err(|error| session.explain(error))?.get::<_, &str>(0)
-        );
+        let sql = "select current_setting('server_version'), current_setting('statement_timeout')";
+        let row = session.client.query_one(sql, &[]).await.map_err(|error| session.explain(error))?;
+        let (version, limit): (&str, &str) = (row.get(0), row.get(1));
+        println!("connected to {session}: PostgreSQL {version}, where a statement may take {limit}");
         session.close().await;
     }
     for section in sections {

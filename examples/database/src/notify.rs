@@ -1,4 +1,4 @@
-//! LISTEN and NOTIFY: what other connections tell this program, as it comes.
+//! LISTEN and NOTIFY: receives notifications as they arrive.
 
 use std::error::Error as AnyError;
 use std::rc::Rc;
@@ -17,15 +17,15 @@ const ORDERS: [&str; 3] = ["soup", "fish", "cake"];
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub async fn show(config: &Config, pool: &Rc<Pool>) -> Result<(), Box<dyn AnyError>> {
-    // A connection of its own, which does nothing else: one that goes back to a pool would go on listening.
+    // A connection of its own, used for nothing else: one that returned to a pool would go on listening.
     let (sender, mut notifications) = mpsc::channel(64);
     let listener = connect(config, Some(sender)).await?;
     listener.client.batch_execute("listen kitchen").await.map_err(|error| listener.explain(error))?;
 
     let ordering = headwaiter::spawn(order(Rc::clone(pool)));
     for _ in ORDERS {
-        // `None`: the connection is lost. A program that listens for long connects again then, LISTENs again, and reads what it
-        // missed from a table, because the server keeps no notification for one who is away.
+        // `None` means that the connection is lost. A long-running program would connect and LISTEN again. The server keeps no
+        // notifications for a client that is away, so what must not be missed belongs into a table too.
         match timeout(PATIENCE, notifications.recv()).await {
             Ok(Some(told)) => {
                 println!("{}: {:?}, from backend {}", told.channel(), told.payload(), told.process_id())
@@ -39,7 +39,7 @@ pub async fn show(config: &Config, pool: &Rc<Pool>) -> Result<(), Box<dyn AnyErr
     Ok(())
 }
 
-/// Two are notified at once, and the third when its transaction is committed.
+/// The first two are sent at once, and the third when its transaction commits.
 async fn order(pool: Rc<Pool>) -> Result<(), Error> {
     let notify = "select pg_notify('kitchen', $1)";
     let mut waiter = pool.get().await?;

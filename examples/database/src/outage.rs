@@ -11,14 +11,14 @@ use crate::error::Error;
 use crate::pool::{Pool, Pooled};
 use crate::{POOL, STATEMENT_TIMEOUT};
 
-/// Waits, since PostgreSQL 14, until the backend is gone: for a second at most.
+/// The second argument, new in PostgreSQL 14, is how many milliseconds to wait until the backend is gone.
 const TERMINATE: &str = "select pg_terminate_backend(pid, 1000) from unnest($1::int4[]) as pid";
 
-/// All connections but one break, one of them in the middle of a statement.
+/// Breaks all connections of the pool but one. One of them is in the middle of a statement.
 pub async fn show(pool: &Rc<Pool>) -> Result<(), Error> {
     let mut connections = try_join_all((0..POOL).map(|_| pool.get())).await?;
     let backends: Vec<i32> = try_join_all(connections.iter_mut().map(backend)).await?;
-    // The first one breaks the others; the second is in use meanwhile, and the rest is idle.
+    // The first one breaks the others. The second one is in use meanwhile, and the rest is idle.
     connections.truncate(2);
     let [breaker, victim] = &mut connections[..] else { return Ok(()) };
     let broken = &backends[1..];
@@ -28,11 +28,11 @@ pub async fn show(pool: &Rc<Pool>) -> Result<(), Error> {
     let (failed, terminated) = join(work, breaking).await;
     println!("{} of {POOL} connections were terminated", terminated?);
     if let Err(error) = failed {
-        println!("the statement that one was at failed: {error}");
+        println!("the statement in flight failed: {error}");
     }
     drop(connections);
 
-    // The next who come get other connections.
+    // The pool does not hand out the broken ones.
     let mut connections = try_join_all((0..POOL).map(|_| pool.get())).await?;
     let now: Vec<i32> = try_join_all(connections.iter_mut().map(backend)).await?;
     let kept = now.iter().filter(|backend| backends.contains(backend)).count();
@@ -50,15 +50,15 @@ async fn backend(connection: &mut Pooled) -> Result<i32, Error> {
     Ok(row.get(0))
 }
 
-/// Asks twice a second, whatever happens to the server, until it is dropped.
+/// Queries twice a second, whatever happens to the server, until it is dropped.
 pub async fn watch(pool: &Rc<Pool>) -> Result<(), Error> {
-    println!("Ctrl-C ends it; stop the server meanwhile, and start it again");
+    println!("stop the server, and start it again; Ctrl-C ends this");
     let mut ticks = interval(Duration::from_millis(500));
     for number in 1.. {
         ticks.tick().await;
         match uptime(pool).await {
-            Ok(uptime) => println!("question {number}: the server has been up for {uptime}"),
-            Err(error) => warn!("question {number} failed: {error}"),
+            Ok(uptime) => println!("query {number}: the server has been up for {uptime}"),
+            Err(error) => warn!("query {number} failed: {error}"),
         }
     }
     Ok(())

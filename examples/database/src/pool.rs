@@ -31,7 +31,7 @@ impl Pool {
         Rc::new(Pool { config, limit, patience, permits, idle, failure })
     }
 
-    /// Waits for a connection, first come, first served. While the server is away, it tries again and again.
+    /// Waits for a connection, first come, first served. Retries while the server is unreachable.
     ///
     /// Cancel-safe: a future that is dropped keeps no permit and no connection.
     pub async fn get(self: &Rc<Self>) -> Result<Pooled, Error> {
@@ -64,7 +64,7 @@ impl Pool {
         }
     }
 
-    /// Waits for this time at most until no connection is in use, and closes those that are idle.
+    /// Waits until no connection is in use, but not longer than `grace`, and closes those that are idle.
     pub async fn close(&self, grace: Duration) {
         let _ = timeout(grace, self.permits.acquire_many(self.limit)).await;
         self.permits.close();
@@ -72,17 +72,17 @@ impl Pool {
     }
 }
 
-/// A connection of a pool. Its drop gives it back.
+/// A connection of a pool, to which its drop returns it.
 pub struct Pooled {
     pool: Rc<Pool>,
     held: Option<(Session, OwnedSemaphorePermit)>,
-    /// Nothing that was begun is under way any more.
+    /// No work on it was dropped half-way.
     is_clean: bool,
 }
 
 impl Pooled {
-    /// Does some work, whose statements are awaited to their ends, within this time. If all of it is dropped half-way, the
-    /// connection is made fit for use before others get it.
+    /// Does some work within `limit`. If it takes longer, or this future is dropped, the statement in flight is cancelled on the
+    /// server before another task gets the connection. (`work` itself must not drop the future of a statement.)
     pub async fn run<T, W>(&mut self, limit: Duration, work: W) -> Result<T, Error>
     where
         W: AsyncFnOnce(&mut Client) -> Result<T, tokio_postgres::Error>,
@@ -101,7 +101,7 @@ impl Drop for Pooled {
         let Some((session, permit)) = self.held.take() else { return };
         let pool = Rc::clone(&self.pool);
         if self.is_clean {
-            return pool.keep(session); // Before its permit goes to the next task.
+            return pool.keep(session); // Before the permit goes to the next task.
         }
         headwaiter::spawn(async move {
             if let Some(session) = session.settle().await {

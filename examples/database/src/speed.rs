@@ -16,12 +16,12 @@ use crate::{POOL, STATEMENT_TIMEOUT};
 /// How many of each.
 const N: i32 = 32;
 
-/// A cheap statement, and one that takes the server 20 ms, as if it had to fetch something from a disk.
+/// A cheap statement, and one that takes 20 ms on the server.
 const CHEAP: &str = "select $1::int4";
 const SLOW: &str = "select $1::int4 from pg_sleep(0.02)";
 
 pub async fn show(config: &Config, pool: &Rc<Pool>) -> Result<(), Error> {
-    // Opens the connections of the pool: that is not what is timed.
+    // Opens the connections of the pool, which is not to be timed.
     pooled(pool, SLOW).await?;
     println!("{:28}{:>20}{:>20}", format!("{N} statements each"), "a parameter", "20 ms of work");
     let (cheap, slow) = (one_after_another(config, CHEAP).await?, one_after_another(config, SLOW).await?);
@@ -30,7 +30,7 @@ pub async fn show(config: &Config, pool: &Rc<Pool>) -> Result<(), Error> {
     row("at once, one connection", cheap, slow);
     let (cheap, slow) = (pooled(pool, CHEAP).await?, pooled(pool, SLOW).await?);
     row(format_args!("at once, {POOL} connections"), cheap, slow);
-    println!("One connection saves the round trips only: the server works on its statements in turn.");
+    println!("Pipelining on one connection saves round trips only: the server runs its statements in turn.");
     Ok(())
 }
 
@@ -39,8 +39,7 @@ fn row(name: impl Display, cheap: Duration, slow: Duration) {
     println!("{:28}{:>20}{:>20}", name.to_string(), ms(cheap), ms(slow));
 }
 
-/// Sends the statement with its parameter, and needs no answer in between: one round trip. (A statement that is used often is
-/// prepared, once for each connection.)
+/// One round trip, because the statement is not prepared first. (Prepare those that a connection runs often.)
 async fn ask(client: &Client, sql: &str, number: i32) -> Result<i32, tokio_postgres::Error> {
     Ok(client.query_typed_one(sql, &[(&number, Type::INT4)]).await?.get(0))
 }
@@ -57,7 +56,7 @@ async fn one_after_another(config: &Config, sql: &str) -> Result<Duration, Error
     Ok(time)
 }
 
-/// All are sent before the first answer is there.
+/// All statements are sent before the first answer arrives.
 async fn pipelined(config: &Config, sql: &str) -> Result<Duration, Error> {
     let session = connect(config, None).await?;
     let start = Instant::now();

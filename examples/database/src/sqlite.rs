@@ -1,4 +1,4 @@
-//! SQLite, whose calls block: each is a job for the pool of threads, and the loop goes on meanwhile.
+//! SQLite, whose calls block: each piece of work is a job for the blocking pool, and the loop goes on meanwhile.
 
 use std::cell::Cell;
 use std::error::Error as AnyError;
@@ -13,10 +13,10 @@ use headwaiter::task::JoinError;
 use headwaiter::time::{interval, timeout};
 use rusqlite::{Connection, InterruptHandle};
 
-/// A database in a file. One job at a time has the connection; the others wait in the loop, and occupy no thread.
+/// A database in a file. One job at a time has the connection. The others wait in the loop, and occupy no thread.
 pub struct Sqlite {
     path: PathBuf,
-    /// Empty before the first job, after one that has panicked, and after one whose future was dropped.
+    /// `None` before the first job, after a job that panicked, and after one whose future was dropped.
     connection: Mutex<Option<Connection>>,
 }
 
@@ -37,12 +37,12 @@ impl Display for Error {
 
 impl AnyError for Error {}
 
-/// Ends the statement that its connection is at.
+/// Its drop interrupts the statement that runs on the connection.
 struct Interrupt(InterruptHandle);
 
 impl Drop for Interrupt {
     fn drop(&mut self) {
-        self.0.interrupt(); // Does nothing if the connection is idle or closed.
+        self.0.interrupt(); // A no-op if none runs.
     }
 }
 
@@ -51,7 +51,7 @@ impl Sqlite {
         Sqlite { path, connection: Mutex::new(None) }
     }
 
-    /// Does some work on a thread of the pool. If this is dropped, the statement is interrupted.
+    /// Runs `work` on a thread of the blocking pool. If this future is dropped, the statement is interrupted.
     pub async fn run<T, W>(&self, work: W) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -62,7 +62,7 @@ impl Sqlite {
             Some(connection) => connection,
             None => {
                 let path = self.path.clone();
-                let opening = headwaiter::spawn_blocking(move || open(&path)); // Blocks as well.
+                let opening = headwaiter::spawn_blocking(move || open(&path));
                 opening.await.map_err(Error::Job)?.map_err(Error::Sqlite)?
             }
         };
@@ -76,7 +76,7 @@ impl Sqlite {
         result.map_err(Error::Sqlite)
     }
 
-    /// The last connection to a database writes its journal back, so closing it blocks too.
+    /// Closing a connection blocks too: the last one writes the journal back.
     pub async fn close(self) -> Result<(), Error> {
         let connection = self.connection.into_inner();
         headwaiter::spawn_blocking(move || drop(connection)).await.map_err(Error::Job)
@@ -85,28 +85,18 @@ impl Sqlite {
 
 fn open(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
-    connection.busy_timeout(Duration::from_secs(5))?; // If another process writes.
+    connection.busy_timeout(Duration::from_secs(5))?; // While another connection writes.
     connection.pragma_update(None, "journal_mode", "wal")?;
     Ok(connection)
 }
 
-/// Counts to `$1`: a statement that takes its time.
+/// Counts to the parameter: a statement that takes long.
 const COUNT: &str = "with recursive numbers(n) as (select 1 union all select n + 1 from numbers where n < ?1)
     select count(*) from numbers";
 
 pub async fn show() -> Result<(), Error> {
-    let path = env::temp_dir().join(format!("headwaiter-database-{}.sqlite", process::id()));
-    let shown = show_in(&path).await;
-    for suffix in ["", "-wal", "-shm"] {
-        let mut name = path.clone().into_os_string();
-        name.push(suffix);
-        let _ = fs::remove_file(name); // Most often there is none of the last two.
-    }
-    shown
-}
-
-async fn show_in(path: &Path) -> Result<(), Error> {
-    let sqlite = Sqlite::new(path.to_owned());
+    let file = TemporaryFile(env::temp_dir().join(format!("headwaiter-database-{}.sqlite", process::id())));
+    let sqlite = Sqlite::new(file.0.clone());
     let dishes = sqlite.run(|connection| {
         let transaction = connection.transaction()?;
         transaction.execute_batch("create table orders (id integer primary key, dish text)")?;
@@ -118,21 +108,21 @@ async fn show_in(path: &Path) -> Result<(), Error> {
     });
     println!("the orders are {}", dishes.await?);
 
-    // A long statement, and a task of the loop meanwhile.
-    let beats = Rc::new(Cell::new((0, Duration::ZERO)));
-    let heart = headwaiter::spawn(beat(Rc::clone(&beats)));
+    // A long statement, while a task of the loop ticks.
+    let seen = Rc::new(Cell::new((0, Duration::ZERO)));
+    let ticking = headwaiter::spawn(tick(Rc::clone(&seen)));
     let start = Instant::now();
     let counted =
         sqlite.run(|connection| connection.query_row(COUNT, [1_000_000], |row| row.get::<_, i64>(0)));
     let counted = counted.await?;
-    heart.abort();
-    let (count, gap) = beats.get();
+    ticking.abort();
+    let (count, gap) = seen.get();
     println!(
-        "SQLite counted to {counted} in {:.0?}, in which the loop's heart beat {count} times, at most {gap:.0?} apart",
+        "SQLite counted to {counted} in {:.0?}, and the loop went on: {count} ticks, at most {gap:.0?} apart",
         start.elapsed()
     );
 
-    // Three ways to fail. After each of them the database is used on.
+    // Three ways to fail. The database is usable after each.
     let failed =
         sqlite.run(|connection| connection.execute("insert into no_such_table values (1)", [])).await;
     report("a wrong statement", failed, &sqlite).await?;
@@ -151,14 +141,27 @@ async fn show_in(path: &Path) -> Result<(), Error> {
     sqlite.close().await
 }
 
+/// A database that is removed with all its files when this is dropped, also by Ctrl-C.
+struct TemporaryFile(PathBuf);
+
+impl Drop for TemporaryFile {
+    fn drop(&mut self) {
+        for suffix in ["", "-wal", "-shm"] {
+            let mut name = self.0.clone().into_os_string();
+            name.push(suffix);
+            let _ = fs::remove_file(name); // SQLite removes the last two when it closes the database.
+        }
+    }
+}
+
 /// Counts the ticks, and keeps the longest time between two.
-async fn beat(beats: Rc<Cell<(u32, Duration)>>) {
+async fn tick(seen: Rc<Cell<(u32, Duration)>>) {
     let mut ticks = interval(Duration::from_millis(10));
     let mut last = Instant::now();
     loop {
         ticks.tick().await;
-        let (count, gap) = beats.get();
-        beats.set((count + 1, gap.max(last.elapsed())));
+        let (count, gap) = seen.get();
+        seen.set((count + 1, gap.max(last.elapsed())));
         last = Instant::now();
     }
 }
@@ -168,6 +171,6 @@ async fn report<T>(what: &str, result: Result<T, impl Display>, sqlite: &Sqlite)
     let left =
         sqlite.run(|connection| connection.query_row("select count(*) from orders", [], |row| row.get(0)));
     let left: i64 = left.await?;
-    println!("{what}: {told}; then there are still {left} orders");
+    println!("{what}: {told}; afterwards there are {left} orders");
     Ok(())
 }

@@ -12,12 +12,12 @@ use crate::pool::Pool;
 use crate::{GET_TIMEOUT, GRACE, STATEMENT_TIMEOUT};
 
 const TABLE: &str = "headwaiter_orders";
-/// Longer than all of this program, if it were not cancelled.
+/// Far longer than the program runs.
 const LONG: Duration = Duration::from_secs(60);
 
 pub async fn show(config: &Config, pool: &Rc<Pool>) -> Result<(), Error> {
     run(pool, &format!("create table if not exists {TABLE} (dish text)")).await?;
-    // A pool of one connection: who comes next gets the one whose transaction was cancelled.
+    // With only one connection, the next `get` returns the one whose transaction was cancelled.
     let one = Pool::new(config.clone(), 1, GET_TIMEOUT);
     let shown = cancel_in_three_ways(&one, pool).await;
     one.close(GRACE).await;
@@ -32,7 +32,7 @@ async fn cancel_in_three_ways(one: &Rc<Pool>, others: &Rc<Pool>) -> Result<(), E
     let _ = timeout(Duration::from_millis(100), order(one, "soup", Then::Wait)).await;
     let backend = report("timed out between two statements", backend, one, others).await?;
 
-    // Dropped by a token, while the server is at a statement.
+    // Dropped by a token, while a statement is in flight.
     let closing = CancelToken::new();
     let close = closing.clone();
     headwaiter::spawn(async move {
@@ -43,7 +43,7 @@ async fn cancel_in_three_ways(one: &Rc<Pool>, others: &Rc<Pool>) -> Result<(), E
     let _ = closing.run(order(one, "fish", Then::Run(&sql))).await;
     let backend = report("cancelled in a statement", backend, one, others).await?;
 
-    // Left by `?`.
+    // Dropped by `?`.
     if let Err(error) = order(one, "cake", Then::Run("select 1 / 0")).await {
         println!("the server: {error}");
     }
@@ -71,7 +71,7 @@ async fn order(pool: &Rc<Pool>, dish: &str, then: Then<'_>) -> Result<(), Error>
     work.await
 }
 
-/// Returns the backend that the pool of one connection has now.
+/// Returns the backend of the one connection, which is a new one if the pool had to replace it.
 async fn report(what: &str, before: i32, one: &Rc<Pool>, others: &Rc<Pool>) -> Result<i32, Error> {
     let since = Instant::now();
     let backend = backend_of(one).await?;

@@ -24,8 +24,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// With a superuser `kitchen`, who needs the password `soup`, by TCP and by the Unix socket. PostgreSQL must be
-    /// installed.
+    /// Has a superuser `kitchen` with the password `soup`, over TCP and over the Unix socket. PostgreSQL must be installed.
     pub fn start() -> Server {
         let [initdb, postgres] =
             ["initdb", "postgres"].map(|name| peers::find(name).expect("it is installed"));
@@ -72,7 +71,7 @@ impl Server {
         self.program = Some(program);
     }
 
-    /// Ends it at once, as a crash would: it tells its clients why, if it gets to it, and writes nothing to its disk.
+    /// Ends it at once and without a checkpoint, as a crash would.
     pub fn crash(&mut self) {
         self.end("-QUIT");
     }
@@ -122,7 +121,7 @@ fn is_root() -> bool {
 
 fn command(program: &Path, folder: &Path) -> Command {
     let mut command = Command::new(program);
-    command.current_dir(folder); // It must be one that `nobody` may enter.
+    command.current_dir(folder); // PostgreSQL must be able to enter it.
     if is_root() {
         command.uid(NOBODY).gid(NOBODY);
     }
