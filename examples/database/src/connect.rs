@@ -156,6 +156,8 @@ async fn drive(
                     let _ = notifications.send(notification).await;
                 }
             }
+            // A rollback to make sure that there is no transaction: see `settle`.
+            Ok(AsyncMessage::Notice(notice)) if *notice.code() == SqlState::NO_ACTIVE_SQL_TRANSACTION => {}
             Ok(AsyncMessage::Notice(notice)) => {
                 info!("{target}: {}: {}", notice.severity(), notice.message())
             }
@@ -201,10 +203,10 @@ impl Session {
         }
         let settled = timeout(SETTLE_TIMEOUT, async {
             self.cancel().await?;
-            // An answer shows that everything sent before it is done. The cancellation arrives on another connection, so it
-            // may hit this statement instead of the dropped one.
+            // The cancellation arrives on another connection, so it may hit the rollback of tokio-postgres, or this one, instead
+            // of the dropped statement. When a rollback succeeds, everything sent before it is done.
             for _ in 0..2 {
-                match self.client.batch_execute("").await {
+                match self.client.batch_execute("rollback").await {
                     Err(error) if error.code() == Some(&SqlState::QUERY_CANCELED) => {}
                     result => return result.map_err(|error| self.explain(error)),
                 }

@@ -82,7 +82,8 @@ pub struct Pooled {
 
 impl Pooled {
     /// Does some work within `limit`. If it takes longer, or this future is dropped, the statement in flight is cancelled on the
-    /// server before another task gets the connection. (`work` itself must not drop the future of a statement.)
+    /// server before another task gets the connection. (`work` itself must neither drop the future of a statement nor
+    /// leave a transaction open that it began without `Client::transaction`.)
     pub async fn run<T, W>(&mut self, limit: Duration, work: W) -> Result<T, Error>
     where
         W: AsyncFnOnce(&mut Client) -> Result<T, tokio_postgres::Error>,

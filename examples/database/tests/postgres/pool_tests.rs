@@ -168,6 +168,30 @@ fn a_transaction_that_is_dropped_is_rolled_back_and_its_locks_are_free() {
 }
 
 #[test]
+fn a_connection_is_not_handed_out_in_a_transaction_that_was_dropped() {
+    need!("initdb");
+    need!("postgres");
+    with_pool(1, LIMIT, async |pool| {
+        let mut connection = pool.get().await.unwrap();
+        let first = backend(&mut connection).await;
+        // As if the cancellation had hit the rollback of tokio-postgres, which happens when the server is slow: the server ignores a
+        // rollback that is cancelled.
+        let work = connection.run(Duration::from_millis(100), async |client| {
+            client.batch_execute("begin").await?;
+            client.batch_execute("select pg_sleep(60)").await
+        });
+        assert!(matches!(work.await, Err(Error::TimedOut(_))));
+        drop(connection);
+        let mut connection = pool.get().await.unwrap();
+        assert_eq!(backend(&mut connection).await, first);
+        // An error of its own outside a transaction.
+        let error = connection.run(LIMIT, async |client| client.batch_execute("savepoint one").await).await;
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("SAVEPOINT can only be used in transaction blocks [25P01]"), "{error}");
+    });
+}
+
+#[test]
 fn a_statement_that_fails_costs_no_connection() {
     need!("initdb");
     need!("postgres");
@@ -194,13 +218,13 @@ fn a_connection_whose_server_hangs_is_discarded() {
     with_pool(2, LIMIT, async |pool| {
         let (mut one, mut other) = (pool.get().await.unwrap(), pool.get().await.unwrap());
         let hung = backend(&mut one).await;
-        signal("-STOP", hung);
+        let stopped = Stopped::new(hung);
         let work = one.run(Duration::from_millis(50), async |client| client.batch_execute("select 1").await);
         let error = work.await.unwrap_err();
         assert!(matches!(error, Error::TimedOut(_)), "{error}");
         drop(one);
         let next = backend(&mut pool.get().await.unwrap()).await;
-        signal("-CONT", hung);
+        drop(stopped);
         assert_ne!(next, hung);
         // It was not left open either.
         while state(&mut other, hung).await.is_some() {
@@ -209,6 +233,19 @@ fn a_connection_whose_server_hangs_is_discarded() {
     });
 }
 
-fn signal(signal: &str, backend: i32) {
-    assert!(Command::new("kill").args([signal, &backend.to_string()]).status().unwrap().success());
+/// A process that is stopped until this is dropped.
+struct Stopped(String);
+
+impl Stopped {
+    fn new(pid: i32) -> Stopped {
+        let stopped = Stopped(pid.to_string());
+        assert!(Command::new("kill").args(["-STOP", &stopped.0]).status().unwrap().success());
+        stopped
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-CONT", &self.0]).status();
+    }
 }

@@ -71,15 +71,11 @@ impl Server {
         self.program = Some(program);
     }
 
-    /// Ends it at once and without a checkpoint, as a crash would.
+    /// Ends it at once and without a checkpoint, as a crash would. After five seconds it kills the backends that are left.
     pub fn crash(&mut self) {
-        self.end("-QUIT");
-    }
-
-    fn end(&mut self, signal: &str) {
         let Some(mut program) = self.program.take() else { return };
         let pid = program.child.id().to_string();
-        let told = Command::new("kill").args([signal, &pid]).status();
+        let told = Command::new("kill").args(["-QUIT", &pid]).status();
         match told {
             Ok(status) if status.success() && !thread::panicking() => _ = program.end(),
             Ok(status) if status.success() => _ = program.child.wait(),
@@ -110,8 +106,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Before the folder is removed.
-        self.end("-INT");
+        self.crash(); // Before the folder is removed.
     }
 }
 
