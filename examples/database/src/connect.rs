@@ -98,7 +98,7 @@ pub async fn connect_again(config: &Config, failure: &RefCell<Option<String>>) -
     }
 }
 
-/// `connect_raw` gets a stream that is open, and ignores the hosts and ports in `config`.
+/// `connect_raw` gets a stream that is open, and ignores what `config` says of hosts, ports and sockets.
 fn targets(config: &Config) -> Vec<Target> {
     let port = |number: usize| {
         let ports = config.get_ports();

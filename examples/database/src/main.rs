@@ -24,7 +24,8 @@
 //! password. The section `transaction` creates a table `headwaiter_orders`, and drops it.
 //!
 //! A login with a password costs 4096 rounds of a hash (SCRAM), which tokio-postgres computes in the loop. In a debug build that takes
-//! so long that the loop reports a stall. A pool keeps logins rare.
+//! so long that the loop reports a stall, unless these crates are optimised, as in the workspace: see `profile.dev.package` in its
+//! `Cargo.toml`. A pool keeps logins rare.
 //!
 //! To start from this program, copy `src`, with this in the `Cargo.toml`:
 //!
