@@ -46,7 +46,10 @@ pub async fn show(pool: &Rc<Pool>) -> Result<(), Error> {
 
 async fn backend(connection: &mut Pooled) -> Result<i32, Error> {
     let sql = "select pg_backend_pid()";
-    let row = connection.run(STATEMENT_TIMEOUT, async |client| client.query_one(sql, &[]).await).await?;
+    // `query_one` prepares a statement, and its drop closes that in the background. If the server ends the connection before it has
+    // answered that, its reason is taken for the answer, and lost.
+    let row =
+        connection.run(STATEMENT_TIMEOUT, async |client| client.query_typed_one(sql, &[]).await).await?;
     Ok(row.get(0))
 }
 
