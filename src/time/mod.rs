@@ -258,6 +258,17 @@ impl Sleep {
         }
     }
 
+    /// Whether a poll could be left out: its timer is armed and has not fired. Only for a task that alone polls it, and whose waker it
+    /// has therefore: cheaper than a poll, which leaves it anew.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn still_waits(&self) -> bool {
+        let Some(key) = self.timer else { return false };
+        Core::at_home(key, "a `Sleep`", |core| {
+            core.tasks.keep();
+            core.timers.is_armed(key.slot)
+        })
+    }
+
     /// Returns whether it was due already.
     fn arm(&mut self, cx: &Context<'_>) -> bool {
         let wake = Wake::of(cx.waker());

@@ -66,6 +66,10 @@ impl http_body::Body for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = &mut *self;
+        // hyper 1.12 does not tell its end once the response has been sent.
+        if this.incoming.is_end_stream() {
+            return Poll::Ready(None);
+        }
         let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) else {
             if let Some(pace) = &mut this.pace {
                 let timeout = ready!(pace.poll_over(cx));

@@ -56,7 +56,7 @@ pub(super) async fn serve_connection<L, S, H>(
 {
     let limits = server.limits;
     let watch = Rc::new(Watch::new(label, limits));
-    let deadline = watch.idle_since.get() + limits.header;
+    let deadline = watch.header_deadline();
     let stream = match timeout_at(deadline, server.handshake.shake(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return watch.say(Level::Warn, format_args!("the handshake failed: {error}")),
@@ -65,7 +65,7 @@ pub(super) async fn serve_connection<L, S, H>(
         }
     };
     let transport = Transport::new(stream, Arc::clone(&watch.traffic));
-    let service = ConnectionService { service: Rc::clone(&server.service), peer, watch: Rc::clone(&watch) };
+    let service = ConnectionService::new(Rc::clone(&server.service), peer, Rc::clone(&watch));
     let mut connection = pin!(server.http.serve_connection_with_upgrades(transport, service));
     let mut guard = Guard::new(&watch);
     // This task's waker stays the same: so it is left once, and what it is called for is seen in `closing`.
@@ -111,16 +111,16 @@ enum Ended {
 /// What is noted of a connection, for the timer that guards it.
 pub(super) struct Watch {
     label: Rc<str>,
-    limits: Limits,
-    traffic: Arc<Traffic>,
+    pub(super) limits: Limits,
+    pub(super) traffic: Arc<Traffic>,
     /// Requests whose response has not been handed to hyper to the end.
     in_flight: Cell<usize>,
     /// How many of these wait for the program: for its handler, or the next part of its response.
     working: Cell<usize>,
     /// Counts requests and parts of responses, wrapping.
     steps: Cell<usize>,
-    /// Since when nothing is in flight, and a request is waited for.
-    idle_since: Cell<Instant>,
+    /// Since when nothing is in flight, and a request is waited for: a time of the loop's clock, in nanoseconds.
+    idle_since: Cell<u64>,
 }
 
 impl Watch {
@@ -132,20 +132,8 @@ impl Watch {
             in_flight: Cell::new(0),
             working: Cell::new(0),
             steps: Cell::new(0),
-            idle_since: Cell::new(now()),
+            idle_since: Cell::new(turn_nanos()),
         }
-    }
-
-    pub(super) fn label(&self) -> &str {
-        &self.label
-    }
-
-    pub(super) fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
-    pub(super) fn traffic(&self) -> &Arc<Traffic> {
-        &self.traffic
     }
 
     /// The header of a request is there.
@@ -158,7 +146,17 @@ impl Watch {
         InFlight { watch: Rc::clone(self), is_working: Cell::new(false) }
     }
 
-    fn say(&self, level: Level, what: fmt::Arguments<'_>) {
+    /// Of a client that has not sent a request: HTTP/2 is what the server speaks before one.
+    fn is_http2(&self) -> bool {
+        self.traffic.is_http2() || self.steps.get() == 0 && self.traffic.written() > 0
+    }
+
+    /// Until when the header of the next request has to be there.
+    fn header_deadline(&self) -> Instant {
+        Core::expect("`serve`", |core| core.clock.instant(self.idle_since.get())) + self.limits.header
+    }
+
+    pub(super) fn say(&self, level: Level, what: fmt::Arguments<'_>) {
         observe::say(level, observe::HTTP, format_args!("{}: {what}", self.label));
     }
 
@@ -182,7 +180,7 @@ impl Watch {
         match ended {
             Ended::By(Ok(())) => {}
             Ended::By(Err(error)) => self.tell_error(&*error, is_closing),
-            Ended::Cut(Why::NoRequest) if self.traffic.is_receiving() => {
+            Ended::Cut(Why::NoRequest) if self.traffic.is_receiving() && !self.is_http2() => {
                 let header = self.limits.header;
                 self.say(Level::Warn, format_args!("the header of a request did not come within {header:?}"));
             }
@@ -226,10 +224,8 @@ impl Drop for InFlight {
         let left = self.watch.in_flight.get() - 1;
         self.watch.in_flight.set(left);
         if left == 0 {
-            // A loop that is being dropped has no time any more.
-            if let Some(now) = Core::with(|core| core.clock.now()) {
-                self.watch.idle_since.set(now);
-            }
+            // Only for the timeout: so the time at which this turn of the loop began is good enough, and costs nothing.
+            self.watch.idle_since.set(turn_nanos());
         }
     }
 }
@@ -261,12 +257,13 @@ struct Guard<'a> {
 
 impl<'a> Guard<'a> {
     fn new(watch: &'a Watch) -> Self {
-        let timer = sleep_until(watch.idle_since.get() + watch.limits.header);
+        let timer = sleep_until(watch.header_deadline());
         Guard { watch, timer, steps: 0, written: 0, stuck_since: None, is_closing: false }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Verdict> {
-        while Pin::new(&mut self.timer).poll(cx).is_ready() {
+        // Each poll of the connection comes here, and it is always the same task: its waker need not be left anew.
+        while !self.timer.still_waits() && Pin::new(&mut self.timer).poll(cx).is_ready() {
             match self.look(now()) {
                 Ok(next) => self.timer.reset(next),
                 Err(verdict) => return Poll::Ready(verdict),
@@ -299,9 +296,9 @@ impl<'a> Guard<'a> {
         }
         // Nothing is in flight. But the last response may have been with hyper until now, if the peer is slow.
         if was_slow {
-            self.watch.idle_since.set(now);
+            self.watch.idle_since.set(turn_nanos());
         }
-        let until = self.watch.idle_since.get() + limits.header;
+        let until = self.watch.header_deadline();
         if now < until {
             return Ok(until);
         }
@@ -309,11 +306,16 @@ impl<'a> Guard<'a> {
             return Err(Verdict::Cut(Why::NoRequest));
         }
         // An idle HTTP/1 connection is closed by that. HTTP/2 tells the peer, and waits for its answer.
-        if traffic.is_http2() {
+        if self.watch.is_http2() {
             self.timer.reset(now + GOAWAY);
         }
         Err(Verdict::Close)
     }
+}
+
+/// When this turn of the loop began. (0 in a loop that is being dropped: nothing waits for a timeout there.)
+fn turn_nanos() -> u64 {
+    Core::with(|core| core.clock.turn_nanos()).unwrap_or_default()
 }
 
 /// An error with all its sources.

@@ -10,6 +10,10 @@ use pin_project_lite::pin_project;
 
 use crate::compat::scratch;
 
+/// So few bytes in several slices, such as a header and a short body, are written as one: copying them costs less than what a system
+/// call with several slices costs more, and TLS makes one record of them.
+const MERGED: usize = 2048;
+
 pin_project! {
     /// A stream of futures-io, such as [`TcpStream`](crate::net::TcpStream), as a stream of hyper; and a stream of hyper, such as
     /// [`Upgraded`](hyper::upgrade::Upgraded), as one of futures-io.
@@ -82,7 +86,24 @@ impl<T: AsyncWrite> Write for Io<T> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.project().inner.poll_write_vectored(cx, bufs)
+        let inner = self.project().inner;
+        let mut rest = MERGED;
+        let is_small = bufs.iter().all(|buf| {
+            let fits = buf.len() <= rest;
+            rest = rest.saturating_sub(buf.len());
+            fits
+        });
+        if !is_small {
+            return inner.poll_write_vectored(cx, bufs);
+        }
+        scratch::with(MERGED, |scratch| {
+            let mut len = 0;
+            for buf in bufs {
+                scratch[len..len + buf.len()].copy_from_slice(buf);
+                len += buf.len();
+            }
+            inner.poll_write(cx, &scratch[..len])
+        })
     }
 
     /// futures-io does not tell. A writer that has no vectored writes of its own takes the first slice of those it is given.

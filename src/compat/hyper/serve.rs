@@ -28,6 +28,9 @@ use crate::time::{sleep, timeout};
 /// After an error of accept that may come again at once.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// Long enough that the loop asks the kernel meanwhile what has come in.
+const LAST_LOOK: Duration = Duration::from_millis(1);
+
 /// As good as no timeout: 30 years. Clocks count farther than that.
 const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
@@ -305,6 +308,8 @@ where
         };
         // With the future the listener is dropped: no new client comes in.
         let _ = closing.run(accept).await;
+        // What clients have sent by now is read, and then answered, before their connections are told to close.
+        sleep(LAST_LOOK).await;
         server.closing.set(true);
         server.close.notify_waiters();
 

@@ -2,6 +2,7 @@
 //! refuses a body that is too large, catches panics, and counts what is in flight for the connection's task.
 
 use std::any::Any;
+use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,10 +17,10 @@ use hyper::{Request, Response, StatusCode, Version};
 use log::Level;
 use pin_project_lite::pin_project;
 
-use super::connection::{InFlight, Watch};
+use super::connection::{Chain, InFlight, Watch};
 use super::{Body, Peer};
 use crate::core::{bury, panic_message};
-use crate::observe::{self, OneLine};
+use crate::observe::OneLine;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -31,9 +32,18 @@ pub trait HttpService: 'static {
     type Error: Into<BoxError> + 'static;
     #[doc(hidden)]
     type Future: Future<Output = Result<Response<Self::ResponseBody>, Self::Error>> + 'static;
+    /// What one call is made by.
+    #[doc(hidden)]
+    type Caller: 'static;
 
     #[doc(hidden)]
-    fn call(&self, request: Request<Body>) -> Self::Future;
+    fn caller(self: &Rc<Self>) -> Self::Caller;
+
+    #[doc(hidden)]
+    fn poll_ready(caller: &mut Self::Caller, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;
+
+    #[doc(hidden)]
+    fn call(caller: &mut Self::Caller, request: Request<Body>) -> Self::Future;
 }
 
 /// What [`serve`](super::serve()) serves: axum's routers and any other [`tower_service::Service`] that is `Clone`, and any
@@ -74,42 +84,19 @@ where
 {
     type ResponseBody = B;
     type Error = S::Error;
-    type Future = Oneshot<S>;
+    type Future = S::Future;
+    type Caller = S;
 
-    fn call(&self, request: Request<Body>) -> Oneshot<S> {
-        Oneshot::NotReady { service: self.0.clone(), request: Some(request) }
+    fn caller(self: &Rc<Self>) -> S {
+        self.0.clone()
     }
-}
 
-pin_project! {
-    /// One call of a service of tower, which is asked first whether it is ready.
-    #[project = OneshotProject]
-    pub enum Oneshot<S: tower_service::Service<Request<Body>>> {
-        NotReady { service: S, request: Option<Request<Body>> },
-        Called {
-            #[pin]
-            future: S::Future,
-        },
+    fn poll_ready(caller: &mut S, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        caller.poll_ready(cx)
     }
-}
 
-impl<S: tower_service::Service<Request<Body>>> Future for Oneshot<S> {
-    type Output = Result<S::Response, S::Error>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        loop {
-            match self.as_mut().project() {
-                OneshotProject::NotReady { service, request } => {
-                    ready!(service.poll_ready(cx))?;
-                    let Some(request) = request.take() else {
-                        unreachable!("a request is taken once, and the state changes with it")
-                    };
-                    let future = service.call(request);
-                    self.set(Oneshot::Called { future });
-                }
-                OneshotProject::Called { future } => return future.poll(cx),
-            }
-        }
+    fn call(caller: &mut S, request: Request<Body>) -> S::Future {
+        caller.call(request)
     }
 }
 
@@ -140,17 +127,34 @@ where
     type ResponseBody = B;
     type Error = S::Error;
     type Future = S::Future;
+    type Caller = Rc<Self>;
 
-    fn call(&self, request: Request<Body>) -> S::Future {
-        self.0.call(request)
+    fn caller(self: &Rc<Self>) -> Rc<Self> {
+        Rc::clone(self)
+    }
+
+    fn poll_ready(_: &mut Rc<Self>, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(caller: &mut Rc<Self>, request: Request<Body>) -> S::Future {
+        caller.0.call(request)
     }
 }
 
 /// The service as hyper calls it for one connection.
-pub(super) struct ConnectionService<S, A> {
-    pub(super) service: Rc<S>,
-    pub(super) peer: A,
-    pub(super) watch: Rc<Watch>,
+pub(super) struct ConnectionService<S, A>(Rc<Connection<S, A>>);
+
+struct Connection<S, A> {
+    service: Rc<S>,
+    peer: A,
+    watch: Rc<Watch>,
+}
+
+impl<S, A> ConnectionService<S, A> {
+    pub(super) fn new(service: Rc<S>, peer: A, watch: Rc<Watch>) -> Self {
+        ConnectionService(Rc::new(Connection { service, peer, watch }))
+    }
 }
 
 impl<S, A> hyper::service::Service<Request<Incoming>> for ConnectionService<S, A>
@@ -159,42 +163,72 @@ where
     A: Clone + Send + Sync + 'static,
 {
     type Response = Response<ResponseBody<S::ResponseBody>>;
-    type Error = std::convert::Infallible;
-    type Future = Respond<S>;
+    type Error = Infallible;
+    type Future = Respond<S, A>;
 
-    fn call(&self, request: Request<Incoming>) -> Respond<S> {
-        let watch = &self.watch;
-        let in_flight = Some(watch.begin(request.version()));
-        let limits = watch.limits();
-        let declared = http_body::Body::size_hint(request.body()).lower();
-        if declared > limits.max_body {
-            observe::say(
-                Level::Warn,
-                observe::HTTP,
-                format_args!("{}: refused a body of {declared} bytes: 413", watch.label()),
-            );
-            // What comes of it is not read: only HTTP/2 can go on after that.
-            let close = request.version() < Version::HTTP_2;
-            return Respond {
-                call: Call::Refused { status: StatusCode::PAYLOAD_TOO_LARGE, close },
-                in_flight,
-            };
-        }
-        let mut request = request.map(|body| Body::new(body, limits.max_body, limits.body, watch.traffic()));
-        request.extensions_mut().insert(Peer(self.peer.clone()));
-        let call = match catch_unwind(AssertUnwindSafe(|| self.service.call(request))) {
-            Ok(future) => Call::Running { future },
-            Err(payload) => Call::panicked(watch, payload),
+    /// Does as little as possible with the request, which is large and is moved on the way to the first poll.
+    #[inline]
+    fn call(&self, request: Request<Incoming>) -> Respond<S, A> {
+        let connection = &self.0;
+        let in_flight = connection.watch.begin(request.version());
+        let call = match connection.refusal(&request) {
+            None => {
+                let caller = connection.service.caller();
+                Call::Waiting { caller, connection: Rc::clone(connection), request: Some(request) }
+            }
+            Some(refusal) => Call::Refused { refusal },
         };
-        Respond { call, in_flight }
+        Respond { call, in_flight: Some(in_flight) }
+    }
+}
+
+impl<S, A: Clone + Send + Sync + 'static> Connection<S, A> {
+    /// Whether the request is answered here.
+    #[inline]
+    fn refusal(&self, request: &Request<Incoming>) -> Option<Refusal> {
+        let most = self.watch.limits.max_body;
+        let declared = http_body::Body::size_hint(request.body()).lower();
+        // What comes of it is not read: only HTTP/2 can go on after that.
+        let closes = request.version() < Version::HTTP_2;
+        (declared > most).then(|| too_large(&self.watch, declared, closes))
+    }
+
+    /// The request as the service gets it.
+    fn prepare(&self, request: Request<Incoming>) -> Request<Body> {
+        let Watch { limits, traffic, .. } = &*self.watch;
+        let mut request = request.map(|body| Body::new(body, limits.max_body, limits.body, traffic));
+        request.extensions_mut().insert(Peer(self.peer.clone()));
+        request
+    }
+}
+
+/// An answer that is not the service's.
+#[derive(Clone, Copy)]
+struct Refusal {
+    status: StatusCode,
+    /// The connection is closed after it.
+    closes: bool,
+}
+
+impl Refusal {
+    /// The program has failed, and the log says how.
+    const FAILED: Refusal = Refusal { status: StatusCode::INTERNAL_SERVER_ERROR, closes: false };
+
+    fn response<B>(self, in_flight: Option<InFlight>) -> Response<ResponseBody<B>> {
+        let mut response = Response::new(ResponseBody { body: None, in_flight });
+        *response.status_mut() = self.status;
+        if self.closes {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
 }
 
 pin_project! {
     /// The response to one request.
-    pub(super) struct Respond<S: HttpService> {
+    pub(super) struct Respond<S: HttpService, A> {
         #[pin]
-        call: Call<S::Future>,
+        call: Call<S, A>,
         // Until it is handed to the body of the response.
         in_flight: Option<InFlight>,
     }
@@ -202,75 +236,96 @@ pin_project! {
 
 pin_project! {
     #[project = CallProject]
-    enum Call<F> {
+    enum Call<S: HttpService, A> {
+        Waiting { caller: S::Caller, connection: Rc<Connection<S, A>>, request: Option<Request<Incoming>> },
         Running {
             #[pin]
-            future: F,
+            future: S::Future,
         },
-        Refused { status: StatusCode, close: bool },
+        Refused { refusal: Refusal },
     }
 }
 
-impl<F> Call<F> {
-    #[cold]
-    fn panicked(watch: &Watch, payload: Box<dyn Any + Send>) -> Self {
-        let message = OneLine(panic_message(&*payload));
-        observe::say(
-            Level::Error,
-            observe::HTTP,
-            format_args!("{}: a handler panicked: {message}: 500", watch.label()),
-        );
-        bury(payload);
-        Call::Refused { status: StatusCode::INTERNAL_SERVER_ERROR, close: false }
-    }
+/// What came of a call.
+enum Outcome<S: HttpService> {
+    Response(Response<S::ResponseBody>),
+    Error(S::Error),
+    Refused(Refusal),
+}
 
-    #[cold]
-    fn failed(watch: &Watch, error: BoxError) -> Self {
-        observe::say(
-            Level::Error,
-            observe::HTTP,
-            format_args!("{}: a service failed: {}: 500", watch.label(), super::connection::Chain(&*error)),
-        );
-        Call::Refused { status: StatusCode::INTERNAL_SERVER_ERROR, close: false }
+impl<S: HttpService, A: Clone + Send + Sync + 'static> Call<S, A> {
+    /// All that runs code of the program.
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<S>> {
+        if let CallProject::Waiting { caller, connection, request } = self.as_mut().project() {
+            if let Err(error) = ready!(S::poll_ready(caller, cx)) {
+                return Poll::Ready(Outcome::Error(error));
+            }
+            let Some(request) = request.take() else {
+                panic!("headwaiter: the future of a request was polled again after its service had panicked")
+            };
+            let future = S::call(caller, connection.prepare(request));
+            self.set(Call::Running { future });
+        }
+        match self.project() {
+            CallProject::Running { future } => match ready!(future.poll(cx)) {
+                Ok(response) => Poll::Ready(Outcome::Response(response)),
+                Err(error) => Poll::Ready(Outcome::Error(error)),
+            },
+            CallProject::Refused { refusal } => Poll::Ready(Outcome::Refused(*refusal)),
+            CallProject::Waiting { .. } => unreachable!("it is running by now"),
+        }
     }
 }
 
-impl<S: HttpService> Future for Respond<S> {
-    type Output = Result<Response<ResponseBody<S::ResponseBody>>, std::convert::Infallible>;
+impl<S: HttpService, A: Clone + Send + Sync + 'static> Future for Respond<S, A> {
+    type Output = Result<Response<ResponseBody<S::ResponseBody>>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let Some(in_flight) = this.in_flight.as_ref() else {
-            panic!("headwaiter: the response to a request was polled again after it was ready")
-        };
-        if let CallProject::Running { mut future } = this.call.as_mut().project() {
-            let refused = match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-                Ok(Poll::Pending) => {
-                    in_flight.set_working(true);
-                    return Poll::Pending;
-                }
-                Ok(Poll::Ready(Ok(response))) => {
-                    in_flight.set_working(false);
-                    let in_flight = this.in_flight.take();
-                    return Poll::Ready(
-                        Ok(response.map(|body| ResponseBody { body: Some(body), in_flight })),
-                    );
-                }
-                Ok(Poll::Ready(Err(error))) => Call::failed(in_flight.watch(), error.into()),
-                Err(payload) => Call::panicked(in_flight.watch(), payload),
-            };
-            this.call.set(refused);
+        let outcome = catch_unwind(AssertUnwindSafe(|| this.call.as_mut().poll(cx)));
+        let in_flight = this.in_flight;
+        if let Some(in_flight) = in_flight {
+            in_flight.set_working(matches!(outcome, Ok(Poll::Pending)));
         }
-        in_flight.set_working(false);
-        let mut response = Response::new(ResponseBody { body: None, in_flight: this.in_flight.take() });
-        if let CallProject::Refused { status, close } = this.call.project() {
-            *response.status_mut() = *status;
-            if *close {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        let refusal = match outcome {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(Outcome::Response(response))) => {
+                let in_flight = in_flight.take();
+                return Poll::Ready(Ok(response.map(|body| ResponseBody { body: Some(body), in_flight })));
             }
-        }
-        Poll::Ready(Ok(response))
+            Ok(Poll::Ready(Outcome::Refused(refusal))) => refusal,
+            Ok(Poll::Ready(Outcome::Error(error))) => failed(in_flight, &*error.into()),
+            Err(payload) => panicked(in_flight, payload),
+        };
+        Poll::Ready(Ok(refusal.response(in_flight.take())))
     }
+}
+
+#[cold]
+fn too_large(watch: &Watch, declared: u64, closes: bool) -> Refusal {
+    let most = watch.limits.max_body;
+    watch.say(Level::Warn, format_args!("refused a body of {declared} bytes, more than {most}: 413"));
+    Refusal { status: StatusCode::PAYLOAD_TOO_LARGE, closes }
+}
+
+#[cold]
+fn panicked(in_flight: &Option<InFlight>, payload: Box<dyn Any + Send>) -> Refusal {
+    if let Some(in_flight) = in_flight {
+        let message = OneLine(panic_message(&*payload));
+        in_flight.watch().say(Level::Error, format_args!("a handler panicked, answered with 500: {message}"));
+    }
+    bury(payload);
+    Refusal::FAILED
+}
+
+#[cold]
+fn failed(in_flight: &Option<InFlight>, error: &(dyn Error + 'static)) -> Refusal {
+    if let Some(in_flight) = in_flight {
+        let error = Chain(error);
+        in_flight.watch().say(Level::Error, format_args!("a service failed, answered with 500: {error}"));
+    }
+    Refusal::FAILED
 }
 
 pin_project! {
