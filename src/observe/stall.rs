@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 
-use super::{LOOP, say};
+use super::{LOOP, plural, say};
 use crate::core::Core;
 use crate::remote::Shared;
 use crate::slots::Slot;
@@ -178,7 +178,7 @@ fn warn(nanos: u64, unshown: u64, who: &str) {
     let (took, threshold) = (Duration::from_nanos(nanos), Duration::from_nanos(threshold));
     let before = match unshown {
         0 => String::new(),
-        unshown => format!(". Since the last such line it was {unshown} more times"),
+        unshown => format!(". Since the last such line it was {unshown} more time{}", plural(unshown as usize)),
     };
     say(
         Level::Warn,
