@@ -178,7 +178,9 @@ fn warn(nanos: u64, unshown: u64, who: &str) {
     let (took, threshold) = (Duration::from_nanos(nanos), Duration::from_nanos(threshold));
     let before = match unshown {
         0 => String::new(),
-        unshown => format!(". Since the last such line it was {unshown} more time{}", plural(unshown as usize)),
+        unshown => {
+            format!(". Since the last such line it was {unshown} more time{}", plural(unshown as usize))
+        }
     };
     say(
         Level::Warn,
