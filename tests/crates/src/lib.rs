@@ -4,9 +4,3 @@
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/ecosystem.md")]
 mod ecosystem {}
-
-/// Whether the page quotes this text, on one line or on two.
-pub fn page_says(text: &str) -> bool {
-    let page = include_str!("../../../docs/ecosystem.md");
-    page.split_whitespace().collect::<Vec<_>>().join(" ").contains(text)
-}

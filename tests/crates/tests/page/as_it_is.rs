@@ -295,6 +295,22 @@ fn the_spans_of_tracing_stay_with_their_tasks() {
 }
 
 #[test]
+fn tracing_takes_in_the_log_lines_of_this_crate() {
+    let lines = Lines::default();
+    let sink = lines.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || sink.clone()).with_ansi(false);
+    subscriber.with_max_level(tracing::Level::DEBUG).init();
+    in_no_time(async {
+        let cook = headwaiter::task::Builder::new().name("cook of soup").spawn(sleep(millis(1)));
+        cook.await.expect("no panic");
+    });
+    let text = String::from_utf8(lines.0.lock().expect("not poisoned").clone()).expect("text");
+    let told =
+        text.lines().any(|line| line.contains("headwaiter::task") && line.contains("\"cook of soup\" ended"));
+    assert!(told, "{text}");
+}
+
+#[test]
 fn a_wait_in_another_crate_has_no_name_in_the_dump() {
     in_no_time(async {
         let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
@@ -308,7 +324,7 @@ fn a_wait_in_another_crate_has_no_name_in_the_dump() {
             "may be woken by code outside this crate, which has had its waker",
             "{dump}"
         );
-        assert!(crates::page_says(of_cook.trim()));
+        assert!(crate::page_says(of_cook.trim()));
         drop(sender);
         assert!(cook.await.expect("no panic").is_err());
     });

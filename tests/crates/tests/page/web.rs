@@ -3,17 +3,13 @@
 use std::convert::Infallible;
 use std::io;
 use std::rc::Rc;
-use std::sync::mpsc;
 use std::time::Duration;
 
-use async_compat::CompatExt;
 use axum::Router;
-use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::routing::{MethodRouter, get};
-use crates::page_says;
-use futures::{AsyncReadExt, FutureExt, Stream};
+use futures::{AsyncReadExt, Stream};
 use headwaiter::compat::hyper::serve;
 use headwaiter::net::{TcpListener, TcpStream};
 use headwaiter::time::{interval, sleep, timeout};
@@ -25,9 +21,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(1);
 
 const PLAIN: &str = "GET / HTTP/1.1\r\nhost: kitchen\r\nconnection: close\r\n\r\n";
-const UPGRADE: &str = "GET / HTTP/1.1\r\nhost: kitchen\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
-    sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-
 /// The status of the response to one request, and its body as it goes over the wire.
 async fn ask(router: Router, request: &str) -> io::Result<(u16, String)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -64,7 +57,6 @@ fn the_layers_of_tower_http_run_except_for_timeout_and_files() -> io::Result<()>
             .layer(tower_http::cors::CorsLayer::permissive())
             .layer(tower_http::trace::TraceLayer::new_for_http())
             .layer(tower_http::limit::RequestBodyLimitLayer::new(16))
-            .layer(tower_http::compression::CompressionLayer::new())
             .layer(tower::limit::ConcurrencyLimitLayer::new(1));
         assert_eq!(ask(router, PLAIN).await?, (200, "soup".to_owned()));
 
@@ -95,38 +87,6 @@ fn server_sent_events_run_without_keep_alive() -> io::Result<()> {
         assert_eq!((status, data), (200, vec!["0", "1", "2"]));
         let kept_alive = || async { Sse::new(three_events()).keep_alive(KeepAlive::default()) };
         assert_eq!(ask(at_root(get(kept_alive)), PLAIN).await?.0, 500);
-        Ok(())
-    })
-}
-
-/// With `Compat` too: the WebSocket is used on tokio's thread, and its stream belongs to this one.
-#[test]
-fn the_websockets_of_axum_do_not_run() -> io::Result<()> {
-    block_on(async {
-        let handler = |upgrade: WebSocketUpgrade| async {
-            upgrade.on_upgrade(|mut socket: WebSocket| async move { drop(socket.recv().await) })
-        };
-        assert_eq!(ask(at_root(get(handler)), UPGRADE).await?.0, 500);
-
-        let (report, reports) = mpsc::channel();
-        let in_compat = |upgrade: WebSocketUpgrade| {
-            async {
-                upgrade.on_upgrade(|mut socket: WebSocket| async move {
-                    let panic = std::panic::AssertUnwindSafe(socket.recv())
-                        .catch_unwind()
-                        .await
-                        .expect_err("a panic");
-                    let text = panic.downcast_ref::<String>().expect("a text").clone();
-                    report.send(text).expect("the test waits");
-                })
-            }
-            .compat()
-        };
-        assert_eq!(ask(at_root(get(in_compat)), UPGRADE).await?.0, 101);
-        let text = headwaiter::spawn_blocking(move || reports.recv_timeout(PATIENCE)).await?;
-        let quoted = "headwaiter: TCP stream was used outside any event loop";
-        assert!(text.as_ref().is_ok_and(|text| text.starts_with(quoted)), "{text:?}");
-        assert!(page_says(quoted));
         Ok(())
     })
 }

@@ -4,10 +4,10 @@ use std::future::{Future, pending, ready};
 use std::thread;
 use std::time::Duration;
 
+use crate::page_says;
 use async_compat::{Compat, CompatExt};
 use axum::Router;
 use axum::routing::get;
-use crates::page_says;
 use headwaiter::time::{now, timeout};
 use headwaiter::{Clock, EventLoop, block_on, net, spawn};
 use tower::{Service, ServiceExt};
@@ -52,6 +52,10 @@ where
         service.ready().await.expect("ready").call(n).await.expect("an answer");
     }
     service.ready().await.expect("ready").call(7).await.expect("an answer")
+}
+
+async fn thread_name() -> String {
+    thread::current().name().unwrap_or_default().to_owned()
 }
 
 /// Answers each client with "soup", by hand: no crate that needs tokio takes part.
@@ -114,7 +118,7 @@ fn what_needs_a_tokio_runtime_panics_with_the_text_of_the_page_and_runs_in_compa
         assert_cured("axum::serve", || async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
             let address = listener.local_addr().expect("an address");
-            let router = Router::new().route("/", get(|| ready("soup")));
+            let router = Router::new().route("/", get(thread_name));
             let (closing, closed) = tokio::sync::oneshot::channel::<()>();
             let server =
                 axum::serve(listener, router).with_graceful_shutdown(async { closed.await.unwrap_or(()) });
@@ -126,13 +130,22 @@ fn what_needs_a_tokio_runtime_panics_with_the_text_of_the_page_and_runs_in_compa
                     .expect("sent");
                 let mut answer = Vec::new();
                 futures::AsyncReadExt::read_to_end(&mut client, &mut answer).await.expect("an answer");
-                assert!(answer.ends_with(b"soup"));
+                assert!(answer.ends_with(b"\r\n\r\nasync-compat/tokio-1"));
                 drop(closing);
             };
             let (served, ()) = futures::join!(server.into_future(), guest);
             served.expect("it ends well");
         })
         .await;
+    });
+}
+
+#[test]
+fn an_endpoint_of_quinn_that_is_not_given_a_runtime_finds_none() {
+    block_on(async {
+        let error = quinn::Endpoint::client(([127, 0, 0, 1], 0).into()).expect_err("no runtime");
+        assert_eq!(error.to_string(), "no async runtime found");
+        assert!(page_says("no async runtime found"));
     });
 }
 
@@ -186,6 +199,21 @@ fn all_futures_in_compat_share_one_thread() {
         }
         assert_eq!(threads(), 1);
     });
+}
+
+/// So a WebSocket of axum, which tokio's task would drive, fails in `Compat` as well.
+#[test]
+fn what_tokio_spawns_cannot_use_a_stream_of_this_loop() {
+    block_on(Compat::new(async {
+        let listener = net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let mut stream = net::TcpStream::connect(address).await.expect("a connection");
+        let misplaced = tokio::spawn(async move { stream.write_all(b"soup").await });
+        let payload = soon(misplaced).await.expect_err("it panics").into_panic();
+        let text = payload.downcast::<String>().expect("a text");
+        let quoted = "headwaiter: TCP stream was used outside any event loop";
+        assert!(text.starts_with(quoted) && page_says(quoted), "{text}");
+    }));
 }
 
 /// The clock jumps to our own timer: tokio's real one is not known to the loop.
