@@ -2,6 +2,7 @@
 //! time to time at what the [`Watch`] has noted: so a request costs no timer.
 
 use std::cell::Cell;
+use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -23,6 +24,7 @@ use super::service::{ConnectionService, HttpService};
 use super::transport::{Traffic, Transport};
 use crate::core::Core;
 use crate::observe;
+use crate::sync::OwnedSemaphorePermit;
 use crate::time::{Sleep, now, sleep_until, timeout_at};
 
 /// The limits of a connection.
@@ -43,40 +45,43 @@ const PROGRESS: usize = 1024;
 /// How long an HTTP/2 connection has, after it was told that it ends, to end.
 const GOAWAY: Duration = Duration::from_secs(5);
 
-/// Serves one connection, until it ends or has to be ended.
+/// Serves one connection, until it ends or has to be ended. It keeps its permit as long, if the server has so many and no more.
 pub(super) async fn serve_connection<L, S, H>(
     server: Rc<Server<S, H>>,
     stream: L::Stream,
     peer: L::Address,
     label: Rc<str>,
-) where
+    _permit: Option<OwnedSemaphorePermit>,
+) -> Result<(), Infallible>
+where
     L: Listener,
     S: HttpService,
     H: Handshake<L::Stream>,
 {
     let limits = server.limits;
     let watch = Rc::new(Watch::new(label, limits));
-    let deadline = watch.header_deadline();
-    let stream = match timeout_at(deadline, server.handshake.shake(stream)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return watch.say(Level::Warn, format_args!("the handshake failed: {error}")),
-        Err(_) => {
-            return watch.say(Level::Warn, format_args!("no handshake within {:?}", limits.header));
+    let mut closes = pin!(server.close.notified());
+    let handshake = timeout_at(watch.header_deadline(), server.handshake.shake(stream));
+    let stream = match first(handshake, closes.as_mut()).await {
+        Some(Ok(Ok(stream))) => stream,
+        Some(Ok(Err(error))) => {
+            watch.say(Level::Warn, format_args!("the handshake failed: {error}"));
+            return Ok(());
         }
+        Some(Err(_)) => {
+            watch.say(Level::Warn, format_args!("no handshake within {:?}", limits.header));
+            return Ok(());
+        }
+        None => return Ok(()), // The server ends, and no request has come.
     };
     let transport = Transport::new(stream, Arc::clone(&watch.traffic));
     let service = ConnectionService::new(Rc::clone(&server.service), peer, Rc::clone(&watch));
     let mut connection = pin!(server.http.serve_connection_with_upgrades(transport, service));
     let mut guard = Guard::new(&watch);
-    // This task's waker stays the same: so it is left once, and what it is called for is seen in `closing`.
-    let mut closes = pin!(server.close.notified());
-    let mut is_told = closes.as_mut();
+    // The waker of this task stays the same: so it is left once, and what it was for is seen in `closing`.
+    poll_fn(|cx| Poll::Ready(closes.as_mut().poll(cx).is_ready())).await;
     let mut is_closing = false;
-    let mut first = true;
     let ended = poll_fn(|cx| {
-        if mem::take(&mut first) {
-            let _ = is_told.as_mut().poll(cx);
-        }
         loop {
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                 return Poll::Ready(if guard.is_closing {
@@ -100,6 +105,17 @@ pub(super) async fn serve_connection<L, S, H>(
     })
     .await;
     watch.tell(ended, is_closing);
+    Ok(())
+}
+
+/// The output of a future, unless the other is ready before.
+async fn first<F: Future>(future: F, mut other: Pin<&mut impl Future>) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => other.as_mut().poll(cx).map(|_| None),
+    })
+    .await
 }
 
 /// How a connection came to its end.

@@ -7,6 +7,7 @@
 
 // In the order in which to read them.
 mod serve;
+mod builder;
 mod connection;
 mod service;
 mod body;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use hyper::rt;
 
+use crate::core::Core;
 use crate::time::{Sleep, now, sleep, sleep_until};
 
 /// Spawns hyper's tasks on the loop that runs here. They need not be `Send`.
@@ -48,6 +49,28 @@ impl rt::Timer for Timer {
             Some(mut sleep) => sleep.0.reset(deadline),
             None => *sleep = self.sleep_until(deadline),
         }
+    }
+}
+
+/// As [`Timer`], but its time is that at which the turn of the loop began: for a server, which asks with every frame.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CoarseTimer;
+
+impl rt::Timer for CoarseTimer {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn rt::Sleep>> {
+        Timer.sleep(duration)
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn rt::Sleep>> {
+        Timer.sleep_until(deadline)
+    }
+
+    fn now(&self) -> Instant {
+        Core::expect("`serve`", |core| core.clock.instant(core.clock.turn_nanos()))
+    }
+
+    fn reset(&self, sleep: &mut Pin<Box<dyn rt::Sleep>>, deadline: Instant) {
+        Timer.reset(sleep, deadline);
     }
 }
 

@@ -14,15 +14,15 @@ use futures_io::{AsyncRead, AsyncWrite};
 use hyper_util::server::conn::auto;
 use log::Level;
 
+use super::builder::{Streams, http};
 use super::connection::{Limits, serve_connection};
 use super::handshake::{Handshake, HandshakeBy, NoHandshake};
 use super::listener::Listener;
-use super::runtime::Timer;
 use super::service::{HttpService, IntoService};
 use crate::net::is_out_of_files;
 use crate::observe::{self, plural};
 use crate::sync::{Notify, Semaphore};
-use crate::task::{self, CancelToken, Spawner, TaskGroup};
+use crate::task::{self, CancelToken, TaskGroup};
 use crate::time::{sleep, timeout};
 
 /// After an error of accept that may come again at once.
@@ -33,13 +33,6 @@ const LAST_LOOK: Duration = Duration::from_millis(1);
 
 /// As good as no timeout: 30 years. Clocks count farther than that.
 const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
-
-/// The most that the header of a request may have, in bytes.
-const HEADER_SIZE: usize = 64 * 1024;
-
-/// For so long an HTTP/2 peer may be silent before it is asked whether it is still there, and for so long it may keep silent then.
-const PING_AFTER: Duration = Duration::from_secs(30);
-const PONG_WITHIN: Duration = Duration::from_secs(20);
 
 /// An HTTP server: accepts connections from a [`TcpListener`](crate::net::TcpListener) or a
 /// [`UnixListener`](crate::net::UnixListener), and answers their requests by `service`, for ever. Await it, or spawn its
@@ -295,13 +288,13 @@ where
         let server = Rc::new(Server {
             service: Rc::new(service),
             handshake,
-            http: http(Streams(streams.spawner())),
+            http: http(streams.spawner()),
             limits,
             closing: Cell::new(false),
             close: Notify::new(),
         });
-        let slots = max_connections.map(|n| Rc::new(Semaphore::new(n)));
-        let accept = accept(listener, &server, &connections, slots);
+        let permits = max_connections.map(|n| Rc::new(Semaphore::new(n)));
+        let accept = accept(listener, &server, &connections, permits);
         let Some((closing, grace)) = closing else {
             accept.await;
             return Ok(());
@@ -338,7 +331,7 @@ async fn accept<L, S, H>(
     listener: L,
     server: &Rc<Server<S, H>>,
     connections: &TaskGroup<Infallible>,
-    slots: Option<Rc<Semaphore>>,
+    permits: Option<Rc<Semaphore>>,
 ) where
     L: Listener,
     S: HttpService,
@@ -346,20 +339,16 @@ async fn accept<L, S, H>(
 {
     loop {
         // Before accept: those for whom there is no room wait in the kernel's queue, and cost nothing.
-        let slot = match &slots {
-            Some(slots) => Rc::clone(slots).acquire_owned().await.ok(),
+        let permit = match &permits {
+            Some(permits) => Rc::clone(permits).acquire_owned().await.ok(),
             None => None,
         };
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let label = L::label(&peer);
                 let task = task::Builder::new().name(&*label);
-                let connection = serve_connection::<L, S, H>(Rc::clone(server), stream, peer, label.into());
-                let connection = async move {
-                    connection.await;
-                    drop(slot);
-                    Ok(())
-                };
+                let connection =
+                    serve_connection::<L, S, H>(Rc::clone(server), stream, peer, label.into(), permit);
                 if task.try_spawn_in(connections, connection).is_err() {
                     return;
                 }
@@ -371,36 +360,5 @@ async fn accept<L, S, H>(
                 sleep(PAUSE).await;
             }
         }
-    }
-}
-
-fn http(streams: Streams) -> auto::Builder<Streams> {
-    let mut http = auto::Builder::new(streams);
-    // Without a timer, it arms none for the header of each request: the connection's task has one for all.
-    http.http1().max_buf_size(HEADER_SIZE);
-    http.http2()
-        .timer(Timer)
-        .keep_alive_interval(PING_AFTER)
-        .keep_alive_timeout(PONG_WITHIN)
-        .max_header_list_size(HEADER_SIZE as u32)
-        .max_concurrent_streams(200)
-        .enable_connect_protocol(); // WebSockets over HTTP/2.
-    http
-}
-
-/// Spawns the streams of HTTP/2 connections, which end with the server.
-#[derive(Clone)]
-pub(super) struct Streams(Spawner<Infallible>);
-
-impl<F> hyper::rt::Executor<F> for Streams
-where
-    F: Future<Output = ()> + 'static,
-{
-    fn execute(&self, stream: F) {
-        // If the group is closed, so is the server.
-        let _ = self.0.try_spawn(async move {
-            stream.await;
-            Ok(())
-        });
     }
 }

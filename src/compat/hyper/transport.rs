@@ -113,10 +113,18 @@ impl<T: AsyncRead + Unpin> Read for Transport<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
+        mut buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
-        self.traffic.receiving.store(true, Relaxed);
+        let stream = self.io.get_mut();
+        // As `Io` does it, but that does not say how much it was.
+        let n = ready!(scratch::with(buf.remaining(), |scratch| {
+            let n = ready!(Pin::new(stream).poll_read(cx, scratch))?;
+            buf.put_slice(&scratch[..n]);
+            Poll::Ready(Ok::<_, io::Error>(n))
+        }))?;
+        if n > 0 {
+            self.traffic.receiving.store(true, Relaxed);
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -55,6 +55,22 @@ fn a_graceful_end_closes_what_is_idle_and_lets_what_is_in_flight_finish() {
 }
 
 #[test]
+fn a_handshake_that_hangs_does_not_hold_the_end_up() {
+    run(async {
+        let (listener, address) = listen().await?;
+        let hang = |_: TcpStream| std::future::pending::<std::io::Result<TcpStream>>();
+        let server = Server::start(serve(listener, kitchen()).handshake(hang), seconds(10));
+        let mut client = Client::connect(address).await?;
+        sleep(seconds(1)).await;
+        let since = now();
+        server.close().await?;
+        assert_eq!(client.rest().await, "");
+        assert_passed(since, seconds(0));
+        Ok(())
+    });
+}
+
+#[test]
 fn what_is_not_done_after_the_grace_is_cut_off() {
     run(async {
         let (listener, address) = listen().await?;
