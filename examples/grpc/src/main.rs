@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The service is in `proto/kitchen.proto`: a call, a stream of answers, a stream of requests, and both at once. `src/kitchen.rs` is
-//! generated from it, and checked in, so that nobody needs `protoc`. To generate it again, in a build script or a program of its own, with
+//! generated from it, and checked in, so no `protoc` is needed. To generate it again, in a build script or a program of its own, with
 //! the crates protox (a protobuf compiler in Rust) and tonic-prost-build:
 //!
 //! ```text
