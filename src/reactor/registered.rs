@@ -302,9 +302,9 @@ impl<S: Source> Registered<S> {
     pub(crate) fn leave_behind(&self, mut wait: Wait) {
         let Some(ticket) = wait.taken.take() else { return };
         let unwanted = Core::at_home(self.key, self.kind, |core| {
-            let polls = core.tasks.polls(core.tasks.polled);
+            let polled = core.polled().map(|number| (number, core.tasks.polls(core.tasks.polled)));
             let waiters = core.reactor.sources.get_mut(self.key.slot)?.waiters(ticket.direction);
-            waiters.make_latest(ticket.number, polls)
+            waiters.keep_latest(ticket.number, polled)
         });
         drop(unwanted);
     }

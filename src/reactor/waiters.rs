@@ -38,14 +38,12 @@ pub(super) struct Other {
 /// stays until the next event, one for each waker.
 pub(super) const NO_TICKET: u64 = 0;
 
-/// Marks the ticket of [`latest`].
+/// Marks the ticket of a waiter that is kept without a future: by `poll_readable` and its kin, of which each direction has one, the latest.
 const LATEST: u64 = 1 << 63;
 
-/// The ticket of a waiter that is kept without a future: by `poll_readable` and its kin, of which each direction has one, the latest. It
-/// holds how often its task had been polled. A task that has been polled since without coming here again waits for something else.
-fn latest(polls: u32) -> u64 {
-    LATEST | u64::from(polls)
-}
+/// Marks such a ticket that also holds, in its lower half, how often the task had been polled. A task that has been polled since
+/// without coming here again waits for something else.
+const COUNTED: u64 = 1 << 62;
 
 fn is_latest(ticket: u64) -> bool {
     ticket & LATEST != 0
@@ -53,7 +51,7 @@ fn is_latest(ticket: u64) -> bool {
 
 /// Whether the task has gone on to something else: then this waiter is no reason to think that it will be woken.
 fn is_stale(ticket: u64, number: TaskNumber, tasks: &Tasks) -> bool {
-    is_latest(ticket) && tasks.slot_of(number).is_none_or(|task| tasks.polls(task) != ticket as u32)
+    ticket & COUNTED != 0 && tasks.slot_of(number).is_none_or(|task| tasks.polls(task) != ticket as u32)
 }
 
 /// How many waiters without a ticket there may be on one side of a source. One more wakes another of them, which
@@ -124,15 +122,24 @@ impl Waiters {
         self.others.is_empty()
     }
 
-    /// Makes the waiter with this ticket the [latest], in place of another. Returns a waker to drop outside the borrow.
-    pub(super) fn make_latest(&mut self, ticket: u64, polls: u32) -> Option<Wake> {
-        let is_other = |other: &Other| is_latest(other.ticket);
-        let unwanted = self.others.iter().position(is_other).map(|at| self.others.swap_remove(at).wake);
+    /// Keeps the waiter with this ticket without its future, in place of the one that was kept before. `polled` is the task that is
+    /// being polled, and how often it was. Returns a waker to drop outside the borrow.
+    pub(super) fn keep_latest(&mut self, ticket: u64, polled: Option<(TaskNumber, u32)>) -> Option<Wake> {
+        let kept = self.others.iter().position(|other| is_latest(other.ticket));
+        let unwanted = kept.map(|at| self.others.swap_remove(at).wake);
         self.task.take_if(|(ticket, _)| is_latest(*ticket));
-        let task = self.task.iter_mut().map(|(ticket, _)| ticket);
-        let mut tickets = task.chain(self.others.iter_mut().map(|other| &mut other.ticket));
-        if let Some(found) = tickets.find(|found| **found == ticket) {
-            *found = latest(polls);
+        // A task of another loop, or one whose waker was handed on, is counted elsewhere.
+        let latest = |number| match polled {
+            Some((polled, polls)) if polled == number => LATEST | COUNTED | u64::from(polls),
+            _ => LATEST,
+        };
+        if let Some((found, number)) = self.task.as_mut().filter(|(found, _)| *found == ticket) {
+            *found = latest(*number);
+        } else if let Some(other) = self.others.iter_mut().find(|other| other.ticket == ticket) {
+            other.ticket = match other.wake {
+                Wake::Task(number) => latest(number),
+                Wake::Other(_) => LATEST,
+            };
         }
         unwanted
     }
