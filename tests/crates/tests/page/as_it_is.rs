@@ -294,6 +294,26 @@ fn the_spans_of_tracing_stay_with_their_tasks() {
     }
 }
 
+/// The page warns of it: `instrument` is what a task needs.
+#[test]
+fn a_span_that_is_entered_across_a_wait_takes_in_other_tasks() {
+    let lines = Lines::default();
+    let sink = lines.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || sink.clone()).with_ansi(false).finish();
+    tracing::subscriber::with_default(subscriber, || {
+        in_no_time(async {
+            spawn(async {
+                let _entered = tracing::info_span!("of_another").entered();
+                sleep(millis(10)).await;
+            });
+            sleep(millis(5)).await;
+            tracing::info!("not in a span of its own");
+        });
+    });
+    let text = String::from_utf8(lines.0.lock().expect("not poisoned").clone()).expect("text");
+    assert!(text.contains("of_another") && text.contains("not in a span of its own"), "{text}");
+}
+
 #[test]
 fn tracing_takes_in_the_log_lines_of_this_crate() {
     let lines = Lines::default();
