@@ -18,9 +18,10 @@
 //! python3 -m websockets ws://127.0.0.1:8080/ws                          # after `pip install websockets`
 //! ```
 //!
-//! What it needs in `Cargo.toml`:
+//! To start from this program, copy `src`, with this in the `Cargo.toml`:
 //!
 //! ```toml
+//! [dependencies]
 //! async-tungstenite = { version = "0.35", features = ["futures-03-sink", "handshake"] }
 //! axum = { version = "0.8", default-features = false, features = ["form", "json", "query"] }
 //! env_logger = { version = "0.11", default-features = false, features = ["auto-color", "humantime"] }

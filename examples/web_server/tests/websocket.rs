@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 use common::Server;
 use peers::{PATIENCE, Program, need, run_well};
 
-/// Runs a script with this address of a server as its argument. `false`, and a line that says so, without Python's `websockets`:
-/// `pip install --target FOLDER websockets`, and FOLDER in the environment variable PYTHONPATH.
+/// Runs a script with this address of a server as its argument. `false` without Python's `websockets`, of version 13 or later.
 fn python(server: &Server, script: &str) -> bool {
     let Some(program) = start_python(server, script) else { return false };
     let (code, said) = program.end();
@@ -20,12 +19,7 @@ fn python(server: &Server, script: &str) -> bool {
 }
 
 fn start_python(server: &Server, script: &str) -> Option<Program> {
-    let python = peers::find("python3")?;
-    let look = Command::new(&python).args(["-c", "import websockets.asyncio.client"]).output().unwrap();
-    if !look.status.success() {
-        peers::skip("no Python package websockets, of version 13 or later");
-        return None;
-    }
+    let python = peers::python("websockets.asyncio.client")?;
     let prelude = "
 import asyncio, sys
 from websockets.asyncio.client import connect
