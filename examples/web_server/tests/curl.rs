@@ -42,7 +42,7 @@ fn every_route_answers_over_http_1_and_http_2() {
         says(ask(&[], "/ws"), 400, "");
     }
     server.program.wait_for_line("GET /compute 200 ");
-    server.program.wait_for_line("a handler panicked: the soup boils over: 500");
+    server.program.wait_for_line("a handler panicked, answered with 500: the soup boils over");
     server.end();
 }
 
@@ -262,8 +262,9 @@ fn a_panic_costs_one_request() {
     let said = run_well(&mut command, PATIENCE);
     assert_eq!(said, "One soup, please.\n 200 1\n 500 0\nOne soup, please.\n 200 0\n");
     let said = server.end();
-    let panics =
-        said.lines().filter(|line| line.contains("ERROR") && line.contains("the soup boils over: 500"));
+    let panics = said
+        .lines()
+        .filter(|line| line.contains("ERROR") && line.contains("answered with 500: the soup boils over"));
     assert_eq!(panics.count(), 1, "{said}");
 }
 
