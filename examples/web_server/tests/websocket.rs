@@ -77,7 +77,8 @@ fn messages_come_back_and_both_sides_ping_and_close() {
         return;
     }
     let said = server.end();
-    assert!(!said.contains("WARN"), "{said}");
+    // A busy machine may stall the loop, which is told by another target.
+    assert!(!said.contains("WARN  web_server") && !said.contains("WARN  headwaiter::http"), "{said}");
 }
 
 #[test]
