@@ -155,7 +155,7 @@ fn an_idle_connection_is_closed_after_the_header_timeout_and_a_busy_one_is_not()
         }
         assert!((30..=39).contains(&(now() - since).as_secs()), "{:?}", now() - since);
         assert!(client.ready().await.is_err());
-        assert_not_logged("WARN");
+        assert_not_logged("WARN headwaiter::http");
         Ok(())
     });
 }

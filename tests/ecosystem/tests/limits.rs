@@ -84,7 +84,7 @@ fn an_idle_connection_is_closed_after_the_header_timeout_and_a_busy_one_is_not()
         let since = now();
         assert_eq!(client.rest().await, "");
         assert_passed(since, seconds(30));
-        assert_not_logged("WARN");
+        assert_not_logged("WARN headwaiter::http");
         // A second request that stops half-way, after one that was answered.
         let mut client = Client::connect(address).await?;
         assert_eq!(client.get("/").await?.body, "soup");
