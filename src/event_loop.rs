@@ -391,9 +391,8 @@ impl Driver {
 
     /// Whether the loop is about to sleep, and some task may be stuck, or all: most often somebody waits for a source.
     fn may_be_stuck(&self, wait: WaitFor, for_ever: bool) -> bool {
-        let is_stuck = |core: &mut Core| {
-            !core.suspects.is_empty() || (for_ever && !core.reactor.is_awaited(&core.tasks))
-        };
+        let is_stuck =
+            |core: &mut Core| !core.suspects.is_empty() || (for_ever && !core.reactor.is_awaited());
         !matches!(wait, WaitFor::Skip { .. } | WaitFor::Tasks { .. }) && Core::with(is_stuck) == Some(true)
     }
 
@@ -429,7 +428,7 @@ impl Driver {
                 if let under_way @ 1.. = core.under_way() {
                     return max_wait.map_or(WaitFor::Work { under_way }, WaitFor::Caller);
                 }
-                let whole = if core.reactor.is_awaited(&core.tasks) { self.io_grace } else { Duration::ZERO };
+                let whole = if core.reactor.is_awaited() { self.io_grace } else { Duration::ZERO };
                 let given = whole.saturating_sub(self.graced);
                 return WaitFor::Grace { given: max_wait.map_or(given, |max| max.min(given)), whole };
             }

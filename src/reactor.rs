@@ -121,9 +121,9 @@ impl Reactor {
     }
 
     /// Whether a task or a user's callback waits for a source: then a virtual clock gives the kernel a grace before it jumps.
-    pub(crate) fn is_awaited(&self, tasks: &Tasks) -> bool {
+    pub(crate) fn is_awaited(&self) -> bool {
         let awaited = |w: &Watched| {
-            (w.closure.is_some() && !w.is_relay) || w.readers.is_awaited(tasks) || w.writers.is_awaited(tasks)
+            (w.closure.is_some() && !w.is_relay) || !w.readers.is_empty() || !w.writers.is_empty()
         };
         self.sources.iter().any(awaited)
     }

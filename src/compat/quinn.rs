@@ -57,7 +57,8 @@ use crate::time::{Sleep, sleep_until};
 /// # Threads
 ///
 /// Endpoints, connections and streams can be sent to other threads, because quinn asks for that. Reading, writing, closing and dropping
-/// work there. Connecting and accepting spawn a task, so they need the thread of the loop.
+/// work there. Connecting and accepting spawn a task, so they need the thread of the loop: elsewhere they panic, and the endpoint is of no
+/// use after that.
 ///
 /// # Errors
 ///
@@ -125,7 +126,13 @@ impl AsyncUdpSocket for Socket {
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         // Not `UdpSocketState::try_send`: its errors would end the connection. This logs and drops what cannot be sent, as a network
         // does, and an MTU probe that is too large is one.
-        self.io.try_io(Interest::WRITABLE, || self.state.send((&self.io).into(), transmit))
+        let send = || self.state.send((&self.io).into(), transmit);
+        if !self.io.registered().is_at_home() {
+            // A connection that is refused or dropped elsewhere sends too, with a lock of the endpoint held, which a panic would
+            // poison. The readiness is the loop's to keep, and a datagram that finds no room is lost as on a network.
+            return send();
+        }
+        self.io.try_io(Interest::WRITABLE, send)
     }
 
     fn poll_recv(

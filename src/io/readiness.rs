@@ -156,7 +156,8 @@ macro_rules! readiness {
         /// be woken when there is.
         ///
         /// The waiter stays when this returns, until there is an event, and there is one of them: of all methods of this source that
-        /// begin with `poll_` and read, the last that was pending decides which task is woken. (Not so the `poll_read` of
+        /// begin with `poll_` and read, the last that was pending decides which task is woken. Call it in each poll in which you still
+        /// wait: a task that was polled without it is taken to wait for something else when deadlocks are looked for. (Not so the `poll_read` of
         /// futures-io, which wakes every task that came.)
         ///
         /// # Errors
@@ -206,7 +207,8 @@ macro_rules! readiness {
         /// woken when there is.
         ///
         /// The waiter stays when this returns, until there is an event, and there is one of them: of all methods of this source that
-        /// begin with `poll_` and write, the last that was pending decides which task is woken. (Not so the `poll_write` of
+        /// begin with `poll_` and write, the last that was pending decides which task is woken. Call it in each poll in which you still
+        /// wait: a task that was polled without it is taken to wait for something else when deadlocks are looked for. (Not so the `poll_write` of
         /// futures-io, which wakes every task that came.)
         ///
         /// # Errors

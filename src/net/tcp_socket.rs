@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-pub(super) use self::options::{bind_device, one_byte};
+pub(super) use self::options::{bind_device, device, one_byte};
 use super::listener::TcpListener;
 use super::tcp::TcpStream;
 use super::tcp::connect::Attempt;

@@ -594,7 +594,7 @@ fn look_for_the_end() -> Verdict {
             || core.quiescent
             || core.jobs > 0
             || core.can_be_reached()
-            || core.reactor.is_awaited(&core.tasks)
+            || core.reactor.is_awaited()
             || core.tasks.is_any_foreign()
             || core.waits.iter().any(|wait| matches!(wait.what, What::Outside(_)));
         core.quiescent |= !may_be_woken;

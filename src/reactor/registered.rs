@@ -407,6 +407,12 @@ impl<S: Source> Registered<S> {
         remote::is_of_this_process(self.key.home)
     }
 
+    /// Whether the loop that watches it runs on this thread.
+    #[cfg(feature = "quinn")]
+    pub(crate) fn is_at_home(&self) -> bool {
+        Core::is_home_of(self.key)
+    }
+
     /// Takes it from the poller, on any thread. The slot stays.
     pub(super) fn deregister(&mut self) {
         // The poller of a forked child is its parent's, which still waits for the source.

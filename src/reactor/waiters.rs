@@ -60,10 +60,8 @@ fn is_stale(ticket: u64, number: TaskNumber, tasks: &Tasks) -> bool {
 const MOST_UNTICKETED: usize = 1024;
 
 impl Waiters {
-    /// Whether anything waits here that has not gone on to wait for something else.
-    pub(super) fn is_awaited(&self, tasks: &Tasks) -> bool {
-        let is_foreign = |other: &Other| matches!(other.wake, Wake::Other(_));
-        self.others.iter().any(is_foreign) || self.tasks(tasks).next().is_some()
+    pub(super) fn is_empty(&self) -> bool {
+        self.task.is_none() && self.others.is_empty()
     }
 
     /// A task waits. `false`: it must be left among the others. (A call of its own: it is inlined into functions that

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use hyper::Version;
+use hyper::{Method, Request, StatusCode, Version};
 use log::Level;
 
 use super::handshake::Handshake;
@@ -23,7 +23,7 @@ use super::serve::Server;
 use super::service::{ConnectionService, HttpService};
 use super::transport::{Traffic, Transport};
 use crate::core::Core;
-use crate::observe;
+use crate::observe::{self, OneLine};
 use crate::sync::OwnedSemaphorePermit;
 use crate::time::{Sleep, now, sleep_until, timeout_at};
 
@@ -34,13 +34,16 @@ pub(super) struct Limits {
     pub(super) header: Duration,
     /// For how long a peer may take nothing of what it is sent.
     pub(super) write: Duration,
-    /// A body may take so long, and a second for so many bytes.
+    /// How long the reader of a body may wait in all, and the rate at which bytes that come add to that: one second for so many.
     pub(super) body: Option<(Duration, u64)>,
     pub(super) max_body: u64,
 }
 
-/// Fewer bytes than this between two looks are no progress of a response: HTTP/2 answers pings also while a response is stuck.
+/// Fewer bytes than this between two looks are no progress of a response.
 const PROGRESS: usize = 1024;
+
+/// The same of HTTP/2, which answers pings and other requests also while a response is stuck.
+const PROGRESS_HTTP2: usize = 16 * 1024;
 
 /// How long an HTTP/2 connection has, after it was told that it ends, to end.
 const GOAWAY: Duration = Duration::from_secs(5);
@@ -104,6 +107,7 @@ where
         }
     })
     .await;
+    watch.traffic.set_over();
     watch.tell(ended, is_closing);
     Ok(())
 }
@@ -133,8 +137,14 @@ pub(super) struct Watch {
     in_flight: Cell<usize>,
     /// How many of these wait for the program: for its handler, or the next part of its response.
     working: Cell<usize>,
-    /// Counts requests and parts of responses, wrapping.
-    steps: Cell<usize>,
+    /// How many of those in flight wait for the program, or have moved since the guard last began to count anew.
+    fresh: Cell<usize>,
+    /// Counts how often that was, wrapping.
+    epoch: Cell<u32>,
+    /// A request has come.
+    has_begun: Cell<bool>,
+    /// A body was refused, and that was logged.
+    has_refused: Cell<bool>,
     /// Since when nothing is in flight, and a request is waited for: a time of the loop's clock, in nanoseconds.
     idle_since: Cell<u64>,
 }
@@ -147,29 +157,58 @@ impl Watch {
             traffic: Arc::default(),
             in_flight: Cell::new(0),
             working: Cell::new(0),
-            steps: Cell::new(0),
+            fresh: Cell::new(0),
+            epoch: Cell::new(0),
+            has_begun: Cell::new(false),
+            has_refused: Cell::new(false),
             idle_since: Cell::new(turn_nanos()),
         }
     }
 
     /// The header of a request is there.
-    pub(super) fn begin(self: &Rc<Self>, version: Version) -> InFlight {
-        if version == Version::HTTP_2 {
+    pub(super) fn begin<B>(self: &Rc<Self>, request: &Request<B>) -> InFlight {
+        let is_http2 = request.version() == Version::HTTP_2;
+        if is_http2 {
             self.traffic.set_http2();
         }
+        self.has_begun.set(true);
         self.in_flight.set(self.in_flight.get() + 1);
-        self.steps.set(self.steps.get().wrapping_add(1));
-        InFlight { watch: Rc::clone(self), is_working: Cell::new(false) }
+        self.fresh.set(self.fresh.get() + 1);
+        InFlight {
+            watch: Rc::clone(self),
+            is_working: Cell::new(false),
+            epoch: Cell::new(self.epoch.get()),
+            may_be_tunnel: is_http2 && request.method() == Method::CONNECT,
+        }
+    }
+
+    /// From now on it is counted which requests move. Those that wait for the program cannot.
+    fn count_anew(&self) {
+        self.epoch.set(self.epoch.get().wrapping_add(1));
+        self.fresh.set(self.working.get());
+    }
+
+    /// The level at which a refused body is logged: what each request of a client can cause is told loudly once.
+    pub(super) fn refusal_level(&self) -> Level {
+        if self.has_refused.replace(true) { Level::Debug } else { Level::Warn }
     }
 
     /// Of a client that has not sent a request: HTTP/2 is what the server speaks before one.
     fn is_http2(&self) -> bool {
-        self.traffic.is_http2() || self.steps.get() == 0 && self.traffic.written() > 0
+        self.traffic.is_http2() || !self.has_begun.get() && self.traffic.written() > 0
     }
 
     /// Until when the header of the next request has to be there.
     fn header_deadline(&self) -> Instant {
         Core::expect("`serve`", |core| core.clock.instant(self.idle_since.get())) + self.limits.header
+    }
+
+    /// Until when a connection with nothing in flight is kept. HTTP/2 takes a response whole, and may still be sending it: so its peer
+    /// has as long as it has to take a response.
+    fn idle_deadline(&self) -> Instant {
+        let Limits { header, write, .. } = self.limits;
+        let more = if self.traffic.is_http2() { write.saturating_sub(header) } else { Duration::ZERO };
+        self.header_deadline() + more
     }
 
     pub(super) fn say(&self, level: Level, what: fmt::Arguments<'_>) {
@@ -189,7 +228,7 @@ impl Watch {
         } else {
             Level::Debug // The peer has gone.
         };
-        self.say(level, format_args!("{}", Chain(error)));
+        self.say(level, format_args!("{}", OneLine(Chain(error))));
     }
 
     fn tell(&self, ended: Ended, is_closing: bool) {
@@ -215,6 +254,10 @@ impl Watch {
 pub(super) struct InFlight {
     watch: Rc<Watch>,
     is_working: Cell<bool>,
+    /// When it last moved, as [`Watch::epoch`] counts.
+    epoch: Cell<u32>,
+    /// It is a CONNECT over HTTP/2.
+    may_be_tunnel: bool,
 }
 
 impl InFlight {
@@ -222,26 +265,41 @@ impl InFlight {
         &self.watch
     }
 
-    /// Whether it waits for the program. Else it waits for the peer to take what it is sent.
+    /// The program has answered.
+    pub(super) fn answered(&self, status: StatusCode) {
+        if self.may_be_tunnel && status.is_success() {
+            self.watch.traffic.set_tunnel();
+        }
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.is_working.get() || self.epoch.get() == self.watch.epoch.get()
+    }
+
+    /// Whether it waits for the program. Else it has moved, and waits for the peer to take what it is sent.
     pub(super) fn set_working(&self, is_working: bool) {
+        let watch = &*self.watch;
+        if !self.is_fresh() {
+            watch.fresh.set(watch.fresh.get() + 1);
+        }
         if is_working != self.is_working.replace(is_working) {
-            let working = &self.watch.working;
+            let working = &watch.working;
             working.set(if is_working { working.get() + 1 } else { working.get() - 1 });
         }
-        if !is_working {
-            self.watch.steps.set(self.watch.steps.get().wrapping_add(1));
-        }
+        self.epoch.set(watch.epoch.get());
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.set_working(false);
-        let left = self.watch.in_flight.get() - 1;
-        self.watch.in_flight.set(left);
+        let watch = &*self.watch;
+        watch.fresh.set(watch.fresh.get() - 1);
+        let left = watch.in_flight.get() - 1;
+        watch.in_flight.set(left);
         if left == 0 {
             // Only for the timeout: so the time at which this turn of the loop began is good enough, and costs nothing.
-            self.watch.idle_since.set(turn_nanos());
+            watch.idle_since.set(turn_nanos());
         }
     }
 }
@@ -262,19 +320,18 @@ enum Verdict {
 struct Guard<'a> {
     watch: &'a Watch,
     timer: Sleep,
-    /// What the watch showed at the last look.
-    steps: usize,
+    /// How many bytes had been written at the last look.
     written: usize,
     /// Since when the peer has been seen to take nothing of a response.
     stuck_since: Option<Instant>,
-    /// A verdict was passed, and this is when it is executed.
+    /// The connection was told to close. The next look cuts it.
     is_closing: bool,
 }
 
 impl<'a> Guard<'a> {
     fn new(watch: &'a Watch) -> Self {
         let timer = sleep_until(watch.header_deadline());
-        Guard { watch, timer, steps: 0, written: 0, stuck_since: None, is_closing: false }
+        Guard { watch, timer, written: 0, stuck_since: None, is_closing: false }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Verdict> {
@@ -291,30 +348,31 @@ impl<'a> Guard<'a> {
     /// When to look again, or what is to be done about the connection.
     fn look(&mut self, now: Instant) -> Result<Instant, Verdict> {
         let Watch { limits, traffic, .. } = self.watch;
-        let (steps, written) = (self.watch.steps.get(), traffic.written());
-        let has_written = written.wrapping_sub(self.written) > PROGRESS;
-        let has_moved = has_written || steps != self.steps;
+        let written = traffic.written();
+        let progress = if traffic.is_http2() { PROGRESS_HTTP2 } else { PROGRESS };
+        let has_written = written.wrapping_sub(mem::replace(&mut self.written, written)) > progress;
         let was_slow = has_written && (traffic.take_was_blocked() || traffic.is_http2());
-        (self.steps, self.written) = (steps, written);
 
-        let in_flight = self.watch.in_flight.get();
-        let is_sending = traffic.is_blocked() || in_flight > 0 && self.watch.working.get() == 0;
-        if is_sending {
-            if has_moved || self.stuck_since.is_none() {
+        let (in_flight, working) = (self.watch.in_flight.get(), self.watch.working.get());
+        if traffic.is_blocked() || in_flight > working {
+            // One response that is stuck is enough: others beside it may be kept moving on purpose.
+            let have_moved = in_flight > working && self.watch.fresh.get() == in_flight;
+            if has_written || have_moved || self.stuck_since.is_none() {
                 self.stuck_since = Some(now);
+                self.watch.count_anew();
             }
             let until = self.stuck_since.unwrap_or(now) + limits.write;
             return if now < until { Ok(until) } else { Err(Verdict::Cut(Why::NotTaken)) };
         }
         self.stuck_since = None;
-        if in_flight > 0 || traffic.has_bodies() {
+        if in_flight > 0 || traffic.has_bodies() || traffic.has_tunnel() {
             return Ok(now + limits.header.min(limits.write));
         }
         // Nothing is in flight. But the last response may have been with hyper until now, if the peer is slow.
         if was_slow {
             self.watch.idle_since.set(turn_nanos());
         }
-        let until = self.watch.header_deadline();
+        let until = self.watch.idle_deadline();
         if now < until {
             return Ok(until);
         }

@@ -9,6 +9,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use crate::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use crate::net::{UnixListener, UnixStream};
+use crate::observe::OneLine;
 
 /// What [`serve`](super::serve()) accepts connections from: a [`TcpListener`], or a [`UnixListener`].
 pub trait Listener: sealed::Sealed + 'static {
@@ -78,7 +79,7 @@ impl Listener for UnixListener {
 }
 
 fn label(peer: impl Display) -> String {
-    format!("http {peer}")
+    format!("http {}", OneLine(peer)) // A path may have a line feed in it.
 }
 
 mod sealed {

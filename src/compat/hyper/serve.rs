@@ -31,7 +31,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Long enough that the loop asks the kernel meanwhile what has come in.
 const LAST_LOOK: Duration = Duration::from_millis(1);
 
-/// As good as no timeout: 30 years. Clocks count farther than that.
+/// Upper bound of the timeouts, so that adding one to an `Instant` cannot overflow.
 const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 /// An HTTP server: accepts connections from a [`TcpListener`](crate::net::TcpListener) or a
@@ -146,7 +146,15 @@ impl<L: Listener, S, H> Serve<L, S, H> {
     ///
     /// A client that is in the middle of a header then is cut off; one that has sent nothing is closed as at the end of the server, so
     /// that HTTP/2 is told.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero. `Duration::MAX` is no limit.
     pub fn header_timeout(mut self, timeout: Duration) -> Self {
+        assert!(
+            !timeout.is_zero(),
+            "headwaiter: `header_timeout` of zero would end every connection: for no limit, use `Duration::MAX`"
+        );
         self.limits.header = timeout.min(FOREVER);
         self
     }
@@ -166,7 +174,15 @@ impl<L: Listener, S, H> Serve<L, S, H> {
 
     /// How long a client may take nothing of its response. When that is noticed, which takes twice as long at most, the
     /// connection is cut off. 60 seconds, if not set.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero. `Duration::MAX` is no limit.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        assert!(
+            !timeout.is_zero(),
+            "headwaiter: `write_timeout` of zero would end every connection: for no limit, use `Duration::MAX`"
+        );
         self.limits.write = timeout.min(FOREVER);
         self
     }
@@ -230,11 +246,11 @@ impl<L: Listener, S, H> Serve<L, S, H> {
     }
 
     /// Ends the server when `closing` is cancelled. Then it stops to listen. Idle connections are closed at once, the others as soon as the
-    /// requests that they have sent are answered; HTTP/2 clients are told so. What is not done after `grace` is dropped, also
+    /// request that is being served is answered (of HTTP/1, those that were pipelined behind it are not), HTTP/2 clients are told so. What is not done after `grace` is dropped, also
     /// the handlers in it, and the future returns. How many connections that were is logged at `info`.
     ///
     /// A connection that was upgraded, such as a WebSocket, is the program's: end it by the same token. And so are tasks
-    /// that a handler has spawned.
+    /// that a handler has spawned. A tunnel over HTTP/2 (CONNECT) is a part of its connection, and cut off with it.
     pub fn graceful(mut self, closing: CancelToken, grace: Duration) -> Self {
         self.closing = Some((closing, grace));
         self
@@ -353,10 +369,10 @@ async fn accept<L, S, H>(
                     return;
                 }
             }
-            // Logged by accept, which holds back by itself.
-            Err(error) if is_out_of_files(&error) => {}
             Err(error) => {
-                observe::say(Level::Warn, observe::HTTP, format_args!("accept: {error}"));
+                // Of a shortage, accept has logged the beginning.
+                let level = if is_out_of_files(&error) { Level::Debug } else { Level::Warn };
+                observe::say(level, observe::HTTP, format_args!("accept: {error}"));
                 sleep(PAUSE).await;
             }
         }

@@ -170,7 +170,7 @@ where
     #[inline]
     fn call(&self, request: Request<Incoming>) -> Respond<S, A> {
         let connection = &self.0;
-        let in_flight = connection.watch.begin(request.version());
+        let in_flight = connection.watch.begin(&request);
         let call = match connection.refusal(&request) {
             None => {
                 let caller = connection.service.caller();
@@ -292,6 +292,9 @@ impl<S: HttpService, A: Clone + Send + Sync + 'static> Future for Respond<S, A> 
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(Outcome::Response(response))) => {
                 let in_flight = in_flight.take();
+                if let Some(in_flight) = &in_flight {
+                    in_flight.answered(response.status());
+                }
                 return Poll::Ready(Ok(response.map(|body| ResponseBody { body: Some(body), in_flight })));
             }
             Ok(Poll::Ready(Outcome::Refused(refusal))) => refusal,
@@ -305,7 +308,10 @@ impl<S: HttpService, A: Clone + Send + Sync + 'static> Future for Respond<S, A> 
 #[cold]
 fn too_large(watch: &Watch, declared: u64, closes: bool) -> Refusal {
     let most = watch.limits.max_body;
-    watch.say(Level::Warn, format_args!("refused a body of {declared} bytes, more than {most}: 413"));
+    watch.say(
+        watch.refusal_level(),
+        format_args!("refused a body of {declared} bytes, more than {most}: 413"),
+    );
     Refusal { status: StatusCode::PAYLOAD_TOO_LARGE, closes }
 }
 
@@ -322,7 +328,7 @@ fn panicked(in_flight: &Option<InFlight>, payload: Box<dyn Any + Send>) -> Refus
 #[cold]
 fn failed(in_flight: &Option<InFlight>, error: &(dyn Error + 'static)) -> Refusal {
     if let Some(in_flight) = in_flight {
-        let error = Chain(error);
+        let error = OneLine(Chain(error));
         in_flight.watch().say(Level::Error, format_args!("a service failed, answered with 500: {error}"));
     }
     Refusal::FAILED

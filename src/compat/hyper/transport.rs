@@ -33,6 +33,10 @@ pub(super) struct Traffic {
     receiving: AtomicBool,
     /// The connection speaks HTTP/2.
     is_http2: AtomicBool,
+    /// A request has become a tunnel (CONNECT over HTTP/2), whose end cannot be seen.
+    has_tunnel: AtomicBool,
+    /// hyper has ended. A stream that is still there was upgraded, and is the program's.
+    is_over: AtomicBool,
 }
 
 impl Traffic {
@@ -81,6 +85,18 @@ impl Traffic {
 
     pub(super) fn is_http2(&self) -> bool {
         self.is_http2.load(Relaxed)
+    }
+
+    pub(super) fn set_tunnel(&self) {
+        self.has_tunnel.store(true, Relaxed);
+    }
+
+    pub(super) fn has_tunnel(&self) -> bool {
+        self.has_tunnel.load(Relaxed)
+    }
+
+    pub(super) fn set_over(&self) {
+        self.is_over.store(true, Relaxed);
     }
 
     fn wrote(&self, result: &Poll<io::Result<usize>>) {
@@ -152,8 +168,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Write for Transport<T> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = Write::poll_flush(Pin::new(&mut self.io), cx);
-        if result.is_pending() {
-            self.traffic.set_blocked();
+        match &result {
+            Poll::Pending => self.traffic.set_blocked(),
+            // A stream with a buffer of its own, such as TLS, takes a write and is blocked in the flush.
+            Poll::Ready(Ok(())) => self.traffic.blocked.store(false, Relaxed),
+            Poll::Ready(Err(_)) => {}
         }
         result
     }
@@ -166,8 +185,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Write for Transport<T> {
         if !this.is_shut {
             ready!(Write::poll_shutdown(Pin::new(&mut this.io), cx))?;
             this.is_shut = true;
-            // HTTP/2 refuses a request without ending the connection.
-            if this.traffic.is_receiving() && !this.traffic.is_http2() {
+            // HTTP/2 refuses a request without ending the connection. What an upgraded connection receives is the program's to read.
+            let is_over = this.traffic.is_over.load(Relaxed);
+            if this.traffic.is_receiving() && !this.traffic.is_http2() && !is_over {
                 this.linger = Some(Box::new(sleep(LINGER)));
             }
         }

@@ -1,11 +1,14 @@
 //! The options of [`TcpSocket`]. None of them needs the loop.
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
+use nix::sys::socket::sockopt::BindToDevice;
+use nix::sys::socket::{getsockopt, setsockopt};
 use rustix::net::sockopt;
-use socket2::SockRef;
 
 use super::TcpSocket;
 use crate::about::about;
@@ -275,7 +278,7 @@ impl TcpSocket {
     ///
     /// What getsockopt(2) says.
     pub fn device(&self) -> io::Result<Option<Vec<u8>>> {
-        SockRef::from(self).device()
+        device(self)
     }
 }
 
@@ -295,9 +298,13 @@ pub(in crate::net) fn one_byte(value: u32) -> io::Result<u8> {
 }
 
 pub(in crate::net) fn bind_device(socket: impl AsFd, interface: Option<&[u8]>) -> io::Result<()> {
-    let bound = SockRef::from(&socket).bind_device(interface);
-    bound.map_err(|error| {
-        let interface = String::from_utf8_lossy(interface.unwrap_or_default());
-        about("bind to the interface", format_args!("{interface:?}"), error)
-    })
+    // An empty name means none.
+    let name = OsStr::from_bytes(interface.unwrap_or_default());
+    let bound = setsockopt(&socket, BindToDevice, &name.to_owned());
+    bound.map_err(|errno| about("bind to the interface", format_args!("{name:?}"), errno.into()))
+}
+
+pub(in crate::net) fn device(socket: impl AsFd) -> io::Result<Option<Vec<u8>>> {
+    let name = getsockopt(&socket, BindToDevice)?.into_vec();
+    Ok((!name.is_empty()).then_some(name))
 }

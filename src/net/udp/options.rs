@@ -5,12 +5,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 #[cfg(target_os = "linux")]
 use rustix::net::sockopt;
-#[cfg(target_os = "linux")]
-use socket2::SockRef;
 
 use super::UdpSocket;
 #[cfg(target_os = "linux")]
-use crate::net::tcp_socket::{bind_device, one_byte};
+use crate::net::tcp_socket::{bind_device, device, one_byte};
 
 /// Options. For those that are not here see [socket options](crate::net#socket-options).
 impl UdpSocket {
@@ -108,7 +106,7 @@ impl UdpSocket {
     /// What getsockopt(2) says.
     #[cfg(target_os = "linux")]
     pub fn device(&self) -> io::Result<Option<Vec<u8>>> {
-        SockRef::from(self).device()
+        device(self)
     }
 
     /// Also receives what is sent to a multicast group, on the interface with this address; `UNSPECIFIED` lets the

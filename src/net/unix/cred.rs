@@ -3,6 +3,9 @@
 use std::io;
 use std::os::fd::AsFd;
 
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
+
 use super::UnixStream;
 
 /// The credentials of the process at the other end of a Unix stream, from [`UnixStream::peer_cred`] (Linux).
@@ -25,7 +28,8 @@ impl UCred {
     }
 
     /// Its number. It may have ended since, and another process may have that number by now; so a decision about access should not
-    /// depend on it. On Linux it is always known.
+    /// depend on it. `None` if the process is outside of the PID namespace of this one, for instance at the other end of a socket that
+    /// was mounted into a container: the kernel has no number for it there.
     pub fn pid(&self) -> Option<i32> {
         self.pid
     }
@@ -54,21 +58,14 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// If that process is outside of the PID namespace of this one, for instance at the other end of a socket that was mounted into a
-    /// container.
+    /// What getsockopt(2) says.
     pub fn peer_cred(&self) -> io::Result<UCred> {
         of_peer(self)
     }
 }
 
 fn of_peer(stream: impl AsFd) -> io::Result<UCred> {
-    // The kernel gives the number 0 to a process that is outside of our PID namespace. rustix's type has no room for a 0, so that such an
-    // answer arrives as an error, whose number is a piece of the user's. Otherwise the call fails only if a security module says so.
-    let Ok(cred) = rustix::net::sockopt::socket_peercred(stream) else {
-        return Err(io::Error::other(
-            "the credentials of the peer are not known: its process is outside of the PID namespace of this one, \
-             or a security policy hides them",
-        ));
-    };
-    Ok(UCred { pid: Some(cred.pid.as_raw_pid()), uid: cred.uid.as_raw(), gid: cred.gid.as_raw() })
+    // Not rustix's call, whose type of a process has no room for the number 0.
+    let cred = getsockopt(&stream, PeerCredentials)?;
+    Ok(UCred { pid: (cred.pid() != 0).then(|| cred.pid()), uid: cred.uid(), gid: cred.gid() })
 }
