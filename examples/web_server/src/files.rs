@@ -17,7 +17,7 @@ use serde::Deserialize;
 use crate::routes::App;
 
 /// So much of a file is in memory for each client that loads one.
-const PIECE: usize = 128 * 1024;
+const PIECE: usize = 64 * 1024;
 
 /// Why a file is not served.
 pub enum Refusal {

@@ -242,7 +242,7 @@ impl WebSocket {
     }
 
     /// Both sides say that they close, unless the peer has done so already; then the connection is closed.
-    async fn close(mut self, result: Result<(), Error>) {
+    async fn close(&mut self, result: Result<(), Error>) {
         let end = match (self.end.take(), &result) {
             (_, Err(error)) => self.end_of(error),
             (Some(end), Ok(())) => end,
@@ -255,8 +255,8 @@ impl WebSocket {
             }
         }
         // What a faulty client still sends is read and thrown away for a while, so that it gets to read the reason.
-        let mut upgraded = self.stream.into_inner().into_inner();
-        let _ = poll_fn(|cx| Pin::new(&mut upgraded).poll_shutdown(cx)).await;
+        let upgraded = self.stream.get_mut().get_mut();
+        let _ = poll_fn(|cx| Pin::new(&mut *upgraded).poll_shutdown(cx)).await;
     }
 
     fn end_of(&self, error: &Error) -> End {
