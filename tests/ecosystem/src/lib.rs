@@ -203,6 +203,12 @@ impl Client {
         Ok(())
     }
 
+    /// Asserts that the server closes the connection, sends nothing before that, and does not reset it.
+    pub async fn must_end(&mut self) {
+        let error = self.receive().await.unwrap_err();
+        assert_eq!((error.kind(), &*self.received), (io::ErrorKind::UnexpectedEof, &b""[..]), "{error}");
+    }
+
     /// Waits until the server has closed the connection, and returns what came before that.
     pub async fn rest(&mut self) -> String {
         while self.receive().await.is_ok() {}

@@ -151,11 +151,33 @@ fn an_idle_connection_is_closed_after_the_header_timeout_and_a_busy_one_is_not()
         }
         let since = now();
         while counts() != before {
+            assert!(now() - since < seconds(200));
             sleep(seconds(3)).await;
         }
         assert!((30..=39).contains(&(now() - since).as_secs()), "{:?}", now() - since);
         assert!(client.ready().await.is_err());
         assert_not_logged("WARN headwaiter::http");
+        Ok(())
+    });
+}
+
+/// The request and the end of the connection cross each other.
+#[test]
+fn a_request_that_comes_just_when_an_idle_connection_is_closed_is_answered() {
+    run(async {
+        let (listener, address) = listen().await?;
+        let _server = Server::start(serve(listener, kitchen()).header_timeout(seconds(30)), seconds(1));
+        let mut client = TcpStream::connect(address).await?;
+        client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await?;
+        sleep(seconds(31)).await;
+        // GET http / on stream 1.
+        client.write_all(b"\0\0\x03\x01\x05\0\0\0\x01\x82\x86\x84").await?;
+        let (mut bytes, mut received) = ([0; 1000], Vec::new());
+        while !received.ends_with(b"soup") {
+            let n = client.read(&mut bytes).await?;
+            assert_ne!(n, 0, "closed after {received:?}");
+            received.extend_from_slice(&bytes[..n]);
+        }
         Ok(())
     });
 }
@@ -205,6 +227,7 @@ fn a_client_that_takes_nothing_of_a_response_is_cut_off() {
             let since = now();
             let response = client.send_request(request(path, "")).await?;
             while headwaiter::dump().to_string().contains("\"http 127.0.0.1") {
+                assert!(now() - since < seconds(200));
                 sleep(seconds(5)).await;
             }
             let passed = (now() - since).as_secs();
