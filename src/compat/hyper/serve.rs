@@ -145,7 +145,8 @@ pub struct Serve<L, S, H = NoHandshake> {
 impl<L: Listener, S, H> Serve<L, S, H> {
     /// How long the header of a request may take: from when the connection was accepted (so that a
     /// [`handshake`](Self::handshake) counts), and then from the end of each response. So it is also the time for which an idle
-    /// connection is kept open. 30 seconds, if not set.
+    /// connection is kept open. (Of HTTP/2 at least the [`write_timeout`](Self::write_timeout): its last response may still be on the way.)
+    /// 30 seconds, if not set.
     ///
     /// A client that is in the middle of a header then is cut off; one that has sent nothing is closed as at the end of the server, so
     /// that HTTP/2 is told.

@@ -141,7 +141,8 @@ fn a_graceful_end_lets_what_is_in_flight_finish_and_the_grace_cuts_the_rest() {
 fn an_idle_connection_is_closed_after_the_header_timeout_and_a_busy_one_is_not() {
     run(async {
         let (listener, address) = listen().await?;
-        let _server = Server::start(serve(listener, kitchen()).header_timeout(seconds(30)), seconds(1));
+        let server = serve(listener, kitchen()).header_timeout(seconds(30)).write_timeout(seconds(30));
+        let _server = Server::start(server, seconds(1));
         let before = counts();
         let mut client = connect(address).await?;
         assert_eq!(text(client.send_request(request("/500", "")).await?).await?, "stew");

@@ -14,7 +14,8 @@ use headwaiter::compat::hyper::{Body, Executor, Io, Timer, serve};
 use headwaiter::net::TcpStream;
 use headwaiter::sync::oneshot;
 use headwaiter::time::{now, sleep};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Frame;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -36,7 +37,14 @@ fn a_response_that_is_stuck_is_cut_off_also_beside_requests_that_are_served() {
         let app = Router::new()
             .route("/", get(|| async { "soup" }))
             .route("/slow", get(|| async { sleep(seconds(5000)).await }))
-            .route("/large", get(|| async { vec![b'x'; 5_000_000] }));
+            .route(
+                "/large",
+                get(|| async {
+                    let part = Bytes::from(vec![b'x'; 10_000]);
+                    let parts = (0..500).map(move |_| Ok::<_, io::Error>(Frame::data(part.clone())));
+                    axum::body::Body::new(StreamBody::new(futures_lite::stream::iter(parts)))
+                }),
+            );
         let (listener, address) = listen().await?;
         let _server = Server::start(serve(listener, app), seconds(1));
         let mut client = connect(address).await?;
