@@ -74,26 +74,26 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/stats", get(async || headwaiter::stats().to_string()))
         .merge(short)
         .fallback(async || (StatusCode::NOT_FOUND, "There is no such page.\n"))
-        // Of the extractors that collect a body, such as `Json`.
-        .layer(DefaultBodyLimit::max(LARGEST_MESSAGE))
-        .layer(from_fn_with_state(Arc::clone(&app), log_request))
+        // The limit is that of the extractors that collect a body, such as `Json`. Both are one layer, because for each request each
+        // layer clones what is below it.
+        .layer((from_fn_with_state(Arc::clone(&app), log_request), DefaultBodyLimit::max(LARGEST_MESSAGE)))
         .with_state(app)
 }
 
 /// Logs each request, with the time until its response begins.
 async fn log_request(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     app.requests.fetch_add(1, Ordering::Relaxed);
-    if !log::log_enabled!(log::Level::Debug) {
-        return next.run(request).await;
-    }
-    let (peer, method) = (request.extensions().get::<Peer<SocketAddr>>().copied(), request.method().clone());
-    // Without the query, which may hold what does not belong in a log.
-    let path = request.uri().path().to_owned();
-    let began = time::now();
+    let logged = log::log_enabled!(log::Level::Debug).then(|| {
+        let peer = request.extensions().get::<Peer<SocketAddr>>().map(|Peer(peer)| peer.to_string());
+        // Without the query, which may hold what does not belong in a log.
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        (peer.unwrap_or_default(), method, path, time::now())
+    });
     let response = next.run(request).await;
-    let took = time::now() - began;
-    let peer = peer.map(|Peer(peer)| peer.to_string()).unwrap_or_default();
-    debug!("{peer} {method} {path} {} {took:.1?}", response.status().as_u16());
+    if let Some((peer, method, path, began)) = logged {
+        let (status, took) = (response.status().as_u16(), time::now() - began);
+        debug!("{peer} {method} {path} {status} {took:.1?}");
+    }
     response
 }
 
