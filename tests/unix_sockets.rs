@@ -908,7 +908,7 @@ fn a_peer_in_another_pid_namespace_has_a_user_and_no_number() {
         return in_loop(move || async move {
             let stream = UnixStream::connect(std::path::PathBuf::from(door)).await.unwrap();
             let cred = stream.peer_cred().unwrap();
-            // In the user namespace, whoever made it is root.
+            // In the user namespace, its creator is root.
             assert_eq!((cred.pid(), cred.uid()), (None, 0));
         });
     }

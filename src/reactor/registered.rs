@@ -384,7 +384,7 @@ const ALL_BUT_ROOM: Interest = Interest::READABLE.add(Interest::PRIORITY);
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const ALL: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
-/// Why an operation has no result, or more than that is to be done.
+/// Outcomes that need work outside the borrow.
 enum Unready<T> {
     /// It has, and that is to be reported.
     DoneAndTold(io::Result<T>),

@@ -39,7 +39,7 @@ fn a_client_that_does_not_read_is_dropped_and_the_others_get_every_message_at_on
     assert!(heard.len() > 256 && heard.iter().all(|heard| *heard), "{heard:?}");
     let line = server.wait_for_line("closed with 1013");
     assert!(line.contains("\"Stuck\" in \"kitchen\"") && line.contains("too slow"), "{line}");
-    // It is no member any more, and the only one whom that befell.
+    // It is no member any more, and every other still is.
     let mut last = Client::open(address, "/ws?room=kitchen&name=Stuck");
     assert_eq!(last.event()["type"], "welcome");
     listener.say("still here");

@@ -109,7 +109,7 @@ impl Client {
         }
     }
 
-    /// The text of the next message that somebody said; other notices are skipped.
+    /// The text of the next chat message; other notices are skipped.
     #[track_caller]
     pub fn said(&mut self) -> String {
         loop {
