@@ -139,6 +139,13 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        // The processes of a browser that was ended may still write for a moment.
+        let is_gone = || fs::remove_dir_all(&self.0).is_ok() || !self.0.exists();
+        for _ in 0..100 {
+            if is_gone() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 }
