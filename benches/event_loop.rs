@@ -113,7 +113,8 @@ fn timer(c: &mut Criterion) {
     let mut group = c.benchmark_group("timer");
     for (name, pending) in [("arm_cancel_0_pending", 0), ("arm_cancel_100k_pending", 100_000)] {
         let event_loop = &mut EventLoop::new().expect("a loop");
-        let held = event_loop.block_on(armed((0..pending).map(|n| Duration::from_millis(3_600_000 + n))));
+        let held =
+            event_loop.block_on(armed((0..pending).map(|n| Duration::from_millis(3_600_000 + n))));
         measure(&mut group, name, 1, event_loop, async |times| {
             for n in 0..times {
                 arm(&mut sleep(Duration::from_millis(n % 60_000 + 1))).await;
@@ -138,8 +139,9 @@ fn echo(c: &mut Criterion) {
     group.sample_size(50); // A round of 100 connections takes long.
     for (name, connections) in [("1_connection", 1), ("100_connections", 100)] {
         let event_loop = &mut EventLoop::new().expect("a loop");
-        let mut clients: Vec<TcpStream> =
-            (0..connections).map(|_| event_loop.block_on(connection()).expect("a connection")).collect();
+        let mut clients: Vec<TcpStream> = (0..connections)
+            .map(|_| event_loop.block_on(connection()).expect("a connection"))
+            .collect();
         measure(&mut group, name, connections, event_loop, async |times| {
             let tasks = clients.drain(..).map(|client| spawn(exchange(client, times)));
             clients = join(tasks.collect()).await;

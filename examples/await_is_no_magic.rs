@@ -15,25 +15,41 @@ const WAIT: Duration = Duration::from_millis(100);
 fn main() {
     env_logger::init();
     block_on(async {
-        println!("1. the mistake: three waits of {WAIT:?} in a row, at {}:{}", file!(), line!() + 1);
+        println!(
+            "1. the mistake: three waits of {WAIT:?} in a row, at {}:{}",
+            file!(),
+            line!() + 1
+        );
         let time = timed(async { (sleep(WAIT).await, sleep(WAIT).await, sleep(WAIT).await) }).await;
         println!("  In a row they took {time:.0} ms.");
-        println!("what went wrong: an `.await` stays until its future is done. The next begins after that.");
+        println!(
+            "what went wrong: an `.await` stays until its future is done. The next begins after that."
+        );
         let time = timed(three(|| spawn(sleep(WAIT)))).await;
         println!("what to do: first begin all, then await: together they took {time:.0} ms.");
 
-        println!("\n2. the mistake: three computations in async tasks, at {}:{}", file!(), line!() + 4);
+        println!(
+            "\n2. the mistake: three computations in async tasks, at {}:{}",
+            file!(),
+            line!() + 4
+        );
         let (mut calls, mut tasks, mut threads) = (f64::MAX, f64::MAX, f64::MAX);
         for _ in 0..5 {
             calls = calls.min(timed(async { (compute(), compute(), compute()) }).await);
             tasks = tasks.min(timed(three(|| spawn(async { compute() }))).await);
             threads = threads.min(timed(three(|| spawn_blocking(compute))).await);
         }
-        println!("  As tasks they took {tasks:.0} ms, as plain calls {calls:.0} ms (the best of 5).");
-        println!("what went wrong: tasks share one thread. Who waits lends it, who computes keeps it.");
+        println!(
+            "  As tasks they took {tasks:.0} ms, as plain calls {calls:.0} ms (the best of 5)."
+        );
+        println!(
+            "what went wrong: tasks share one thread. Who waits lends it, who computes keeps it."
+        );
         let processors = std::thread::available_parallelism().map_or(1, usize::from).min(3);
         let rounds = 3_usize.div_ceil(processors);
-        println!("what to do: spawn_blocking. On {processors} processors they took {threads:.0} ms.");
+        println!(
+            "what to do: spawn_blocking. On {processors} processors they took {threads:.0} ms."
+        );
         let best = rounds * 100 / 3;
         println!("  (At best {best} %: idle ones do three jobs in the time of {rounds}.)\n");
         println!("3. the mistake: a future that nobody awaits, at {}:{}", file!(), line!() + 2);
@@ -42,7 +58,9 @@ fn main() {
         sleep(2 * WAIT).await;
         println!("  Made {:?} ago, it has begun {} times.", 2 * WAIT, begun.get());
         println!("  Awaited now, it still took {:.0} ms.", timed(dish).await);
-        println!("what went wrong: to call an async fn only makes a future. It runs while it is awaited.");
+        println!(
+            "what went wrong: to call an async fn only makes a future. It runs while it is awaited."
+        );
         let dish = spawn(cook(Rc::clone(&begun)));
         sleep(2 * WAIT).await;
         let time = timed(dish).await;

@@ -24,7 +24,8 @@ static NAMED: Mutex<String> = Mutex::new(String::new());
 
 fn main() {
     let is_shown = std::env::var_os("RUST_LOG").is_some();
-    let mut log = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn"));
+    let mut log =
+        env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn"));
     log.format(move |line, record| {
         let text = record.args().to_string();
         if let Some((task, _)) = text.split_once(". By ").and_then(|(_, by)| by.split_once(". ")) {
@@ -35,16 +36,24 @@ fn main() {
     log.init();
     headwaiter::block_on(async {
         let (work, due) = (STEPS * STEP, (STEPS * STEP).div_duration_f64(BEAT));
-        println!("one task beats every {BEAT:?}, while another has {work:?} of work, in pieces of {STEP:?}.");
+        println!(
+            "one task beats every {BEAT:?}, while another has {work:?} of work, in pieces of {STEP:?}."
+        );
         println!("{due} beats are due.\n");
 
         println!("the mistake: a task that keeps the thread for itself");
         beside_a_heartbeat(line!(), "std::thread::sleep", async || thread::sleep(STEP)).await;
         beside_a_heartbeat(line!(), "a computation", async || hash_for(STEP)).await;
-        println!("what went wrong: all tasks share one thread, and it goes on to the next only where one");
-        println!("  waits in an `.await`. Until then no other runs, no timer fires, no socket is served.\n");
+        println!(
+            "what went wrong: all tasks share one thread, and it goes on to the next only where one"
+        );
+        println!(
+            "  waits in an `.await`. Until then no other runs, no timer fires, no socket is served.\n"
+        );
 
-        println!("what to do: wait by `.await`, and compute on another thread, or a piece at a time");
+        println!(
+            "what to do: wait by `.await`, and compute on another thread, or a piece at a time"
+        );
         beside_a_heartbeat(line!(), "headwaiter::time::sleep", async || sleep(STEP).await).await;
         let on_a_thread = async || spawn_blocking(|| hash_for(STEP)).await.expect("no panic");
         beside_a_heartbeat(line!() - 1, "headwaiter::spawn_blocking", on_a_thread).await;

@@ -25,8 +25,12 @@ enum Rule {
 }
 
 fn main() -> io::Result<()> {
-    println!("A loop that breaks one rule at a time, and then keeps it. Its words: a source is what the");
-    println!("kernel watches, here a connection; an event says that it is ready, its token which one it is;");
+    println!(
+        "A loop that breaks one rule at a time, and then keeps it. Its words: a source is what the"
+    );
+    println!(
+        "kernel watches, here a connection; an event says that it is ready, its token which one it is;"
+    );
     println!("a batch is what the kernel tells at once; a task is polled when its waker says so.");
     show(
         Rule::Drain,
@@ -60,14 +64,25 @@ fn main() -> io::Result<()> {
         "count the guests, put the number into the token too, and let a stale event miss",
         ["src/slots.rs", "get_packed_mut", "== packed.generation()"],
     )?;
-    println!("\nWith headwaiter you need do nothing of this. Only a callback of `on_ready` must read until");
-    println!("the kernel says \"would block\", and a future that you write by hand must leave its waker.");
+    println!(
+        "\nWith headwaiter you need do nothing of this. Only a callback of `on_ready` must read until"
+    );
+    println!(
+        "the kernel says \"would block\", and a future that you write by hand must leave its waker."
+    );
     Ok(())
 }
 
 type Try = fn(MiniLoop) -> io::Result<String>;
 
-fn show(rule: Rule, mistake: &str, try_it: Try, wrong: &str, cure: &str, there: [&str; 3]) -> io::Result<()> {
+fn show(
+    rule: Rule,
+    mistake: &str,
+    try_it: Try,
+    wrong: &str,
+    cure: &str,
+    there: [&str; 3],
+) -> io::Result<()> {
     println!("\nthe mistake: {mistake}.");
     println!("  {}", line_of([file!(), "", &format!("broken != Some(Rule::{rule:?})")])?);
     println!("  {}", try_it(MiniLoop::new(Some(rule))?)?);
@@ -81,9 +96,12 @@ fn show(rule: Rule, mistake: &str, try_it: Try, wrong: &str, cure: &str, there: 
 fn line_of([file, function, text]: [&str; 3]) -> io::Result<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     let source = fs::read_to_string(&path);
-    let source = source.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
-    let from_head = source.lines().zip(1..).skip_while(|(line, _)| !line.contains(&format!("fn {function}")));
-    let mut lines = from_head.take_while(|(line, _)| function.is_empty() || !["}", "    }"].contains(line));
+    let source =
+        source.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
+    let from_head =
+        source.lines().zip(1..).skip_while(|(line, _)| !line.contains(&format!("fn {function}")));
+    let mut lines =
+        from_head.take_while(|(line, _)| function.is_empty() || !["}", "    }"].contains(line));
     match lines.find(|(line, _)| line.contains(text)) {
         Some((line, number)) => Ok(format!("{file}:{number}: {}", line.trim())),
         None => Err(io::Error::other(format!("{file}: no line of `{function}` says {text:?}"))),
@@ -165,7 +183,12 @@ impl MiniLoop {
     }
 
     /// Runs a task that reads so many bytes, until it has or waits in vain. `later` sends when the task waits first.
-    fn run(&mut self, guest: Token, bytes: usize, mut later: Option<&mut Peer>) -> io::Result<String> {
+    fn run(
+        &mut self,
+        guest: Token,
+        bytes: usize,
+        mut later: Option<&mut Peer>,
+    ) -> io::Result<String> {
         let (waker, mut read, mut polls, mut events) = (Rc::new(Cell::new(true)), 0, 0, 0);
         loop {
             if waker.replace(false) {
@@ -184,7 +207,8 @@ impl MiniLoop {
             }
             let told = self.turn()?.len();
             if told == 0 {
-                let waits = format!("and waits for ever (polls: {polls}, events meanwhile: {events}).");
+                let waits =
+                    format!("and waits for ever (polls: {polls}, events meanwhile: {events}).");
                 return Ok(format!("The task has {read} of {bytes} bytes, {waits}"));
             }
             events += told;

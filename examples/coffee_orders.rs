@@ -18,8 +18,12 @@ type Served = (Duration, Duration, ThreadId, u32);
 
 fn main() {
     env_logger::init();
-    println!("Four guests come at the same time. The kitchen could cook for all at once. There is one");
-    println!("waiter, who is a thread. A column is 10 ms; . means: waits, the order is not even taken;");
+    println!(
+        "Four guests come at the same time. The kitchen could cook for all at once. There is one"
+    );
+    println!(
+        "waiter, who is a thread. A column is 10 ms; . means: waits, the order is not even taken;"
+    );
     println!("= means: the kitchen is at it. The times count from when the guests came.");
     let came = Instant::now();
     let counter = ORDERS.map(|(_, _, ms)| serve_at_the_counter(came, ms));
@@ -33,7 +37,10 @@ fn main() {
     });
     draw("the mistake: at the counter the waiter stands by each dish until it is ready", &counter);
     let (dan, line) = (counter[3].1.as_millis(), counter[3].3);
-    println!("what went wrong: `thread::sleep`, {}:{line}, keeps the thread, which all share.", file!());
+    println!(
+        "what went wrong: `thread::sleep`, {}:{line}, keeps the thread, which all share.",
+        file!()
+    );
     println!("  So Dan, whose tea takes {} ms, has it after {dan} ms.", ORDERS[3].2);
 
     let times = longest(&counter).as_secs_f64() / longest(&app).as_secs_f64();
@@ -43,7 +50,10 @@ fn main() {
         app[3].3
     );
     draw("then the waiter takes all orders, and brings each dish when it is ready", &app);
-    println!("  The same waiter, {:?}, is {times:.1} times as fast. No second one is needed.", app[3].2);
+    println!(
+        "  The same waiter, {:?}, is {times:.1} times as fast. No second one is needed.",
+        app[3].2
+    );
 }
 
 fn serve_at_the_counter(came: Instant, ms: u64) -> Served {

@@ -16,12 +16,19 @@ fn main() -> std::io::Result<()> {
     // The default logs a report. With `Fail` it is an error, of the future that closed the circle: that is dropped.
     let mut event_loop = EventLoop::builder().deadlock(Deadlock::Fail).build()?;
     event_loop.block_on(async {
-        println!("Anna and Ben have 100 each. She pays him 10, and he pays her 20, at the same time.\n");
+        println!(
+            "Anna and Ben have 100 each. She pays him 10, and he pays her 20, at the same time.\n"
+        );
         println!("the mistake: a transfer locks the account that it takes from, then the other");
         run(transfer_from_first).await;
         println!("what went wrong: each holds what the other waits for. Both would wait for ever.");
-        println!("  With `Deadlock::Fail` the loop drops the one that came last, which frees its lock.\n");
-        println!("what to do: lock in one order in all tasks, as `transfer_in_order` in {} does", file!());
+        println!(
+            "  With `Deadlock::Fail` the loop drops the one that came last, which frees its lock.\n"
+        );
+        println!(
+            "what to do: lock in one order in all tasks, as `transfer_in_order` in {} does",
+            file!()
+        );
         run(transfer_in_order).await;
     });
     Ok(())
@@ -38,7 +45,8 @@ async fn transfer_from_first(accounts: (Account, Account), amount: i64) {
 
 async fn transfer_in_order(accounts: (Account, Account), amount: i64) {
     let from_is_first = Rc::as_ptr(&accounts.0) < Rc::as_ptr(&accounts.1);
-    let (low, high) = if from_is_first { (&accounts.0, &accounts.1) } else { (&accounts.1, &accounts.0) };
+    let (low, high) =
+        if from_is_first { (&accounts.0, &accounts.1) } else { (&accounts.1, &accounts.0) };
     let (mut low, mut high) = (low.lock().await, high.lock().await);
     let (from, to) = if from_is_first { (&mut low, &mut high) } else { (&mut high, &mut low) };
     **from -= amount;
@@ -51,16 +59,22 @@ async fn run<F: Future<Output = ()> + 'static>(transfer: fn((Account, Account), 
     // The loop has other things to do meanwhile, and never sleeps for ever.
     let heartbeat = headwaiter::spawn(sleep(Duration::from_secs(3600)));
     let start = Instant::now();
-    let there = Builder::new().name("Anna pays Ben 10").spawn(transfer((anna.clone(), ben.clone()), 10));
-    let back = Builder::new().name("Ben pays Anna 20").spawn(transfer((ben.clone(), anna.clone()), 20));
+    let there =
+        Builder::new().name("Anna pays Ben 10").spawn(transfer((anna.clone(), ben.clone()), 10));
+    let back =
+        Builder::new().name("Ben pays Anna 20").spawn(transfer((ben.clone(), anna.clone()), 20));
     for (what, task) in [("Anna pays Ben 10", there), ("Ben pays Anna 20", back)] {
         match task.await {
             Ok(()) => println!("  {what}: done"),
             Err(error) => {
                 let report = error.to_string().replace(" was dropped. ", " was dropped.\n");
-                let report =
-                    report.replace(" waits at ", "\n    waits at ").replace(", which ", ",\n    which ");
-                println!("  {what}: failed after {} µs. The error says:", start.elapsed().as_micros());
+                let report = report
+                    .replace(" waits at ", "\n    waits at ")
+                    .replace(", which ", ",\n    which ");
+                println!(
+                    "  {what}: failed after {} µs. The error says:",
+                    start.elapsed().as_micros()
+                );
                 report.lines().for_each(|line| println!("    {line}"));
             }
         }

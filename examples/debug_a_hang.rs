@@ -39,7 +39,12 @@ async fn order_from_server(careful: bool) -> io::Result<()> {
     Ok(()) // With the group its tasks end.
 }
 
-async fn serve(tcp: TcpListener, orders: mpsc::Sender<Order>, stock: Stock, careful: bool) -> io::Result<()> {
+async fn serve(
+    tcp: TcpListener,
+    orders: mpsc::Sender<Order>,
+    stock: Stock,
+    careful: bool,
+) -> io::Result<()> {
     loop {
         let (mut guest, mut order) = (tcp.accept().await?.0, [0; 4]);
         guest.read_exact(&mut order).await?;
@@ -66,20 +71,31 @@ async fn cook(mut orders: mpsc::Receiver<Order>, stock: Stock) -> io::Result<()>
 
 /// Says of each line of the dump that matters what it means.
 fn explain(dump: &str) {
-    println!("  no answer for 1 s. Nothing has failed or ended. So who waits for what? `dump()` says:\n");
+    println!(
+        "  no answer for 1 s. Nothing has failed or ended. So who waits for what? `dump()` says:\n"
+    );
     dump.lines().for_each(|line| println!("    {line}"));
     let dump = dump.replace(",\n        ", ", "); // Long lines were broken.
     let find = |what| dump.lines().find(|line| line.contains(what)).unwrap_or_default().trim();
     let (lock, reply) = (find("waits for the lock"), find("waits for the value"));
-    println!("\nhow to read it: sources are sockets, with what may be tried on them; jobs are calls on");
-    println!("  threads; polls: so often a task ran. Look for one that no socket and no timer will wake.");
+    println!(
+        "\nhow to read it: sources are sockets, with what may be tried on them; jobs are calls on"
+    );
+    println!(
+        "  threads; polls: so often a task ran. Look for one that no socket and no timer will wake."
+    );
     let [kitchen, waiter] = [lock, reply].map(|wait| wait.replace(", at ", ",\n     at "));
     println!("  1. The kitchen {kitchen}.");
     println!("  2. So the waiter keeps the kitchen waiting. Why? The waiter {waiter}.");
-    println!("  3. Who would send it? Only the source tells: the next line there hands the sender to the");
+    println!(
+        "  3. Who would send it? Only the source tells: the next line there hands the sender to the"
+    );
     println!("     kitchen. So each waits for the other.");
-    let at = |line: &str, word| line.split(", ").find_map(|part| Some(part.split_once(word)?.1.to_owned()));
-    let (taken, made) = (at(lock, "since ").unwrap_or_default(), at(reply, "at ").unwrap_or_default());
+    let at = |line: &str, word| {
+        line.split(", ").find_map(|part| Some(part.split_once(word)?.1.to_owned()))
+    };
+    let (taken, made) =
+        (at(lock, "since ").unwrap_or_default(), at(reply, "at ").unwrap_or_default());
     println!("what went wrong: the lock that is taken at {taken} is still held when the waiter");
     println!("  awaits the channel made at {made}, and whoever would send there needs that lock.");
     println!("what to do: `drop` the guard before that `.await`.");

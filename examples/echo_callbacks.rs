@@ -12,7 +12,8 @@ fn main() -> io::Result<()> {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7777".to_owned());
     let listener = address.parse().map_err(io::Error::other).and_then(TcpListener::bind);
-    let listener = listener.map_err(|e| io::Error::new(e.kind(), format!("bind to {address}: {e}")))?;
+    let listener =
+        listener.map_err(|e| io::Error::new(e.kind(), format!("bind to {address}: {e}")))?;
     info!("listening on {}", listener.local_addr()?);
     let (mut event_loop, mut looked) = (EventLoop::new()?, Instant::now());
     let listener = event_loop.enter(|| on_ready(listener, Interest::READABLE, accept_all))?;
@@ -29,7 +30,8 @@ fn main() -> io::Result<()> {
 /// Edge-triggered: one event may be for many clients.
 pub(crate) fn accept_all(listener: &mut TcpListener, _: Ready) -> Next {
     loop {
-        if let Err(error) = listener.accept().and_then(|(stream, peer)| watch_client(stream, peer)) {
+        if let Err(error) = listener.accept().and_then(|(stream, peer)| watch_client(stream, peer))
+        {
             if error.kind() != WouldBlock {
                 warn!("a client was lost: {error}"); // Out of files, perhaps: do not spin.
             }

@@ -59,7 +59,8 @@ impl Echo {
     fn poll_echo(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             while let (from, to @ 1..) = self.unsent {
-                let sent = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.bytes[from..to]))?;
+                let sent =
+                    ready!(Pin::new(&mut self.stream).poll_write(cx, &self.bytes[from..to]))?;
                 self.unsent = if from + sent < to { (from + sent, to) } else { (0, 0) };
             }
             match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut self.bytes))? {

@@ -37,10 +37,13 @@ fn main() -> ExitCode {
 
 fn load(mut args: impl Iterator<Item = String>) -> Result<Load, String> {
     let address = args.next().unwrap_or_else(|| "127.0.0.1:7777".to_owned());
-    let mut number = |name: &str, default: usize| match args.next().map(|text| (text.parse(), text)) {
+    let mut number = |name: &str, default: usize| match args.next().map(|text| (text.parse(), text))
+    {
         None => Ok(default),
         Some((Ok(number @ 1..), _)) => Ok(number),
-        Some((_, text)) => Err(format!("{name} must be a whole number of at least 1, and {text:?} is none")),
+        Some((_, text)) => {
+            Err(format!("{name} must be a whole number of at least 1, and {text:?} is none"))
+        }
     };
     let load = Load {
         connections: number("CONNECTIONS", 100)?,
@@ -56,12 +59,14 @@ fn load(mut args: impl Iterator<Item = String>) -> Result<Load, String> {
 
 async fn run(load: Load) -> ExitCode {
     let bar = ProgressBar::new((load.connections * load.messages) as u64);
-    let style =
-        ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} messages, {per_sec}, {elapsed}");
+    let style = ProgressStyle::with_template(
+        "{bar:40} {human_pos}/{human_len} messages, {per_sec}, {elapsed}",
+    );
     bar.set_style(style.expect("the template is right"));
     let start = Instant::now();
-    let clients: Vec<JoinHandle<io::Result<Vec<Duration>>>> =
-        (0..load.connections).map(|n| headwaiter::spawn(client(n, load.clone(), bar.clone()))).collect();
+    let clients: Vec<JoinHandle<io::Result<Vec<Duration>>>> = (0..load.connections)
+        .map(|n| headwaiter::spawn(client(n, load.clone(), bar.clone())))
+        .collect();
     let (mut times, mut lost) = (Vec::new(), 0);
     for (n, client) in clients.into_iter().enumerate() {
         match client.await.map_err(io::Error::other).and_then(|result| result) {
@@ -85,7 +90,12 @@ async fn run(load: Load) -> ExitCode {
     if let Some(last) = times.len().checked_sub(1) {
         let at = |share: f64| times[(last as f64 * share) as usize];
         let rate = times.len() as f64 / elapsed.as_secs_f64();
-        println!("{rate:.0} messages/s; p50 {:.0?}, p99 {:.0?}, p99.9 {:.0?}", at(0.5), at(0.99), at(0.999));
+        println!(
+            "{rate:.0} messages/s; p50 {:.0?}, p99 {:.0?}, p99.9 {:.0?}",
+            at(0.5),
+            at(0.99),
+            at(0.999)
+        );
     }
     match lost {
         0 => ExitCode::SUCCESS,
@@ -104,7 +114,10 @@ async fn client(n: usize, load: Load, bar: ProgressBar) -> io::Result<Vec<Durati
     let mut times = Vec::with_capacity(load.messages);
     for round in 0..load.messages {
         // No two messages alike, so that one that belongs to another is seen.
-        message.iter_mut().enumerate().for_each(|(at, byte)| *byte = (n * 31 + round * 7 + at) as u8);
+        message
+            .iter_mut()
+            .enumerate()
+            .for_each(|(at, byte)| *byte = (n * 31 + round * 7 + at) as u8);
         let start = Instant::now();
         timeout(PATIENCE, exchange(&mut stream, &message, &mut back)).await??;
         times.push(start.elapsed());

@@ -15,7 +15,8 @@ use log::{info, warn};
 fn main() -> io::Result<()> {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7777".to_owned());
-    let grace = env::args().nth(2).map_or(Ok(5), |seconds| seconds.parse()).map_err(io::Error::other)?;
+    let grace =
+        env::args().nth(2).map_or(Ok(5), |seconds| seconds.parse()).map_err(io::Error::other)?;
     headwaiter::block_on(serve(&address, Duration::from_secs(grace)))
 }
 

@@ -25,7 +25,8 @@ mod host {
     use headwaiter::time::sleep;
     use rustix::event::{Timespec, epoll};
     use rustix::time::{
-        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create,
+        timerfd_settime,
     };
 
     const HOST: u64 = 0;
@@ -49,7 +50,8 @@ mod host {
             }
             let deadline = guest.next_deadline();
             let wait = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-            let wait = wait.map(|wait| Timespec::try_from(wait).expect("a deadline of this century"));
+            let wait =
+                wait.map(|wait| Timespec::try_from(wait).expect("a deadline of this century"));
             events.clear();
             epoll::wait(&epoll, rustix::buffer::spare_capacity(&mut events), wait.as_ref())?;
             guests_turn = deadline.is_some_and(|at| at <= Instant::now());
@@ -74,7 +76,8 @@ mod host {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let mut client = TcpStream::connect(listener.local_addr()?).await?;
         let (server, _) = listener.accept().await?;
-        let echo = headwaiter::spawn(async move { futures_lite::io::copy(&server, &mut &server).await });
+        let echo =
+            headwaiter::spawn(async move { futures_lite::io::copy(&server, &mut &server).await });
         for number in 1..=5 {
             client.write_all(&[number]).await?;
             let mut back = [0];

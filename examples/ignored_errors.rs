@@ -15,7 +15,8 @@ static LOGGED: AtomicU32 = AtomicU32::new(0);
 
 fn main() -> io::Result<()> {
     panic::set_hook(Box::new(|_| ())); // What std says of a panic, the log says too.
-    let mut log = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info"));
+    let mut log =
+        env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info"));
     log.format(|line, record| {
         LOGGED.fetch_add(1, Relaxed);
         writeln!(line, "  log: {} {}", record.level(), record.args())

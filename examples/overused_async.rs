@@ -16,20 +16,32 @@ fn main() {
     env_logger::init();
     block_on(async {
         println!("the sum of {NUMBERS} numbers, each way ten times; the shortest counts.");
-        println!("(0.9 to 1.1 times is the same. With `--release` all is faster, the ratios are larger.)");
+        println!(
+            "(0.9 to 1.1 times is the same. With `--release` all is faster, the ratios are larger.)"
+        );
         let plain = time_of(async || plain_loop()).await;
         let show = |line, what, time: Duration| {
-            let (each, times) = (time.as_secs_f64() * 1e9 / NUMBERS as f64, time.div_duration_f64(plain));
-            println!("  {}:{line}, {what}: {each:.1} ns a number, {times:.1} times the plain loop", file!());
+            let (each, times) =
+                (time.as_secs_f64() * 1e9 / NUMBERS as f64, time.div_duration_f64(plain));
+            println!(
+                "  {}:{line}, {what}: {each:.1} ns a number, {times:.1} times the plain loop",
+                file!()
+            );
         };
         show(line!(), "a plain loop", plain);
         println!("\nthe mistake: async where nothing waits");
         show(line!(), "an async call a number", time_of(async_calls).await);
         show(line!(), "a task a number", time_of(a_task_a_number).await);
-        println!("what went wrong: no number waits for anything, so nothing can be won. But each future is");
-        println!("  made and polled, and each task is allocated, queued, woken and joined as well.");
+        println!(
+            "what went wrong: no number waits for anything, so nothing can be won. But each future is"
+        );
+        println!(
+            "  made and polled, and each task is allocated, queued, woken and joined as well."
+        );
 
-        println!("\nwhat to do: compute in plain functions; make a task of a whole errand, not of each step");
+        println!(
+            "\nwhat to do: compute in plain functions; make a task of a whole errand, not of each step"
+        );
         let one_task = async || spawn(async { plain_loop() }).await.expect("no panic");
         show(line!(), "one task", time_of(one_task).await);
         println!("when async pays: where there is waiting, for a socket, a timer, another program");
@@ -39,7 +51,9 @@ fn main() {
             wait.await.expect("no panic");
         }
         let (together, in_a_row) = (start.elapsed().as_millis(), in_a_row.as_millis());
-        println!("  {WAITS} waits of {WAIT:?} took {together} ms together. In a row: {in_a_row} ms.");
+        println!(
+            "  {WAITS} waits of {WAIT:?} took {together} ms together. In a row: {in_a_row} ms."
+        );
     });
 }
 

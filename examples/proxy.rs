@@ -24,7 +24,9 @@ fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [listen, target] = &args[..] else {
-        eprintln!("usage: proxy LISTEN TARGET, two addresses such as 127.0.0.1:8080 and example.org:80");
+        eprintln!(
+            "usage: proxy LISTEN TARGET, two addresses such as 127.0.0.1:8080 and example.org:80"
+        );
         return ExitCode::from(2);
     };
     match headwaiter::block_on(serve(listen, target.as_str().into())) {
@@ -54,7 +56,11 @@ pub(crate) async fn serve(listen: &str, target: Rc<str>) -> io::Result<()> {
     Ok(())
 }
 
-async fn serve_client(client: TcpStream, peer: SocketAddr, target: Rc<str>) -> Result<(), Infallible> {
+async fn serve_client(
+    client: TcpStream,
+    peer: SocketAddr,
+    target: Rc<str>,
+) -> Result<(), Infallible> {
     info!("{peer} is here");
     match carry(client, &target).await {
         Ok((sent, received)) => info!("{peer} left after {sent} bytes there and {received} back"),

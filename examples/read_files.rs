@@ -19,7 +19,8 @@ type Tree = Vec<(PathBuf, io::Result<(usize, u64)>)>;
 
 fn main() -> ExitCode {
     env_logger::init();
-    let (plain, args): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|arg| arg == "--plain");
+    let (plain, args): (Vec<_>, Vec<_>) =
+        std::env::args().skip(1).partition(|arg| arg == "--plain");
     let folder = PathBuf::from(args.first().map_or(".", String::as_str));
     let Ok(at_once @ 1..) = args.get(1).map_or(Ok(64), |text| text.parse()) else {
         eprintln!("usage: read_files [--plain] [FOLDER [AT_ONCE]]");
@@ -79,7 +80,11 @@ async fn read_tree(folder: PathBuf, at_once: usize) -> Tree {
     done.take()
 }
 
-async fn list(folder: &Path, files: &mut Vec<PathBuf>, folders: &mut Vec<PathBuf>) -> io::Result<()> {
+async fn list(
+    folder: &Path,
+    files: &mut Vec<PathBuf>,
+    folders: &mut Vec<PathBuf>,
+) -> io::Result<()> {
     let mut entries = fs::read_dir(folder).await?;
     while let Some(entry) = entries.next_entry().await? {
         match entry.file_type().await? {

@@ -17,10 +17,13 @@ fn main() {
     env_logger::init();
     panic::set_hook(Box::new(|_| ())); // What std says of a panic, the error says too.
     println!("1. the mistake: block_on inside a task, at {}:{}", file!(), line!() + 1);
-    let lost = block_on(async { spawn(async { block_on(pause(PAUSE)) }).await.expect_err("a panic") });
+    let lost =
+        block_on(async { spawn(async { block_on(pause(PAUSE)) }).await.expect_err("a panic") });
     println!(
         "  {}",
-        lost.to_string().replace(" panicked: ", " panicked:\n    ").replace(", which ", ",\n    which ")
+        lost.to_string()
+            .replace(" panicked: ", " panicked:\n    ")
+            .replace(", which ", ",\n    which ")
     );
     println!("what went wrong: it would keep the thread, and all other tasks would stand still.");
     let time = block_on(async { spawn(async { pause(PAUSE).await }).await.expect("no panic") });
@@ -36,7 +39,10 @@ fn main() {
         })
     });
     let (stuck, locks, waits) = told.iter().nth(1).expect("the second task is about to lock");
-    println!("  Task 2 has locked it at {}:{locks}, and holds it while it waits in line {waits}.", file!());
+    println!(
+        "  Task 2 has locked it at {}:{locks}, and holds it while it waits in line {waits}.",
+        file!()
+    );
     println!("  Task 3 calls `lock()` at {}:{locks} as well, which blocks.", file!());
     println!("  Another thread asks the loop by `Handle::dump` what it is doing. The answer:");
     println!("    {}", stuck.dump().to_string().replace(": it polls", ":\n    it polls"));
@@ -49,7 +55,9 @@ fn main() {
     };
     block_on(zip(pay(), pay()));
     let time = start.elapsed().as_millis();
-    println!("what to do: unlock before the `.await`. Or use headwaiter::sync::Mutex, which is locked");
+    println!(
+        "what to do: unlock before the `.await`. Or use headwaiter::sync::Mutex, which is locked"
+    );
     println!("  by `.await`: so both are done after {time} ms.");
 
     println!("\n3. the mistake: a blocking read inside a task, at {}:{}", file!(), line!() + 1);
@@ -58,7 +66,9 @@ fn main() {
     println!("what went wrong: until somebody writes, the read keeps the thread.");
     let reading = async { spawn_blocking(read_from_somebody_slow).await.expect("no panic") };
     let (nap, ()) = block_on(zip(pause(PAUSE / 10), reading));
-    println!("what to do: use headwaiter::net and io, or spawn_blocking: so the sleep took {nap} ms.");
+    println!(
+        "what to do: use headwaiter::net and io, or spawn_blocking: so the sleep took {nap} ms."
+    );
 }
 
 #[expect(clippy::await_holding_lock)] // Clippy sees the mistake coming.

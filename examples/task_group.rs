@@ -27,8 +27,13 @@ fn main() -> io::Result<()> {
         println!("\n2. the same, but server 5 breaks off, and those above it would need an hour:");
         let start = Instant::now();
         let error = fetch_all(Some(5)).await.expect_err("one breaks off");
-        println!("  `join` returns the first failure after {} ms: {error}", start.elapsed().as_millis());
-        println!("what the group did for you: the first failure ended the fetches that were not done.");
+        println!(
+            "  `join` returns the first failure after {} ms: {error}",
+            start.elapsed().as_millis()
+        );
+        println!(
+            "what the group did for you: the first failure ended the fetches that were not done."
+        );
         println!("  Nobody waits an hour, no task is left behind, and the error is not lost.");
         Ok(())
     })
@@ -48,9 +53,11 @@ async fn fetch_all(broken: Option<usize>) -> io::Result<Vec<String>> {
         Builder::new().name(format!("fetch {n}")).spawn_in(&fetches, async move {
             let mut end = TellsItsEnd(n, "was cancelled".to_owned());
             let page = fetch(address).await;
-            end.1 =
-                page.as_ref().map_or_else(|error| format!("failed: {error}"), |page| format!("has {page:?}"));
-            let page = page.map_err(|error| io::Error::new(error.kind(), format!("server {n}: {error}")))?;
+            end.1 = page
+                .as_ref()
+                .map_or_else(|error| format!("failed: {error}"), |page| format!("has {page:?}"));
+            let page =
+                page.map_err(|error| io::Error::new(error.kind(), format!("server {n}: {error}")))?;
             pages.borrow_mut().push(page);
             Ok(())
         });

@@ -13,7 +13,8 @@ use headwaiter::observe::Timeline;
 use headwaiter::{EventLoop, task, time};
 
 /// In milliseconds.
-const DISHES: [(&str, u64); 5] = [("coffee", 50), ("eggs", 40), ("bacon", 60), ("toast", 30), ("juice", 20)];
+const DISHES: [(&str, u64); 5] =
+    [("coffee", 50), ("eggs", 40), ("bacon", 60), ("toast", 30), ("juice", 20)];
 
 fn main() -> ExitCode {
     match run() {
@@ -28,8 +29,13 @@ fn main() -> ExitCode {
 fn run() -> io::Result<()> {
     env_logger::init();
     let args: Vec<_> = env::args().skip(1).collect();
-    if !args.chunks(2).all(|pair| matches!(pair, [flag, _file] if flag == "--svg" || flag == "--trace")) {
-        return Err(io::Error::other(format!("{args:?}: say `--svg FILE`, `--trace FILE`, or both")));
+    if !args
+        .chunks(2)
+        .all(|pair| matches!(pair, [flag, _file] if flag == "--svg" || flag == "--trace"))
+    {
+        return Err(io::Error::other(format!(
+            "{args:?}: say `--svg FILE`, `--trace FILE`, or both"
+        )));
     }
     let timeline = Timeline::new();
     let mut event_loop = EventLoop::builder().observer(timeline.clone()).build()?;
@@ -39,12 +45,20 @@ fn run() -> io::Result<()> {
         let asynchronous = breakfast(time::sleep).await;
         (synchronous, asynchronous)
     });
-    println!("breakfast, twice. Each dish is a task and a row; `loop` is the thread, which runs or waits.");
+    println!(
+        "breakfast, twice. Each dish is a task and a row; `loop` is the thread, which runs or waits."
+    );
     print!("{}", timeline.to_text(100));
     println!("\nthe mistake: in rows 2 to 6 the cook waits in `thread::sleep`, {}:{line}", file!());
     println!("synchronous:  {:3} ms", synchronous.as_millis());
-    println!("what went wrong: it keeps the thread (█), so the next dish is ready (▒) but not begun.");
-    println!("what to do: `.await` each wait, as `time::sleep` in rows 7 to 11, {}:{}", file!(), line + 1);
+    println!(
+        "what went wrong: it keeps the thread (█), so the next dish is ready (▒) but not begun."
+    );
+    println!(
+        "what to do: `.await` each wait, as `time::sleep` in rows 7 to 11, {}:{}",
+        file!(),
+        line + 1
+    );
     println!("asynchronous: {:3} ms", asynchronous.as_millis());
     let times = synchronous.as_secs_f64() / asynchronous.as_secs_f64();
     println!("  All dishes wait (░) at the same time, on one thread: {times:.1} times as fast.");
@@ -61,8 +75,9 @@ fn run() -> io::Result<()> {
 /// Makes all dishes, each in a task of its own, and says how long that took.
 async fn breakfast<F: Future<Output = ()> + 'static>(cook: fn(Duration) -> F) -> Duration {
     let start = Instant::now();
-    let dishes = DISHES
-        .map(|(dish, millis)| task::Builder::new().name(dish).spawn(cook(Duration::from_millis(millis))));
+    let dishes = DISHES.map(|(dish, millis)| {
+        task::Builder::new().name(dish).spawn(cook(Duration::from_millis(millis)))
+    });
     for dish in dishes {
         dish.await.expect("nothing burns");
     }

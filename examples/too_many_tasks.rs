@@ -8,19 +8,26 @@ use std::time::{Duration, Instant};
 use std::{fs, iter::repeat_with, rc::Rc, thread};
 
 use futures_lite::future::or;
-use headwaiter::{EventLoop, spawn, spawn_blocking, sync::Semaphore, task::yield_now, time::sleep_until};
+use headwaiter::{
+    EventLoop, spawn, spawn_blocking, sync::Semaphore, task::yield_now, time::sleep_until,
+};
 
 /// A heartbeat is due so long after the last.
 const BEAT: Duration = Duration::from_millis(1);
 
 fn main() {
     env_logger::init();
-    println!("Beside each crowd a heart should beat every {BEAT:?}. Half of the beats were late by what");
-    println!("is shown, or more. (With `--release` the tasks take about a tenth, and tell the same.)\n");
+    println!(
+        "Beside each crowd a heart should beat every {BEAT:?}. Half of the beats were late by what"
+    );
+    println!(
+        "is shown, or more. (With `--release` the tasks take about a tenth, and tell the same.)\n"
+    );
     println!("the mistake: a crowd that is woken again and again, at {}:{}", file!(), line!() + 5);
     println!("  {:<40} {:>8} {:>18}", "so many, all at once", "a wake", "heartbeat late by");
     let (mut crowd, mut thread) = ((BEAT, 0), 0);
-    for (n, waits) in [(1, 30_000), (10, 3_000), (100, 300), (1_000, 30), (10_000, 5), (100_000, 3)] {
+    for (n, waits) in [(1, 30_000), (10, 3_000), (100, 300), (1_000, 30), (10_000, 5), (100_000, 3)]
+    {
         let waits = if cfg!(debug_assertions) { waits } else { waits * 10 };
         crowd = measure(&format!("tasks: {n}"), run_tasks(n, n, waits));
     }
@@ -28,12 +35,23 @@ fn main() {
         thread = measure(&format!("threads: {n}"), run_threads(n)).1 / n;
     }
     let (late, task) = (crowd.0.as_millis(), crowd.1 / 100_000);
-    println!("  A task takes {task} bytes, a thread {thread}. But threads are interrupted, tasks never.");
-    println!("  One task alone costs more: at each wake the loop looks at its timers. A crowd shares that.");
-    println!("what went wrong: a turn of the loop polls all tasks that are ready. Who is due then waits,");
+    println!(
+        "  A task takes {task} bytes, a thread {thread}. But threads are interrupted, tasks never."
+    );
+    println!(
+        "  One task alone costs more: at each wake the loop looks at its timers. A crowd shares that."
+    );
+    println!(
+        "what went wrong: a turn of the loop polls all tasks that are ready. Who is due then waits,"
+    );
     println!("  here for {late} ms, and so misses {late} beats.");
-    println!("\nwhat to do: let few of them run at once (a Semaphore), and do more at each wake (batches)");
-    println!("  {:<40} {:>8} {:>18}", "50000 orders that wait 3 times", "an order", "heartbeat late by");
+    println!(
+        "\nwhat to do: let few of them run at once (a Semaphore), and do more at each wake (batches)"
+    );
+    println!(
+        "  {:<40} {:>8} {:>18}",
+        "50000 orders that wait 3 times", "an order", "heartbeat late by"
+    );
     let orders = async |tasks, at_once| {
         run_tasks(tasks, at_once, 3).await;
         50_000
@@ -41,7 +59,9 @@ fn main() {
     measure("a task for each, all at once", orders(50_000, 50_000));
     measure("a task for each, 64 at once", orders(50_000, 64));
     measure("a task for 10 of them, 64 at once", orders(5_000, 64));
-    println!("  64 at once cost no less, but the heart beats in time. Batches: a tenth of the wakes.");
+    println!(
+        "  64 at once cost no less, but the heart beats in time. Batches: a tenth of the wakes."
+    );
 }
 
 /// Returns how many wakes there were.
@@ -98,8 +118,8 @@ fn measure(what: &str, work: impl Future<Output = usize>) -> (Duration, usize) {
     let each = start.elapsed().as_nanos() / count as u128;
     late.sort();
     let half = late.get(late.len() / 2);
-    let shown =
-        half.map_or("no beat was due".to_owned(), |late| format!("{:.3} ms", late.as_secs_f64() * 1e3));
+    let shown = half
+        .map_or("no beat was due".to_owned(), |late| format!("{:.3} ms", late.as_secs_f64() * 1e3));
     println!("  {what:<40} {each:>5} ns {shown:>18}");
     (half.copied().unwrap_or_default(), grown)
 }

@@ -69,7 +69,8 @@ mod tests {
         let error = about("open", "\"soup\"", io::Error::from_raw_os_error(2));
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
         assert!(error.to_string().starts_with("open \"soup\": "), "{error}");
-        let source = error.get_ref().and_then(Error::source).and_then(|s| s.downcast_ref::<io::Error>());
+        let source =
+            error.get_ref().and_then(Error::source).and_then(|s| s.downcast_ref::<io::Error>());
         assert_eq!(source.and_then(io::Error::raw_os_error), Some(2));
     }
 

@@ -100,7 +100,12 @@ impl Drop for Taken {
 }
 
 impl Core {
-    pub(crate) fn new(clock: LoopClock, shared: Arc<Shared>, pool: Pool, shuffle: Option<Shuffle>) -> Self {
+    pub(crate) fn new(
+        clock: LoopClock,
+        shared: Arc<Shared>,
+        pool: Pool,
+        shuffle: Option<Shuffle>,
+    ) -> Self {
         Core {
             id: shared.id,
             tasks: Tasks::new(),
@@ -222,7 +227,9 @@ impl Core {
     /// Tries an operation, which spends budget if it completes. `None`: the task has spent its budget, and the operation was not
     /// tried. Where no loop runs there is no budget, and the operation is always tried.
     #[inline(always)]
-    pub(crate) fn on_budget<R>(operation: impl FnOnce(Option<&mut Core>) -> Option<R>) -> Option<Option<R>> {
+    pub(crate) fn on_budget<R>(
+        operation: impl FnOnce(Option<&mut Core>) -> Option<R>,
+    ) -> Option<Option<R>> {
         let mut taken = Taken::new();
         let Some(core) = taken.0.as_deref_mut() else { return Some(operation(None)) };
         if !core.budget.may_go_on() {

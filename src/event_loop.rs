@@ -244,7 +244,11 @@ impl Drop for Driving<'_> {
 }
 
 impl Driver {
-    fn turn(&mut self, max_wait: Option<Duration>, main: Option<&mut Main<'_>>) -> io::Result<Turn> {
+    fn turn(
+        &mut self,
+        max_wait: Option<Duration>,
+        main: Option<&mut Main<'_>>,
+    ) -> io::Result<Turn> {
         let mut turn = Turn::default();
         self.turns += 1;
 
@@ -306,7 +310,8 @@ impl Driver {
         turn.timers = time::fire();
 
         // 5. Run the tasks that are ready now.
-        let most = if in_block_on { POLLS_BETWEEN_WAITS.saturating_sub(self.polls_since_wait) } else { 0 };
+        let most =
+            if in_block_on { POLLS_BETWEEN_WAITS.saturating_sub(self.polls_since_wait) } else { 0 };
         turn.polls = task::run_batch(main, most as usize);
         self.polls_since_wait = self.polls_since_wait.saturating_add(turn.polls as u32);
         self.polls_since_answer = self.polls_since_answer.saturating_add(turn.polls as u32);
@@ -393,15 +398,16 @@ impl Driver {
     fn may_be_stuck(&self, wait: WaitFor, for_ever: bool) -> bool {
         let is_stuck =
             |core: &mut Core| !core.suspects.is_empty() || (for_ever && !core.reactor.is_awaited());
-        !matches!(wait, WaitFor::Skip { .. } | WaitFor::Tasks { .. }) && Core::with(is_stuck) == Some(true)
+        !matches!(wait, WaitFor::Skip { .. } | WaitFor::Tasks { .. })
+            && Core::with(is_stuck) == Some(true)
     }
 
     /// Tasks that may be stuck, and that there is no credit to look at, are looked at once the loop has been idle for a while. Returns
     /// for how long the kernel may wait, and whether that is why.
     fn put_off_looks(&self, wait: WaitFor, timeout: Option<Duration>) -> (Option<Duration>, bool) {
         // A grace must be as long as it is counted.
-        let is_long =
-            timeout.is_none_or(|timeout| timeout > stuck::IDLE) && !matches!(wait, WaitFor::Grace { .. });
+        let is_long = timeout.is_none_or(|timeout| timeout > stuck::IDLE)
+            && !matches!(wait, WaitFor::Grace { .. });
         match is_long && Core::with(|core| core.puts_looks_off()) == Some(true) {
             true => (Some(stuck::IDLE), true),
             false => (timeout, false),
@@ -430,7 +436,10 @@ impl Driver {
                 }
                 let whole = if core.reactor.is_awaited() { self.io_grace } else { Duration::ZERO };
                 let given = whole.saturating_sub(self.graced);
-                return WaitFor::Grace { given: max_wait.map_or(given, |max| max.min(given)), whole };
+                return WaitFor::Grace {
+                    given: max_wait.map_or(given, |max| max.min(given)),
+                    whole,
+                };
             }
             let left = earliest.saturating_sub(core.clock.now_nanos()).min(LONGEST_WAIT);
             let left = Duration::from_nanos(left);
@@ -564,8 +573,9 @@ impl Seat {
             core.tasks.seat_main(place, core.clock.turn_nanos())
         })
         .flatten();
-        let slot = slot
-            .expect("headwaiter: this loop has so many tasks that there is no number left for `block_on`");
+        let slot = slot.expect(
+            "headwaiter: this loop has so many tasks that there is no number left for `block_on`",
+        );
         observe::report(|| Step::Spawn { task: Id::new(slot), name: Some("main"), place });
         Seat { slot, done: Cell::new(false) }
     }
@@ -861,8 +871,10 @@ impl Builder {
         // The loop is in the table of living loops already. If this fails it is dropped, which takes it out.
         if self.stall_watcher {
             let watcher = Watcher::start(&event_loop.shared, self.stall_threshold);
-            event_loop.driver.watcher =
-                Some(watcher.map_err(|error| about("start", "the thread of the stall watcher", error))?);
+            event_loop.driver.watcher = Some(
+                watcher
+                    .map_err(|error| about("start", "the thread of the stall watcher", error))?,
+            );
         }
         Ok(event_loop)
     }
@@ -902,7 +914,10 @@ mod tests {
         assert!(sleeps(&event_loop));
         let panics = AssertUnwindSafe(|| {
             event_loop.block_on(async {
-                assert_eq!(Core::with(|core| core.shared.sleeps.load(Ordering::Acquire)), Some(false));
+                assert_eq!(
+                    Core::with(|core| core.shared.sleeps.load(Ordering::Acquire)),
+                    Some(false)
+                );
                 panic!("the main future is gone");
             })
         });

@@ -139,7 +139,9 @@ impl Pool {
     }
 
     /// Where the jobs that run were called, and where those that wait.
-    pub(crate) fn under_way(&self) -> (Vec<&'static Location<'static>>, Vec<&'static Location<'static>>) {
+    pub(crate) fn under_way(
+        &self,
+    ) -> (Vec<&'static Location<'static>>, Vec<&'static Location<'static>>) {
         let state = self.state();
         (state.running.clone(), state.lanes.places())
     }
@@ -181,7 +183,9 @@ impl Pool {
         match thread.spawn(move || pool.serve()) {
             Ok(_) => Ok(()),
             // The kernel's kind is `WouldBlock`, which would be misunderstood.
-            Err(error) => Err(io::Error::other(format!("no thread could be started for it: {error}"))),
+            Err(error) => {
+                Err(io::Error::other(format!("no thread could be started for it: {error}")))
+            }
         }
     }
 
@@ -362,7 +366,11 @@ struct Job<T> {
 }
 
 impl<T: Send + 'static> Job<T> {
-    fn new(kind: Kind, work: impl FnOnce() -> T + Send + 'static, place: &'static Location<'static>) -> Self {
+    fn new(
+        kind: Kind,
+        work: impl FnOnce() -> T + Send + 'static,
+        place: &'static Location<'static>,
+    ) -> Self {
         let state = PacketState { content: Content::Waiting(work), wake: None };
         Job {
             packet: Some(Arc::new(Packet { state: Mutex::new(state), place })),
@@ -653,10 +661,12 @@ mod tests {
     fn a_thread_retires_when_idle_and_another_is_started_when_needed() {
         block_on(async {
             with_pool(|pool| {
-                Arc::get_mut(pool).expect("no thread has it yet").idle_for = Duration::from_millis(1)
+                Arc::get_mut(pool).expect("no thread has it yet").idle_for =
+                    Duration::from_millis(1)
             });
             for _ in 0..3 {
-                let together: Vec<_> = (0..4).map(|_| spawn_blocking(|| thread::current().id())).collect();
+                let together: Vec<_> =
+                    (0..4).map(|_| spawn_blocking(|| thread::current().id())).collect();
                 for job in together {
                     job.await.unwrap();
                 }
@@ -668,7 +678,9 @@ mod tests {
     #[test]
     fn idle_threads_are_used_before_another_is_started() {
         block_on(async {
-            with_pool(|pool| Arc::get_mut(pool).expect("no thread has it yet").idle_for = Duration::MAX);
+            with_pool(|pool| {
+                Arc::get_mut(pool).expect("no thread has it yet").idle_for = Duration::MAX
+            });
             for _ in 0..100 {
                 let together = Arc::new(std::sync::Barrier::new(4));
                 let jobs = (0..4)
@@ -688,7 +700,9 @@ mod tests {
     fn idle_threads_end_with_their_loop() {
         let mut event_loop = crate::EventLoop::new().unwrap();
         let pool = event_loop.block_on(async {
-            with_pool(|pool| Arc::get_mut(pool).expect("no thread has it yet").idle_for = Duration::MAX);
+            with_pool(|pool| {
+                Arc::get_mut(pool).expect("no thread has it yet").idle_for = Duration::MAX
+            });
             let jobs: Vec<_> = (0..8).map(|_| spawn_blocking(|| ())).collect();
             for job in jobs {
                 job.await.unwrap();
@@ -777,7 +791,8 @@ mod tests {
     #[test]
     fn slow_look_ups_leave_half_of_the_threads_to_files_and_jobs() {
         for (threads, look_ups) in [(2, 1), (3, 1), (4, 2), (64, 32)] {
-            let mut event_loop = crate::EventLoop::builder().blocking_threads(threads).build().unwrap();
+            let mut event_loop =
+                crate::EventLoop::builder().blocking_threads(threads).build().unwrap();
             event_loop.block_on(async {
                 let (answer, answers) = mpsc::channel::<()>();
                 let answers = Arc::new(Mutex::new(answers));
@@ -793,7 +808,9 @@ mod tests {
                     })
                     .collect();
                 until(|| counts() == (look_ups, look_ups, 200 - look_ups)).await;
-                assert!(crate::fs::read_to_string("Cargo.toml").await.unwrap().contains("headwaiter"));
+                assert!(
+                    crate::fs::read_to_string("Cargo.toml").await.unwrap().contains("headwaiter")
+                );
                 // All the other threads at once.
                 let together = Arc::new(std::sync::Barrier::new(threads - look_ups));
                 let jobs: Vec<_> = (0..threads - look_ups)
@@ -857,8 +874,9 @@ mod tests {
         let mut event_loop = crate::EventLoop::builder().blocking_threads(2).build().unwrap();
         event_loop.block_on(async {
             let place = Location::caller();
-            let tasks: Vec<_> =
-                (0..1000).map(|n| spawn(async move { run(move || n, place).await.unwrap() })).collect();
+            let tasks: Vec<_> = (0..1000)
+                .map(|n| spawn(async move { run(move || n, place).await.unwrap() }))
+                .collect();
             for (n, task) in tasks.into_iter().enumerate() {
                 assert_eq!(task.await.unwrap(), n);
             }

@@ -76,7 +76,8 @@ mod tests {
         let there = Location::caller();
         let (first, second) = (PlaceId::of(here), PlaceId::of(there));
         assert_ne!(first, second);
-        let elsewhere = std::thread::spawn(move || (PlaceId::of(here), PlaceId::of(there))).join().unwrap();
+        let elsewhere =
+            std::thread::spawn(move || (PlaceId::of(here), PlaceId::of(there))).join().unwrap();
         assert_eq!((first, second), elsewhere);
         assert_eq!((first.location(), second.location()), (here, there));
         assert_eq!(PlaceId::from_bits(first.to_bits()), first);

@@ -26,7 +26,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use self::child::started;
-pub use self::child::{Child, ChildStderr, ChildStdin, ChildStdout, Kill, WaitForExit, WaitWithOutput};
+pub use self::child::{
+    Child, ChildStderr, ChildStdin, ChildStdout, Kill, WaitForExit, WaitWithOutput,
+};
 use self::reap::Process;
 use crate::about::about;
 use crate::reactor::{Registered, Wait};
@@ -88,7 +90,11 @@ impl Command {
     /// A command without arguments, in our environment and directory. A program without a slash in its name is looked up
     /// in `PATH`.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
-        Command { std: std::process::Command::new(program), stdin_is_set: false, kill_on_drop: false }
+        Command {
+            std: std::process::Command::new(program),
+            stdin_is_set: false,
+            kill_on_drop: false,
+        }
     }
 
     /// Adds an argument. No shell sees it: nothing in it is special.
@@ -202,7 +208,8 @@ impl Command {
         let exit = Registered::notice_of_work("child process")?;
         reap::sweep();
         let mut child = self.std.spawn().map_err(|error| about("spawn", self.name(), error))?;
-        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (stdin, stdout, stderr) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let process = Arc::new(Process::new(child));
         let watched = reap::watch(&process, exit.slot());
         let child = watched.and_then(|()| {
@@ -210,7 +217,11 @@ impl Command {
                 stdin: stdin.map(|pipe| ChildStdin::from_fd(pipe.into())).transpose()?,
                 stdout: stdout.map(|pipe| ChildStdout::from_fd(pipe.into())).transpose()?,
                 stderr: stderr.map(|pipe| ChildStderr::from_fd(pipe.into())).transpose()?,
-                handle: child::Handle::new(Arc::clone(&process), exit.key().home, self.kill_on_drop),
+                handle: child::Handle::new(
+                    Arc::clone(&process),
+                    exit.key().home,
+                    self.kill_on_drop,
+                ),
                 exit,
                 name: self.name().into(),
             })

@@ -158,7 +158,12 @@ impl Reactor {
             {
                 for (task, origin) in waiters.tasks(tasks) {
                     let what = What::Source { slot, kind: watched.kind, direction };
-                    each(waits::Wait { task, what, place: origin.place, since: Some(origin.since) });
+                    each(waits::Wait {
+                        task,
+                        what,
+                        place: origin.place,
+                        since: Some(origin.since),
+                    });
                 }
             }
         }
@@ -278,17 +283,30 @@ fn tell(slot: Slot, ready: Ready) -> bool {
 #[cold]
 fn report_ready(slot: Slot, kind: &'static str, ready: Ready, woken: &[Wake], callback: bool) {
     let ids = Core::with(|core| {
-        let number = |wake: &Wake| if let Wake::Task(number) = wake { core.id_of(*number) } else { None };
+        let number =
+            |wake: &Wake| if let Wake::Task(number) = wake { core.id_of(*number) } else { None };
         woken.iter().filter_map(number).collect::<Vec<_>>()
     });
     let ids = ids.unwrap_or_default();
     let foreign = woken.len() - ids.len();
-    observe::report(|| Step::Ready { source: SourceId(slot), kind, ready, woken: &ids, foreign, callback });
+    observe::report(|| Step::Ready {
+        source: SourceId(slot),
+        kind,
+        ready,
+        woken: &ids,
+        foreign,
+        callback,
+    });
 }
 
 /// Enters a source into a new slot and registers it with the poller of the loop that runs here.
 #[track_caller]
-fn register(what: &str, source: &mut impl Source, interest: Interest, watched: Watched) -> io::Result<Key> {
+fn register(
+    what: &str,
+    source: &mut impl Source,
+    interest: Interest,
+    watched: Watched,
+) -> io::Result<Key> {
     let kind = watched.kind;
     // Inserted first, because the token is made of the slot. Registered outside the borrow, because the
     // source may be a user's.
@@ -376,7 +394,8 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn a_registration_that_fails_a_hundred_thousand_times_gives_the_same_error_and_leaves_no_slot() {
+    fn a_registration_that_fails_a_hundred_thousand_times_gives_the_same_error_and_leaves_no_slot()
+    {
         use mio::unix::SourceFd;
         use std::os::fd::{AsRawFd, RawFd};
         struct Fd(RawFd);
@@ -445,7 +464,9 @@ mod tests {
                 use futures_io::AsyncRead;
                 for waker in [&own, Waker::noop()] {
                     let mut cx = Context::from_waker(waker);
-                    assert!(std::pin::Pin::new(&mut &client).poll_read(&mut cx, &mut [0]).is_pending());
+                    assert!(
+                        std::pin::Pin::new(&mut &client).poll_read(&mut cx, &mut [0]).is_pending()
+                    );
                 }
             }
             assert_eq!(left(), (3, 2));

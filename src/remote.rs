@@ -264,7 +264,10 @@ impl Clone for Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         let before = self.shared.handles.fetch_sub(1, Ordering::Release);
-        if before == 1 && thread::current().id() != self.shared.thread && is_of_this_process(self.shared.id) {
+        if before == 1
+            && thread::current().id() != self.shared.thread
+            && is_of_this_process(self.shared.id)
+        {
             // What sleeps may find now that nobody can wake it.
             self.shared.notify(true);
         }
@@ -380,7 +383,9 @@ impl Handle {
 
     fn why_busy(&self) -> String {
         match task::published(self.shared.polled.load(Ordering::Relaxed)) {
-            Some(task) => format!("the event loop has not answered for {PATIENCE:?}: it polls {task}"),
+            Some(task) => {
+                format!("the event loop has not answered for {PATIENCE:?}: it polls {task}")
+            }
             None => format!(
                 "the event loop has not answered for {PATIENCE:?}, and polls no task: nobody turns it, or a callback blocks it"
             ),
@@ -535,7 +540,10 @@ impl<T> Drop for RemoteHandle<T> {
 impl<T> PacketState<T> {
     #[track_caller]
     fn take(&mut self) -> Option<Result<T, JoinError>> {
-        assert!(!self.taken, "headwaiter: a `RemoteHandle` was polled again after it had given its result");
+        assert!(
+            !self.taken,
+            "headwaiter: a `RemoteHandle` was polled again after it had given its result"
+        );
         let result = self.result.take();
         self.taken = result.is_some();
         result

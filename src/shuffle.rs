@@ -91,10 +91,17 @@ where
     F: Future<Output = ()>,
 {
     for seed in seeds {
-        observe::say(Level::Debug, observe::LOOP, format_args!("explores the schedule of seed {seed}"));
+        observe::say(
+            Level::Debug,
+            observe::LOOP,
+            format_args!("explores the schedule of seed {seed}"),
+        );
         let run = || {
-            let event_loop =
-                EventLoop::builder().clock(Clock::Virtual).shuffle(seed).deadlock(Deadlock::Fail).build();
+            let event_loop = EventLoop::builder()
+                .clock(Clock::Virtual)
+                .shuffle(seed)
+                .deadlock(Deadlock::Fail)
+                .build();
             let mut event_loop = event_loop.expect("headwaiter: cannot make an event loop");
             // Called in there, so that it may spawn before its first `await`.
             event_loop.block_on(async { test().await });

@@ -67,12 +67,14 @@ impl Layout {
     /// then costs the stranger a spurious poll. And the stuck-task analysis takes it for who is gone, where the number
     /// still stands for a holder or a waiter: that needs a guard or a future that has outlived its task, and on 64-bit
     /// machines a million spawns, or a multiple, to the very one.
-    pub(crate) const WAKER: Layout = if usize::BITS >= 64 { Layout::WAKER_64 } else { Layout::WAKER_32 };
+    pub(crate) const WAKER: Layout =
+        if usize::BITS >= 64 { Layout::WAKER_64 } else { Layout::WAKER_32 };
     const WAKER_64: Layout = Layout { word: 64, index: 32, generation: 20 };
     const WAKER_32: Layout = Layout { word: 32, index: 20, generation: 8 };
 
     /// A mio token: there is one poller a loop, so the loop needs no bits.
-    pub(crate) const TOKEN: Layout = if usize::BITS >= 64 { Layout::TOKEN_64 } else { Layout::TOKEN_32 };
+    pub(crate) const TOKEN: Layout =
+        if usize::BITS >= 64 { Layout::TOKEN_64 } else { Layout::TOKEN_32 };
     const TOKEN_64: Layout = Layout { word: 64, index: 32, generation: 32 };
     const TOKEN_32: Layout = Layout { word: 32, index: 20, generation: 12 };
 
@@ -136,7 +138,11 @@ impl<T> Slots<T> {
     /// slab may be borrowed, and the value a user's.)
     #[inline]
     pub(crate) fn insert(&mut self, layout: Layout, value: T) -> Result<Slot, T> {
-        if self.has_room(layout) { Ok(self.insert_empty((Slot::NONE, value)).0) } else { Err(value) }
+        if self.has_room(layout) {
+            Ok(self.insert_empty((Slot::NONE, value)).0)
+        } else {
+            Err(value)
+        }
     }
 
     /// Whether a word of `layout` has room for one more index.
@@ -176,7 +182,11 @@ impl<T> Slots<T> {
     }
 
     #[inline]
-    pub(crate) fn get_packed_mut(&mut self, layout: Layout, packed: Slot) -> Option<(Slot, &mut T)> {
+    pub(crate) fn get_packed_mut(
+        &mut self,
+        layout: Layout,
+        packed: Slot,
+    ) -> Option<(Slot, &mut T)> {
         let (occupant, value) = self.slab.get_mut(packed.index() as usize)?;
         (layout.cut(occupant.generation()) == packed.generation()).then_some((*occupant, value))
     }
@@ -247,7 +257,8 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::HashMap;
 
-    const LAYOUTS: [Layout; 4] = [Layout::WAKER_64, Layout::WAKER_32, Layout::TOKEN_64, Layout::TOKEN_32];
+    const LAYOUTS: [Layout; 4] =
+        [Layout::WAKER_64, Layout::WAKER_32, Layout::TOKEN_64, Layout::TOKEN_32];
 
     proptest! {
         #[test]

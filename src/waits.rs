@@ -226,7 +226,9 @@ impl Shown {
             let is_new = self.0.is_none();
             match core.record_or_new(self) {
                 Some(Record::Lock(lock)) => lock.holder = holder,
-                Some(record) if is_new => *record = Record::Lock(Lock { name: name.cloned(), holder }),
+                Some(record) if is_new => {
+                    *record = Record::Lock(Lock { name: name.cloned(), holder })
+                }
                 _ => return false,
             }
             true

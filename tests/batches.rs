@@ -376,7 +376,10 @@ impl World {
                 "output of {id}"
             );
         }
-        assert_eq!((stats.polls, stats.wakes, stats.spawned), (model.polls, model.wakes, model.spawned));
+        assert_eq!(
+            (stats.polls, stats.wakes, stats.spawned),
+            (model.polls, model.wakes, model.spawned)
+        );
         assert_eq!(stats.never_waited, model.never_waited);
         assert_eq!(self.foreign.0.load(Ordering::Relaxed), model.foreign_wakes);
         // One here, and one for each that is left with a task.
@@ -503,7 +506,9 @@ fn after_each_end_of_a_main_future_random_tasks_go_on_as_the_model_says() {
             let (mut event_loop, world) = loop_of(seed);
             world.one_batch.set(false);
             for _ in 0..20 {
-                event_loop.enter(|| world.user(|| (0..world.below(world.most)).for_each(|_| world.spawn())));
+                event_loop.enter(|| {
+                    world.user(|| (0..world.below(world.most)).for_each(|_| world.spawn()))
+                });
                 let id = world.model.borrow_mut().spawn();
                 {
                     let mut model = world.model.borrow_mut();

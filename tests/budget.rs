@@ -69,7 +69,11 @@ fn a_receive_beside_a_branch_that_is_always_ready_gets_every_message() {
             rounds += 1;
         }
         assert!(got.iter().copied().eq(0..1000));
-        assert_eq!(rounds, 1000 + (1000 - BUDGET), "one refusal for each message beyond the budget");
+        assert_eq!(
+            rounds,
+            1000 + (1000 - BUDGET),
+            "one refusal for each message beyond the budget"
+        );
     });
 }
 
@@ -96,7 +100,11 @@ fn sockets_beside_a_branch_that_is_always_ready_go_on() {
 struct Counter<'a>(&'a Cell<usize>);
 
 impl AsyncWrite for Counter<'_> {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
         self.0.set(self.0.get() + buf.len());
         Poll::Ready(Ok(buf.len()))
     }
@@ -114,7 +122,11 @@ impl AsyncWrite for Counter<'_> {
 struct Endless;
 
 impl AsyncRead for Endless {
-    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut [u8]) -> Poll<std::io::Result<usize>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<std::io::Result<usize>> {
         buf.fill(b'x');
         Poll::Ready(Ok(buf.len()))
     }
@@ -543,7 +555,12 @@ fn a_sleep_that_completed_by_the_clock_leaves_no_timer_and_wakes_nothing_later()
         assert!(nap.as_mut().poll(&mut cx).is_pending());
         time::advance(ms(10));
         assert!(nap.as_mut().poll(&mut cx).is_ready());
-        assert_eq!(headwaiter::dump().to_string().matches(" 0 timers").count(), 1, "{}", headwaiter::dump());
+        assert_eq!(
+            headwaiter::dump().to_string().matches(" 0 timers").count(),
+            1,
+            "{}",
+            headwaiter::dump()
+        );
         sleep(ms(100)).await;
         assert_eq!(count.take(), 0);
     });
@@ -653,7 +670,9 @@ fn however_refusals_and_drops_mix_no_lock_permit_room_or_message_is_lost() {
                                     }
                                 }
                                 1 => {
-                                    if let Some(permits) = perhaps(&random, ovens.acquire_many(many)).await {
+                                    if let Some(permits) =
+                                        perhaps(&random, ovens.acquire_many(many)).await
+                                    {
                                         yield_now().await;
                                         drop(permits.unwrap());
                                     }

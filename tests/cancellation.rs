@@ -42,7 +42,9 @@ fn a_token_cancels_its_clones_and_all_below_and_nobody_above_or_beside() {
     let (left, right) = (root.child(), root.child());
     let (leaf, twin) = (left.child(), left.clone());
     let of_twin = twin.child();
-    assert!(![&root, &left, &right, &leaf, &twin, &of_twin].iter().any(|token| token.is_cancelled()));
+    assert!(
+        ![&root, &left, &right, &leaf, &twin, &of_twin].iter().any(|token| token.is_cancelled())
+    );
     left.cancel();
     assert!([&left, &leaf, &twin, &of_twin].iter().all(|token| token.is_cancelled()));
     assert!(!root.is_cancelled() && !right.is_cancelled());
@@ -111,7 +113,8 @@ fn those_who_wait_are_woken_in_the_order_in_which_they_began() {
     let leaf = branch.child();
     let other = root.child();
     // Made in one order, polled in another, some of them again, and some dropped.
-    let mut waits: Vec<_> = (0..40).map(|n| [&root, &leaf, &other, &branch][n % 4].cancelled()).collect();
+    let mut waits: Vec<_> =
+        (0..40).map(|n| [&root, &leaf, &other, &branch][n % 4].cancelled()).collect();
     let waker = |number| Waker::from(Arc::new(Numbered { number, woken: Arc::clone(&woken) }));
     let order: Vec<usize> = (0..40).map(|n| n * 17 % 40).collect();
     for n in &order {
@@ -202,7 +205,8 @@ fn a_future_that_is_ready_at_the_same_time_as_the_cancellation_wins() {
     in_loop(|| async {
         // It becomes ready, and the token is cancelled, between two polls.
         let (token, open) = (CancelToken::new(), Cell::new(false));
-        let mut run = pin!(token.run(poll_fn(|_| if open.get() { Poll::Ready(7) } else { Poll::Pending })));
+        let mut run =
+            pin!(token.run(poll_fn(|_| if open.get() { Poll::Ready(7) } else { Poll::Pending })));
         assert!(poll_once(&mut run).await.is_pending());
         open.set(true);
         token.cancel();
@@ -305,8 +309,11 @@ fn waiting_for_what_was_cancelled_long_ago_yields_too() {
 fn a_run_that_is_dropped_half_way_drops_its_future_and_one_that_is_over_says_so() {
     in_loop(|| async {
         let (token, drops) = (CancelToken::new(), Cell::new(0));
-        let holding =
-            || Holding(OnDrop(|| drops.set(drops.get() + 1)), |_: &mut Context<'_>| Poll::<()>::Pending);
+        let holding = || {
+            Holding(OnDrop(|| drops.set(drops.get() + 1)), |_: &mut Context<'_>| {
+                Poll::<()>::Pending
+            })
+        };
         drop(token.run(holding()));
         let mut run = Box::pin(token.run(holding()));
         assert!(poll_once(&mut run).await.is_pending());
@@ -426,7 +433,8 @@ fn any_executor_will_do() {
     bounded(|| {
         let token = CancelToken::new();
         let cancel = token.clone();
-        let other = thread::spawn(move || futures_lite::future::block_on(token.run(pending::<()>())));
+        let other =
+            thread::spawn(move || futures_lite::future::block_on(token.run(pending::<()>())));
         cancel.cancel();
         assert_eq!(other.join().unwrap(), Err(Cancelled));
     });
@@ -560,7 +568,9 @@ fn cancelling_is_safe_in_a_drop_also_while_a_panic_unwinds() {
         let token = CancelToken::new();
         let of_drop = token.clone();
         let mut run = Box::pin(
-            token.run(Holding(OnDrop(move || of_drop.cancel()), |_: &mut Context<'_>| Poll::<()>::Pending)),
+            token.run(Holding(OnDrop(move || of_drop.cancel()), |_: &mut Context<'_>| {
+                Poll::<()>::Pending
+            })),
         );
         assert!(poll_once(&mut run).await.is_pending());
         token.cancel();
@@ -620,7 +630,8 @@ fn a_token_a_group_and_a_grace_period_end_a_server() {
             let (closing, group) = (CancelToken::new(), TaskGroup::<()>::new());
             let (finished, cut) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
             for n in 0..10_u64 {
-                let (closing, finished, cut) = (closing.clone(), Rc::clone(&finished), Rc::clone(&cut));
+                let (closing, finished, cut) =
+                    (closing.clone(), Rc::clone(&finished), Rc::clone(&cut));
                 group.spawn(async move {
                     let _cut = OnDrop(move || cut.set(cut.get() + 1));
                     // Waits for work, until the end is announced; then needs some time to clean up.
@@ -641,7 +652,10 @@ fn a_token_a_group_and_a_grace_period_end_a_server() {
     }
 }
 
-fn in_virtual_time_shuffled<F: Future<Output = ()>>(seed: u64, test: impl Fn() -> F + Send + 'static) {
+fn in_virtual_time_shuffled<F: Future<Output = ()>>(
+    seed: u64,
+    test: impl Fn() -> F + Send + 'static,
+) {
     bounded(move || explore([seed], test));
 }
 

@@ -65,7 +65,17 @@ fn an_address_that_does_not_answer_costs_a_quarter_of_a_second() {
             (vec![live, dead.address], 0),
             (vec![dead.address, live], 1),
             (vec![dead.address, another.address, live], 2),
-            (vec![dead.address, another.address, dead.address, dead.address, live, another.address], 4),
+            (
+                vec![
+                    dead.address,
+                    another.address,
+                    dead.address,
+                    dead.address,
+                    live,
+                    another.address,
+                ],
+                4,
+            ),
         ] {
             let start = time::now();
             let stream = TcpStream::connect(&addresses[..]).await.unwrap();
@@ -95,7 +105,8 @@ fn the_first_to_connect_wins_and_the_others_are_closed_at_once() {
         let (dead, another) = (Dead::new(), Dead::new());
         let (_listener, live) = live().await;
         let (sources, timers) = sources_and_timers();
-        let mut connect = TcpStream::connect(&[dead.address, another.address, live, dead.address][..]);
+        let mut connect =
+            TcpStream::connect(&[dead.address, another.address, live, dead.address][..]);
         let stream = (&mut connect).await.unwrap();
         // The future is still there.
         assert_eq!(sources_and_timers(), (sources + 1, timers));
@@ -185,7 +196,10 @@ fn a_slice_keeps_its_order_and_the_error_lists_all_attempts() {
         assert_eq!(headwaiter::io::os_error(&error), Some(111), "ECONNREFUSED");
         // One is as short as ever, and none at all is a mistake.
         let error = TcpStream::connect(one).await.unwrap_err();
-        assert_eq!(error.to_string(), format!("connect to {one}: Connection refused (os error 111)"));
+        assert_eq!(
+            error.to_string(),
+            format!("connect to {one}: Connection refused (os error 111)")
+        );
         let none: &[SocketAddr] = &[];
         let error = TcpStream::connect(none).await.unwrap_err();
         assert_eq!(error.to_string(), "connect to: no address was given");
@@ -223,6 +237,9 @@ fn the_future_of_a_race_that_is_over_is_a_mistake_that_is_named() {
                 assert!(matches!(poll_once(&mut connect).await, Poll::Pending));
             });
         });
-        assert!(text.contains("`TcpStream::connect` was polled again after it was ready"), "{text}");
+        assert!(
+            text.contains("`TcpStream::connect` was polled again after it was ready"),
+            "{text}"
+        );
     });
 }

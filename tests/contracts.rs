@@ -182,7 +182,8 @@ fn a_wake_is_not_lost_whenever_it_comes() {
         for _ in 0..1000 {
             waker.wake_by_ref();
             let mut first = true;
-            poll_fn(|_| if std::mem::take(&mut first) { Poll::Pending } else { Poll::Ready(()) }).await;
+            poll_fn(|_| if std::mem::take(&mut first) { Poll::Pending } else { Poll::Ready(()) })
+                .await;
         }
         for _ in 0..1000 {
             let (sender, receiver) = mpsc::channel::<Waker>();
@@ -315,7 +316,8 @@ fn abort_drops_the_future_inside_the_call_and_before_it_is_reported() {
     in_every_order(|| async {
         let dropped = Rc::new(Cell::new(false));
         let seen = Rc::clone(&dropped);
-        let task = spawn(Holding(OnDrop(move || seen.set(true)), |_: &mut Context<'_>| Poll::Pending));
+        let task =
+            spawn(Holding(OnDrop(move || seen.set(true)), |_: &mut Context<'_>| Poll::Pending));
         yield_now().await;
         task.abort();
         assert!(dropped.get());
@@ -386,8 +388,9 @@ fn aborting_a_finished_task_keeps_its_output() {
 #[test]
 fn a_panic_in_a_task_becomes_its_join_error() {
     in_every_order(|| async {
-        let task =
-            task::Builder::new().name("oven").spawn(async { panic!("on {}", std::hint::black_box("fire")) });
+        let task = task::Builder::new()
+            .name("oven")
+            .spawn(async { panic!("on {}", std::hint::black_box("fire")) });
         let error = task.await.unwrap_err();
         assert!(error.is_panic() && !error.is_cancelled());
         let text = error.to_string();
@@ -449,7 +452,10 @@ fn after_a_panic_of_the_main_future_the_rest_of_its_batch_runs_first() {
             });
             assert_eq!(text, "main is gone");
             event_loop.block_on(async { order.borrow_mut().push("the next main") });
-            assert_eq!(*order.borrow(), ["the rest of its batch", "the next batch", "the next main"]);
+            assert_eq!(
+                *order.borrow(),
+                ["the rest of its batch", "the next batch", "the next main"]
+            );
             let stats = event_loop.enter(headwaiter::stats);
             assert_eq!((stats.polls, stats.wakes), (before + 1 + 5, before + 2), "{stats}");
             // Every 512th poll is timed. With 509 before, that is the one that panics, and its time is not known.
@@ -474,11 +480,14 @@ fn however_a_task_ends_it_does_in_a_poll_that_is_timed_as_in_any_other() {
     use End::*;
     bounded(|| {
         for yields in 509..514 {
-            for end in [Output, Panic, AbortedThenPending, AbortedThenOutput, AbortedThenPanic, Deadlock] {
+            for end in
+                [Output, Panic, AbortedThenPending, AbortedThenOutput, AbortedThenPanic, Deadlock]
+            {
                 for joined in [true, false] {
                     let mut event_loop = virtual_loop();
                     let own_handle = Rc::new(RefCell::new(None::<task::JoinHandle<Rc<()>>>));
-                    let (of_task, future, output) = (Rc::clone(&own_handle), Rc::new(()), Rc::new(()));
+                    let (of_task, future, output) =
+                        (Rc::clone(&own_handle), Rc::new(()), Rc::new(()));
                     let (in_future, in_output) = (Rc::clone(&future), Rc::clone(&output));
                     let task = event_loop.enter(|| {
                         spawn(async move {
@@ -486,7 +495,10 @@ fn however_a_task_ends_it_does_in_a_poll_that_is_timed_as_in_any_other() {
                             for _ in 0..yields {
                                 yield_now().await;
                             }
-                            if matches!(end, AbortedThenPending | AbortedThenOutput | AbortedThenPanic) {
+                            if matches!(
+                                end,
+                                AbortedThenPending | AbortedThenOutput | AbortedThenPanic
+                            ) {
                                 of_task.borrow().as_ref().unwrap().abort();
                             }
                             if !joined {
@@ -519,7 +531,9 @@ fn however_a_task_ends_it_does_in_a_poll_that_is_timed_as_in_any_other() {
                         let result = event_loop.block_on(task);
                         let ended_so = match &result {
                             Ok(_) => matches!(end, Output | AbortedThenOutput),
-                            Err(error) if error.is_panic() => matches!(end, Panic | AbortedThenPanic),
+                            Err(error) if error.is_panic() => {
+                                matches!(end, Panic | AbortedThenPanic)
+                            }
                             Err(error) if error.is_deadlock() => end == Deadlock,
                             Err(error) => error.is_cancelled() && end == AbortedThenPending,
                         };
@@ -568,8 +582,15 @@ fn whatever_becomes_of_an_output_and_a_joiner_they_are_dropped_with_nothing_borr
     }
     use Case::*;
     bounded(|| {
-        let cases =
-            [Finishes, Panics, IsAborted, IsDetached, DetachesItself, IsJoinedByAnother, IsJoinedByATask];
+        let cases = [
+            Finishes,
+            Panics,
+            IsAborted,
+            IsDetached,
+            DetachesItself,
+            IsJoinedByAnother,
+            IsJoinedByATask,
+        ];
         for (case, ends) in cases.into_iter().flat_map(|case| [(case, true), (case, false)]) {
             let mut event_loop = EventLoop::new().unwrap();
             let (outputs, joiners) = (Rc::new(Cell::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -594,7 +615,9 @@ fn whatever_becomes_of_an_output_and_a_joiner_they_are_dropped_with_nothing_borr
             let join = |waker: &Waker| {
                 let mut handle = handle.borrow_mut();
                 assert!(
-                    Pin::new(handle.as_mut().unwrap()).poll(&mut Context::from_waker(waker)).is_pending()
+                    Pin::new(handle.as_mut().unwrap())
+                        .poll(&mut Context::from_waker(waker))
+                        .is_pending()
                 );
             };
             let joiner = || Waker::from(Arc::new(Joiner(Arc::clone(&joiners))));
@@ -969,9 +992,13 @@ fn mistakes_are_named_with_the_way_out() {
             task.await.unwrap();
         });
         let mut first = EventLoop::new().unwrap();
-        let (mut stream, task) = first.block_on(async { (tcp_pair().await.unwrap().0, spawn(async {})) });
+        let (mut stream, task) =
+            first.block_on(async { (tcp_pair().await.unwrap().0, spawn(async {})) });
         let another = panic_text(|| drop(block_on(async { stream.read(&mut [0]).await })));
-        assert!(another.contains("another event loop") && another.contains("Handle::spawn"), "{another}");
+        assert!(
+            another.contains("another event loop") && another.contains("Handle::spawn"),
+            "{another}"
+        );
         let nowhere = panic_text(|| drop(stream.try_read(&mut [0])));
         assert!(nowhere.contains("outside any event loop"), "{nowhere}");
         let joined = panic_text(|| drop(block_on(task)));
@@ -997,7 +1024,8 @@ fn a_callback_needs_no_future_and_shares_the_slots_of_futures() {
         client.write_all(b"x").unwrap();
         event_loop.turn(None).unwrap();
         assert_eq!(calls.get(), 1);
-        let port = event_loop.enter(|| registration.with(|stream| stream.local_addr().unwrap().port()));
+        let port =
+            event_loop.enter(|| registration.with(|stream| stream.local_addr().unwrap().port()));
         assert_eq!(port, client.peer_addr().unwrap().port());
         event_loop.enter(|| drop(registration));
         client.write_all(b"y").ok();
@@ -1088,7 +1116,8 @@ fn a_turn_says_when_the_kernel_may_have_more() {
         let mut clients = Vec::new();
         for _ in 0..1030 {
             let socket = mio::net::UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-            let registered = event_loop.enter(|| on_ready(socket, Interest::WRITABLE, |_, _| Next::Continue));
+            let registered =
+                event_loop.enter(|| on_ready(socket, Interest::WRITABLE, |_, _| Next::Continue));
             clients.push(registered.unwrap());
         }
         let turn = event_loop.turn(None).unwrap();

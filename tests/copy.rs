@@ -37,7 +37,11 @@ impl Script {
 }
 
 impl AsyncRead for Script {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         let step = self.reads.pop_front().unwrap_or(Poll::Ready(Ok(b"")));
         self.note("read");
         match step {
@@ -56,7 +60,11 @@ impl AsyncRead for Script {
 }
 
 impl AsyncWrite for Script {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let step = self.writes.pop_front().unwrap_or(Poll::Ready(Ok(buf.len())));
         if let Poll::Ready(Ok(n)) = &step {
             self.note(format!("write {:?}", String::from_utf8_lossy(&buf[..(*n).min(buf.len())])));
@@ -135,7 +143,11 @@ fn every_byte_is_copied_and_the_writer_is_flushed_when_there_is_no_more_for_now(
             "read",
             "flush",
         ];
-        assert_eq!(*log.borrow(), expected, "no read before all is written; no flush of nothing; no close");
+        assert_eq!(
+            *log.borrow(),
+            expected,
+            "no read before all is written; no flush of nothing; no close"
+        );
     });
 }
 
@@ -150,12 +162,16 @@ fn an_error_says_which_stream_it_was() {
         let mut sink = Vec::new();
         let error = copy(&mut reads([fails()]), &mut sink).await.unwrap_err();
         assert!(text(error, ErrorKind::ConnectionReset).starts_with("read from the reader: "));
-        let mut broken =
-            Script { writes: [Poll::Ready(Err(ErrorKind::BrokenPipe.into()))].into(), ..Script::default() };
+        let mut broken = Script {
+            writes: [Poll::Ready(Err(ErrorKind::BrokenPipe.into()))].into(),
+            ..Script::default()
+        };
         let error = copy(&mut &b"soup"[..], &mut broken).await.unwrap_err();
         assert!(text(error, ErrorKind::BrokenPipe).starts_with("write to the writer: "));
-        let mut full =
-            Script { flushes: [Poll::Ready(Err(ErrorKind::StorageFull.into()))].into(), ..Script::default() };
+        let mut full = Script {
+            flushes: [Poll::Ready(Err(ErrorKind::StorageFull.into()))].into(),
+            ..Script::default()
+        };
         let error = copy(&mut &b"soup"[..], &mut full).await.unwrap_err();
         assert!(text(error, ErrorKind::StorageFull).starts_with("flush the writer: "));
         let mut takes_nothing = Script { writes: [Poll::Ready(Ok(0))].into(), ..Script::default() };
@@ -164,7 +180,9 @@ fn an_error_says_which_stream_it_was() {
 
         let (mut a, mut b) = (reads([Poll::Pending]), reads([fails()]));
         let error = copy_bidirectional(&mut a, &mut b).await.unwrap_err();
-        assert!(text(error, ErrorKind::ConnectionReset).starts_with("read from the second stream: "));
+        assert!(
+            text(error, ErrorKind::ConnectionReset).starts_with("read from the second stream: ")
+        );
         let (mut a, mut b) = (
             reads([Poll::Ready(Ok(b"soup"))]),
             Script { closes: [fails_to_close()].into(), ..Script::default() },
@@ -183,7 +201,8 @@ fn a_stream_that_claims_too_many_bytes_is_an_error() {
     in_every_order(|| async {
         static LONG: [u8; 1 << 20] = [0; 1 << 20];
         // It says that it read a MiB, whatever it was asked for.
-        let error = copy(&mut reads([Poll::Ready(Ok(&LONG[..]))]), &mut Vec::new()).await.unwrap_err();
+        let error =
+            copy(&mut reads([Poll::Ready(Ok(&LONG[..]))]), &mut Vec::new()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidData);
         let mut writer = Script { writes: [Poll::Ready(Ok(5))].into(), ..Script::default() };
         let error = copy(&mut &b"soup"[..], &mut writer).await.unwrap_err();
@@ -241,7 +260,11 @@ fn a_reader_that_is_faster_than_its_writer_is_held_back() {
             sending.await.unwrap().unwrap();
             assert_eq!(copying.await.unwrap().unwrap(), expected.len() as u64);
             assert!(received == expected);
-            assert_eq!(drain.read(&mut buffer).await.unwrap(), 0, "the end: the writer was dropped");
+            assert_eq!(
+                drain.read(&mut buffer).await.unwrap(),
+                0,
+                "the end: the writer was dropped"
+            );
         })
     });
 }

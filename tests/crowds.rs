@@ -35,8 +35,10 @@ fn memory_and_files_return_to_where_they_were_after_each_crowd() {
                 let mut crowd = Vec::new();
                 for _ in 0..200 {
                     let client = UnixStream::connect(&path).await.unwrap();
-                    let datagrams =
-                        (UdpSocket::bind("127.0.0.1:0").await.unwrap(), UnixDatagram::pair().unwrap());
+                    let datagrams = (
+                        UdpSocket::bind("127.0.0.1:0").await.unwrap(),
+                        UnixDatagram::pair().unwrap(),
+                    );
                     crowd.push((client, listener.accept().await.unwrap(), datagrams));
                 }
             });

@@ -45,7 +45,10 @@ fn udp_carries_datagrams_of_no_byte_one_byte_and_the_most_bytes() {
             assert_eq!(one.send(&datagram).await.unwrap(), size);
             assert_eq!(other.recv(&mut buf).await.unwrap(), size);
             assert_eq!(buf[..size], datagram);
-            assert_eq!(sender.send_to(&datagram, receiver.local_addr().unwrap()).await.unwrap(), size);
+            assert_eq!(
+                sender.send_to(&datagram, receiver.local_addr().unwrap()).await.unwrap(),
+                size
+            );
             let from = sender.local_addr().unwrap();
             assert_eq!(receiver.recv_from(&mut buf).await.unwrap(), (size, from));
             assert_eq!(buf[..size], datagram);
@@ -83,12 +86,18 @@ fn that_a_datagram_was_cut_off_is_told_with_its_length_and_its_sender() {
         let from = one.local_addr().unwrap();
         let mut buf = [0; 4];
         assert_eq!(other.try_recv_msg(&mut buf).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        for (sent, len, cut) in
-            [(&b"soup"[..], 4, false), (b"soup, bread", 4, true), (b"so", 2, false), (b"", 0, false)]
-        {
+        for (sent, len, cut) in [
+            (&b"soup"[..], 4, false),
+            (b"soup, bread", 4, true),
+            (b"so", 2, false),
+            (b"", 0, false),
+        ] {
             one.send(sent).await.unwrap();
             let received = other.recv_msg(&mut buf).await.unwrap();
-            assert_eq!((received.len, received.full_len, received.is_truncated()), (len, sent.len(), cut));
+            assert_eq!(
+                (received.len, received.full_len, received.is_truncated()),
+                (len, sent.len(), cut)
+            );
             assert_eq!((&buf[..len], received.from), (&sent[..len], from));
         }
         one.send(b"soup").await.unwrap();
@@ -134,7 +143,9 @@ fn a_datagram_that_is_too_large_to_send_is_an_error_with_the_address_where_one_i
         let address = other.local_addr().unwrap();
         let too_large = vec![0; LARGEST + 1];
         // The kernel's own: the caller has connected it.
-        for error in [one.send(&too_large).await.unwrap_err(), one.try_send(&too_large).unwrap_err()] {
+        for error in
+            [one.send(&too_large).await.unwrap_err(), one.try_send(&too_large).unwrap_err()]
+        {
             assert_eq!(error.raw_os_error(), Some(90), "EMSGSIZE: {error}");
         }
         for error in [
@@ -474,7 +485,10 @@ fn mistakes_with_udp_are_named_with_the_way_out() {
             assert!(text.contains("outside any event loop") && text.contains("block_on"), "{text}");
         }
         let another = panic_text(|| drop(block_on(socket.recv(&mut [0]))));
-        assert!(another.contains("another event loop") && another.contains("UDP socket"), "{another}");
+        assert!(
+            another.contains("another event loop") && another.contains("UDP socket"),
+            "{another}"
+        );
         fn send_and_sync<T: Send + Sync>(_: &T) {}
         send_and_sync(&socket);
     });

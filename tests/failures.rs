@@ -67,7 +67,9 @@ fn a_panic_in_a_wake_a_drop_or_a_callback_harms_nobody_else() {
         let mut event_loop = EventLoop::new().unwrap();
         let (server, mut client) = mio_pair();
         event_loop.enter(|| {
-            on_ready(server, Interest::READABLE, |_, _| panic!("a callback that panics")).unwrap().detach();
+            on_ready(server, Interest::READABLE, |_, _| panic!("a callback that panics"))
+                .unwrap()
+                .detach();
             for n in 0..10 {
                 let panics = n % 2 == 0;
                 drop(spawn(Holding(count(panics), |_: &mut Context<'_>| Poll::Pending)));
@@ -146,7 +148,8 @@ fn an_event_of_a_source_that_is_gone_reaches_no_successor() {
         let (b, mut to_b) = mio_pair();
         // Whichever of A and B is called first drops the other and puts C into its slot, with its fd number.
         let replace = |other: &Slot| {
-            let (other, c_slot, calls) = (Rc::clone(other), Rc::clone(&c_slot), Rc::clone(&calls_of_c));
+            let (other, c_slot, calls) =
+                (Rc::clone(other), Rc::clone(&c_slot), Rc::clone(&calls_of_c));
             move |_: &mut mio::net::TcpStream, _| {
                 if let Some(registration) = other.borrow_mut().take() {
                     drop(registration);
@@ -190,7 +193,8 @@ fn a_future_that_is_not_send_is_dropped_on_its_own_thread_only() {
                 assert_eq!(thread::current().id(), home);
                 dropped.set(dropped.get() + 1);
             });
-            let task = event_loop.enter(|| spawn(Holding(on_drop, |_: &mut Context<'_>| Poll::Pending)));
+            let task =
+                event_loop.enter(|| spawn(Holding(on_drop, |_: &mut Context<'_>| Poll::Pending)));
             thread::spawn(move || {
                 task.abort();
                 drop(task);
@@ -214,7 +218,8 @@ fn eight_threads_wake_a_million_times_and_each_wake_is_acknowledged() {
         let barrier = Arc::new(Barrier::new(THREADS));
         let tasks: Vec<_> = (0..THREADS)
             .map(|_| {
-                let (sent, acknowledged) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+                let (sent, acknowledged) =
+                    (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
                 let (pass_waker, waker) = mpsc::channel::<Waker>();
                 let (barrier, of_thread, ack) =
                     (Arc::clone(&barrier), Arc::clone(&sent), Arc::clone(&acknowledged));
@@ -417,7 +422,8 @@ fn a_pipe_is_served_within_64_polls_and_a_turn_whatever_is_always_ready() {
 
 /// calloop 3b0f8de.
 #[test]
-fn a_source_that_puts_its_replacement_into_its_own_slot_and_returns_remove_leaves_the_replacement() {
+fn a_source_that_puts_its_replacement_into_its_own_slot_and_returns_remove_leaves_the_replacement()
+{
     bounded(|| {
         let mut event_loop = EventLoop::new().unwrap();
         let (first, mut to_first) = mio_pair();
@@ -425,16 +431,18 @@ fn a_source_that_puts_its_replacement_into_its_own_slot_and_returns_remove_leave
         type Place = Rc<RefCell<Option<Registration<mio::net::TcpStream>>>>;
         let (own, replacement) = (Place::default(), Place::default());
         let calls = Rc::new(Cell::new(0));
-        let (of_first, of_second, counted) = (Rc::clone(&own), Rc::clone(&replacement), Rc::clone(&calls));
+        let (of_first, of_second, counted) =
+            (Rc::clone(&own), Rc::clone(&replacement), Rc::clone(&calls));
         let mut second = Some(second);
         let registration = event_loop.enter(|| {
             on_ready(first, Interest::READABLE, move |_, _| {
                 drop(of_first.borrow_mut().take());
                 let counted = Rc::clone(&counted);
-                let registration = on_ready(second.take().unwrap(), Interest::READABLE, move |_, _| {
-                    counted.set(counted.get() + 1);
-                    Next::Continue
-                });
+                let registration =
+                    on_ready(second.take().unwrap(), Interest::READABLE, move |_, _| {
+                        counted.set(counted.get() + 1);
+                        Next::Continue
+                    });
                 *of_second.borrow_mut() = Some(registration.unwrap());
                 Next::Remove
             })
@@ -461,10 +469,20 @@ fn an_fd_closed_behind_the_back_of_the_loop_is_an_error_or_success_but_no_panic(
         server.set_nonblocking(true).unwrap();
         struct Fd(std::os::fd::RawFd);
         impl mio::event::Source for Fd {
-            fn register(&mut self, r: &mio::Registry, t: mio::Token, i: Interest) -> io::Result<()> {
+            fn register(
+                &mut self,
+                r: &mio::Registry,
+                t: mio::Token,
+                i: Interest,
+            ) -> io::Result<()> {
                 mio::unix::SourceFd(&self.0).register(r, t, i)
             }
-            fn reregister(&mut self, r: &mio::Registry, t: mio::Token, i: Interest) -> io::Result<()> {
+            fn reregister(
+                &mut self,
+                r: &mio::Registry,
+                t: mio::Token,
+                i: Interest,
+            ) -> io::Result<()> {
                 mio::unix::SourceFd(&self.0).reregister(r, t, i)
             }
             fn deregister(&mut self, r: &mio::Registry) -> io::Result<()> {
@@ -472,8 +490,9 @@ fn an_fd_closed_behind_the_back_of_the_loop_is_an_error_or_success_but_no_panic(
             }
         }
         let fd = server.as_raw_fd();
-        let registration =
-            event_loop.enter(|| on_ready(Fd(fd), Interest::READABLE, |_, _| Next::Continue)).unwrap();
+        let registration = event_loop
+            .enter(|| on_ready(Fd(fd), Interest::READABLE, |_, _| Next::Continue))
+            .unwrap();
         drop((server, client));
         let (reused, _peer) = std_pair();
         event_loop.turn(Some(ms(1))).unwrap();
@@ -594,8 +613,8 @@ fn timers_of_every_length_fire_when_they_are_due() {
                 })
             })
             .collect();
-        let far =
-            [ms(1 << 63), Duration::MAX, Duration::from_secs(u64::MAX / 2)].map(|far| spawn(sleep(far)));
+        let far = [ms(1 << 63), Duration::MAX, Duration::from_secs(u64::MAX / 2)]
+            .map(|far| spawn(sleep(far)));
         for task in tasks {
             task.await.unwrap();
         }
@@ -701,7 +720,8 @@ fn a_drop_may_spawn_wake_abort_and_register() {
         let mut server = Some(server);
         let registration = Rc::new(RefCell::new(None));
         let (register, spawned) = (Rc::clone(&registration), tell("spawned"));
-        let (called, in_drop, after_abort) = (tell("called"), tell("in the drop"), tell("after the abort"));
+        let (called, in_drop, after_abort) =
+            (tell("called"), tell("in the drop"), tell("after the abort"));
         let on_drop = OnDrop(move || {
             in_drop();
             drop(spawn({
@@ -716,7 +736,8 @@ fn a_drop_may_spawn_wake_abort_and_register() {
                 called();
                 Next::Remove
             };
-            *register.borrow_mut() = Some(on_ready(server.take().unwrap(), Interest::READABLE, callback));
+            *register.borrow_mut() =
+                Some(on_ready(server.take().unwrap(), Interest::READABLE, callback));
             drop(sleep(ms(1)));
         });
         let task = spawn(Holding(on_drop, |_: &mut Context<'_>| Poll::Pending));
@@ -848,7 +869,8 @@ fn a_turn_of_an_embedder_takes_its_events_though_tasks_are_ready() {
     bounded(|| {
         let mut event_loop = EventLoop::new().unwrap();
         let (server, mut client) = mio_pair();
-        let _registration = event_loop.enter(|| on_ready(server, Interest::READABLE, |_, _| Next::Continue));
+        let _registration =
+            event_loop.enter(|| on_ready(server, Interest::READABLE, |_, _| Next::Continue));
         client.write_all(b"x").unwrap();
         drop(event_loop.enter(|| spawn(async {})));
         let turn = event_loop.turn(Some(Duration::ZERO)).unwrap();
@@ -1073,8 +1095,9 @@ fn the_virtual_clock_waits_for_the_whole_grace_in_however_many_turns() {
             let (server, client) = std_pair();
             (TcpStream::from_std(server).unwrap(), client)
         });
-        let task = event_loop
-            .enter(|| spawn(async move { timeout(ms(50), stream.read(&mut [0; 4])).await.is_ok() }));
+        let task = event_loop.enter(|| {
+            spawn(async move { timeout(ms(50), stream.read(&mut [0; 4])).await.is_ok() })
+        });
         for _ in 0..5 {
             event_loop.turn(Some(ms(1))).unwrap();
         }
@@ -1247,15 +1270,24 @@ fn the_number_of_an_os_error_is_told_whatever_the_error_is_about() {
         let mut soup = File::open(folder.path("soup")).await.unwrap();
         assert_eq!(soup.write(b"x").await.map_err(number), Err(Some(EBADF)));
         assert_eq!(UnixStream::connect(&gone).await.map(drop).map_err(number), Err(Some(ENOENT)));
-        assert_eq!(UnixListener::bind(folder.path("soup")).map(drop).map_err(number), Err(Some(EADDRINUSE)));
+        assert_eq!(
+            UnixListener::bind(folder.path("soup")).map(drop).map_err(number),
+            Err(Some(EADDRINUSE))
+        );
         let unix = UnixDatagram::unbound().unwrap();
         assert_eq!(unix.send_to(b"x", &gone).await.map_err(number), Err(Some(ENOENT)));
         assert_eq!(unix.connect(&gone).map_err(number), Err(Some(ENOENT)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        assert_eq!(TcpListener::bind(address).await.map(drop).map_err(number), Err(Some(EADDRINUSE)));
+        assert_eq!(
+            TcpListener::bind(address).await.map(drop).map_err(number),
+            Err(Some(EADDRINUSE))
+        );
         drop(listener);
-        assert_eq!(TcpStream::connect(address).await.map(drop).map_err(number), Err(Some(ECONNREFUSED)));
+        assert_eq!(
+            TcpStream::connect(address).await.map(drop).map_err(number),
+            Err(Some(ECONNREFUSED))
+        );
         let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         assert_eq!(udp.send_to(&[0; 70_000], address).await.map_err(number), Err(Some(EMSGSIZE)));
         assert_eq!(udp.try_send_to(&[0; 70_000], address).map_err(number), Err(Some(EMSGSIZE)));

@@ -25,7 +25,8 @@ use rustix::event::{EventfdFlags, epoll, eventfd};
 use rustix::fs::{OFlags, fcntl_getfl, inotify};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
 };
 
 fn counter() -> Async<OwnedFd> {
@@ -221,7 +222,10 @@ fn an_operation_may_do_anything_with_its_own_descriptor_and_with_the_loop() {
             if calls == 1 {
                 let mut cx = Context::from_waker(Waker::noop());
                 // The same descriptor, read and waited for; a new one, dropped; a task.
-                assert!(matches!(Pin::new(&mut inner.read_with(number)).poll(&mut cx), Poll::Ready(Ok(1))));
+                assert!(matches!(
+                    Pin::new(&mut inner.read_with(number)).poll(&mut cx),
+                    Poll::Ready(Ok(1))
+                ));
                 assert!(Pin::new(&mut inner.read_with(number)).poll(&mut cx).is_pending());
                 drop(self::counter());
                 let counter = Rc::clone(&inner);
@@ -246,7 +250,8 @@ fn an_operation_may_do_anything_with_its_own_descriptor_and_with_the_loop() {
 fn errors_are_handed_through_and_interruptions_tried_again() {
     in_loop(|| async {
         let mut counter = counter();
-        let error = counter.read_with(|_| Err::<(), _>(ErrorKind::Deadlock.into())).await.unwrap_err();
+        let error =
+            counter.read_with(|_| Err::<(), _>(ErrorKind::Deadlock.into())).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Deadlock);
         let mut tries = 0;
         let op = |_: &mut OwnedFd| {
@@ -311,7 +316,8 @@ fn a_descriptor_that_is_closed_behind_the_loops_back_harms_nobody() {
 fn an_event_of_a_descriptor_that_is_gone_reaches_no_successor() {
     in_loop(|| async {
         let (a, b) = (counter(), counter());
-        let (to_a, to_b) = (a.as_fd().try_clone_to_owned().unwrap(), b.as_fd().try_clone_to_owned().unwrap());
+        let (to_a, to_b) =
+            (a.as_fd().try_clone_to_owned().unwrap(), b.as_fd().try_clone_to_owned().unwrap());
         let both = Rc::new(Cell::new(Some((a, b))));
         {
             let (a, b) = both.take().unwrap();
@@ -341,7 +347,8 @@ fn an_event_of_a_descriptor_that_is_gone_reaches_no_successor() {
 fn several_tasks_that_wait_for_one_descriptor_all_make_progress() {
     in_loop(|| async {
         let counter = Rc::new(
-            Async::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::SEMAPHORE).unwrap()).unwrap(),
+            Async::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::SEMAPHORE).unwrap())
+                .unwrap(),
         );
         let tasks: Vec<_> = (0..10)
             .map(|_| {
@@ -658,7 +665,8 @@ fn packets_of_a_pipe_that_keeps_them_apart_all_come() {
     in_loop(|| async {
         use rustix::pipe::{PipeFlags, pipe_with};
         let (reader, writer) = pipe_with(PipeFlags::DIRECT | PipeFlags::CLOEXEC).unwrap();
-        let (mut reader, writer) = (PipeReader::from_fd(reader).unwrap(), io::PipeWriter::from(writer));
+        let (mut reader, writer) =
+            (PipeReader::from_fd(reader).unwrap(), io::PipeWriter::from(writer));
         let mut bytes = [0; 64];
         assert!(poll_once(&mut reader.read(&mut bytes)).await.is_pending());
         (&writer).write_all(b"soup").unwrap();
@@ -702,11 +710,13 @@ fn both_ends_of_a_pipe_have_the_traits_vectored_too() {
         assert_eq!(n, 1024, "as many as one call takes");
         let (mut a, mut b) = ([0; 1000], [0; 1000]);
         let mut into = [IoSliceMut::new(&mut a), IoSliceMut::new(&mut b)];
-        let n = poll_fn(|cx| Pin::new(&mut &reader).poll_read_vectored(cx, &mut into)).await.unwrap();
+        let n =
+            poll_fn(|cx| Pin::new(&mut &reader).poll_read_vectored(cx, &mut into)).await.unwrap();
         assert_eq!(n, 1024);
         (&writer).flush().await.unwrap();
-        let first =
-            or(async { (&reader).read(&mut [0]).await.map(|_| "read") }, async { Ok("the pipe is empty") });
+        let first = or(async { (&reader).read(&mut [0]).await.map(|_| "read") }, async {
+            Ok("the pipe is empty")
+        });
         assert_eq!(first.await.unwrap(), "the pipe is empty");
     });
 }
@@ -838,7 +848,8 @@ fn everything_that_owns_a_descriptor_lends_it() {
         let folder = Folder::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         lends(&listener);
-        let stream = headwaiter::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let stream =
+            headwaiter::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let number = lends(&stream);
         let (reader, writer) = stream.into_split();
         assert_eq!((lends(&reader), lends(&writer)), (number, number));

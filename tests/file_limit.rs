@@ -114,7 +114,9 @@ fn poll_accept_holds_back_too() {
             }
             assert!(time::now() - start >= ms(9 * 20), "{:?}", time::now() - start);
             drop(files);
-            assert!(timeout(ms(100), poll_fn(|cx| listener.poll_accept(cx))).await.unwrap().is_ok());
+            assert!(
+                timeout(ms(100), poll_fn(|cx| listener.poll_accept(cx))).await.unwrap().is_ok()
+            );
         });
     });
 }
@@ -211,7 +213,10 @@ fn is_made_or_leaves_nothing<T>(what: &str, make: impl AsyncFn() -> io::Result<T
                 Ok(_) => made += 1,
                 Err(error) => {
                     refused += 1;
-                    assert!(error.to_string().contains("os error 24"), "{what}, {left} left: {error}");
+                    assert!(
+                        error.to_string().contains("os error 24"),
+                        "{what}, {left} left: {error}"
+                    );
                 }
             }
             drop(files);
@@ -256,13 +261,19 @@ fn whatever_cannot_be_made_for_want_of_descriptors_leaves_nothing() {
         is_made_or_leaves_nothing("a loop", async || EventLoop::new());
         let watched = async || EventLoop::builder().stall_watcher(true).build();
         is_made_or_leaves_nothing("a loop with a watcher", watched);
-        is_made_or_leaves_nothing("TcpListener::bind", async || TcpListener::bind("127.0.0.1:0").await);
-        is_made_or_leaves_nothing("TcpStream::connect", async || net::TcpStream::connect(address).await);
+        is_made_or_leaves_nothing("TcpListener::bind", async || {
+            TcpListener::bind("127.0.0.1:0").await
+        });
+        is_made_or_leaves_nothing("TcpStream::connect", async || {
+            net::TcpStream::connect(address).await
+        });
         let several = async || net::TcpStream::connect(&[address, address][..]).await;
         is_made_or_leaves_nothing("TcpStream::connect to several", several);
         let by_socket = async || net::TcpSocket::new_v4()?.connect(address).await;
         is_made_or_leaves_nothing("TcpSocket::connect", by_socket);
-        is_made_or_leaves_nothing("TcpSocket::listen", async || net::TcpSocket::new_v4()?.listen(16));
+        is_made_or_leaves_nothing("TcpSocket::listen", async || {
+            net::TcpSocket::new_v4()?.listen(16)
+        });
         is_made_or_leaves_nothing("accept", async || {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             let _client = std::net::TcpStream::connect(listener.local_addr()?)?;
@@ -272,7 +283,9 @@ fn whatever_cannot_be_made_for_want_of_descriptors_leaves_nothing() {
             let stream = net::TcpStream::connect(address).await?;
             stream.into_std()
         });
-        is_made_or_leaves_nothing("UdpSocket::bind", async || net::UdpSocket::bind("127.0.0.1:0").await);
+        is_made_or_leaves_nothing("UdpSocket::bind", async || {
+            net::UdpSocket::bind("127.0.0.1:0").await
+        });
         is_made_or_leaves_nothing("UnixListener::bind", async || {
             let path = folder.path("another door");
             let bound = UnixListener::bind(&path);
@@ -297,13 +310,17 @@ fn whatever_cannot_be_made_for_want_of_descriptors_leaves_nothing() {
         is_made_or_leaves_nothing("a device", async || fs::File::open("/dev/zero").await);
         is_made_or_leaves_nothing("a FIFO", async || fs::File::open(&fifo).await);
         is_made_or_leaves_nothing("fs::read", async || fs::read("Cargo.toml").await);
-        is_made_or_leaves_nothing("fs::copy", async || fs::copy("Cargo.toml", folder.path("copy")).await);
+        is_made_or_leaves_nothing("fs::copy", async || {
+            fs::copy("Cargo.toml", folder.path("copy")).await
+        });
         is_made_or_leaves_nothing("fs::read_dir", async || fs::read_dir("src").await);
         is_made_or_leaves_nothing("Command::spawn", async || {
             let mut command = process::Command::new("cat");
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
         });
-        is_made_or_leaves_nothing("Command::output", async || process::Command::new("true").output().await);
+        is_made_or_leaves_nothing("Command::output", async || {
+            process::Command::new("true").output().await
+        });
         // These are made in any case.
         for left in 0..4 {
             let before = open_files();

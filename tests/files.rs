@@ -24,7 +24,8 @@ impl Folder {
     fn on(base: impl AsRef<Path>) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let folder = base.as_ref().join(format!("headwaiter-files-{}-{number}", std::process::id()));
+        let folder =
+            base.as_ref().join(format!("headwaiter-files-{}-{number}", std::process::id()));
         std::fs::create_dir(&folder).expect("a folder for the test");
         Folder(folder)
     }
@@ -169,7 +170,12 @@ fn an_error_says_what_was_tried_with_which_path_and_keeps_its_kind() {
         let (none, kind) = (folder.path("none"), io::ErrorKind::NotFound);
         assert_says(&fs::read(&none).await.unwrap_err(), kind, "read", &none);
         assert_says(&fs::read_to_string(&none).await.unwrap_err(), kind, "read", &none);
-        assert_says(&fs::write(none.join("x"), "").await.unwrap_err(), kind, "write", &none.join("x"));
+        assert_says(
+            &fs::write(none.join("x"), "").await.unwrap_err(),
+            kind,
+            "write",
+            &none.join("x"),
+        );
         assert_says(&fs::metadata(&none).await.unwrap_err(), kind, "look at", &none);
         assert_says(&fs::symlink_metadata(&none).await.unwrap_err(), kind, "look at", &none);
         assert_says(&fs::canonicalize(&none).await.unwrap_err(), kind, "look for", &none);
@@ -185,7 +191,12 @@ fn an_error_says_what_was_tried_with_which_path_and_keeps_its_kind() {
         assert_says(&fs::remove_dir(&none).await.unwrap_err(), kind, "remove folder", &none);
         assert_says(&fs::remove_dir_all(&none).await.unwrap_err(), kind, "remove folder", &none);
         assert_says(&File::open(&none).await.unwrap_err(), kind, "open", &none);
-        assert_says(&File::create(none.join("x")).await.unwrap_err(), kind, "open", &none.join("x"));
+        assert_says(
+            &File::create(none.join("x")).await.unwrap_err(),
+            kind,
+            "open",
+            &none.join("x"),
+        );
         for error in [
             fs::rename(&none, "/else").await.unwrap_err(),
             fs::copy(&none, "/else").await.map(drop).unwrap_err(),
@@ -218,7 +229,10 @@ fn an_error_of_an_open_file_says_so_too() {
         let path = folder.file("soup", "tomato");
         let mut file = File::open(&path).await.unwrap();
         let error = file.write(b"x").await.unwrap_err();
-        assert!(error.to_string().starts_with(&format!("write {path:?}: ")), "not open for writing: {error}");
+        assert!(
+            error.to_string().starts_with(&format!("write {path:?}: ")),
+            "not open for writing: {error}"
+        );
         let error = file.read_exact(&mut [0; 10]).await.unwrap_err();
         assert_says(&error, io::ErrorKind::UnexpectedEof, "read", &path);
         assert!(error.to_string().contains("6 of 10 bytes"), "{error}");
@@ -245,7 +259,12 @@ fn a_folder_is_opened_as_in_std_and_cannot_be_read() {
         assert_says(&error, io::ErrorKind::IsADirectory, "read", &folder.0);
         let error = File::create(&folder.0).await.unwrap_err();
         assert_says(&error, io::ErrorKind::IsADirectory, "open", &folder.0);
-        assert_says(&fs::read(&folder.0).await.unwrap_err(), io::ErrorKind::IsADirectory, "read", &folder.0);
+        assert_says(
+            &fs::read(&folder.0).await.unwrap_err(),
+            io::ErrorKind::IsADirectory,
+            "read",
+            &folder.0,
+        );
     });
 }
 
@@ -307,7 +326,12 @@ fn opening_truncates_appends_and_creates_as_in_std() {
             let mut file = File::options().append(true).read(true).open(&path).await.unwrap();
             file.write_all(b" new").await.unwrap();
             // Somebody else appends too: a write goes to the end as it then is.
-            std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b" theirs").unwrap();
+            std::fs::OpenOptions::new()
+                .append(true)
+                .open(&path)
+                .unwrap()
+                .write_all(b" theirs")
+                .unwrap();
             file.seek(SeekFrom::Start(0)).await.unwrap();
             file.write_all(b" ours").await.unwrap();
             assert_eq!(file.seek(SeekFrom::Current(0)).await.unwrap(), 19);
@@ -493,13 +517,17 @@ fn hundreds_of_files_are_read_at_once() {
             for n in 0..300 {
                 folder.file(&n.to_string(), contents(n));
             }
-            let whole: Vec<_> = (0..300).map(|n| spawn(fs::read(folder.path(&n.to_string())))).collect();
-            let pieces: Vec<_> = (0..300)
-                .map(|n| {
-                    let path = folder.path(&n.to_string());
-                    spawn(async move { read_to_end(&mut File::open(path).await.unwrap(), 1000).await })
-                })
-                .collect();
+            let whole: Vec<_> =
+                (0..300).map(|n| spawn(fs::read(folder.path(&n.to_string())))).collect();
+            let pieces: Vec<_> =
+                (0..300)
+                    .map(|n| {
+                        let path = folder.path(&n.to_string());
+                        spawn(async move {
+                            read_to_end(&mut File::open(path).await.unwrap(), 1000).await
+                        })
+                    })
+                    .collect();
             for (n, (whole, pieces)) in whole.into_iter().zip(pieces).enumerate() {
                 assert_eq!(whole.await.unwrap().unwrap(), contents(n));
                 assert_eq!(pieces.await.unwrap(), contents(n));
@@ -587,7 +615,8 @@ fn a_dropped_write_is_waited_for_and_the_order_stays() {
     in_loop(|| async {
         for folder in folders() {
             let path = folder.path("dropped");
-            let mut file = File::options().read(true).write(true).create(true).open(&path).await.unwrap();
+            let mut file =
+                File::options().read(true).write(true).create(true).open(&path).await.unwrap();
             let _ = begin(file.write(b"first ")).await;
             file.write_all(b"second ").await.unwrap();
             assert_eq!(std::fs::read(&path).unwrap(), b"first second ");
@@ -719,7 +748,11 @@ fn a_file_may_be_dropped_anywhere_with_an_operation_under_way() {
                 }
                 drop(release);
                 spawn_blocking(|| ()).await.unwrap();
-                assert_eq!(std::fs::read(&path).unwrap(), bytes(100_000), "no thread had begun with it");
+                assert_eq!(
+                    std::fs::read(&path).unwrap(),
+                    bytes(100_000),
+                    "no thread had begun with it"
+                );
                 #[cfg(target_os = "linux")]
                 assert!(!is_open(&path));
             }
@@ -806,7 +839,8 @@ fn the_traits_of_futures_io_read_write_and_seek() {
             let contents = bytes(2_500_000);
             let from = folder.file("from", &contents);
             let (mut from, to) = (File::open(&from).await.unwrap(), folder.path("to"));
-            let mut to = File::options().read(true).write(true).create(true).open(&to).await.unwrap();
+            let mut to =
+                File::options().read(true).write(true).create(true).open(&to).await.unwrap();
             assert_eq!(futures_lite::io::copy(&mut from, &mut to).await.unwrap(), 2_500_000);
             to.flush().await.unwrap();
             AsyncSeekExt::seek(&mut to, SeekFrom::End(-2_500_000)).await.unwrap();
@@ -912,14 +946,21 @@ fn a_file_is_read_and_written_at_an_offset_whatever_its_position_is() {
     for folder in folders() {
         in_loop(|| async move {
             let path = folder.path("offsets");
-            let file =
-                File::options().read(true).write(true).create(true).truncate(true).open(&path).await.unwrap();
+            let file = File::options()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .open(&path)
+                .await
+                .unwrap();
             assert_eq!(file.write_at(b"bread", 5).await.unwrap(), 5);
             assert_eq!(file.write_at(b"soup ", 0).await.unwrap(), 5);
             let (mut one, mut other) = ([0; 4], [0; 10]);
             // Two at a time.
             let both =
-                futures_lite::future::zip(file.read_at(&mut one, 0), file.read_at(&mut other, 5)).await;
+                futures_lite::future::zip(file.read_at(&mut one, 0), file.read_at(&mut other, 5))
+                    .await;
             assert_eq!((both.0.unwrap(), both.1.unwrap()), (4, 5));
             assert_eq!((&one, &other[..5]), (b"soup", &b"bread"[..]));
             assert_eq!(file.read_at(&mut one, 10).await.unwrap(), 0, "the end");
@@ -1045,7 +1086,10 @@ fn an_odd_transfer_of_a_direct_file_says_why_it_fails() {
         if let Err(error) = takes_odd {
             assert_eq!(headwaiter::io::os_error(&error), Some(22), "EINVAL: {error}");
             let text = error.to_string();
-            assert!(text.contains("O_DIRECT") && text.contains("multiples of the block size"), "{text}");
+            assert!(
+                text.contains("O_DIRECT") && text.contains("multiples of the block size"),
+                "{text}"
+            );
             let error = file.write_at(&[0; 4096], 7).await.unwrap_err();
             assert!(error.to_string().contains("O_DIRECT"), "{error}");
             let error = file.set_len(u64::MAX).await.unwrap_err();
@@ -1085,9 +1129,12 @@ fn a_path_that_owns_its_file_lives_as_long_as_the_operation() {
             assert!(fs::try_exists(temporary("f")).await.unwrap());
             assert_eq!(fs::copy(temporary("g"), folder.path("h")).await.unwrap(), 4);
             fs::rename(temporary("i"), folder.path("j")).await.unwrap();
-            fs::set_permissions(temporary("k"), std::fs::metadata(&folder.0).unwrap().permissions())
-                .await
-                .unwrap();
+            fs::set_permissions(
+                temporary("k"),
+                std::fs::metadata(&folder.0).unwrap().permissions(),
+            )
+            .await
+            .unwrap();
             for name in ["a", "b", "c", "d", "e", "f", "g", "i", "k"] {
                 assert!(!folder.path(name).exists(), "{name} went with the operation");
             }
@@ -1128,7 +1175,8 @@ fn a_folder_is_listed_as_by_std() {
             assert_eq!(entry.file_type().await.unwrap().is_dir(), is_dir);
             let metadata = entry.metadata().await.unwrap();
             assert!(
-                metadata.is_dir() == is_dir && (is_dir || metadata.len() as usize == entry.file_name().len())
+                metadata.is_dir() == is_dir
+                    && (is_dir || metadata.len() as usize == entry.file_name().len())
             );
             names.push(entry.file_name().into_string().unwrap());
         }
@@ -1167,7 +1215,10 @@ fn a_fifo_is_watched_and_waits_for_its_first_writer() {
             let folder = Folder::new();
             let path = make_fifo(&folder);
             let error = File::options().write(true).open(&path).await.unwrap_err();
-            assert!(error.to_string().starts_with(&format!("open {path:?}: ")), "nobody reads: {error}");
+            assert!(
+                error.to_string().starts_with(&format!("open {path:?}: ")),
+                "nobody reads: {error}"
+            );
 
             let mut reader = File::open(&path).await.unwrap();
             let mut buf = [0; 100];
@@ -1192,7 +1243,12 @@ fn a_fifo_is_watched_and_waits_for_its_first_writer() {
 
             // A writer that comes and goes before anybody reads.
             let mut reader = File::open(&path).await.unwrap();
-            std::fs::OpenOptions::new().write(true).open(&path).unwrap().write_all(b"gone").unwrap();
+            std::fs::OpenOptions::new()
+                .write(true)
+                .open(&path)
+                .unwrap()
+                .write_all(b"gone")
+                .unwrap();
             assert_eq!(read_to_end(&mut reader, 100).await, b"gone");
 
             // What there is no room for waits; without a reader it is an error.
@@ -1273,7 +1329,8 @@ fn a_full_disk_is_an_error_that_names_the_file() {
     in_loop(|| async {
         let folder = Folder::new();
         let mount = |arguments: &[&str]| {
-            let status = std::process::Command::new("mount").args(arguments).arg(&folder.0).output();
+            let status =
+                std::process::Command::new("mount").args(arguments).arg(&folder.0).output();
             status.is_ok_and(|output| output.status.success())
         };
         if !mount(&["-t", "tmpfs", "-o", "size=64k", "headwaiter"]) {
@@ -1292,7 +1349,11 @@ fn a_full_disk_is_an_error_that_names_the_file() {
         let error = file.write_all(&bytes(100_000)).await.unwrap_err();
         assert_says(&error, io::ErrorKind::StorageFull, "write", &path);
         let fitted = std::fs::read(&path).unwrap();
-        assert!(fitted.len() >= 32_768 && fitted == bytes(100_000)[..fitted.len()], "{}", fitted.len());
+        assert!(
+            fitted.len() >= 32_768 && fitted == bytes(100_000)[..fitted.len()],
+            "{}",
+            fitted.len()
+        );
         // With room again, the same file goes on.
         file.set_len(1000).await.unwrap();
         file.seek(SeekFrom::End(0)).await.unwrap();
@@ -1342,9 +1403,14 @@ mod model {
 
     async fn run(folder: &Folder, append: bool, steps: Vec<Step>) {
         let [ours, theirs] = ["ours", "theirs"].map(|name| folder.file(name, bytes(40_000)));
-        let mut file = File::options().read(true).write(true).append(append).open(&ours).await.unwrap();
-        let mut model =
-            std::fs::OpenOptions::new().read(true).write(true).append(append).open(&theirs).unwrap();
+        let mut file =
+            File::options().read(true).write(true).append(append).open(&ours).await.unwrap();
+        let mut model = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .append(append)
+            .open(&theirs)
+            .unwrap();
         for step in steps {
             match step {
                 Step::Read(count) => {
@@ -1397,7 +1463,10 @@ mod model {
             }
         }
         drop(file.into_std().await.unwrap());
-        assert!(std::fs::read(&ours).unwrap() == std::fs::read(&theirs).unwrap(), "the contents differ");
+        assert!(
+            std::fs::read(&ours).unwrap() == std::fs::read(&theirs).unwrap(),
+            "the contents differ"
+        );
     }
 
     #[test]
@@ -1405,8 +1474,11 @@ mod model {
         bounded(|| {
             let folders = folders();
             let event_loop = std::cell::RefCell::new(EventLoop::new().unwrap());
-            let config =
-                ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() };
+            let config = ProptestConfig {
+                cases: 100,
+                failure_persistence: None,
+                ..ProptestConfig::default()
+            };
             let mut runner = proptest::test_runner::TestRunner::new(config);
             let input = (any::<bool>(), proptest::collection::vec(step(), 0..40));
             let result = runner.run(&input, |(append, steps)| {

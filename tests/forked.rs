@@ -56,7 +56,8 @@ fn in_a_fork(child: impl FnOnce()) {
 
 /// All that a loop's poller watches, as the kernel tells it: proc_pid_fdinfo(5).
 fn watched(event_loop: &EventLoop) -> Vec<String> {
-    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", event_loop.as_raw_fd())).unwrap();
+    let info =
+        std::fs::read_to_string(format!("/proc/self/fdinfo/{}", event_loop.as_raw_fd())).unwrap();
     let mut watched: Vec<_> =
         info.lines().filter(|line| line.starts_with("tfd:")).map(str::to_owned).collect();
     watched.sort();
@@ -64,7 +65,8 @@ fn watched(event_loop: &EventLoop) -> Vec<String> {
 }
 
 fn has_events(event_loop: &EventLoop) -> bool {
-    poll(&mut [PollFd::new(event_loop, PollFlags::IN)], Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap()
+    poll(&mut [PollFd::new(event_loop, PollFlags::IN)], Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))
+        .unwrap()
         > 0
 }
 
@@ -80,8 +82,10 @@ fn one_of_each(event_loop: &mut EventLoop, folder: &Folder) -> Vec<Box<dyn Any>>
         let (reader, writer) = pipe().unwrap();
         let counter = Async::new(eventfd(0, EventfdFlags::CLOEXEC).unwrap()).unwrap();
         let mut cat = Command::new("cat");
-        let cat = cat.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
-        let registration = on_ready(mio_pair().0, Interest::READABLE, |_, _| Next::Continue).unwrap();
+        let cat =
+            cat.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let registration =
+            on_ready(mio_pair().0, Interest::READABLE, |_, _| Next::Continue).unwrap();
         #[cfg(not(feature = "signal"))]
         let listener = ();
         #[cfg(feature = "signal")]
@@ -169,7 +173,8 @@ fn a_forked_child_that_drops_the_loop_leaves_its_parents_at_work() {
 /// A callback that stays in the loop, so that the loop drops it; and the peer of its source.
 fn on_ready_in(event_loop: &mut EventLoop) -> std::net::TcpStream {
     let (source, peer) = mio_pair();
-    event_loop.enter(|| on_ready(source, Interest::READABLE, |_, _| Next::Continue).unwrap().detach());
+    event_loop
+        .enter(|| on_ready(source, Interest::READABLE, |_, _| Next::Continue).unwrap().detach());
     peer
 }
 
@@ -222,7 +227,8 @@ fn a_loop_of_the_parent_is_refused_in_a_forked_child_with_the_way_out() {
                 panic_text(|| drop(event_loop.turn(Some(ms(0))))),
                 panic_text(|| event_loop.enter(|| ())),
             ];
-            for (text, what) in refused.iter().zip(["`block_on`", "`EventLoop::turn`", "`EventLoop::enter`"])
+            for (text, what) in
+                refused.iter().zip(["`block_on`", "`EventLoop::turn`", "`EventLoop::enter`"])
             {
                 assert!(text.contains(what) && text.contains("in a forked child"), "{text}");
                 assert!(text.contains("make a new loop"), "{text}");
@@ -284,7 +290,8 @@ fn what_a_forked_child_takes_out_of_its_handle_stays_registered_with_its_parent(
     alone(|| {
         let mut event_loop = EventLoop::new().unwrap();
         let counter = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
-        let (counter, writer) = event_loop.enter(|| (Async::new(counter).unwrap(), pipe().unwrap().1));
+        let (counter, writer) =
+            event_loop.enter(|| (Async::new(counter).unwrap(), pipe().unwrap().1));
         let before = watched(&event_loop);
         let (mut counter, mut writer) = (Some(counter), Some(writer));
         in_a_fork(|| {

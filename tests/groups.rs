@@ -134,11 +134,12 @@ fn a_panic_in_a_child_goes_on_in_the_joiner_after_all_have_ended() {
             Ok(())
         });
         let mut join = group.join();
-        let joined = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut join).poll(cx))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(result)) => panic!("{result:?} in place of a panic"),
-            Err(payload) => Poll::Ready(payload),
-        });
+        let joined =
+            poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut join).poll(cx))) {
+                Ok(Poll::Pending) => Poll::Pending,
+                Ok(Poll::Ready(result)) => panic!("{result:?} in place of a panic"),
+                Err(payload) => Poll::Ready(payload),
+            });
         let payload = joined.await;
         assert_eq!(drops.get(), 3);
         assert_eq!(*payload.downcast::<String>().unwrap(), "the oven is on fire");
@@ -574,7 +575,10 @@ fn a_group_may_be_ended_at_every_await_point_of_its_children() {
                 }
                 assert_eq!(drops.get(), 4, "cut at {cut}");
                 let before = steps.get();
-                assert!(before <= 4 * STEPS && before >= 4 * cut.min(STEPS).saturating_sub(1), "{before}");
+                assert!(
+                    before <= 4 * STEPS && before >= 4 * cut.min(STEPS).saturating_sub(1),
+                    "{before}"
+                );
                 yields(3).await;
                 assert_eq!(steps.get(), before, "a child has run on");
             });

@@ -42,7 +42,8 @@ fn no_socket_leaks_into_a_child_process() {
         let list = String::from_utf8(list.stdout).unwrap();
         assert!(list.contains("/proc/"), "{list}");
         for socket in sockets {
-            let inode = std::fs::read_link(format!("/proc/self/fd/{}", socket.as_raw_fd())).unwrap();
+            let inode =
+                std::fs::read_link(format!("/proc/self/fd/{}", socket.as_raw_fd())).unwrap();
             let inode = inode.to_str().unwrap();
             assert!(inode.starts_with("socket:"), "{inode}");
             assert!(!list.contains(inode), "{inode} is in the child:\n{list}");

@@ -25,7 +25,8 @@ mod linux {
 
     pub fn main() {
         let came = Arc::new(AtomicBool::new(false));
-        signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&came)).expect("a handler");
+        signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&came))
+            .expect("a handler");
         let stop = Arc::new(AtomicBool::new(false));
         let sender = thread::spawn({
             let stop = Arc::clone(&stop);
@@ -83,7 +84,10 @@ mod linux {
                 for _ in 0..20 {
                     let mut bytes = [0; 4096];
                     client.write_all(&bytes).await.unwrap();
-                    timeout(Duration::from_secs(30), client.read_exact(&mut bytes)).await.unwrap().unwrap();
+                    timeout(Duration::from_secs(30), client.read_exact(&mut bytes))
+                        .await
+                        .unwrap()
+                        .unwrap();
                 }
                 echo.await.unwrap();
             }
@@ -93,7 +97,8 @@ mod linux {
     fn no_child_is_lost() {
         block_on(async {
             for n in 0..50 {
-                let output = Command::new("sh").args(["-c", &format!("echo {n}; exit {n}")]).output();
+                let output =
+                    Command::new("sh").args(["-c", &format!("echo {n}; exit {n}")]).output();
                 let output = timeout(Duration::from_secs(30), output).await.unwrap().unwrap();
                 assert_eq!(output.status.code(), Some(n));
                 assert_eq!(output.stdout, format!("{n}\n").into_bytes());

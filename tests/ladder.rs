@@ -82,7 +82,8 @@ fn keeps(server: &'static str, promise: fn(&Server)) {
     // Whatever happened, it is there for the next client, and did not get over a panic.
     server.echoes(&mut server.connect(), b"still there?");
     assert!(server.program.child.try_wait().unwrap().is_none(), "the server has ended");
-    let panicked = server.program.said(|said| said.lines.iter().any(|line| line.contains("panicked")));
+    let panicked =
+        server.program.said(|said| said.lines.iter().any(|line| line.contains("panicked")));
     assert!(!panicked, "the server panicked");
 }
 
@@ -186,7 +187,10 @@ fn a_client_that_never_pauses_starves_nobody(server: &Server) {
         let still_busy = !writer.is_finished();
         stop.store(true, Ordering::Relaxed);
         assert_eq!(reader.join().unwrap(), writer.join().unwrap());
-        assert!(still_busy, "{MESSAGES} short messages took as long as {ENOUGH} bytes of another client");
+        assert!(
+            still_busy,
+            "{MESSAGES} short messages took as long as {ENOUGH} bytes of another client"
+        );
     });
 }
 
@@ -206,7 +210,10 @@ fn a_thousand_clients_at_once_are_all_served(server: &Server) {
             Err(error) if is_too_many_open_files(&error) => {
                 clients.truncate(clients.len().saturating_sub(50)); // Room for whatever else is opened.
                 println!("{} clients at once, not {AT_ONCE}: {error}", clients.len());
-                assert!(clients.len() >= 400, "too few files may be open for this test: see `ulimit -n`");
+                assert!(
+                    clients.len() >= 400,
+                    "too few files may be open for this test: see `ulimit -n`"
+                );
                 break;
             }
             Err(error) => panic!("client {}: {error}", clients.len()),
@@ -231,7 +238,8 @@ fn an_address_in_use_is_an_error_that_names_it(server: &Server) {
 }
 
 fn the_load_finds_no_wrong_byte(server: &Server) {
-    let (code, said) = Program::start("echo_load", &[&server.address.to_string(), "50", "20", "64"]).end();
+    let (code, said) =
+        Program::start("echo_load", &[&server.address.to_string(), "50", "20", "64"]).end();
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("1000 of 1000 messages"), "{said}");
 }
@@ -239,7 +247,8 @@ fn the_load_finds_no_wrong_byte(server: &Server) {
 #[test]
 fn the_server_says_what_the_readme_shows() {
     sharing_files(|| {
-        let shown = include_str!("../README.md").lines().find(|line| line.contains("] listening on "));
+        let shown =
+            include_str!("../README.md").lines().find(|line| line.contains("] listening on "));
         let server = Program::start("echo_server", &["127.0.0.1:0"]);
         let said = server.wait_for_line("listening on ");
         // The time and the port differ from run to run.
@@ -365,9 +374,11 @@ fn the_load_fails_when_the_server_ends_a_connection() {
 #[test]
 fn the_load_explains_itself_when_its_arguments_are_wrong() {
     sharing_files(|| {
-        for args in
-            [&["127.0.0.1:1", "zero"][..], &["127.0.0.1:1", "0"], &["127.0.0.1:1", "1", "1", "1", "1"]]
-        {
+        for args in [
+            &["127.0.0.1:1", "zero"][..],
+            &["127.0.0.1:1", "0"],
+            &["127.0.0.1:1", "1", "1", "1", "1"],
+        ] {
             let (code, said) = Program::start("echo_load", args).end();
             assert_eq!(code, Some(2), "{said}");
             assert!(said.contains("usage: echo_load"), "{said}");
@@ -378,7 +389,8 @@ fn the_load_explains_itself_when_its_arguments_are_wrong() {
 /// One client of `echo_load`, with three messages of 64 bytes, against a server of our own.
 fn load_against(serve: fn(&mut TcpStream) -> io::Result<()>) -> (Option<i32>, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let load = Program::start("echo_load", &[&listener.local_addr().unwrap().to_string(), "1", "3", "64"]);
+    let load =
+        Program::start("echo_load", &[&listener.local_addr().unwrap().to_string(), "1", "3", "64"]);
     thread::scope(|scope| {
         // That the client leaves in the middle is no failure of the server.
         scope.spawn(|| listener.accept().and_then(|(mut stream, _)| serve(&mut stream)));
@@ -402,7 +414,8 @@ impl Server {
         let program = Program::start(name, args);
         let line = program.wait_for_line("listening on ");
         let (_, address) = line.split_once("listening on ").unwrap();
-        let address = address.trim().parse().expect("an address, and no escape codes of a terminal");
+        let address =
+            address.trim().parse().expect("an address, and no escape codes of a terminal");
         Server { name, program, address }
     }
 
@@ -458,7 +471,8 @@ impl Endless {
     #[track_caller]
     fn send(&self, mut client: &TcpStream, mut places: Range<u64>) {
         while !places.is_empty() {
-            places.start += client.write(self.piece(&places)).expect("the server takes bytes") as u64;
+            places.start +=
+                client.write(self.piece(&places)).expect("the server takes bytes") as u64;
         }
     }
 
@@ -472,10 +486,17 @@ impl Endless {
         loop {
             match client.write(self.piece(&(sent..u64::MAX))) {
                 Ok(n) => sent += n as u64,
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
+                    break;
+                }
                 Err(error) => panic!("the server does not take bytes: {error}"),
             }
-            assert!(sent < TOO_MUCH, "the server takes bytes without end from a client that never reads");
+            assert!(
+                sent < TOO_MUCH,
+                "the server takes bytes without end from a client that never reads"
+            );
         }
         client.set_write_timeout(Some(PATIENCE)).unwrap();
         sent

@@ -110,12 +110,19 @@ fn the_log_tells_each_step_of_the_loop() {
     assert!(has(&["DEBUG headwaiter::source TCP stream", "deregistered"]), "{told:#?}");
 
     // Jobs for the threads: queued, ended, fetched.
-    let offload = || headwaiter::block_on(async { headwaiter::spawn_blocking(|| ()).await.unwrap() });
+    let offload =
+        || headwaiter::block_on(async { headwaiter::spawn_blocking(|| ()).await.unwrap() });
     let told = lines_of(offload);
     let has = |parts: &[&str]| told.iter().any(|line| parts.iter().all(|part| line.contains(part)));
     let place = "tests/log_lines.rs";
-    assert!(has(&["DEBUG headwaiter::offload a job was queued for the threads, at", place]), "{told:#?}");
-    assert!(has(&["TRACE headwaiter::loop other threads sent", "; 1 offloaded job ended"]), "{told:#?}");
+    assert!(
+        has(&["DEBUG headwaiter::offload a job was queued for the threads, at", place]),
+        "{told:#?}"
+    );
+    assert!(
+        has(&["TRACE headwaiter::loop other threads sent", "; 1 offloaded job ended"]),
+        "{told:#?}"
+    );
     assert!(has(&["DEBUG headwaiter::offload the job of", place, "is done"]), "{told:#?}");
 
     // While a job is under way, a virtual clock stands still, and the loop sleeps.
@@ -168,12 +175,22 @@ fn the_log_tells_each_step_of_the_loop() {
     assert_eq!(told.len(), 3, "{told:#?}");
     let told_of = |what: &str| told.iter().find(|line| line.contains(what)).expect(what);
     let remote = told_of("far away");
-    assert!(remote.starts_with("ERROR headwaiter::task task (spawned at tests/log_lines.rs"), "{remote}");
     assert!(
-        told_of("oven").starts_with("ERROR headwaiter::task task 2 \"oven\" (spawned at tests/log_lines.rs")
+        remote.starts_with("ERROR headwaiter::task task (spawned at tests/log_lines.rs"),
+        "{remote}"
     );
-    assert!(told_of("oven").ends_with("panicked: on fire (and nobody awaits the task)"), "{told:#?}");
-    assert!(told_of("baker").starts_with("ERROR headwaiter::task task 3 \"baker\" (spawned at"), "{told:#?}");
+    assert!(
+        told_of("oven")
+            .starts_with("ERROR headwaiter::task task 2 \"oven\" (spawned at tests/log_lines.rs")
+    );
+    assert!(
+        told_of("oven").ends_with("panicked: on fire (and nobody awaits the task)"),
+        "{told:#?}"
+    );
+    assert!(
+        told_of("baker").starts_with("ERROR headwaiter::task task 3 \"baker\" (spawned at"),
+        "{told:#?}"
+    );
     assert!(told_of("baker").ends_with("failed: no flour"), "{told:#?}");
     // A loop that is dropped tells which jobs it left running, and only those.
     let leaving = move || {

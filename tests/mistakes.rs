@@ -16,8 +16,14 @@ fn said_by(example: &'static str) -> Vec<String> {
 fn blocked_loop_stops_the_heartbeat_for_the_whole_work_and_the_cures_do_not() {
     bounded(|| {
         let said = said_by("blocked_loop");
-        tells(&said, &["the mistake: a task that keeps the thread", "std::thread::sleep", "a computation"]);
-        tells(&said, &["what went wrong: all tasks share one thread", "what to do: wait by `.await`"]);
+        tells(
+            &said,
+            &["the mistake: a task that keeps the thread", "std::thread::sleep", "a computation"],
+        );
+        tells(
+            &said,
+            &["what went wrong: all tasks share one thread", "what to do: wait by `.await`"],
+        );
         let figures = |what| ["beats", "longest gap"].map(|label| figure(&said, &[what, label]));
         for blocks in [", std::thread::sleep:", ", a computation:"] {
             // All of the work is one gap.
@@ -79,7 +85,10 @@ fn overused_async_costs_a_sum_many_times_its_time_and_overlaps_what_waits() {
         // About 1.5 and 120.
         assert!(tasks > 10. && tasks > 3. * calls, "{said:#?}");
         assert!(times(", one task:") < tasks / 3., "{said:#?}");
-        assert!(figure(&said, &["waits of 50ms took"]) * 10. < figure(&said, &["In a row:"]), "{said:#?}");
+        assert!(
+            figure(&said, &["waits of 50ms took"]) * 10. < figure(&said, &["In a row:"]),
+            "{said:#?}"
+        );
     });
 }
 
@@ -103,8 +112,9 @@ fn ignored_errors_tells_who_has_seen_which_failure() {
             ],
         );
         // The log does have what is counted, and has it of those who are meant.
-        let logged =
-            |text| said.iter().filter(|line| line.contains("log: ERROR") && line.contains(text)).count();
+        let logged = |text| {
+            said.iter().filter(|line| line.contains("log: ERROR") && line.contains(text)).count()
+        };
         assert_eq!(logged("\"order 4\""), 3, "{said:#?}");
         assert_eq!(logged("\"order 2\""), 1, "{said:#?}");
         assert_eq!(logged(""), 4, "{said:#?}");
@@ -183,8 +193,7 @@ fn only_numbers_and_the_spaces_around_them_may_differ_from_what_a_page_shows() {
 
 #[test]
 fn the_output_of_a_command_stands_in_its_block() {
-    let page =
-        "# One\n```text\n$ cargo one\na\nb\n```\n# Two\n```text\n$ cargo two\n```\n```text\nc 1\nd\n```\n";
+    let page = "# One\n```text\n$ cargo one\na\nb\n```\n# Two\n```text\n$ cargo two\n```\n```text\nc 1\nd\n```\n";
     assert_eq!(shown(page, "cargo one"), Some("a\nb\n"));
     assert_eq!(shown(page, "cargo two"), Some(""));
     assert_eq!(shown(page, "cargo tw"), None);

@@ -56,8 +56,9 @@ fn line<'a>(said: &'a [String], text: &str) -> &'a str {
 #[test]
 fn coffee_orders_shows_that_one_waiter_serves_all_in_the_time_of_the_longest_dish() {
     bounded(|| {
-        let said =
-            in_one_of_five_runs("coffee_orders", |said| figure(said, &["The same waiter", ", is"]) > 1.2);
+        let said = in_one_of_five_runs("coffee_orders", |said| {
+            figure(said, &["The same waiter", ", is"]) > 1.2
+        });
         tells(
             &said,
             &[
@@ -69,10 +70,14 @@ fn coffee_orders_shows_that_one_waiter_serves_all_in_the_time_of_the_longest_dis
                 "No second one is needed",
             ],
         );
-        assert!(source_at(places(line(&said, "what went wrong"))[0]).contains("thread::sleep("), "{said:#?}");
+        assert!(
+            source_at(places(line(&said, "what went wrong"))[0]).contains("thread::sleep("),
+            "{said:#?}"
+        );
         assert!(source_at(places(line(&said, "what to do"))[0]).contains(".await"), "{said:#?}");
 
-        let orders: Vec<_> = said.iter().filter(|line| line.contains("| ordered")).cloned().collect();
+        let orders: Vec<_> =
+            said.iter().filter(|line| line.contains("| ordered")).cloned().collect();
         let order = |line: &String| {
             let line = std::slice::from_ref(line);
             ["ordered", "served"].map(|label| figure(line, &[label]))
@@ -106,7 +111,9 @@ fn too_many_tasks_keep_a_heartbeat_waiting_and_a_bound_and_batches_cure_it() {
             let (all, bound) =
                 (late(said, "a task for each, all at once"), late(said, "for each, 64 at once"));
             let batch = each(said, "a task for 10 of them, 64 at once");
-            crowd > 3. * one && all > 3. * bound && each(said, "a task for each, 64 at once") > 3. * batch
+            crowd > 3. * one
+                && all > 3. * bound
+                && each(said, "a task for each, 64 at once") > 3. * batch
         });
         tells(
             &said,
@@ -120,14 +127,20 @@ fn too_many_tasks_keep_a_heartbeat_waiting_and_a_bound_and_batches_cure_it() {
             source_at(places(line(&said, "the mistake"))[0]).contains("run_tasks(n, n, waits)"),
             "{said:#?}"
         );
-        for crowd in
-            ["tasks: 10 ", "tasks: 100 ", "tasks: 1000 ", "tasks: 10000 ", "threads: 1 ", "threads: 1000 "]
-        {
+        for crowd in [
+            "tasks: 10 ",
+            "tasks: 100 ",
+            "tasks: 1000 ",
+            "tasks: 10000 ",
+            "threads: 1 ",
+            "threads: 1000 ",
+        ] {
             assert!(each(&said, crowd) > 0., "{said:#?}");
         }
         assert!(figure(&said, &["here for"]) > 1., "{said:#?}");
         if cfg!(target_os = "linux") {
-            let (task, thread) = (figure(&said, &["A task takes"]), figure(&said, &["bytes, a thread"]));
+            let (task, thread) =
+                (figure(&said, &["A task takes"]), figure(&said, &["bytes, a thread"]));
             assert!(task > 50. && task < 10_000. && thread > 2. * task, "{said:#?}");
         }
     });

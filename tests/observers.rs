@@ -44,18 +44,25 @@ fn an_observer_is_told_the_life_of_a_task() {
             let line = match step {
                 Step::Spawn { task, name, .. } => format!("{task} {name:?} spawned"),
                 Step::Poll { task, .. } => format!("{task} is polled"),
-                Step::Polled { task, outcome, took, .. } => format!("{task} {outcome:?} after {took:?}"),
+                Step::Polled { task, outcome, took, .. } => {
+                    format!("{task} {outcome:?} after {took:?}")
+                }
                 Step::AwaitTimer { timer, left, .. } => format!("waits {left:?} for timer {timer}"),
-                Step::Fire { timer, woken, .. } => format!("timer {timer} wakes {}", woken.unwrap()),
+                Step::Fire { timer, woken, .. } => {
+                    format!("timer {timer} wakes {}", woken.unwrap())
+                }
                 Step::Jump { by, .. } => format!("jumps by {by:?}"),
                 Step::Wake { task, .. } => format!("{task} is ready"),
-                Step::Turn { wait: WaitFor::Grace { .. }, .. } => "turn: nothing is ready".to_owned(),
+                Step::Turn { wait: WaitFor::Grace { .. }, .. } => {
+                    "turn: nothing is ready".to_owned()
+                }
                 Step::Turn { .. } => "turn".to_owned(),
                 _ => return,
             };
             tell.borrow_mut().push(line);
         });
-        let mut event_loop = EventLoop::builder().clock(Clock::Virtual).observer(tells).build().unwrap();
+        let mut event_loop =
+            EventLoop::builder().clock(Clock::Virtual).observer(tells).build().unwrap();
         event_loop.block_on(async {
             task::Builder::new().name("nap").spawn(sleep(ms(20))).await.unwrap();
         });
@@ -157,7 +164,8 @@ fn the_same_program_takes_the_same_steps() {
 #[test]
 fn polls_and_waits_take_the_time_they_take() {
     bounded(|| {
-        let (polled, waited) = (Rc::new(Cell::new(Duration::ZERO)), Rc::new(Cell::new(Duration::ZERO)));
+        let (polled, waited) =
+            (Rc::new(Cell::new(Duration::ZERO)), Rc::new(Cell::new(Duration::ZERO)));
         let (longest_poll, all_waits) = (polled.clone(), waited.clone());
         let tells = Told(move |step: &Step<'_>| match step {
             Step::Polled { took, .. } => longest_poll.set(longest_poll.get().max(*took)),
@@ -232,8 +240,12 @@ fn an_observer_may_abort_or_detach_the_very_task_whose_poll_it_is_told_of() {
         End(Outcome),
     }
     bounded(|| {
-        let times =
-            [At::Begin, At::End(Outcome::Pending), At::End(Outcome::Finished), At::End(Outcome::Panicked)];
+        let times = [
+            At::Begin,
+            At::End(Outcome::Pending),
+            At::End(Outcome::Finished),
+            At::End(Outcome::Panicked),
+        ];
         let ends = [Outcome::Pending, Outcome::Finished, Outcome::Panicked];
         let wakes_and_aborts = [(false, false), (false, true), (true, false), (true, true)];
         for (at, end, (wakes, aborts)) in times.into_iter().flat_map(|at| {
@@ -267,13 +279,15 @@ fn an_observer_may_abort_or_detach_the_very_task_whose_poll_it_is_told_of() {
                     _ => std::panic::resume_unwind(Box::new("on purpose")),
                 }
             };
-            *handle.borrow_mut() = Some(event_loop.enter(|| headwaiter::spawn(Holding(count, poll))));
+            *handle.borrow_mut() =
+                Some(event_loop.enter(|| headwaiter::spawn(Holding(count, poll))));
             for _ in 0..3 {
                 event_loop.turn(Some(Duration::ZERO)).unwrap();
             }
             let case = format!("{at:?}, {end:?}, wakes: {wakes}, aborts: {aborts}");
-            let is_aborted =
-                aborts && end == Outcome::Pending && matches!(at, At::Begin | At::End(Outcome::Pending));
+            let is_aborted = aborts
+                && end == Outcome::Pending
+                && matches!(at, At::Begin | At::End(Outcome::Pending));
             let has_ended = is_aborted || end != Outcome::Pending;
             assert_eq!(dropped.get(), u32::from(has_ended), "{case}");
             let polls = event_loop.enter(headwaiter::stats).polls;
@@ -476,7 +490,12 @@ fn the_same_program_says_the_same_text_in_every_run_and_every_process() {
         assert!(told.lines().count() > 150 && told.contains("holds the lock \"till\""), "{told}");
         assert_eq!(told, story(seed), "under seed {seed}");
         let mut other = Command::new(std::env::current_exe().unwrap());
-        other.args(["--exact", "a_story_told_by_another_process", "--nocapture", "--test-threads=1"]);
+        other.args([
+            "--exact",
+            "a_story_told_by_another_process",
+            "--nocapture",
+            "--test-threads=1",
+        ]);
         let said = other.env("HEADWAITER_TELLS", seed.to_string()).output().unwrap();
         let said = String::from_utf8(said.stdout).unwrap();
         let (_, said) = said.split_once("the story\n").expect("a story");

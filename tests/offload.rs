@@ -18,7 +18,9 @@ use common::logged::logged;
 use common::*;
 use headwaiter::net::{TcpListener, TcpStream, lookup_host};
 use headwaiter::task::{JoinHandle, yield_now};
-use headwaiter::{Clock, EventLoop, Handle, block_on, spawn, spawn_blocking, time, try_spawn_blocking};
+use headwaiter::{
+    Clock, EventLoop, Handle, block_on, spawn, spawn_blocking, time, try_spawn_blocking,
+};
 use log::LevelFilter;
 
 /// A job that runs until it is told to end.
@@ -99,7 +101,8 @@ fn the_loop_goes_on_while_a_job_runs() {
 #[test]
 fn a_panic_in_a_job_is_its_join_error() {
     in_loop(|| async {
-        let error = spawn_blocking(|| panic!("on {}", std::hint::black_box("fire"))).await.unwrap_err();
+        let error =
+            spawn_blocking(|| panic!("on {}", std::hint::black_box("fire"))).await.unwrap_err();
         assert!(error.is_panic() && !error.is_cancelled() && !error.is_not_started());
         let text = error.to_string();
         assert!(text.contains("on fire") && text.contains("tests/offload.rs"), "{text}");
@@ -272,7 +275,10 @@ fn as_many_jobs_run_at_once_as_there_may_be_threads_and_no_more() {
                     let (all_three, running, most) =
                         (Arc::clone(&all_three), Arc::clone(&running), Arc::clone(&most));
                     spawn_blocking(move || {
-                        most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                        most.fetch_max(
+                            running.fetch_add(1, Ordering::SeqCst) + 1,
+                            Ordering::SeqCst,
+                        );
                         all_three.wait();
                         running.fetch_sub(1, Ordering::SeqCst);
                         thread::current().id()
@@ -323,7 +329,9 @@ fn a_full_queue_gives_the_closure_back() {
             for (n, job) in jobs.into_iter().enumerate() {
                 match job.await {
                     Ok(output) => assert_eq!(output, n),
-                    Err(error) => assert!(error.is_cancelled() && (n == 7 || n == 8), "{n}: {error}"),
+                    Err(error) => {
+                        assert!(error.is_cancelled() && (n == 7 || n == 8), "{n}: {error}")
+                    }
                 }
             }
         });
@@ -361,7 +369,8 @@ fn the_virtual_clock_stands_still_while_a_job_is_under_way() {
 #[test]
 fn the_virtual_clock_goes_on_when_a_waiting_job_was_aborted_and_when_a_running_one_has_ended() {
     bounded(|| {
-        let mut event_loop = EventLoop::builder().clock(Clock::Virtual).blocking_threads(1).build().unwrap();
+        let mut event_loop =
+            EventLoop::builder().clock(Clock::Virtual).blocking_threads(1).build().unwrap();
         event_loop.block_on(async {
             let (held, running) = Held::begun();
             let waiting = spawn_blocking(|| ());
@@ -476,11 +485,14 @@ fn threads_that_wait_for_tasks_that_wait_for_the_pool_are_reported_once_with_the
             let _ = waiting;
         }
     });
-    let reports: Vec<_> = lines.iter().filter(|line| line.contains("the pool waits for itself")).collect();
+    let reports: Vec<_> =
+        lines.iter().filter(|line| line.contains("the pool waits for itself")).collect();
     assert_eq!(reports.len(), 2, "{lines:?}");
     for report in reports {
         let place = |code: &str| {
-            let line = include_str!("offload.rs").lines().position(|line| line.contains(code)).unwrap() + 1;
+            let line =
+                include_str!("offload.rs").lines().position(|line| line.contains(code)).unwrap()
+                    + 1;
             format!("tests/offload.rs:{line}:")
         };
         let (wait, job) =
@@ -536,7 +548,11 @@ fn threads_that_wait_for_tasks_that_can_go_on_without_the_pool_are_not_accused()
                 let make = move || {
                     let is_first = first.fetch_add(1, Ordering::SeqCst) == 0;
                     async move {
-                        if is_first { time::sleep(LONG).await } else { spawn_blocking(|| ()).await.unwrap() }
+                        if is_first {
+                            time::sleep(LONG).await
+                        } else {
+                            spawn_blocking(|| ()).await.unwrap()
+                        }
                     }
                 };
                 for job in both_threads_wait_for(make) {
@@ -599,7 +615,8 @@ fn a_job_may_run_a_loop_of_its_own() {
     in_loop(|| async {
         let sum = spawn_blocking(|| {
             block_on(async {
-                let inner = spawn_blocking(|| block_on(async { spawn_blocking(|| 2).await.unwrap() }));
+                let inner =
+                    spawn_blocking(|| block_on(async { spawn_blocking(|| 2).await.unwrap() }));
                 inner.await.unwrap() + spawn(async { 3 }).await.unwrap()
             })
         });
@@ -647,7 +664,8 @@ fn who_awaits_a_name_through_a_foreign_waker_is_woken() {
     bounded(|| {
         with_threads(1).block_on(async {
             let (held, busy) = Held::begun();
-            let foreign = Arc::new(Foreign { inner: own_waker().await, wakes: AtomicUsize::new(0) });
+            let foreign =
+                Arc::new(Foreign { inner: own_waker().await, wakes: AtomicUsize::new(0) });
             let waker = Waker::from(Arc::clone(&foreign));
             let mut lookup = lookup_host("localhost:80");
             assert!(Pin::new(&mut lookup).poll(&mut Context::from_waker(&waker)).is_pending());
@@ -745,7 +763,10 @@ fn numbers_never_wait_for_a_thread() {
             let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
             let address = listener.local_addr().unwrap();
             TcpStream::connect(address.to_string()).await.unwrap();
-            assert_eq!(lookup_host(address.to_string()).await.unwrap().collect::<Vec<_>>(), [address]);
+            assert_eq!(
+                lookup_host(address.to_string()).await.unwrap().collect::<Vec<_>>(),
+                [address]
+            );
             assert!(!busy.is_finished());
             held.end();
             busy.await.unwrap();
@@ -777,7 +798,10 @@ fn a_host_is_looked_up_with_all_its_addresses() {
     in_loop(|| async {
         let named: Vec<_> = lookup_host("localhost:80").await.unwrap().collect();
         assert!(!named.is_empty());
-        assert!(named.iter().all(|address| address.ip().is_loopback() && address.port() == 80), "{named:?}");
+        assert!(
+            named.iter().all(|address| address.ip().is_loopback() && address.port() == 80),
+            "{named:?}"
+        );
         let numbers = lookup_host("127.0.0.1:80").await.unwrap();
         assert_eq!(numbers.len(), 1);
         assert_eq!(numbers.collect::<Vec<_>>(), ["127.0.0.1:80".parse().unwrap()]);

@@ -15,7 +15,8 @@ fn one_loop_per_core_shares_the_clients_out_and_serves_them_all() {
     bounded(|| {
         const LOOPS: usize = 3;
         const CLIENTS: u64 = 96;
-        let mut program = Program::start_with("one_loop_per_core", &["127.0.0.1:0", "3"], Stdio::piped());
+        let mut program =
+            Program::start_with("one_loop_per_core", &["127.0.0.1:0", "3"], Stdio::piped());
         let line = program.wait_for_line("listening on ");
         let (_, rest) = line.split_once("listening on ").unwrap();
         let address: SocketAddr = rest.split(',').next().unwrap().parse().unwrap();
@@ -37,8 +38,10 @@ fn one_loop_per_core_shares_the_clients_out_and_serves_them_all() {
         program.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
         program.wait_for_line(&format!("loop {} has served", LOOPS - 1));
         let served: Vec<u64> = program.said(|said| {
-            let counts =
-                said.lines.iter().filter_map(|line| line.split_once(" has served ")?.1.split_once(' '));
+            let counts = said
+                .lines
+                .iter()
+                .filter_map(|line| line.split_once(" has served ")?.1.split_once(' '));
             counts.map(|(count, _)| count.parse().unwrap()).collect()
         });
         assert_eq!(served.len(), LOOPS);
@@ -64,7 +67,9 @@ fn a_loop_inside_a_foreign_epoll_loop_does_its_work_and_lets_the_host_do_its_own
     bounded(|| {
         let (code, said) = Program::start("embedded", &[]).end();
         assert_eq!(code, Some(0), "{said}");
-        for line in ["guest: message 5 came back", "guest: 5 bytes were echoed", "host: the guest is done"] {
+        for line in
+            ["guest: message 5 came back", "guest: 5 bytes were echoed", "host: the guest is done"]
+        {
             assert!(said.contains(line), "{said}");
         }
         // The guest sleeps for 150 ms in all; a busy machine may make one of several ticks of 20 ms.

@@ -55,11 +55,14 @@ fn each_link_leads_to_a_file_also_on_docs_rs() {
         assert!(label == path && Path::new(path).is_file(), "README.md: {path}");
     }
     let on_docs_rs = fs::read_to_string("src/links.md").unwrap();
-    let expected =
-        links.keys().map(|path| (*path, format!("https://docs.rs/crate/headwaiter/latest/source/{path}")));
+    let expected = links
+        .keys()
+        .map(|path| (*path, format!("https://docs.rs/crate/headwaiter/latest/source/{path}")));
     let expected: BTreeMap<_, _> = expected.collect();
     assert!(
-        definitions(&on_docs_rs).into_iter().eq(expected.iter().map(|(label, url)| (*label, url.as_str())))
+        definitions(&on_docs_rs)
+            .into_iter()
+            .eq(expected.iter().map(|(label, url)| (*label, url.as_str())))
     );
     let uses = readme.split("][").skip(1).filter_map(|rest| rest.split(']').next());
     for used in uses {
@@ -110,7 +113,8 @@ fn defines(source: &str, path: &str) -> bool {
     const KINDS: [&str; 8] = ["fn", "struct", "enum", "trait", "type", "const", "static", "impl"];
     path.split("::").all(|name| {
         source.match_indices(name).any(|(at, _)| {
-            let is_whole = !source[at + name.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_');
+            let is_whole =
+                !source[at + name.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_');
             is_whole && KINDS.iter().any(|kind| source[..at].ends_with(&format!("{kind} ")))
         })
     })
@@ -129,7 +133,8 @@ fn what_the_papers_say_of_a_source_file_is_in_there() {
             let source = fs::read_to_string(target).unwrap();
             let just_before =
                 before.trim_end().strip_suffix("in").map(|text| text.trim_end_matches([' ', ',']));
-            let just_before = just_before.and_then(|text| text.strip_suffix('`')?.rsplit('`').next());
+            let just_before =
+                just_before.and_then(|text| text.strip_suffix('`')?.rsplit('`').next());
             let names = label.split('`').skip(1).step_by(2).chain(just_before);
             for name in names.filter(|name| !name.contains(['.', '/'])) {
                 named += 1;
@@ -158,13 +163,16 @@ fn each_command_of_the_papers_runs_an_example_or_a_test_that_is_there() {
             }
             // `cargo test --test FILE NAME`, or `cargo test --lib NAME`.
             let (places, name) = match words[..] {
-                ["cargo", "test", "--test", file, name] => (vec![format!("tests/{file}.rs").into()], name),
+                ["cargo", "test", "--test", file, name] => {
+                    (vec![format!("tests/{file}.rs").into()], name)
+                }
                 ["cargo", "test", "--lib", name] => (files("src", "rs"), name),
                 _ => continue,
             };
             tests += 1;
-            let is_there =
-                |place: &PathBuf| fs::read_to_string(place).unwrap().contains(&format!("fn {name}("));
+            let is_there = |place: &PathBuf| {
+                fs::read_to_string(place).unwrap().contains(&format!("fn {name}("))
+            };
             assert!(places.iter().any(is_there), "{}: {command}", paper.display());
         }
     }
@@ -181,8 +189,8 @@ fn the_reading_order_is_that_of_the_modules() {
         .filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'))
         .collect();
     let rows = readme.lines().filter(|line| line.starts_with("| [`"));
-    let read =
-        rows.flat_map(|row| row.split("][src/").skip(1).map(|rest| rest.split(['/', '.', ']']).next()));
+    let read = rows
+        .flat_map(|row| row.split("][src/").skip(1).map(|rest| rest.split(['/', '.', ']']).next()));
     let mut read: Vec<&str> = read.flatten().collect();
     read.dedup();
     assert_eq!(read, modules);
@@ -195,13 +203,16 @@ fn the_head_of_a_program_lists_its_dependencies() {
     for entry in fs::read_dir("examples").unwrap() {
         let folder = entry.unwrap().path();
         let Ok(manifest) = fs::read_to_string(folder.join("Cargo.toml")) else { continue };
-        let needs = manifest.split("[dependencies]\n").nth(1).unwrap().split("\n\n").next().unwrap().trim();
+        let needs =
+            manifest.split("[dependencies]\n").nth(1).unwrap().split("\n\n").next().unwrap().trim();
         let needs = needs.replace("path = \"../..\"", "version = \"0.1\"");
         let main = fs::read_to_string(folder.join("src/main.rs")).unwrap();
         let head: Vec<&str> = main.lines().map_while(|line| line.strip_prefix("//!")).collect();
         let head = head.iter().map(|line| line.trim_start()).collect::<Vec<_>>().join("\n");
-        let listed =
-            head.split("```toml\n[dependencies]\n").nth(1).and_then(|rest| rest.split("\n```").next());
+        let listed = head
+            .split("```toml\n[dependencies]\n")
+            .nth(1)
+            .and_then(|rest| rest.split("\n```").next());
         assert_eq!(listed, Some(&*needs), "{}", folder.display());
         programs += 1;
     }

@@ -20,7 +20,8 @@ fn however_few_files_are_left_a_child_is_started_or_an_error_says_why_and_no_zom
         block_on(async {
             let (mut started, mut refused) = (0, 0);
             for left in 0..20 {
-                let mut files: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+                let mut files: Vec<_> =
+                    std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
                 files.truncate(files.len() - left);
                 let mut command = Command::new("cat");
                 command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -49,7 +50,8 @@ fn however_few_files_are_left_a_child_is_started_or_an_error_says_why_and_no_zom
 /// All children that the kernel knows of, zombies too.
 fn children() -> Vec<String> {
     let processes = std::fs::read_dir("/proc").unwrap().map_while(Result::ok);
-    let stats = processes.filter_map(|process| std::fs::read_to_string(process.path().join("stat")).ok());
+    let stats =
+        processes.filter_map(|process| std::fs::read_to_string(process.path().join("stat")).ok());
     let own = getpid().as_raw_nonzero().to_string();
     let is_ours = |stat: &String| {
         let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1));

@@ -155,7 +155,8 @@ fn output_takes_in_more_than_the_pipes_hold_from_both_streams() {
         assert!(output.stderr == big.repeat(3).into_bytes());
         assert!(output.stdout == big.repeat(2).into_bytes());
         // And in turns, each waiting for the other.
-        let script = "for i in 1 2 3 4 5 6 7 8; do printf %s \"$BIG\"; printf %s \"$BIG\" >&2; done";
+        let script =
+            "for i in 1 2 3 4 5 6 7 8; do printf %s \"$BIG\"; printf %s \"$BIG\" >&2; done";
         let output = shell(script).env("BIG", &big).output().await.unwrap();
         assert!(output.stdout == big.repeat(8).into_bytes());
         assert!(output.stderr == big.repeat(8).into_bytes());
@@ -168,10 +169,12 @@ fn a_child_need_not_read_what_it_is_given() {
         let output = shell("echo done").stdin(Stdio::piped()).output().await.unwrap();
         assert_eq!(output.stdout, b"done\n");
 
-        let mut child = Command::new("true").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            Command::new("true").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         let too_much = vec![0; 1 << 20];
-        let (written, output) = future::zip(stdin.write_all(&too_much), child.wait_with_output()).await;
+        let (written, output) =
+            future::zip(stdin.write_all(&too_much), child.wait_with_output()).await;
         assert_eq!(written.unwrap_err().kind(), ErrorKind::BrokenPipe);
         assert!(output.unwrap().status.success());
     });
@@ -180,7 +183,8 @@ fn a_child_need_not_read_what_it_is_given() {
 #[test]
 fn the_ends_of_the_pipes_are_streams() {
     in_a_loop(|| async {
-        let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         assert!(child.stderr.is_none());
         for order in [&b"soup"[..], b"salad"] {
@@ -314,7 +318,8 @@ fn kill_on_drop_kills_wherever_the_child_is_dropped() {
         event_loop.block_on(async {
             let (mut reader, writer) = headwaiter::io::pipe().unwrap();
             let writer = writer.into_std().unwrap();
-            let status = shell(script).stdout(writer).stderr(Stdio::null()).kill_on_drop(true).status();
+            let status =
+                shell(script).stdout(writer).stderr(Stdio::null()).kill_on_drop(true).status();
             let mut line = [0; 20];
             let n = reader.read(&mut line).await.unwrap();
             let id = std::str::from_utf8(&line[..n]).unwrap().trim().parse().unwrap();
@@ -324,10 +329,9 @@ fn kill_on_drop_kills_wherever_the_child_is_dropped() {
 
         // With the loop.
         let (child, id) = event_loop.enter(start);
-        drop(
-            event_loop
-                .enter(|| spawn(Holding(child, |_: &mut std::task::Context<'_>| std::task::Poll::Pending))),
-        );
+        drop(event_loop.enter(|| {
+            spawn(Holding(child, |_: &mut std::task::Context<'_>| std::task::Poll::Pending))
+        }));
         drop(event_loop);
         block_on(async {
             while state_of(id).is_some() {
@@ -340,7 +344,8 @@ fn kill_on_drop_kills_wherever_the_child_is_dropped() {
 #[test]
 fn an_output_that_is_dropped_half_way_leaves_a_child_that_is_reaped() {
     in_a_loop(|| async {
-        let mut child = shell("while :; do echo soup; done").stdout(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            shell("while :; do echo soup; done").stdout(Stdio::piped()).spawn().unwrap();
         child.stdout.as_mut().unwrap().read(&mut [0; 100]).await.unwrap();
         let id = child.id().unwrap();
         let mut output = pin!(child.wait_with_output());
@@ -382,7 +387,8 @@ fn an_output_that_a_grandchild_holds_is_cut_after_the_grace_with_all_that_came_a
             event_loop.block_on(async {
                 for grace in [Duration::ZERO, ms(20), Duration::MAX] {
                     let output = shell(LEAVES_A_SLEEPER).output();
-                    let mut output = if grace == Duration::MAX { output } else { output.grace(grace) };
+                    let mut output =
+                        if grace == Duration::MAX { output } else { output.grace(grace) };
                     if grace == Duration::MAX {
                         // Without a grace it waits for the grandchild. Then one is given.
                         assert!(
@@ -404,10 +410,14 @@ fn an_output_that_a_grandchild_holds_is_cut_after_the_grace_with_all_that_came_a
                     assert_eq!(output.status.code(), Some(7));
                     assert_eq!(output.stderr, b"oops\n");
                     let said = String::from_utf8(output.stdout).unwrap();
-                    let sleeper =
-                        said.strip_prefix("1\n2\n3\n4\n5\n6\n7\n8\n").expect("all that it has written");
-                    kill_process(Pid::from_raw(sleeper.trim().parse().unwrap()).unwrap(), Signal::KILL)
-                        .unwrap();
+                    let sleeper = said
+                        .strip_prefix("1\n2\n3\n4\n5\n6\n7\n8\n")
+                        .expect("all that it has written");
+                    kill_process(
+                        Pid::from_raw(sleeper.trim().parse().unwrap()).unwrap(),
+                        Signal::KILL,
+                    )
+                    .unwrap();
                 }
                 // Nothing is waited for if the pipes are closed.
                 let output = shell("echo soup").output().grace(Duration::MAX).await.unwrap();
@@ -433,7 +443,8 @@ fn an_output_that_is_killed_half_way_loses_neither_what_came_nor_the_status() {
         assert_eq!(killed.status.signal(), Some(9));
         let said = String::from_utf8(killed.stdout).unwrap();
         let sleeper = said.strip_prefix("soup\n").expect("all that it has written");
-        kill_process(Pid::from_raw(sleeper.trim().parse().unwrap()).unwrap(), Signal::KILL).unwrap();
+        kill_process(Pid::from_raw(sleeper.trim().parse().unwrap()).unwrap(), Signal::KILL)
+            .unwrap();
 
         // What came can also be taken without the rest.
         let (mut reader, writer) = headwaiter::io::pipe().unwrap();
@@ -503,8 +514,9 @@ fn children_of_several_loops_run_at_the_same_time() {
             .map(|_| {
                 thread::spawn(|| {
                     block_on(async {
-                        let children: Vec<_> =
-                            (0..30).map(|n| (n, shell(&format!("echo {n}; exit {n}")).output())).collect();
+                        let children: Vec<_> = (0..30)
+                            .map(|n| (n, shell(&format!("echo {n}; exit {n}")).output()))
+                            .collect();
                         for (n, child) in children {
                             let output = child.await.unwrap();
                             assert_eq!(output.status.code(), Some(n));
@@ -532,7 +544,10 @@ fn a_command_that_cannot_be_started_is_an_error_that_names_it() {
         assert_eq!(error.kind(), ErrorKind::PermissionDenied);
         assert!(error.to_string().starts_with("spawn \"/dev/null\": "), "{error}");
         let error = Command::new("true").current_dir("/no/such/folder").spawn().unwrap_err();
-        assert!(error.to_string().starts_with("spawn \"true\" in \"/no/such/folder\": "), "{error}");
+        assert!(
+            error.to_string().starts_with("spawn \"true\" in \"/no/such/folder\": "),
+            "{error}"
+        );
         let error = Command::new("nul\0byte").spawn().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(Command::new("true").status().await.unwrap().success(), "the loop goes on");
@@ -542,10 +557,12 @@ fn a_command_that_cannot_be_started_is_an_error_that_names_it() {
 /// What a child that does nothing has open, and what it does with signals.
 fn look_at(id: u32) -> (Vec<String>, String) {
     let files = std::fs::read_dir(format!("/proc/{id}/fd")).unwrap();
-    let mut files: Vec<_> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    let mut files: Vec<_> =
+        files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
     files.sort();
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-    let signals = status.lines().filter(|line| line.starts_with("Sig") && !line.starts_with("SigQ"));
+    let signals =
+        status.lines().filter(|line| line.starts_with("Sig") && !line.starts_with("SigQ"));
     (files, signals.collect::<Vec<_>>().join("\n"))
 }
 
@@ -555,8 +572,11 @@ fn children_inherit_neither_files_nor_signal_handlers() {
         return;
     }
     // What whoever started this test has left open is not ours.
-    let mut child =
-        std::process::Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = std::process::Command::new("cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     io::Write::write_all(child.stdin.as_mut().unwrap(), b"!").unwrap();
     io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0]).unwrap();
     let expected = look_at(child.id());
@@ -565,15 +585,20 @@ fn children_inherit_neither_files_nor_signal_handlers() {
     in_a_loop(|| async move {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let pipe = headwaiter::io::pipe().unwrap();
-        let other =
-            sleeper().stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let other = sleeper()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
         #[cfg(feature = "signal")]
         let _signals = {
             use headwaiter::signal::unix::{SignalKind, signal};
             [SignalKind::terminate(), SignalKind::user_defined1(), SignalKind::pipe()]
                 .map(|s| signal(s).unwrap())
         };
-        let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         // Files are closed a moment after the system call that started it: once it answers they are.
         child.stdin.as_mut().unwrap().write_all(b"!").await.unwrap();
         child.stdout.as_mut().unwrap().read_exact(&mut [0]).await.unwrap();
@@ -591,7 +616,8 @@ fn the_virtual_clock_stands_still_while_a_child_is_under_way() {
             let mut child = Command::new("sleep").arg("0.05").spawn().unwrap();
             let status = timeout(Duration::from_secs(3600), child.wait()).await.unwrap().unwrap();
             assert!(status.success());
-            let output = timeout(ms(1), shell("sleep 0.05; echo soup").output()).await.unwrap().unwrap();
+            let output =
+                timeout(ms(1), shell("sleep 0.05; echo soup").output()).await.unwrap().unwrap();
             assert_eq!(output.stdout, b"soup\n");
             assert_eq!(now(), start);
             // One that nobody waits for any more does not hold it.
@@ -612,7 +638,8 @@ fn the_virtual_clock_stands_still_while_a_child_is_under_way() {
 fn a_child_that_nobody_waits_for_costs_the_virtual_clock_no_grace() {
     with_children(|| {
         let grace = Duration::from_secs(40);
-        let mut event_loop = EventLoop::builder().clock(Clock::Virtual).io_grace(grace).build().unwrap();
+        let mut event_loop =
+            EventLoop::builder().clock(Clock::Virtual).io_grace(grace).build().unwrap();
         let start = Instant::now();
         let id = event_loop.block_on(async {
             let child = sleeper().spawn().unwrap();
@@ -693,7 +720,8 @@ fn commands_run_at_the_same_time_and_their_lines_come_as_they_are_said() {
     }
     let _files = beside_others();
     bounded(|| {
-        let folder = std::env::temp_dir().join(format!("headwaiter-commands-{}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("headwaiter-commands-{}", std::process::id()));
         std::fs::create_dir(&folder).unwrap();
         let _remove = OnDrop(|| std::fs::remove_dir_all(&folder).unwrap());
         // Each command waits until it is told to go on.

@@ -10,7 +10,8 @@ fn read_files(args: &[&str]) -> (Option<i32>, String, String) {
     let test = std::env::current_exe().unwrap();
     let path = test.ancestors().nth(2).unwrap().join("examples").join("read_files");
     let output = Command::new(&path).args(args).output();
-    let output = output.unwrap_or_else(|error| panic!("{path:?} (plain `cargo test` builds it): {error}"));
+    let output =
+        output.unwrap_or_else(|error| panic!("{path:?} (plain `cargo test` builds it): {error}"));
     let said = String::from_utf8(output.stdout).unwrap();
     let result = said.lines().next().unwrap_or_default().to_owned();
     (output.status.code(), result, String::from_utf8(output.stderr).unwrap())
@@ -42,7 +43,10 @@ fn a_tree_is_read_as_by_a_plain_loop_and_what_cannot_be_read_is_counted() {
 
         let (code, none, errors) = read_files(&[tree]);
         assert_eq!(code, Some(1));
-        assert!(none.starts_with("0 files, 0 bytes") && none.ends_with("1 could not be read"), "{none}");
+        assert!(
+            none.starts_with("0 files, 0 bytes") && none.ends_with("1 could not be read"),
+            "{none}"
+        );
         assert!(errors.contains(tree) && errors.contains("os error 2"), "{errors}");
         assert_eq!(read_files(&["--plain", tree]).1, none);
         assert_eq!(read_files(&[tree, "none"]).0, Some(2));

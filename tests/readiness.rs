@@ -26,7 +26,8 @@ const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 async fn connected() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (one, other) = zip(TcpStream::connect(listener.local_addr().unwrap()), listener.accept()).await;
+    let (one, other) =
+        zip(TcpStream::connect(listener.local_addr().unwrap()), listener.accept()).await;
     (one.unwrap(), other.unwrap().0)
 }
 
@@ -75,7 +76,8 @@ fn async_io_tries_until_the_operation_does_not_block() {
 
         // `Interrupted` is tried again; other errors are handed through.
         let mut results = [ErrorKind::Interrupted, ErrorKind::InvalidData].into_iter();
-        let failing = client.async_io(Interest::WRITABLE, || Err::<(), _>(results.next().unwrap().into()));
+        let failing =
+            client.async_io(Interest::WRITABLE, || Err::<(), _>(results.next().unwrap().into()));
         assert_eq!(failing.await.unwrap_err().kind(), ErrorKind::InvalidData);
     });
 }
@@ -171,7 +173,8 @@ fn every_source_has_the_methods() {
                 source.ready(Interest::READABLE).await.unwrap();
             })*};
         }
-        let path = std::env::temp_dir().join(format!("headwaiter-readiness-{}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("headwaiter-readiness-{}", std::process::id()));
         let unix = UnixListener::bind(&path);
         std::fs::remove_file(&path).unwrap();
         let (one, other) = pipe().unwrap();
@@ -203,7 +206,8 @@ fn of_all_that_poll_for_readiness_the_last_task_is_woken_and_only_it() {
         assert_eq!(polls.each_ref().map(Cell::get), [1, 1, 1]);
         server.write_all(b"soup").await.unwrap();
         let mut tasks = tasks.into_iter();
-        let (first, second, last) = (tasks.next().unwrap(), tasks.next().unwrap(), tasks.next().unwrap());
+        let (first, second, last) =
+            (tasks.next().unwrap(), tasks.next().unwrap(), tasks.next().unwrap());
         last.await.unwrap().unwrap();
         assert_eq!(polls.each_ref().map(Cell::get), [1, 1, 2]);
         first.abort();
@@ -307,7 +311,9 @@ fn a_task_that_waits_by_poll_readable_alone_is_not_reported() {
             });
             let server = spawn(async move {
                 yield_now().await;
-                assert!(timeout(Duration::from_millis(20), std::future::pending::<()>()).await.is_err());
+                assert!(
+                    timeout(Duration::from_millis(20), std::future::pending::<()>()).await.is_err()
+                );
                 server.write_all(b"soup").await.unwrap();
                 server
             });
@@ -342,7 +348,10 @@ fn connections_come_by_poll_accept() {
         }
         let came = accepting.await.unwrap();
         let peers: Vec<_> = came.iter().map(|(_, peer)| *peer).collect();
-        assert_eq!(peers, clients.iter().map(|client| client.local_addr().unwrap()).collect::<Vec<_>>());
+        assert_eq!(
+            peers,
+            clients.iter().map(|client| client.local_addr().unwrap()).collect::<Vec<_>>()
+        );
     });
 }
 
@@ -371,9 +380,11 @@ fn datagrams_come_and_go_by_polls() {
         assert!(error.to_string().contains(&to.to_string()), "{error}");
 
         let (one, other) = UnixDatagram::pair().unwrap();
-        let (received, sent) =
-            zip(poll_fn(|cx| one.poll_recv_from(cx, &mut order)), poll_fn(|cx| other.poll_send(cx, b"tea")))
-                .await;
+        let (received, sent) = zip(
+            poll_fn(|cx| one.poll_recv_from(cx, &mut order)),
+            poll_fn(|cx| other.poll_send(cx, b"tea")),
+        )
+        .await;
         assert_eq!((received.unwrap().0, sent.unwrap()), (3, 3));
         other.send(b"tea").await.unwrap();
         assert_eq!(poll_fn(|cx| one.poll_recv(cx, &mut order)).await.unwrap(), 3);

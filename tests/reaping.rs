@@ -64,10 +64,10 @@ fn refuse_pidfds() {
     const NO_NEW_PRIVILEGES: i32 = 38;
     const SECCOMP: i32 = 22;
     let instructions = [
-        Instruction(0x20, 0, 0, 0),                // Load the number of the system call.
-        Instruction(0x15, 0, 1, 434),              // Unless it is pidfd_open's, skip one.
+        Instruction(0x20, 0, 0, 0),   // Load the number of the system call.
+        Instruction(0x15, 0, 1, 434), // Unless it is pidfd_open's, skip one.
         Instruction(0x06, 0, 0, 0x0005_0000 | 38), // Fail with ENOSYS.
-        Instruction(0x06, 0, 0, 0x7fff_0000),      // Allow.
+        Instruction(0x06, 0, 0, 0x7fff_0000), // Allow.
     ];
     let program = Program(4, instructions.as_ptr());
     // SAFETY: the filter outlives both calls, and the kernel copies it.
@@ -107,7 +107,11 @@ fn where_sigchld_is_ignored_the_status_is_echild_as_std_says() {
             }
         });
         // SAFETY: it only asks.
-        assert_eq!(unsafe { signal(SIGCHLD, SIG_IGN) }, SIG_IGN, "the loop has changed the disposition");
+        assert_eq!(
+            unsafe { signal(SIGCHLD, SIG_IGN) },
+            SIG_IGN,
+            "the loop has changed the disposition"
+        );
     });
 }
 
@@ -126,7 +130,8 @@ fn a_wait_without_pidfds_ends_though_sigchld_comes_to_be_ignored() {
                 // The first listener of the process installs the handler, which stays for good, as far as signal-hook knows.
                 let status = shell("exit 3").status().await.unwrap();
                 assert_eq!(status.code(), Some(3));
-                let mut before = shell("read line").stdin(std::process::Stdio::piped()).spawn().unwrap();
+                let mut before =
+                    shell("read line").stdin(std::process::Stdio::piped()).spawn().unwrap();
                 dispose(SIG_IGN);
                 let error = before.wait().await.unwrap_err();
                 assert_eq!(error.raw_os_error(), Some(ECHILD));

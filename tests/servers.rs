@@ -49,7 +49,9 @@ fn so_far() -> usize {
 }
 
 #[track_caller]
-fn logged_in_loop<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) -> Vec<String> {
+fn logged_in_loop<F: Future<Output = ()>>(
+    test: impl FnOnce() -> F + Send + 'static,
+) -> Vec<String> {
     logged(LevelFilter::Warn, || EventLoop::new().expect("a loop").block_on(test()))
 }
 
@@ -112,7 +114,8 @@ fn each_task_of_an_isolated_group_fails_alone_and_is_logged_with_name_and_place_
     assert!(cook.contains("\"cook\" (spawned at tests/servers.rs:"), "{cook}");
     assert!(cook.ends_with(r") panicked: the\noven is on fire"), "{cook}");
     assert!(
-        unnamed.contains(" (spawned at tests/servers.rs:") && unnamed.ends_with(" failed: no bread"),
+        unnamed.contains(" (spawned at tests/servers.rs:")
+            && unnamed.ends_with(" failed: no bread"),
         "{unnamed}"
     );
 }
@@ -147,7 +150,11 @@ fn an_isolated_group_logs_a_panic_in_a_drop_too_and_counts_each_task_once() {
         3,
         "{said:#?}"
     );
-    assert_eq!(said.iter().filter(|line| line.ends_with(") failed: no soup")).count(), 1, "{said:#?}");
+    assert_eq!(
+        said.iter().filter(|line| line.ends_with(") failed: no soup")).count(),
+        1,
+        "{said:#?}"
+    );
     assert_eq!(said.len(), 4, "{said:#?}");
 }
 
@@ -222,7 +229,8 @@ async fn echoes(client: &mut TcpStream, message: &[u8]) {
 /// Where the server that runs here says that it listens.
 async fn listening() -> Connections {
     loop {
-        let line = lines().iter().find_map(|line| Some(line.split_once("listening on ")?.1.to_owned()));
+        let line =
+            lines().iter().find_map(|line| Some(line.split_once("listening on ")?.1.to_owned()));
         if let Some(line) = line {
             let address = line.split(',').next().unwrap();
             return Connections(address.parse().unwrap());
@@ -265,7 +273,10 @@ where
 
 #[track_caller]
 fn assert_one_line_with(said: &[String], parts: &[&str]) {
-    assert!(said.len() == 1 && parts.iter().all(|part| said[0].contains(part)), "{parts:?}: {said:#?}");
+    assert!(
+        said.len() == 1 && parts.iter().all(|part| said[0].contains(part)),
+        "{parts:?}: {said:#?}"
+    );
 }
 
 /// A panic ends only its own thread. Nothing ends this server: its thread is left running.
@@ -294,7 +305,10 @@ fn echo_futures_serves_on_after_a_panic_in_one_client() {
         log::info!("listening on {}", listener.local_addr()?);
         echo_futures::Serve { incoming: listener.incoming(), clients: TaskGroup::isolated() }.await
     };
-    assert_one_line_with(&panic_in_one_client_of(server), &["examples/echo_futures.rs:", "panicked: "]);
+    assert_one_line_with(
+        &panic_in_one_client_of(server),
+        &["examples/echo_futures.rs:", "panicked: "],
+    );
 }
 
 #[test]
@@ -302,7 +316,8 @@ fn echo_callbacks_serves_on_after_a_panic_in_one_client() {
     let server = || async {
         let listener = mio::net::TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
         log::info!("listening on {}", listener.local_addr()?);
-        let accepting = on_ready(listener, headwaiter::Interest::READABLE, echo_callbacks::accept_all)?;
+        let accepting =
+            on_ready(listener, headwaiter::Interest::READABLE, echo_callbacks::accept_all)?;
         sleep(Duration::MAX).await;
         drop(accepting);
         Ok(())
@@ -321,7 +336,10 @@ fn proxy_serves_on_after_a_panic_in_one_client() {
         headwaiter::spawn(echo_all(target));
         proxy::serve("127.0.0.1:0", address.into()).await
     };
-    assert_one_line_with(&panic_in_one_client_of(server), &["\"client 127.0.0.1:", "examples/proxy.rs:"]);
+    assert_one_line_with(
+        &panic_in_one_client_of(server),
+        &["\"client 127.0.0.1:", "examples/proxy.rs:"],
+    );
 }
 
 #[test]
@@ -332,7 +350,10 @@ fn one_loop_per_core_serves_on_after_a_panic_in_one_client() {
         log::info!("listening on {}", listener.local_addr()?);
         one_loop_per_core::serve(listener).await
     };
-    assert_one_line_with(&panic_in_one_client_of(server), &["examples/one_loop_per_core.rs:", "panicked: "]);
+    assert_one_line_with(
+        &panic_in_one_client_of(server),
+        &["examples/one_loop_per_core.rs:", "panicked: "],
+    );
 }
 
 /// The target of the proxy.
@@ -405,7 +426,8 @@ fn the_server_of_the_shutdown_page_loses_a_client_that_panics_and_serves_the_oth
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = Connections(listener.local_addr().unwrap());
         let closing = CancelToken::new();
-        let serving = headwaiter::spawn(serve(listener, closing.clone(), Duration::from_secs(3600)));
+        let serving =
+            headwaiter::spawn(serve(listener, closing.clone(), Duration::from_secs(3600)));
         let mut innocent = server.connect().await;
         is_served(&mut innocent).await;
         let mut guilty = server.connect().await;
@@ -420,6 +442,9 @@ fn the_server_of_the_shutdown_page_loses_a_client_that_panics_and_serves_the_oth
         assert_eq!(serving.await.unwrap(), 0, "cut off");
     });
     let [line] = &said[..] else { panic!("{said:#?}") };
-    assert!(line.contains("(spawned at tests/servers.rs:") && line.contains("the soup is out"), "{line}");
+    assert!(
+        line.contains("(spawned at tests/servers.rs:") && line.contains("the soup is out"),
+        "{line}"
+    );
     assert!(!line.contains('\n'), "{line}");
 }

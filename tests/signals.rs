@@ -197,7 +197,8 @@ fn the_default_action_does_not_come_back_with_the_last_listener() {
 #[test]
 fn signals_that_cannot_be_listened_for_are_errors_with_their_names() {
     in_a_loop(|| async {
-        let named = [(9, "SIGKILL"), (19, "SIGSTOP"), (4, "SIGILL"), (8, "SIGFPE"), (11, "SIGSEGV")];
+        let named =
+            [(9, "SIGKILL"), (19, "SIGSTOP"), (4, "SIGILL"), (8, "SIGFPE"), (11, "SIGSEGV")];
         let numbered = [0, -1, 33, 65, 127, 128, i32::MIN, i32::MAX].map(|number| (number, ""));
         for (number, name) in named.into_iter().chain(numbered) {
             let error = signal(SignalKind::from_raw(number)).unwrap_err();
@@ -287,7 +288,8 @@ fn a_listener_that_is_used_while_its_loop_is_dropped_harms_nothing() {
             assert!(signal(own(10)).is_err(), "there are no more");
             tell.set(true);
         });
-        let task = event_loop.enter(|| spawn(Holding(last_words, |_: &mut Context<'_>| Poll::Pending)));
+        let task =
+            event_loop.enter(|| spawn(Holding(last_words, |_: &mut Context<'_>| Poll::Pending)));
         drop((task, event_loop));
         assert!(polled.get());
     });
@@ -345,7 +347,8 @@ fn a_loop_that_has_once_listened_jumps_without_a_grace() {
     let _files = beside_others();
     bounded(|| {
         let grace = Duration::from_secs(40);
-        let mut event_loop = EventLoop::builder().clock(Clock::Virtual).io_grace(grace).build().unwrap();
+        let mut event_loop =
+            EventLoop::builder().clock(Clock::Virtual).io_grace(grace).build().unwrap();
         let start = Instant::now();
         event_loop.block_on(async {
             drop(signal(own(15)).unwrap());
@@ -356,7 +359,9 @@ fn a_loop_that_has_once_listened_jumps_without_a_grace() {
         event_loop.block_on(async {
             let mut listener = signal(own(15)).unwrap();
             let sender = thread::spawn(|| send(own(15)));
-            assert!(headwaiter::time::timeout(Duration::from_secs(3600), listener.recv()).await.is_ok());
+            assert!(
+                headwaiter::time::timeout(Duration::from_secs(3600), listener.recv()).await.is_ok()
+            );
             sender.join().unwrap();
         });
     });

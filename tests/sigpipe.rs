@@ -52,7 +52,8 @@ fn with_sigpipe_at_its_default_a_write_to_a_dead_pipe_is_an_error_where_the_kern
         let error = writer.write(b"soup").await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
         let bytes = [IoSlice::new(b"soup"), IoSlice::new(b"salad")];
-        let written = std::future::poll_fn(|cx| Pin::new(&mut &writer).poll_write_vectored(cx, &bytes)).await;
+        let written =
+            std::future::poll_fn(|cx| Pin::new(&mut &writer).poll_write_vectored(cx, &bytes)).await;
         assert_eq!(written.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
         assert_eq!(writer.try_write(b"soup").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     });

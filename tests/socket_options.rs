@@ -72,7 +72,10 @@ fn each_option_of_a_tcp_socket_is_read_back_without_a_loop() {
 
     socket.set_send_buffer_size(20_000).unwrap();
     socket.set_recv_buffer_size(30_000).unwrap();
-    assert_eq!((socket.send_buffer_size().unwrap(), socket.recv_buffer_size().unwrap()), (40_000, 60_000));
+    assert_eq!(
+        (socket.send_buffer_size().unwrap(), socket.recv_buffer_size().unwrap()),
+        (40_000, 60_000)
+    );
     // Too much is as much as the system allows.
     socket.set_send_buffer_size(u32::MAX).unwrap();
     assert!(socket.send_buffer_size().unwrap() > 40_000);
@@ -88,7 +91,10 @@ fn each_option_of_a_tcp_socket_is_read_back_without_a_loop() {
 
     assert!(socket.take_error().unwrap().is_none());
     assert_eq!(socket.local_addr().unwrap(), "0.0.0.0:0".parse().unwrap());
-    assert_eq!(format!("{socket:?}"), format!("TcpSocket {{ addr: 0.0.0.0:0, fd: {} }}", socket.as_raw_fd()));
+    assert_eq!(
+        format!("{socket:?}"),
+        format!("TcpSocket {{ addr: 0.0.0.0:0, fd: {} }}", socket.as_raw_fd())
+    );
 
     let Ok(socket) = TcpSocket::new_v6() else { return println!("skipped the rest: no IPv6") };
     for only in [true, false] {
@@ -170,7 +176,10 @@ fn listeners_that_set_reuseport_share_the_connections_of_one_port() {
         // All must have set it.
         let error = listen(address, false).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-        assert_eq!(error.to_string(), format!("bind to {address}: Address already in use (os error 98)"));
+        assert_eq!(
+            error.to_string(),
+            format!("bind to {address}: Address already in use (os error 98)")
+        );
 
         // The kernel chooses by a hash of the addresses: that one of them gets none of so many is next to impossible.
         let mut clients = Vec::new();
@@ -178,9 +187,10 @@ fn listeners_that_set_reuseport_share_the_connections_of_one_port() {
         for _ in 0..100 {
             clients.push(TcpStream::connect(address).await.unwrap());
             let (mut one, mut other) = (one.accept(), other.accept());
-            let accepted = futures_lite::future::or(async { (&mut one).await.map(|_| &mut of_one) }, async {
-                (&mut other).await.map(|_| &mut of_other)
-            });
+            let accepted =
+                futures_lite::future::or(async { (&mut one).await.map(|_| &mut of_one) }, async {
+                    (&mut other).await.map(|_| &mut of_other)
+                });
             *timeout(seconds(30), accepted).await.unwrap().unwrap() += 1;
         }
         assert_eq!(of_one + of_other, 100);
@@ -226,9 +236,13 @@ fn a_socket_is_bound_to_an_interface_by_its_name() {
         socket.connect(listener.local_addr().unwrap()).await.unwrap();
 
         let error = TcpSocket::new_v4().unwrap().bind_device(Some(b"nosuch")).unwrap_err();
-        assert_eq!(error.to_string(), "bind to the interface \"nosuch\": No such device (os error 19)");
+        assert_eq!(
+            error.to_string(),
+            "bind to the interface \"nosuch\": No such device (os error 19)"
+        );
 
-        let [one, other] = [UdpSocket::bind(HERE).await.unwrap(), UdpSocket::bind(HERE).await.unwrap()];
+        let [one, other] =
+            [UdpSocket::bind(HERE).await.unwrap(), UdpSocket::bind(HERE).await.unwrap()];
         one.bind_device(Some(b"lo")).unwrap();
         assert_eq!(one.device().unwrap().as_deref(), Some(&b"lo"[..]));
         one.send_to(b"soup", other.local_addr().unwrap()).await.unwrap();
@@ -255,7 +269,9 @@ fn the_peer_of_a_socket_with_a_linger_of_zero_gets_a_reset() {
             drop(stream);
             match server.read(&mut [0; 8]).await {
                 Ok(n) => assert!(!zero && n == 0, "{n} bytes"),
-                Err(error) => assert!(zero && error.kind() == io::ErrorKind::ConnectionReset, "{error}"),
+                Err(error) => {
+                    assert!(zero && error.kind() == io::ErrorKind::ConnectionReset, "{error}")
+                }
             }
         }
     });
@@ -332,7 +348,10 @@ fn dropping_the_future_that_connects_closes_the_socket() {
                 let mut connect = TcpSocket::new_v4().unwrap().connect(address);
                 assert!(poll_once(&mut connect).await.is_pending());
                 let (sources, timers) = before.1;
-                assert_eq!((open_files(), sources_and_timers()), (before.0 + 1, (sources + 1, timers)));
+                assert_eq!(
+                    (open_files(), sources_and_timers()),
+                    (before.0 + 1, (sources + 1, timers))
+                );
                 drop(connect);
                 assert_eq!((open_files(), sources_and_timers()), before);
             }
@@ -350,7 +369,8 @@ fn a_socket_of_another_crate_connects_and_listens_whatever_its_mode() {
             socket
         };
         // A blocking one would wait for minutes.
-        let mut connect = TcpSocket::from_std_stream(foreign().into()).connect(dead.local_addr().unwrap());
+        let mut connect =
+            TcpSocket::from_std_stream(foreign().into()).connect(dead.local_addr().unwrap());
         assert!(poll_once(&mut connect).await.is_pending());
 
         let socket = foreign();
@@ -366,7 +386,8 @@ fn a_socket_of_another_crate_connects_and_listens_whatever_its_mode() {
 
         // One that is connected already is a mistake.
         let (connected, _peer) = std_pair();
-        let error = TcpSocket::from_std_stream(connected).connect(listener.local_addr().unwrap()).await;
+        let error =
+            TcpSocket::from_std_stream(connected).connect(listener.local_addr().unwrap()).await;
         assert_eq!(headwaiter::io::os_error(&error.unwrap_err()), Some(106), "EISCONN");
     });
 }
@@ -408,15 +429,22 @@ fn a_connecting_socket_is_listed_with_its_place_and_mistakes_with_it_are_named()
         let socket = TcpSocket::new_v4().unwrap();
         outside(panic_text(|| drop(socket.listen(1))), "`TcpSocket::listen`");
         let connect = TcpSocket::new_v4().unwrap().connect(address);
-        outside(panic_text(|| drop(futures_lite::future::block_on(connect))), "`TcpSocket::connect`");
+        outside(
+            panic_text(|| drop(futures_lite::future::block_on(connect))),
+            "`TcpSocket::connect`",
+        );
         let again = panic_text(|| {
             event_loop.block_on(async {
-                let mut connect = TcpSocket::new_v4().unwrap().connect("127.0.0.1:1".parse().unwrap());
+                let mut connect =
+                    TcpSocket::new_v4().unwrap().connect("127.0.0.1:1".parse().unwrap());
                 let _ = (&mut connect).await;
                 let _ = (&mut connect).await;
             });
         });
-        assert!(again.contains("`TcpSocket::connect` was polled again after it was ready"), "{again}");
+        assert!(
+            again.contains("`TcpSocket::connect` was polled again after it was ready"),
+            "{again}"
+        );
         fn send<T: Send>() {}
         send::<TcpSocket>();
     });

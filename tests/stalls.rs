@@ -54,7 +54,10 @@ fn what_a_program_does_is_counted() {
         // Each nap twice, each empty task once, main for each that it awaited and for its yield, and first.
         assert_eq!(stats.polls, 20 + 5 + 1 + 10 + 5 + 1);
         assert_eq!(stats.wakes, stats.polls - stats.spawned);
-        assert!((1..=11).contains(&stats.most_tasks) && (1..=10).contains(&stats.queue_max), "{stats}");
+        assert!(
+            (1..=11).contains(&stats.most_tasks) && (1..=10).contains(&stats.queue_max),
+            "{stats}"
+        );
         assert_eq!((stats.lateness.count, stats.lateness.max), (10, Duration::ZERO));
         let table = stats.to_string();
         for part in ["42", "16 spawned", "10 timers fired", "turn time", "p99"] {
@@ -152,7 +155,8 @@ fn advice_rests_on_figures() {
             sends.await.unwrap();
         });
         let stats = event_loop.enter(headwaiter::stats);
-        let switches = stats.advice().iter().any(|line| line.contains("Much switching for little work"));
+        let switches =
+            stats.advice().iter().any(|line| line.contains("Much switching for little work"));
         assert!(switches || stats.poll_times.p50 >= Duration::from_micros(1), "{stats}");
 
         // Timers that wait for the computing of others.
@@ -214,7 +218,8 @@ fn one_task_that_blocks_the_loop_is_named() {
 /// `docs/stalls.md` shows this line, but for its numbers and places.
 #[track_caller]
 fn shown_by_the_page(line: &str) {
-    let plain = |line: &str| docs::mask(&line.replace('\n', " ").replace("tests/stalls.rs", "src/main.rs"));
+    let plain =
+        |line: &str| docs::mask(&line.replace('\n', " ").replace("tests/stalls.rs", "src/main.rs"));
     let begins = line.split(|c: char| c.is_ascii_digit()).next().unwrap();
     let shown = docs::read("docs/stalls.md");
     let shown = docs::block(&shown, begins).expect("the line").trim_end();
@@ -245,7 +250,10 @@ fn a_stall_that_comes_back_is_reported_with_its_task() {
             others.iter().for_each(task::JoinHandle::abort);
         });
     });
-    assert!(said.iter().any(|line| line.contains("By task") && line.contains("\"cook\"")), "{said:#?}");
+    assert!(
+        said.iter().any(|line| line.contains("By task") && line.contains("\"cook\"")),
+        "{said:#?}"
+    );
 }
 
 /// Also of a watcher, which has its own lines.
@@ -399,7 +407,8 @@ fn a_close_that_lingers_is_named_in_the_report_of_its_stall() {
             // Set on the listener, it is the streams' too.
             let listener = headwaiter::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             socket2::SockRef::from(&listener).set_linger(Some(Duration::from_secs(1))).unwrap();
-            let _peer = headwaiter::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let _peer =
+                headwaiter::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let (stream, _) = listener.accept().await.unwrap();
             assert_eq!(stream.linger().unwrap(), Some(Duration::from_secs(1)));
             while stream.try_write(&[0; 64 * 1024]).is_ok() {}
@@ -491,7 +500,8 @@ fn a_watcher_reports_a_stall_while_it_lasts() {
             cook.await.unwrap();
         });
     });
-    let told = said.iter().find(|line| line.contains("and still is")).expect("a report while it lasts");
+    let told =
+        said.iter().find(|line| line.contains("and still is")).expect("a report while it lasts");
     assert!(told.contains("It polls task 2, spawned at tests/stalls.rs:"), "{told}");
     shown_by_the_page(told);
 }

@@ -16,7 +16,9 @@ use std::sync::OnceLock;
 use common::*;
 use futures_lite::future::{or, zip};
 use futures_lite::{AsyncWrite, AsyncWriteExt};
-use headwaiter::io::{Async, PipeReader, PipeWriter, Stderr, Stdin, Stdout, copy, stderr, stdin, stdout};
+use headwaiter::io::{
+    Async, PipeReader, PipeWriter, Stderr, Stdin, Stdout, copy, stderr, stdin, stdout,
+};
 use headwaiter::task::yield_now;
 use headwaiter::time::sleep;
 use headwaiter::{EventLoop, block_on, spawn};
@@ -86,7 +88,8 @@ fn a_child_in_its_role() {
         "read in two ways" => event_loop.block_on(async {
             let (mut first, mut second) = (stdin(), stdin());
             let mut bytes = ([0; 8], [0; 8]);
-            let (one, two) = zip(first.read_exact(&mut bytes.0), second.read_exact(&mut bytes.1)).await;
+            let (one, two) =
+                zip(first.read_exact(&mut bytes.0), second.read_exact(&mut bytes.1)).await;
             one.and(two).unwrap();
             let mut all = [bytes.0, bytes.1].concat();
             all.sort_unstable();
@@ -125,7 +128,10 @@ fn a_child_in_its_role() {
             report(format_args!("{stdin:?}"));
             for _ in 0..1000 {
                 let error = stdin.read(&mut [0]).await.unwrap_err();
-                assert!(error.to_string().contains("read standard input: Bad file descriptor"), "{error}");
+                assert!(
+                    error.to_string().contains("read standard input: Bad file descriptor"),
+                    "{error}"
+                );
             }
             sleep(ms(1)).await;
             report("the loop goes on");
@@ -147,7 +153,8 @@ fn a_child_in_its_role() {
         "write to the error" => event_loop.block_on(async {
             let bytes = [IoSlice::new(b""), IoSlice::new(b"soup\n")];
             let mut stderr = stderr();
-            let n = poll_fn(|cx| Pin::new(&mut stderr).poll_write_vectored(cx, &bytes)).await.unwrap();
+            let n =
+                poll_fn(|cx| Pin::new(&mut stderr).poll_write_vectored(cx, &bytes)).await.unwrap();
             assert_eq!(n, 5);
             stderr.close().await.unwrap();
             stderr.write_all(b"salad\n").await.unwrap();
@@ -187,7 +194,8 @@ fn a_child_in_its_role() {
         }),
         "list files" => {
             let list = || {
-                let listed = Command::new("sh").args(["-c", "echo /proc/self/fd/*"]).output().unwrap();
+                let listed =
+                    Command::new("sh").args(["-c", "echo /proc/self/fd/*"]).output().unwrap();
                 String::from_utf8(listed.stdout).unwrap()
             };
             event_loop.block_on(async {
@@ -479,7 +487,8 @@ fn of_several_handles_each_byte_goes_to_one() {
         let folder = Folder::new();
         let menu = folder.path("menu");
         std::fs::write(&menu, "0123456789abcdef").unwrap();
-        let mut child = Role::start("read in two ways", File::open(&menu).unwrap(), Stdio::inherit());
+        let mut child =
+            Role::start("read in two ways", File::open(&menu).unwrap(), Stdio::inherit());
         assert_eq!(child.says(), "0123456789abcdef");
         child.ends_well();
     });
@@ -586,7 +595,10 @@ fn a_full_disk_is_an_error_of_the_write_and_dev_null_takes_all() {
         let mut child = Role::writer("write", File::create("/dev/full").unwrap());
         assert_eq!(child.says(), "standard output (by a thread)");
         let said = child.says();
-        assert!(said.starts_with("StorageFull: write to standard output: No space left on device"), "{said}");
+        assert!(
+            said.starts_with("StorageFull: write to standard output: No space left on device"),
+            "{said}"
+        );
         assert_eq!(child.says(), "the loop goes on");
         child.ends_well();
         let mut child = Role::writer("write", Stdio::null());
@@ -611,7 +623,8 @@ fn standard_error_is_written_too() {
 fn a_reader_that_is_slow_or_goes_holds_up_the_write_and_not_the_loop() {
     bounded(|| {
         let pipe = || io::pipe().map(|(r, w)| (OwnedFd::from(r), OwnedFd::from(w))).unwrap();
-        let socket = || UnixStream::pair().map(|(a, b)| (OwnedFd::from(a), OwnedFd::from(b))).unwrap();
+        let socket =
+            || UnixStream::pair().map(|(a, b)| (OwnedFd::from(a), OwnedFd::from(b))).unwrap();
         for (reader, writer) in [pipe(), socket()] {
             let mut child = Role::writer("write much", writer);
             assert_eq!(child.says(), "the loop goes on");
@@ -734,7 +747,8 @@ fn everything_is_carried_from_input_to_output() {
         let folder = Folder::new();
         let (from, to) = (folder.path("from"), folder.path("to"));
         std::fs::write(&from, &bytes).unwrap();
-        let mut child = Role::start("carry", File::open(&from).unwrap(), File::create(&to).unwrap());
+        let mut child =
+            Role::start("carry", File::open(&from).unwrap(), File::create(&to).unwrap());
         assert_eq!((child.says(), child.says()), ("begins".to_owned(), bytes.len().to_string()));
         child.ends_well();
         assert!(std::fs::read(&to).unwrap() == bytes);

@@ -82,12 +82,14 @@ struct Accused {
 fn accused(report: &str) -> Vec<Accused> {
     let line_of = |text: &str, before: &str| -> u32 {
         let at = text.split(before).nth(1).unwrap_or_else(|| panic!("no {before:?} in {text}"));
-        let line = at.strip_prefix("tests/stuck.rs:").expect("a place in this file").split(':').next();
+        let line =
+            at.strip_prefix("tests/stuck.rs:").expect("a place in this file").split(':').next();
         line.unwrap().parse().expect("a line")
     };
     let lines = report.lines().filter(|line| line.contains(" waits at ")).map(|line| {
         let quoted: Vec<_> = line.split('"').skip(1).step_by(2).map(str::to_owned).collect();
-        let [who, lock, holder] = quoted.try_into().unwrap_or_else(|_| panic!("three names: {line}"));
+        let [who, lock, holder] =
+            quoted.try_into().unwrap_or_else(|_| panic!("three names: {line}"));
         let (waits, holds) = (line_of(line, " waits at "), line_of(line, " holds since "));
         Accused { who, lock, holder, lines_above: waits - holds }
     });
@@ -98,7 +100,12 @@ fn accused(report: &str) -> Vec<Accused> {
 
 /// As [`accused`] gives it, of tasks that have locked two lines above their wait.
 fn waits_for(who: &str, lock: &str, holder: &str) -> Accused {
-    Accused { who: who.to_owned(), lock: lock.to_owned(), holder: holder.to_owned(), lines_above: 2 }
+    Accused {
+        who: who.to_owned(),
+        lock: lock.to_owned(),
+        holder: holder.to_owned(),
+        lines_above: 2,
+    }
 }
 
 #[test]
@@ -112,7 +119,11 @@ fn two_locks_in_opposite_order_are_reported_with_who_waits_for_whom_and_the_line
     });
     let [report] = &said[..] else { panic!("one report: {said:#?}") };
     assert!(report.contains("2 tasks wait for each other"), "{report}");
-    assert_eq!(accused(report), [waits_for("a", "right", "b"), waits_for("b", "left", "a")], "{report}");
+    assert_eq!(
+        accused(report),
+        [waits_for("a", "right", "b"), waits_for("b", "left", "a")],
+        "{report}"
+    );
 }
 
 #[test]
@@ -126,7 +137,11 @@ fn fail_drops_the_task_that_closed_the_knot_and_lets_the_other_go_on() {
         };
         assert!(failed.is_deadlock() && !failed.is_cancelled() && !failed.is_panic());
         let text = failed.to_string();
-        assert_eq!(accused(&text), [waits_for("a", "right", "b"), waits_for("b", "left", "a")], "{text}");
+        assert_eq!(
+            accused(&text),
+            [waits_for("a", "right", "b"), waits_for("b", "left", "a")],
+            "{text}"
+        );
     });
     assert!(said.is_empty(), "{said:#?}");
 }
@@ -140,7 +155,10 @@ fn a_task_that_locks_its_own_mutex_twice_waits_for_itself() {
             let _second = mutex.lock().await;
         });
         let text = twice.await.unwrap_err().to_string();
-        assert!(text.contains("a task waits for itself") && text.contains("the lock \"mine\""), "{text}");
+        assert!(
+            text.contains("a task waits for itself") && text.contains("the lock \"mine\""),
+            "{text}"
+        );
     });
     assert!(said.is_empty(), "{said:#?}");
 }
@@ -162,14 +180,16 @@ fn in_the_main_future_fail_is_a_panic_with_the_report() {
 #[test]
 fn three_philosophers_are_reported_in_one_circle() {
     let said = logged(Deadlock::Warn, || async {
-        let forks: Vec<_> = (0..3).map(|n| Rc::new(Mutex::named(format!("fork {n}"), ()))).collect();
+        let forks: Vec<_> =
+            (0..3).map(|n| Rc::new(Mutex::named(format!("fork {n}"), ()))).collect();
         let eat = |left: Rc<Mutex<()>>, right: Rc<Mutex<()>>| async move {
             let _left = left.lock().await;
             yield_now().await;
             let _right = right.lock().await;
         };
-        let dine =
-            |n: usize| named(&format!("philosopher {n}"), eat(forks[n].clone(), forks[(n + 1) % 3].clone()));
+        let dine = |n: usize| {
+            named(&format!("philosopher {n}"), eat(forks[n].clone(), forks[(n + 1) % 3].clone()))
+        };
         let table: Vec<_> = (0..3).map(dine).collect();
         sleep(ms(1)).await;
         table[0].abort();
@@ -178,7 +198,11 @@ fn three_philosophers_are_reported_in_one_circle() {
     assert!(report.contains("3 tasks wait for each other"), "{report}");
     let expected = [0, 1, 2].map(|n| {
         let right = (n + 1) % 3;
-        waits_for(&format!("philosopher {n}"), &format!("fork {right}"), &format!("philosopher {right}"))
+        waits_for(
+            &format!("philosopher {n}"),
+            &format!("fork {right}"),
+            &format!("philosopher {right}"),
+        )
     });
     assert_eq!(accused(report), expected, "{report}");
 }
@@ -204,7 +228,8 @@ fn tasks_that_join_each_other_are_reported_with_who_waits_for_whom() {
         for (who, whom) in [("first", "second"), ("second", "first")] {
             let lines = report.lines().filter(|line| {
                 line.split_once(" waits for the end of task ").is_some_and(|(waits, waited_for)| {
-                    waits.contains(&format!("\"{who}\"")) && waited_for.ends_with(&format!("\"{whom}\""))
+                    waits.contains(&format!("\"{who}\""))
+                        && waited_for.ends_with(&format!("\"{whom}\""))
                 })
             });
             assert_eq!(lines.count(), 1, "{who} waits for {whom}: {report}");
@@ -230,7 +255,8 @@ fn a_task_that_joins_itself_is_reported() {
         });
         let [report] = &said[..] else { panic!("one report: {said:#?}") };
         assert!(report.contains("deadlock: a task waits for itself"), "{report}");
-        let line = report.lines().find(|line| line.contains(" waits for the end of task ")).expect(report);
+        let line =
+            report.lines().find(|line| line.contains(" waits for the end of task ")).expect(report);
         assert_eq!(line.matches("\"own\"").count(), 2, "{report}");
     }
 }
@@ -250,9 +276,13 @@ fn a_knot_through_tasks_that_were_joined_before_they_waited_is_found() {
             middle.await.unwrap()
         });
         let report = outer.await.unwrap();
-        for part in
-            ["3 tasks wait for each other", "\"outer\"", "\"middle\"", "\"inner\"", "the lock \"held\""]
-        {
+        for part in [
+            "3 tasks wait for each other",
+            "\"outer\"",
+            "\"middle\"",
+            "\"inner\"",
+            "the lock \"held\"",
+        ] {
             assert!(report.contains(part), "{part} is not in:\n{report}");
         }
     });
@@ -271,7 +301,9 @@ fn a_join_that_takes_the_place_of_a_foreign_waker_closes_a_knot_too() {
                 let mut guest = named("guest", async move { drop(of_guest.lock().await) });
                 yield_now().await;
                 yield_now().await;
-                assert!(Pin::new(&mut guest).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+                assert!(
+                    Pin::new(&mut guest).poll(&mut Context::from_waker(Waker::noop())).is_pending()
+                );
                 let _ = guest.await;
             });
             let error = cook.await.unwrap_err();
@@ -443,8 +475,10 @@ fn who_got_a_future_that_another_task_had_polled_is_known_to_wait_for_it() {
                 or(async { drop(own.lock().await) }, future).await;
             })
         };
-        let second =
-            beside_own_lock("second", Box::pin(async move { receiver.next().await.unwrap_or_default() }));
+        let second = beside_own_lock(
+            "second",
+            Box::pin(async move { receiver.next().await.unwrap_or_default() }),
+        );
         let third_may_go_on = or(async move { drop(lock.await) }, std::future::pending());
         let third = beside_own_lock("third", Box::pin(third_may_go_on));
         sleep(ms(5)).await;
@@ -612,7 +646,8 @@ fn odd_but_correct_programs_are_never_accused() {
 fn a_task_that_came_out_of_a_knot_is_seen_in_the_next() {
     for deadlock in [Deadlock::Fail, Deadlock::Warn] {
         let said = logged(deadlock, move || async move {
-            let (left, right) = (Rc::new(Mutex::named("left", ())), Rc::new(Mutex::named("right", ())));
+            let (left, right) =
+                (Rc::new(Mutex::named("left", ())), Rc::new(Mutex::named("right", ())));
             let twice = named("twice", {
                 let (left, right) = (left.clone(), right.clone());
                 async move {
@@ -784,7 +819,8 @@ fn whatever_can_wake_a_loop_keeps_it_from_being_quiescent() {
                 })
             });
             let handle = event_loop.handle();
-            let thread = late(Box::new(move || drop(handle.spawn(move || async move { keeper.abort() }))));
+            let thread =
+                late(Box::new(move || drop(handle.spawn(move || async move { keeper.abort() }))));
             assert!(event_loop.block_on(take).is_err());
             thread.join().unwrap();
         }
@@ -858,7 +894,9 @@ fn what_is_over_is_not_waited_for_though_its_future_is_kept() {
         assert!(poll_once(&mut join).await.is_pending());
         assert!(poll_once(&mut lock).await.is_pending());
         let dump = headwaiter::dump().to_string();
-        for part in ["the cancellation of a token", "the end of a group", "a notification", "a lock"] {
+        for part in
+            ["the cancellation of a token", "the end of a group", "a notification", "a lock"]
+        {
             assert!(dump.contains(part), "{part} is not in:\n{dump}");
         }
         // The lock is now waited for by somebody else.
@@ -896,7 +934,11 @@ fn that_nothing_can_wake_a_loop_is_said_once_also_if_it_was_woken() {
                 });
                 take
             };
-            assert!(abort(parked(), || !without_stalls(logged::lines().clone()).is_empty()).await.is_err());
+            assert!(
+                abort(parked(), || !without_stalls(logged::lines().clone()).is_empty())
+                    .await
+                    .is_err()
+            );
             for _ in 0..20 {
                 assert!(abort(parked(), || true).await.is_err());
             }
@@ -1002,7 +1044,9 @@ async fn perform(world: Rc<World>, me: usize, deeds: Vec<Deed>) {
                     let _ = handle.await;
                 }
             }
-            Deed::Either(one, other) => guards.push(or(locks[one].lock(), locks[other].lock()).await),
+            Deed::Either(one, other) => {
+                guards.push(or(locks[one].lock(), locks[other].lock()).await)
+            }
             Deed::LockOrJoin(lock, other) => {
                 if let Some(mut handle) = handle(other) {
                     let joined = async {
@@ -1012,7 +1056,9 @@ async fn perform(world: Rc<World>, me: usize, deeds: Vec<Deed>) {
                     guards.extend(or(async { Some(locks[lock].lock().await) }, joined).await);
                 }
             }
-            Deed::Patient(lock, millis) => guards.extend(timeout(ms(millis), locks[lock].lock()).await),
+            Deed::Patient(lock, millis) => {
+                guards.extend(timeout(ms(millis), locks[lock].lock()).await)
+            }
             Deed::UnderToken(lock) => guards.extend(world.token.run(locks[lock].lock()).await),
             Deed::LockOrSleep(lock, millis) => {
                 let slept = async {
@@ -1035,7 +1081,8 @@ fn play(seed: u64, deadlock: Deadlock, joins: bool) -> (Vec<String>, Vec<usize>)
     for _ in 0..tasks {
         let mut deeds = Vec::new();
         for _ in 0..1 + dice.below(8) {
-            let (lock, other) = (dice.below(locks as u64) as usize, dice.below(locks as u64) as usize);
+            let (lock, other) =
+                (dice.below(locks as u64) as usize, dice.below(locks as u64) as usize);
             let task = dice.below(tasks as u64) as usize;
             let millis = 1 + dice.below(4);
             deeds.push(match dice.below(if joins { 14 } else { 10 }) {
@@ -1083,11 +1130,17 @@ fn random_programs_are_accused_if_and_only_if_they_are_stuck() {
         for seed in 0..4000 {
             let joins = seed % 2 == 1;
             let (said, unfinished) = play(seed, Deadlock::Warn, joins);
-            assert_eq!(said.is_empty(), unfinished.is_empty(), "seed {seed}: {said:#?} {unfinished:?}");
+            assert_eq!(
+                said.is_empty(),
+                unfinished.is_empty(),
+                "seed {seed}: {said:#?} {unfinished:?}"
+            );
             stuck += usize::from(!unfinished.is_empty());
             let mut accused = Vec::new();
-            for line in
-                said.iter().flat_map(|report| report.lines()).filter(|line| line.contains(" waits at "))
+            for line in said
+                .iter()
+                .flat_map(|report| report.lines())
+                .filter(|line| line.contains(" waits at "))
             {
                 let name = line.split('"').nth(1).and_then(|name| name[1..].parse().ok());
                 accused.push(name.expect("a name"));
@@ -1099,7 +1152,10 @@ fn random_programs_are_accused_if_and_only_if_they_are_stuck() {
             assert_eq!(accused.len(), times, "seed {seed}: somebody was accused twice: {said:#?}");
 
             let (said, unfinished) = play(seed, Deadlock::Fail, joins);
-            assert!(unfinished.is_empty(), "seed {seed}: {unfinished:?} are stuck still: {said:#?}");
+            assert!(
+                unfinished.is_empty(),
+                "seed {seed}: {unfinished:?} are stuck still: {said:#?}"
+            );
             assert!(
                 said.iter().all(|line| line.contains("was dropped. deadlock: ")),
                 "seed {seed}: {said:#?}"
@@ -1128,7 +1184,10 @@ fn a_waker_that_nobody_kept_is_reported_once_with_the_task() {
         kept.abort();
     });
     let [report] = &said[..] else { panic!("one report: {said:#?}") };
-    assert!(report.contains("\"lost\"") && report.contains("nobody has kept its waker"), "{report}");
+    assert!(
+        report.contains("\"lost\"") && report.contains("nobody has kept its waker"),
+        "{report}"
+    );
     assert!(report.contains("tests/stuck.rs:"), "{report}");
 }
 
@@ -1141,12 +1200,14 @@ fn a_task_that_only_an_abort_can_end_is_no_warning_while_its_handle_exists_and_n
         assert!(task.await.unwrap_err().is_cancelled());
     };
     never_accused(meant);
-    let told = logged::logged(LevelFilter::Info, move || loop_with(Deadlock::Warn).block_on(meant()));
+    let told =
+        logged::logged(LevelFilter::Info, move || loop_with(Deadlock::Warn).block_on(meant()));
     assert!(without_stalls(told)[0].contains("as long as its `JoinHandle` can abort it"));
 }
 
 #[test]
-fn a_task_without_a_waker_is_a_warning_once_it_is_awaited_or_detached_before_or_after_it_was_seen() {
+fn a_task_without_a_waker_is_a_warning_once_it_is_awaited_or_detached_before_or_after_it_was_seen()
+{
     for seen_before in [false, true] {
         for way in ["await", "await by a foreign waker", "detach"] {
             let said = logged(Deadlock::Warn, move || async move {
@@ -1166,8 +1227,13 @@ fn a_task_without_a_waker_is_a_warning_once_it_is_awaited_or_detached_before_or_
                 }
                 sleep(ms(5)).await;
             });
-            let [report] = &said[..] else { panic!("{way}, seen before: {seen_before}: {said:#?}") };
-            assert!(report.contains("\"lost\"") && report.contains("nobody has kept its waker"), "{report}");
+            let [report] = &said[..] else {
+                panic!("{way}, seen before: {seen_before}: {said:#?}")
+            };
+            assert!(
+                report.contains("\"lost\"") && report.contains("nobody has kept its waker"),
+                "{report}"
+            );
         }
     }
 }
@@ -1240,7 +1306,11 @@ fn a_task_that_a_remote_handle_can_abort_is_not_stuck_until_that_is_dropped() {
                 }
             });
             let is_told = !aborts && way == "lost";
-            assert_eq!(said.iter().any(|line| line.contains("kept its waker")), is_told, "{way}: {said:#?}");
+            assert_eq!(
+                said.iter().any(|line| line.contains("kept its waker")),
+                is_told,
+                "{way}: {said:#?}"
+            );
             assert!(!aborts || said.is_empty(), "{way}: {said:#?}");
         }
     }
@@ -1278,7 +1348,8 @@ fn a_quiescence_report_of_a_crowd_is_short_and_says_how_many_more() {
 #[test]
 fn a_deadlock_report_of_a_crowd_is_short_and_says_how_many_more() {
     let said = logged(Deadlock::Warn, || async {
-        let mutexes: Vec<_> = (0..1000).map(|n| Rc::new(Mutex::named(format!("{n}"), ()))).collect();
+        let mutexes: Vec<_> =
+            (0..1000).map(|n| Rc::new(Mutex::named(format!("{n}"), ()))).collect();
         for n in 0..1000 {
             let (mine, next) = (Rc::clone(&mutexes[n]), Rc::clone(&mutexes[(n + 1) % 1000]));
             drop(headwaiter::spawn(async move {
@@ -1322,8 +1393,13 @@ fn a_task_is_accused_of_a_lost_waker_after_the_first_poll_in_which_it_was_not_wo
                 event_loop.enter(|| drop(handle.take()));
             });
             let said = without_stalls(said);
-            let reports = said.iter().filter(|line| line.contains("nobody has kept its waker")).count();
-            assert_eq!((reports, said.len()), if aborts && wakes > 0 { (0, 0) } else { (1, 1) }, "{said:#?}");
+            let reports =
+                said.iter().filter(|line| line.contains("nobody has kept its waker")).count();
+            assert_eq!(
+                (reports, said.len()),
+                if aborts && wakes > 0 { (0, 0) } else { (1, 1) },
+                "{said:#?}"
+            );
         }
     }
 }
@@ -1423,7 +1499,8 @@ fn a_dump_shows_each_task_with_what_it_holds_and_waits_for_and_fits_a_terminal()
             let queue = [queue("first"), queue("second")];
             let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
             let address = socket.local_addr().unwrap();
-            let reader = named("reader", async move { socket.recv_from(&mut [0]).await.map(|(n, _)| n) });
+            let reader =
+                named("reader", async move { socket.recv_from(&mut [0]).await.map(|(n, _)| n) });
             let join = named("join", named("nap", sleep(Duration::from_secs(90))));
             let token = CancelToken::new();
             let group = TaskGroup::<()>::new();
@@ -1542,7 +1619,9 @@ UDP socket 3: writable, code outside this crate waits to read
 
             // Its end is told to a loop that does not turn.
             drop(end);
-            while !masked_dump().contains("4 jobs ended, of which the loop takes note in its next turn") {
+            while !masked_dump()
+                .contains("4 jobs ended, of which the loop takes note in its next turn")
+            {
                 thread::yield_now();
             }
             queued.await.unwrap();
@@ -1552,7 +1631,10 @@ UDP socket 3: writable, code outside this crate waits to read
                 yield_now().await;
             }
             let shown = shown.borrow();
-            assert!(shown.contains("\ncallback source 1: has a callback, which is in use\n"), "{shown}");
+            assert!(
+                shown.contains("\ncallback source 1: has a callback, which is in use\n"),
+                "{shown}"
+            );
             drop(handed_on);
         });
     });
@@ -1563,9 +1645,12 @@ fn the_example_shows_the_circle_and_then_the_cure() {
     bounded(|| {
         let (code, said) = Program::start("deadlock", &[]).end();
         assert_eq!(code, Some(0), "{said}");
-        for part in
-            ["2 tasks wait for each other", "Anna's account", "Ben's account", "Anna has 110, Ben has 90"]
-        {
+        for part in [
+            "2 tasks wait for each other",
+            "Anna's account",
+            "Ben's account",
+            "Anna has 110, Ben has 90",
+        ] {
             assert!(said.contains(part), "{part} is not in:\n{said}");
         }
     });
@@ -1609,7 +1694,10 @@ fn another_thread_gets_a_dump_also_of_a_loop_that_does_not_answer() {
 fn a_loop_that_nobody_turns_says_so_also_after_a_panic_of_the_main_future() {
     bounded(|| {
         let mut event_loop = EventLoop::new().unwrap();
-        assert_eq!(panic_text(|| event_loop.block_on(async { panic!("main is gone") })), "main is gone");
+        assert_eq!(
+            panic_text(|| event_loop.block_on(async { panic!("main is gone") })),
+            "main is gone"
+        );
         let handle = event_loop.handle();
         let told = thread::spawn(move || handle.dump().to_string()).join().unwrap();
         assert!(told.contains("polls no task: nobody turns it"), "{told}");
@@ -1635,7 +1723,10 @@ fn who_waits_for_a_group_or_a_token_is_not_lost() {
         let (joined, dump) = zip(group.join(), dump).await;
         joined.unwrap();
         assert!(dump.contains("waits for the end of a group: of task"), "{dump}");
-        assert!(dump.contains("waits for the cancellation of a token, at tests/stuck.rs:"), "{dump}");
+        assert!(
+            dump.contains("waits for the cancellation of a token, at tests/stuck.rs:"),
+            "{dump}"
+        );
         token.cancel();
         zip(waits, both).await.0.unwrap();
     });
@@ -1795,7 +1886,8 @@ fn a_group_whose_children_wait_for_who_joins_it_is_a_deadlock() {
 #[test]
 fn a_wait_moves_with_its_future() {
     let said = logged(Deadlock::Fail, || async {
-        let (mutex, outer) = (Rc::new(Mutex::named("moved for", ())), Rc::new(Mutex::named("outer", ())));
+        let (mutex, outer) =
+            (Rc::new(Mutex::named("moved for", ())), Rc::new(Mutex::named("outer", ())));
         let guard = mutex.lock().await;
         let mut wait = Box::pin({
             let mutex = mutex.clone();
@@ -1913,7 +2005,10 @@ fn a_lock_that_was_tried_has_a_holder_too() {
             drop(mutex.lock().await);
         });
         let text = task.await.unwrap_err().to_string();
-        assert!(text.contains("a task waits for itself") && text.contains("the lock \"tried\""), "{text}");
+        assert!(
+            text.contains("a task waits for itself") && text.contains("the lock \"tried\""),
+            "{text}"
+        );
     });
     assert!(said.is_empty(), "{said:#?}");
 }
@@ -1980,8 +2075,10 @@ fn chain_of_joins(deadlock: Deadlock, n: usize) -> Duration {
 fn a_long_chain_of_joins_is_not_followed_at_each_poll() {
     bounded(|| {
         // The best of three, in turns: the machine may be busy.
-        let rounds = || (chain_of_joins(Deadlock::Ignore, 20_000), chain_of_joins(Deadlock::Fail, 20_000));
-        let (ignored, looked) = (0..3).map(|_| rounds()).reduce(|a, b| (a.0.min(b.0), a.1.min(b.1))).unwrap();
+        let rounds =
+            || (chain_of_joins(Deadlock::Ignore, 20_000), chain_of_joins(Deadlock::Fail, 20_000));
+        let (ignored, looked) =
+            (0..3).map(|_| rounds()).reduce(|a, b| (a.0.min(b.0), a.1.min(b.1))).unwrap();
         assert!(looked < 8 * ignored + ms(50), "{looked:?}, without the analysis {ignored:?}");
     });
 }
@@ -2012,7 +2109,8 @@ fn a_circle_of_thousands_of_tasks_is_found_before_the_loop_sleeps() {
             }
             sleep(ms(10)).await;
         });
-        let reports: Vec<_> = said.iter().filter(|line| line.contains("wait for each other")).collect();
+        let reports: Vec<_> =
+            said.iter().filter(|line| line.contains("wait for each other")).collect();
         assert_eq!(reports.len(), 1, "{} lines", said.len());
     }
 }

@@ -16,7 +16,8 @@ use futures_lite::StreamExt;
 use futures_lite::future::{or, zip};
 use headwaiter::sync::mpsc::error::{TryRecvError, TrySendError};
 use headwaiter::sync::{
-    Acquire, Lock, Mutex, MutexGuard, Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot,
+    Acquire, Lock, Mutex, MutexGuard, Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError,
+    mpsc, oneshot,
 };
 use headwaiter::task::{JoinHandle, yield_now};
 use headwaiter::time::{sleep, timeout};
@@ -340,7 +341,10 @@ fn more_permits_than_there_can_be_are_a_panic_that_says_so() {
         assert!(made.contains("`Semaphore::new`") && made.contains("MAX_PERMITS"), "{made}");
         let semaphore = Semaphore::new(Semaphore::MAX_PERMITS);
         let added = panic_text(|| semaphore.add_permits(1));
-        assert!(added.contains("`Semaphore::add_permits`") && added.contains("MAX_PERMITS"), "{added}");
+        assert!(
+            added.contains("`Semaphore::add_permits`") && added.contains("MAX_PERMITS"),
+            "{added}"
+        );
         let added = panic_text(|| semaphore.add_permits(usize::MAX));
         assert!(added.contains("`Semaphore::add_permits`"), "{added}");
         assert_eq!(semaphore.available_permits(), Semaphore::MAX_PERMITS);
@@ -428,7 +432,8 @@ fn notify_waiters_is_for_all_who_were_there_and_for_nobody_else() {
     in_every_order(|| async {
         let notify = Notify::new();
         notify.notify_waiters();
-        let (mut polled, mut other, mut unpolled) = (notify.notified(), notify.notified(), notify.notified());
+        let (mut polled, mut other, mut unpolled) =
+            (notify.notified(), notify.notified(), notify.notified());
         assert!(is_pending(&mut polled).await);
         assert!(is_pending(&mut other).await);
         notify.notify_waiters();
@@ -1076,7 +1081,8 @@ fn wakers_of_other_crates_are_woken() {
         let (sender, mut receives) = mpsc::channel(1);
         let held = mutex.lock().await;
         let waits = spawn({
-            let (mutex, semaphore, notify) = (Rc::clone(&mutex), Rc::clone(&semaphore), Rc::clone(&notify));
+            let (mutex, semaphore, notify) =
+                (Rc::clone(&mutex), Rc::clone(&semaphore), Rc::clone(&notify));
             async move {
                 *wrapped(mutex.lock()).await += 1;
                 drop(wrapped(semaphore.acquire()).await.unwrap());
@@ -1107,7 +1113,8 @@ fn a_foreign_waker_is_woken_once_and_let_go() {
     bounded(|| {
         let mutex = Mutex::new(());
         let held = mutex.try_lock().unwrap();
-        let (old, new) = (Counting::new(Waker::noop().clone()), Counting::new(Waker::noop().clone()));
+        let (old, new) =
+            (Counting::new(Waker::noop().clone()), Counting::new(Waker::noop().clone()));
         let mut lock = mutex.lock();
         assert!(poll_with(&Arc::clone(&old).into(), &mut lock).is_pending());
         assert!(poll_with(&Arc::clone(&new).into(), &mut lock).is_pending());
@@ -1310,7 +1317,8 @@ fn meddle() {
 
 impl Playground {
     fn below(&self, bound: usize) -> usize {
-        let next = self.dice.get().wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        let next =
+            self.dice.get().wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         self.dice.set(next);
         ((next >> 33) % bound as u64) as usize
     }
@@ -1335,7 +1343,9 @@ impl Playground {
             1..=3 => {
                 if let Some(mut acquire) = self.pick(&self.acquires) {
                     match poll_with(&waker, &mut acquire) {
-                        Poll::Ready(permit) => self.permits.borrow_mut().push(permit.expect("it is open")),
+                        Poll::Ready(permit) => {
+                            self.permits.borrow_mut().push(permit.expect("it is open"))
+                        }
                         Poll::Pending => self.acquires.borrow_mut().push(acquire),
                     }
                 }
@@ -1407,9 +1417,16 @@ fn wakers_may_use_what_they_wait_for_when_they_are_woken_or_dropped() {
             while !locks.is_empty() {
                 let before = locks.len();
                 locks.retain_mut(|lock| poll_with(Waker::noop(), lock).is_pending());
-                assert!(locks.len() < before, "seed {seed}: {before} wait for a lock that nobody has");
+                assert!(
+                    locks.len() < before,
+                    "seed {seed}: {before} wait for a lock that nobody has"
+                );
             }
-            assert_eq!(playground.semaphore.available_permits(), playground.total.get(), "seed {seed}");
+            assert_eq!(
+                playground.semaphore.available_permits(),
+                playground.total.get(),
+                "seed {seed}"
+            );
             assert!(playground.mutex.try_lock().is_ok(), "seed {seed}");
         }
     });
@@ -1616,7 +1633,8 @@ fn no_notice_is_lost_by_a_drop_at_any_await() {
         let (given, taken, waiting) =
             (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
         let gives = spawn({
-            let (notify, given, waiting) = (Rc::clone(&notify), Rc::clone(&given), Rc::clone(&waiting));
+            let (notify, given, waiting) =
+                (Rc::clone(&notify), Rc::clone(&given), Rc::clone(&waiting));
             async move {
                 loop {
                     if waiting.take() {
@@ -1790,7 +1808,9 @@ fn no_message_is_lost_by_a_drop_at_any_await_of_a_receiver() {
 fn a_hundred_thousand_tasks_that_wait_are_served_in_order_and_in_linear_time() {
     const MANY: usize = 100_000;
     /// Spawns so many tasks, of which each notes its number once it has got what it waits for.
-    fn crowd<F: Future<Output = ()> + 'static>(wait: impl Fn(usize) -> F) -> (Vec<JoinHandle<()>>, Order) {
+    fn crowd<F: Future<Output = ()> + 'static>(
+        wait: impl Fn(usize) -> F,
+    ) -> (Vec<JoinHandle<()>>, Order) {
         let order = Order::default();
         let wait = |number| {
             let (order, wait) = (Rc::clone(&order), wait(number));

@@ -74,7 +74,8 @@ fn an_aborted_task_whose_drop_panics_has_panicked() {
         let error = waiting.await.unwrap_err();
         let text = error.to_string();
         assert!(
-            text.contains("(spawned at tests/task_failures.rs:") && text.ends_with("panicked: waiting"),
+            text.contains("(spawned at tests/task_failures.rs:")
+                && text.ends_with("panicked: waiting"),
             "{text}"
         );
         assert_eq!(panic_of(error), "waiting");
@@ -113,7 +114,8 @@ fn a_remote_task_that_panics_in_its_drop_has_panicked_whether_aborted_or_done() 
                 Poll::Ready(())
             })
         });
-        let errors = event_loop.block_on(async { [aborted.await.unwrap_err(), done.await.unwrap_err()] });
+        let errors =
+            event_loop.block_on(async { [aborted.await.unwrap_err(), done.await.unwrap_err()] });
         assert_eq!(errors.map(panic_of), ["aborted", "done"]);
         // And when its loop is dropped.
         let left = handle.spawn(|| Bomb("left"));
@@ -126,7 +128,8 @@ fn a_remote_task_that_panics_in_its_drop_has_panicked_whether_aborted_or_done() 
 #[test]
 fn the_first_failure_is_reported_and_a_panic_in_the_drop_after_it_is_logged() {
     let said = logged(LevelFilter::Warn, || {
-        let mut event_loop = EventLoop::builder().deadlock(headwaiter::Deadlock::Fail).build().unwrap();
+        let mut event_loop =
+            EventLoop::builder().deadlock(headwaiter::Deadlock::Fail).build().unwrap();
         event_loop.block_on(async {
             let bomb = Bomb("after the panic");
             let panicking = spawn(poll_fn(move |_| -> Poll<()> {
@@ -181,7 +184,9 @@ fn a_panic_in_the_drop_of_what_a_token_cuts_goes_on_in_the_task_that_awaits_it()
 
 #[test]
 fn two_question_marks_after_a_handle_hand_on_both_kinds_of_failure() {
-    async fn awaited<T: 'static>(output: impl Future<Output = io::Result<T>> + 'static) -> io::Result<T> {
+    async fn awaited<T: 'static>(
+        output: impl Future<Output = io::Result<T>> + 'static,
+    ) -> io::Result<T> {
         let output = spawn(output).await??;
         Ok(output)
     }
@@ -219,7 +224,8 @@ fn what_needs_a_loop_says_in_a_job_to_take_a_handle_along() {
     const HINT: &str = "take `Handle::current()` along";
     bounded(|| {
         let mut event_loop = EventLoop::new().unwrap();
-        let (mut nap, pair) = event_loop.block_on(async { (sleep(ms(1000)), tcp_pair().await.unwrap()) });
+        let (mut nap, pair) =
+            event_loop.block_on(async { (sleep(ms(1000)), tcp_pair().await.unwrap()) });
         event_loop.block_on(async move {
             let jobs: [(_, Job); 5] = [
                 ("`spawn`", Box::new(|| drop(spawn(async {})))),
@@ -232,7 +238,10 @@ fn what_needs_a_loop_says_in_a_job_to_take_a_handle_along() {
             for (what, job) in jobs {
                 let text = panic_of(spawn_blocking(job).await.unwrap_err());
                 assert!(text.contains(HINT) && text.contains("`Handle::spawn`"), "{text}");
-                assert!(text.contains("a job of `spawn_blocking`") && text.contains(what), "{text}");
+                assert!(
+                    text.contains("a job of `spawn_blocking`") && text.contains(what),
+                    "{text}"
+                );
             }
             // As it says.
             let handle = Handle::current();
@@ -244,7 +253,9 @@ fn what_needs_a_loop_says_in_a_job_to_take_a_handle_along() {
         });
         // On other threads it says what it always said.
         let reset = |nap: &mut Sleep| {
-            panic_text(|| _ = Pin::new(nap).poll(&mut Context::from_waker(std::task::Waker::noop())))
+            panic_text(|| {
+                _ = Pin::new(nap).poll(&mut Context::from_waker(std::task::Waker::noop()))
+            })
         };
         for text in [panic_text(|| drop(spawn(async {}))), reset(&mut nap)] {
             assert!(text.contains("outside any event loop") && !text.contains(HINT), "{text}");
@@ -299,7 +310,10 @@ fn log_error_takes_no_task_of_its_own_and_logs_when_the_task_ends_at_the_level_t
     });
     let line = |at: usize, name: &str, end: &str| {
         let line: &String = &said[at];
-        assert!(line.contains(name) && line.contains("(spawned at tests/task_failures.rs:"), "{line}");
+        assert!(
+            line.contains(name) && line.contains("(spawned at tests/task_failures.rs:"),
+            "{line}"
+        );
         assert!(line.ends_with(end), "{line}");
     };
     line(0, "\"chosen\"", ") failed: no flour");

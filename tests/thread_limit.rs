@@ -17,7 +17,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 fn limit_memory(limited: bool) {
     let maximum = getrlimit(Resource::As).maximum;
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let in_use = status.lines().find_map(|line| line.strip_prefix("VmSize:")?.trim().strip_suffix(" kB"));
+    let in_use =
+        status.lines().find_map(|line| line.strip_prefix("VmSize:")?.trim().strip_suffix(" kB"));
     let in_use: u64 = in_use.expect("a size").parse().unwrap();
     let current = if limited { Some((in_use + 1024) * 1024) } else { maximum };
     setrlimit(Resource::As, Rlimit { current, maximum }).unwrap();
@@ -31,7 +32,10 @@ fn a_loop_whose_watcher_cannot_be_started_is_an_error_that_leaves_nothing() {
         // More than there can be loops.
         for _ in 0..5000 {
             let error = EventLoop::builder().stall_watcher(true).build().unwrap_err();
-            assert!(error.to_string().starts_with("start the thread of the stall watcher: "), "{error}");
+            assert!(
+                error.to_string().starts_with("start the thread of the stall watcher: "),
+                "{error}"
+            );
         }
         EventLoop::new().unwrap();
         limit_memory(false);
@@ -51,7 +55,10 @@ fn a_standard_stream_whose_thread_cannot_be_started_is_an_error_and_can_be_tried
             let mut stdin = headwaiter::io::stdin();
             for _ in 0..100 {
                 let text = stdin.read(&mut [0; 9]).await.unwrap_err().to_string();
-                assert!(text.starts_with("read standard input: no thread could be started"), "{text}");
+                assert!(
+                    text.starts_with("read standard input: no thread could be started"),
+                    "{text}"
+                );
             }
         });
         assert_eq!(open_files(), before);
@@ -74,7 +81,8 @@ fn a_job_for_which_no_thread_can_be_started_is_an_error_unless_another_thread_ta
             assert!(error.is_not_started() && !error.is_cancelled() && !error.is_panic());
             let text = error.to_string();
             assert!(
-                text.contains("tests/thread_limit.rs") && text.contains("no thread could be started"),
+                text.contains("tests/thread_limit.rs")
+                    && text.contains("no thread could be started"),
                 "{text}"
             );
             assert!(text.contains("os error 11"), "{text}");
@@ -92,7 +100,9 @@ fn a_job_for_which_no_thread_can_be_started_is_an_error_unless_another_thread_ta
                 );
             }
             // Nothing of them is left.
-            assert!(headwaiter::dump().to_string().starts_with("1 task, 0 sources, 0 timers, 0 jobs"));
+            assert!(
+                headwaiter::dump().to_string().starts_with("1 task, 0 sources, 0 timers, 0 jobs")
+            );
             // Numbers need no thread.
             assert_eq!(lookup_host("127.0.0.1:80").await.unwrap().len(), 1);
 

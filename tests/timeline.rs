@@ -47,13 +47,17 @@ fn virtually(program: impl AsyncFnOnce()) -> Timeline {
 /// Also that it can be read at all.
 fn json(timeline: &Timeline) -> Vec<Value> {
     let text = timeline.to_chrome_json();
-    let trace: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let trace: Value =
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
     let events = trace["traceEvents"].as_array().expect("a list of events").clone();
     // Of each row, where its last span has ended: they follow each other.
     let mut ends: HashMap<u64, f64> = HashMap::new();
     for event in &events {
         let (ph, number) = (event["ph"].as_str().unwrap(), |what: &str| event[what].as_f64());
-        assert!(event["name"].is_string() && number("pid").is_some() && number("tid").is_some(), "{event}");
+        assert!(
+            event["name"].is_string() && number("pid").is_some() && number("tid").is_some(),
+            "{event}"
+        );
         match ph {
             "X" => {
                 let (start, took) = (number("ts").unwrap(), number("dur").unwrap());
@@ -71,7 +75,8 @@ fn json(timeline: &Timeline) -> Vec<Value> {
 /// All texts of the drawing. Also that it can be read at all.
 fn svg(timeline: &Timeline) -> Vec<String> {
     let text = timeline.to_svg();
-    let document = roxmltree::Document::parse(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let document =
+        roxmltree::Document::parse(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
     let root = document.root_element();
     assert!(root.has_tag_name(("http://www.w3.org/2000/svg", "svg")));
     let known = ["svg", "title", "style", "rect", "text", "line"];
@@ -86,7 +91,8 @@ fn svg(timeline: &Timeline) -> Vec<String> {
     }
     root.descendants()
         .filter(|node| {
-            node.has_tag_name(("http://www.w3.org/2000/svg", "title")) || node.tag_name().name() == "text"
+            node.has_tag_name(("http://www.w3.org/2000/svg", "title"))
+                || node.tag_name().name() == "text"
         })
         .filter_map(|node| node.text().map(str::to_owned))
         .collect()
@@ -131,7 +137,10 @@ fn text_fits_its_columns_and_is_the_same_in_every_run() {
         let timeline = breakfast();
         for columns in [0, 40, 41, 57, 80, 200, 1000] {
             let text = timeline.to_text(columns);
-            assert!(text.lines().all(|line| line.chars().count() <= columns.max(40)), "{columns}:\n{text}");
+            assert!(
+                text.lines().all(|line| line.chars().count() <= columns.max(40)),
+                "{columns}:\n{text}"
+            );
             assert_eq!(text, breakfast().to_text(columns));
         }
     });
@@ -144,10 +153,14 @@ fn a_trace_is_what_perfetto_reads() {
             task::Builder::new().name("eggs").spawn(sleep(ms(20))).await.unwrap();
         });
         let trace = timeline.to_chrome_json();
-        let place = trace.find("tests/timeline.rs:").map(|at| trace[at..].split('"').next().unwrap());
+        let place =
+            trace.find("tests/timeline.rs:").map(|at| trace[at..].split('"').next().unwrap());
         assert!(place.is_some());
-        let events: Vec<_> =
-            trace.lines().skip(1).map(|line| line.split(r#","args":{"says""#).next().unwrap()).collect();
+        let events: Vec<_> = trace
+            .lines()
+            .skip(1)
+            .map(|line| line.split(r#","args":{"says""#).next().unwrap())
+            .collect();
         let expected = [
             r#"{"ph":"M","pid":1,"tid":1,"name":"process_name","args":{"name":"headwaiter"}},"#,
             r#"{"ph":"M","pid":1,"tid":1,"name":"thread_name","args":{"name":"loop"}},"#,
@@ -235,15 +248,21 @@ fn a_wait_says_for_what() {
         assert_eq!(task(" eater"), ["waits for a message"]);
         assert_eq!(task(" knocker"), ["waits for a mutex"]);
         let both = task(" both");
-        assert!(both[0].starts_with("waits for timer ") && both[0].ends_with("; and for 1 more"), "{both:?}");
-        // Or on a loaded machine both are due at once.
         assert!(
-            both.len() == 1 || (both[1].starts_with("waits for timer ") && !both[1].contains("more")),
+            both[0].starts_with("waits for timer ") && both[0].ends_with("; and for 1 more"),
             "{both:?}"
         );
-        let says: Vec<_> = events.iter().filter_map(|event| event["args"]["says"].as_str()).collect();
+        // Or on a loaded machine both are due at once.
         assert!(
-            says.iter().any(|says| says.starts_with("waits for an offloaded job, at tests/timeline.rs:")),
+            both.len() == 1
+                || (both[1].starts_with("waits for timer ") && !both[1].contains("more")),
+            "{both:?}"
+        );
+        let says: Vec<_> =
+            events.iter().filter_map(|event| event["args"]["says"].as_str()).collect();
+        assert!(
+            says.iter()
+                .any(|says| says.starts_with("waits for an offloaded job, at tests/timeline.rs:")),
             "{says:#?}"
         );
         assert!(says.contains(&"are under way"));
@@ -257,10 +276,12 @@ fn a_wait_for_a_group_or_a_token_says_so() {
         let timeline = virtually(async || {
             let token = CancelToken::new();
             let (listened, ran) = (token.clone(), token.clone());
-            let listens =
-                task::Builder::new().name("listens").spawn(async move { listened.cancelled().await });
-            let runs =
-                task::Builder::new().name("runs").spawn(async move { ran.run(sleep(ms(60_000))).await });
+            let listens = task::Builder::new()
+                .name("listens")
+                .spawn(async move { listened.cancelled().await });
+            let runs = task::Builder::new()
+                .name("runs")
+                .spawn(async move { ran.run(sleep(ms(60_000))).await });
             let group = TaskGroup::<&str>::new();
             group.spawn(async {
                 sleep(ms(10)).await;
@@ -300,7 +321,10 @@ fn names_may_be_anything() {
             assert!(events.iter().any(|event| event["args"]["name"] == *shown), "{shown}");
             let cut: String = shown.chars().take(27).collect();
             assert!(texts.iter().any(|text| text.starts_with(&cut)), "{shown:?} in {texts:#?}");
-            assert!(text.lines().any(|line| line.starts_with(shown.trim_end())), "{shown:?} in {text}");
+            assert!(
+                text.lines().any(|line| line.starts_with(shown.trim_end())),
+                "{shown:?} in {text}"
+            );
         }
         assert!(!text.replace('\n', "").contains(char::is_control), "{text:?}");
     });
@@ -373,7 +397,8 @@ fn a_full_ring_says_what_it_lost_and_does_not_grow() {
         let timeline = Timeline::with_capacity(100);
         let (mut event_loop, _) = watched_by(&timeline);
         event_loop.block_on(async {
-            let waits = task::Builder::new().name("waits all the time").spawn(std::future::pending::<()>());
+            let waits =
+                task::Builder::new().name("waits all the time").spawn(std::future::pending::<()>());
             for n in 0..1000 {
                 let brief = task::Builder::new().name(format!("brief {n}")).spawn(sleep(ms(1)));
                 if n % 2 == 0 { brief.await.unwrap() } else { brief.abort() }
@@ -384,7 +409,9 @@ fn a_full_ring_says_what_it_lost_and_does_not_grow() {
         assert!(debug.contains("spans: 100,") && rows_of(&timeline) <= 104, "{debug}");
         let text = timeline.to_text(100);
         assert!(
-            text.contains("brief 999") && !text.contains("brief 0 ") && text.contains("waits all the time"),
+            text.contains("brief 999")
+                && !text.contains("brief 0 ")
+                && text.contains("waits all the time"),
             "{text}"
         );
         let says = |text: &str| {
@@ -394,7 +421,10 @@ fn a_full_ring_says_what_it_lost_and_does_not_grow() {
         assert!(says(&text) && svg(&timeline).iter().any(|text| says(text)), "{text}");
         assert!(says(&timeline.to_chrome_json()));
         // What is drawn begins where the last that was lost has ended: there are no holes that look like absence.
-        let first = json(&timeline).iter().filter_map(|event| event["ts"].as_f64()).fold(f64::MAX, f64::min);
+        let first = json(&timeline)
+            .iter()
+            .filter_map(|event| event["ts"].as_f64())
+            .fold(f64::MAX, f64::min);
         assert!(first > 400_000.0, "{first}");
     });
 }
@@ -419,7 +449,10 @@ fn a_ring_of_one_keeps_the_last() {
 #[test]
 fn a_ring_without_room_is_refused() {
     let said = panic_text(|| drop(Timeline::with_capacity(0)));
-    assert!(said.contains("give it room for one span at least, or use `Timeline::new()`"), "{said}");
+    assert!(
+        said.contains("give it room for one span at least, or use `Timeline::new()`"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -459,9 +492,12 @@ x aborted
             .collect();
         assert_eq!(ends, [("panicked", 20_000.0), ("aborted", 30_000.0), ("aborted", 0.0)]);
         let texts = svg(&timeline);
-        for end in
-            ["2 burns panicked", "3 given up was aborted", "4 unborn was aborted", "panicked or aborted"]
-        {
+        for end in [
+            "2 burns panicked",
+            "3 given up was aborted",
+            "4 unborn was aborted",
+            "panicked or aborted",
+        ] {
             assert!(texts.iter().any(|text| text.starts_with(end)), "{end}: {texts:#?}");
         }
     });
@@ -539,7 +575,8 @@ impl Observer for Aborts {
 fn tasks_whose_end_is_not_told_are_not_kept_for_ever() {
     bounded(|| {
         let (timeline, tasks) = (Timeline::with_capacity(10), Rc::default());
-        let builder = EventLoop::builder().observer(timeline.clone()).observer(Aborts(Rc::clone(&tasks)));
+        let builder =
+            EventLoop::builder().observer(timeline.clone()).observer(Aborts(Rc::clone(&tasks)));
         builder.build().unwrap().block_on(async {
             for _ in 0..10_000 {
                 tasks.borrow_mut().push(headwaiter::spawn(sleep(ms(60_000))));
@@ -568,7 +605,10 @@ fn it_can_be_drawn_while_the_loop_runs() {
             time::advance(ms(5)).await;
             let text = timeline.to_text(60);
             assert!(text.starts_with("2 tasks in 15 ms;"), "{text}");
-            assert!(text.lines().any(|line| line.starts_with("2 oven ▌░░") && line.ends_with('░')), "{text}");
+            assert!(
+                text.lines().any(|line| line.starts_with("2 oven ▌░░") && line.ends_with('░')),
+                "{text}"
+            );
             svg(&timeline);
             assert_eq!(waits_of(&json(&timeline), "2 oven"), ["waits for timer 2"]);
         });
@@ -621,7 +661,9 @@ fn the_steps_of_another_loop_are_not_mixed_in() {
         let text = timeline.to_text(80);
         assert!(text.starts_with("1 task in 10 ms;"), "{text}");
         assert!(
-            text.ends_with("steps of another event loop are not shown: give each its own timeline\n"),
+            text.ends_with(
+                "steps of another event loop are not shown: give each its own timeline\n"
+            ),
             "{text}"
         );
     });
@@ -639,8 +681,10 @@ fn a_job_that_nobody_wants_is_not_under_way_for_ever() {
             sleep(ms(10)).await;
         });
         let events = json(&timeline);
-        let longest =
-            events.iter().filter(|event| event["cat"] == "jobs").map(|event| event["dur"].as_f64().unwrap());
+        let longest = events
+            .iter()
+            .filter(|event| event["cat"] == "jobs")
+            .map(|event| event["dur"].as_f64().unwrap());
         let longest: Vec<_> = longest.collect();
         assert!(longest.len() >= 2 && longest.iter().all(|micros| *micros == 0.0), "{longest:?}");
     });
@@ -677,12 +721,16 @@ fn toast_is_quicker_asynchronously_and_shows_why() {
             };
             let (synchronous, asynchronous) = (millis("synchronous:"), millis("asynchronous:"));
             assert!(synchronous >= 200 && asynchronous >= 60, "{said}");
-            let row = |row: &str| said.lines().find(|line| line.starts_with(row)).expect(row).to_owned();
+            let row =
+                |row: &str| said.lines().find(|line| line.starts_with(row)).expect(row).to_owned();
             let times = |row: String, sign: char| row.matches(sign).count();
             // Synchronously the juice is ready all the time, and its cook stands before the others.
             let juice_waits = times(row("6 juice "), '▒') > 30 && times(row("6 juice "), '░') == 0;
             let coffee_runs = times(row("2 coffee "), '█') > 5 && times(row("7 coffee "), '█') == 0;
-            synchronous >= 2 * asynchronous && juice_waits && coffee_runs && times(row("7 coffee "), '░') > 5
+            synchronous >= 2 * asynchronous
+                && juice_waits
+                && coffee_runs
+                && times(row("7 coffee "), '░') > 5
         };
         let runs = (0..10).any(|_| {
             let (code, said) = Program::start("toast", &args).end();
@@ -698,6 +746,9 @@ fn toast_is_quicker_asynchronously_and_shows_why() {
             assert!(code == Some(1) && said.contains(expected), "{said}");
         };
         fails(&["--butter"], "toast: [\"--butter\"]: say `--svg FILE`");
-        fails(&["--svg", "no/such/folder"], "toast: write the SVG of a timeline to \"no/such/folder\": ");
+        fails(
+            &["--svg", "no/such/folder"],
+            "toast: write the SVG of a timeline to \"no/such/folder\": ",
+        );
     });
 }

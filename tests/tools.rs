@@ -14,7 +14,8 @@ use common::*;
 fn proxy(target: &str) -> (Program, SocketAddr) {
     let program = Program::start("proxy", &["127.0.0.1:0", target]);
     let line = program.wait_for_line("listening on ");
-    let address = line.split("listening on ").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
+    let address =
+        line.split("listening on ").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
     (program, address.parse().unwrap())
 }
 
@@ -90,7 +91,9 @@ fn the_proxy_survives_clients_that_vanish() {
             assert!(client.peek(&mut [0]).unwrap() > 0);
         }
         let ended = |line: &&String| line.contains(" left after ") || line.contains(" was lost: ");
-        program.wait_for("the end of all clients", |said| said.lines.iter().filter(ended).count() == 40);
+        program.wait_for("the end of all clients", |said| {
+            said.lines.iter().filter(ended).count() == 40
+        });
         let mut client = connect(address);
         client.write_all(b"still there?").unwrap();
         let mut answer = [0; 12];
@@ -104,7 +107,8 @@ fn the_proxy_survives_clients_that_vanish() {
 fn the_proxy_says_when_its_target_is_not_there_and_goes_on() {
     bounded(|| {
         // Bound and never listening: nobody else gets the port meanwhile.
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         socket.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
         let target = socket.local_addr().unwrap().as_socket().unwrap().to_string();
         let (program, address) = proxy(&target);
@@ -128,7 +132,8 @@ fn the_proxy_explains_itself_when_its_arguments_are_wrong() {
         }
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap().to_string();
-        for (listen, word) in [(address.as_str(), address.as_str()), ("127.0.0.1", "needs a port")] {
+        for (listen, word) in [(address.as_str(), address.as_str()), ("127.0.0.1", "needs a port")]
+        {
             let (code, said) = Program::start("proxy", &[listen, "127.0.0.1:1"]).end();
             assert_eq!(code, Some(1), "{said}");
             assert!(said.contains(word), "{said}");
@@ -216,7 +221,10 @@ fn tail_f_explains_itself_when_it_cannot_follow() {
         for (path, word) in [("no/such/file", "No such file"), (".", "Is a directory")] {
             let (code, said) = Program::start("tail_f", &[path]).end();
             assert_eq!(code, Some(1), "{said}");
-            assert!(said.starts_with("tail_f: ") && said.contains(path) && said.contains(word), "{said}");
+            assert!(
+                said.starts_with("tail_f: ") && said.contains(path) && said.contains(word),
+                "{said}"
+            );
         }
     });
 }

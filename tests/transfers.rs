@@ -86,7 +86,10 @@ fn after_more_slices_than_one_call_takes_the_next_operation_does_not_hang() {
 
 #[test]
 fn a_thousand_empty_slices_are_not_the_end() {
-    async fn reads_behind_them(mut reader: impl AsyncRead + Unpin, mut writer: impl AsyncWrite + Unpin) {
+    async fn reads_behind_them(
+        mut reader: impl AsyncRead + Unpin,
+        mut writer: impl AsyncWrite + Unpin,
+    ) {
         let mut bufs: Vec<IoSlice> = (0..2000).map(|_| IoSlice::new(&[])).collect();
         bufs.push(IoSlice::new(b"soup"));
         assert_eq!(writer.write_vectored(&bufs).await.unwrap(), 4);

@@ -105,7 +105,8 @@ fn abstract_addresses_come_through_std() {
     in_every_order(|| async {
         let name = format!("headwaiter abstract {}", std::process::id());
         let address = net::SocketAddr::from_abstract_name(&name).unwrap();
-        let listener = UnixListener::from_std(net::UnixListener::bind_addr(&address).unwrap()).unwrap();
+        let listener =
+            UnixListener::from_std(net::UnixListener::bind_addr(&address).unwrap()).unwrap();
         let client = net::UnixStream::connect_addr(&address).unwrap();
         let mut client = UnixStream::from_std(client).unwrap();
         let (mut server, _) = listener.accept().await.unwrap();
@@ -139,7 +140,8 @@ fn a_path_that_begins_with_a_nul_is_an_abstract_name_wherever_a_path_is_taken() 
             let nobody = UnixStream::connect(&path).await.unwrap_err();
             assert_eq!(nobody.kind(), io::ErrorKind::ConnectionRefused);
 
-            let (receiver, sender) = (UnixDatagram::bind(&path).unwrap(), UnixDatagram::unbound().unwrap());
+            let (receiver, sender) =
+                (UnixDatagram::bind(&path).unwrap(), UnixDatagram::unbound().unwrap());
             assert_eq!(receiver.local_addr().unwrap().as_abstract_name(), Some(name));
             let mut buf = [0; 8];
             sender.send_to(b"soup", &path).await.unwrap();
@@ -184,8 +186,18 @@ fn paths_that_cannot_be_used_are_errors_that_name_them() {
         };
         use io::ErrorKind::{AddrInUse, ConnectionRefused, InvalidInput, NotFound};
         check(UnixStream::connect(&nothing).await.unwrap_err(), NotFound, "connect to", &nothing);
-        check(UnixStream::connect(&file).await.unwrap_err(), ConnectionRefused, "connect to", &file);
-        check(UnixStream::connect(&too_long).await.unwrap_err(), InvalidInput, "connect to", &too_long);
+        check(
+            UnixStream::connect(&file).await.unwrap_err(),
+            ConnectionRefused,
+            "connect to",
+            &file,
+        );
+        check(
+            UnixStream::connect(&too_long).await.unwrap_err(),
+            InvalidInput,
+            "connect to",
+            &too_long,
+        );
         check(UnixListener::bind(&file).unwrap_err(), AddrInUse, "bind to", &file);
         check(UnixListener::bind(&no_folder).unwrap_err(), NotFound, "bind to", &no_folder);
         check(UnixListener::bind(&too_long).unwrap_err(), InvalidInput, "bind to", &too_long);
@@ -337,11 +349,13 @@ fn a_file_descriptor_between_the_bytes_does_not_stall_a_stream() {
             for _ in 0..50 {
                 // All of it is there before the one event is taken.
                 client.write_all(b"ab").await.unwrap();
-                let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+                let mut space =
+                    [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
                 let mut control = SendAncillaryBuffer::new(&mut space);
                 let fds = [null.as_fd()];
                 assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
-                sendmsg(&client, &[io::IoSlice::new(b"cd")], &mut control, SendFlags::empty()).unwrap();
+                sendmsg(&client, &[io::IoSlice::new(b"cd")], &mut control, SendFlags::empty())
+                    .unwrap();
                 client.write_all(b"ef").await.unwrap();
                 let (mut bytes, mut reads) = (Vec::new(), 0);
                 while bytes.len() < 6 {
@@ -574,12 +588,18 @@ fn that_a_unix_datagram_was_cut_off_is_told_with_its_length_and_its_sender() {
         let receiver = UnixDatagram::bind(&at).unwrap();
         let mut buf = [0; 4];
         let unnamed = UnixDatagram::unbound().unwrap();
-        for (sent, len, cut) in
-            [(&b"soup"[..], 4, false), (b"soup, bread", 4, true), (b"so", 2, false), (b"", 0, false)]
-        {
+        for (sent, len, cut) in [
+            (&b"soup"[..], 4, false),
+            (b"soup, bread", 4, true),
+            (b"so", 2, false),
+            (b"", 0, false),
+        ] {
             unnamed.send_to(sent, &at).await.unwrap();
             let received = receiver.recv_msg(&mut buf).await.unwrap();
-            assert_eq!((received.len, received.full_len, received.is_truncated()), (len, sent.len(), cut));
+            assert_eq!(
+                (received.len, received.full_len, received.is_truncated()),
+                (len, sent.len(), cut)
+            );
             assert_eq!(&buf[..len], &sent[..len]);
             assert!(received.from.is_unnamed());
         }
@@ -620,7 +640,9 @@ fn a_unix_datagram_that_is_too_large_is_an_error_with_the_path_where_one_is_give
         sender.connect(&path).unwrap();
         let too_large = vec![0; 16 << 20];
         // The kernel's own: the caller has connected it.
-        for error in [sender.send(&too_large).await.unwrap_err(), sender.try_send(&too_large).unwrap_err()] {
+        for error in
+            [sender.send(&too_large).await.unwrap_err(), sender.try_send(&too_large).unwrap_err()]
+        {
             assert_eq!(error.raw_os_error(), Some(90), "EMSGSIZE");
         }
         for error in [
@@ -676,12 +698,13 @@ fn send_to_waits_for_a_full_queue_with_bounded_pace() {
         let folder = Folder::new();
         let path = folder.path("receiver");
         let mut event_loop = EventLoop::new().unwrap();
-        let (receiver, sender) =
-            event_loop.enter(|| (UnixDatagram::bind(&path).unwrap(), UnixDatagram::unbound().unwrap()));
+        let (receiver, sender) = event_loop
+            .enter(|| (UnixDatagram::bind(&path).unwrap(), UnixDatagram::unbound().unwrap()));
         let filled = fill(&path);
         let sender = Rc::new(sender);
         let (of_task, to) = (Rc::clone(&sender), path.clone());
-        let sending = event_loop.enter(|| spawn(async move { of_task.send_to(b"soup", &to).await }));
+        let sending =
+            event_loop.enter(|| spawn(async move { of_task.send_to(b"soup", &to).await }));
         // Each try that fails makes an event, which nobody waits for.
         let (mut turns, start) = (0, Instant::now());
         while start.elapsed() < ms(500) {
@@ -798,7 +821,11 @@ fn unix_sockets_go_through_std_to_another_loop() {
             let _client = UnixStream::connect(&path).await.unwrap();
             listener.accept().await.unwrap();
             let receiver = UnixDatagram::from_std(datagram).unwrap();
-            UnixDatagram::unbound().unwrap().send_to(b"soup", folder.path("receiver")).await.unwrap();
+            UnixDatagram::unbound()
+                .unwrap()
+                .send_to(b"soup", folder.path("receiver"))
+                .await
+                .unwrap();
             assert_eq!(receiver.recv(&mut [0; 8]).await.unwrap(), 4);
             UnixStream::from_std(stream).unwrap().write_all(b"soup").await.unwrap();
         });
@@ -826,7 +853,10 @@ fn mistakes_with_unix_sockets_are_named_with_the_way_out() {
             assert!(text.contains("outside any event loop") && text.contains("block_on"), "{text}");
         }
         let another = panic_text(|| drop(block_on(stream.read(&mut [0]))));
-        assert!(another.contains("another event loop") && another.contains("Unix stream"), "{another}");
+        assert!(
+            another.contains("another event loop") && another.contains("Unix stream"),
+            "{another}"
+        );
         let again = panic_text(|| {
             block_on(async {
                 let mut connect = UnixStream::connect(folder.path("nothing"));

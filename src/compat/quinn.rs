@@ -145,7 +145,10 @@ impl AsyncUdpSocket for Socket {
         loop {
             // It keeps one waiter, which is enough: only the task of the endpoint receives.
             ready!(self.io.poll_readable(cx))?;
-            match self.io.try_io(Interest::READABLE, || self.state.recv((&self.io).into(), bufs, meta)) {
+            match self
+                .io
+                .try_io(Interest::READABLE, || self.state.recv((&self.io).into(), bufs, meta))
+            {
                 Ok(n) => return Poll::Ready(Ok(n)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) if errors == MOST_ERRORS => return Poll::Ready(Err(error)),

@@ -170,12 +170,22 @@ impl<'a> Shared<'a> {
         verb: &'static str,
         work: impl FnOnce(&std::fs::File) -> io::Result<u64> + Send + 'static,
     ) -> Self {
-        Shared { file, verb, work: Some(Box::new(work)), call: Call::at(Location::caller()), is_over: false }
+        Shared {
+            file,
+            verb,
+            work: Some(Box::new(work)),
+            call: Call::at(Location::caller()),
+            is_over: false,
+        }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
-        assert!(!self.is_over, "headwaiter: an operation of a `File` was polled again after it was ready");
-        let result = ready!(self.file.lock().poll_change(&mut self.call, cx, self.verb, &mut self.work));
+        assert!(
+            !self.is_over,
+            "headwaiter: an operation of a `File` was polled again after it was ready"
+        );
+        let result =
+            ready!(self.file.lock().poll_change(&mut self.call, cx, self.verb, &mut self.work));
         self.is_over = true;
         wake_waiting(self.file);
         Poll::Ready(result)
@@ -261,7 +271,12 @@ impl Future for ReadExact<'_> {
         while this.filled < this.buf.len() {
             let rest = &mut [IoSliceMut::new(&mut this.buf[this.filled..])];
             match ready!(this.file.own().poll_read(&mut this.call, cx, rest))? {
-                0 => return Poll::Ready(Err(this.file.own().ended_early(this.filled, this.buf.len()))),
+                0 => {
+                    return Poll::Ready(Err(this
+                        .file
+                        .own()
+                        .ended_early(this.filled, this.buf.len())));
+                }
                 n => this.filled += n,
             }
         }
@@ -284,7 +299,8 @@ impl Future for WriteAll<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         while !this.buf.is_empty() {
-            match ready!(this.file.own().poll_write(&mut this.call, cx, &[IoSlice::new(this.buf)]))? {
+            match ready!(this.file.own().poll_write(&mut this.call, cx, &[IoSlice::new(this.buf)]))?
+            {
                 0 => return Poll::Ready(Err(this.file.own().takes_no_more())),
                 n => this.buf = &this.buf[n..],
             }
@@ -386,7 +402,10 @@ impl Future for IntoStd {
     ///
     /// If it is polled again after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let file = self.file.as_mut().expect("headwaiter: an `IntoStd` was polled again after it was ready");
+        let file = self
+            .file
+            .as_mut()
+            .expect("headwaiter: an `IntoStd` was polled again after it was ready");
         let settled = ready!(file.own().poll_idle(cx));
         let file = self.file.take().expect("it was polled just now");
         settled?;

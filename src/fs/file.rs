@@ -396,7 +396,9 @@ impl File {
     /// As [`std::fs::File::set_permissions`], with the path.
     #[track_caller]
     pub fn set_permissions(&self, permissions: Permissions) -> Change<'_> {
-        Change::new(self, "set the permissions of", move |file| file.set_permissions(permissions).map(|()| 0))
+        Change::new(self, "set the permissions of", move |file| {
+            file.set_permissions(permissions).map(|()| 0)
+        })
     }
 
     /// A second handle to the same open file: the two share its position, as those of [`std::fs::File::try_clone`] do. What was
@@ -763,7 +765,12 @@ impl Inner {
         Arc::try_unwrap(self.std).or_else(|shared| shared.try_clone())
     }
 
-    fn start_job(&mut self, doing: Doing, call: &mut Call, work: impl FnOnce() -> Done + Send + 'static) {
+    fn start_job(
+        &mut self,
+        doing: Doing,
+        call: &mut Call,
+        work: impl FnOnce() -> Done + Send + 'static,
+    ) {
         call.began = true;
         let run = offload::run(work, call.place.unwrap_or(self.place));
         self.job = Some(Job { doing, run, is_owned: false });
@@ -804,7 +811,9 @@ impl Inner {
 
     pub(super) fn error(&self, doing: Doing, error: io::Error) -> io::Error {
         let error = match doing {
-            Doing::Read | Doing::Write | Doing::Change("write") => direct::explain(error, self.alignment),
+            Doing::Read | Doing::Write | Doing::Change("write") => {
+                direct::explain(error, self.alignment)
+            }
             Doing::Seek(_) | Doing::Change(_) => error,
         };
         Inner::about(doing.verb(), &self.path, error)
@@ -820,7 +829,11 @@ impl Inner {
 }
 
 impl futures_io::AsyncRead for File {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         self.poll_read_vectored(cx, &mut [IoSliceMut::new(buf)])
     }
 
@@ -834,7 +847,11 @@ impl futures_io::AsyncRead for File {
 }
 
 impl futures_io::AsyncWrite for File {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.poll_write_vectored(cx, &[IoSlice::new(buf)])
     }
 
@@ -858,7 +875,11 @@ impl futures_io::AsyncWrite for File {
 }
 
 impl futures_io::AsyncSeek for File {
-    fn poll_seek(mut self: Pin<&mut Self>, cx: &mut Context<'_>, to: SeekFrom) -> Poll<io::Result<u64>> {
+    fn poll_seek(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        to: SeekFrom,
+    ) -> Poll<io::Result<u64>> {
         self.own().poll_seek(&mut Call::of_trait(), cx, to)
     }
 }
@@ -908,7 +929,9 @@ impl fmt::Debug for File {
             Some(path) => debug.field("path", path),
             None => debug.field("std", &self.std),
         };
-        debug.field("under_way", &inner.job.as_ref().map(|job| job.doing.verb())).finish_non_exhaustive()
+        debug
+            .field("under_way", &inner.job.as_ref().map(|job| job.doing.verb()))
+            .finish_non_exhaustive()
     }
 }
 
@@ -998,7 +1021,11 @@ mod nowait {
     pub(super) const AT_ITS_POSITION: u64 = u64::MAX;
 
     /// Reads without waiting; `WouldBlock` if not even the first byte is there.
-    pub(super) fn read(file: &std::fs::File, bufs: &mut [IoSliceMut<'_>], at: u64) -> io::Result<usize> {
+    pub(super) fn read(
+        file: &std::fs::File,
+        bufs: &mut [IoSliceMut<'_>],
+        at: u64,
+    ) -> io::Result<usize> {
         if let [buf] = bufs
             && buf.len() > AT_ONCE
         {

@@ -84,7 +84,8 @@ fn on<T: Send + 'static, P: AsRef<Path>>(
     work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
 ) -> Operation<T, P> {
     let theirs = path.as_ref().to_owned();
-    let work = move || work(&theirs).map_err(|error| about(doing, format_args!("{theirs:?}"), error));
+    let work =
+        move || work(&theirs).map_err(|error| about(doing, format_args!("{theirs:?}"), error));
     Operation::run(work, Location::caller()).keeping(path)
 }
 
@@ -388,7 +389,9 @@ pub fn hard_link<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> Operat
 #[cfg(unix)]
 #[track_caller]
 pub fn symlink<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> Operation<(), (P, Q)> {
-    between("link", original, "as", link, |original, link| std::os::unix::fs::symlink(original, link))
+    between("link", original, "as", link, |original, link| {
+        std::os::unix::fs::symlink(original, link)
+    })
 }
 
 /// Changes the permissions of a file or folder.

@@ -119,7 +119,8 @@ impl OpenOptions {
         let (options, place) = (self.clone(), Location::caller());
         let name: Arc<Path> = path.as_ref().into();
         let theirs = Arc::clone(&name);
-        let work = move || options.open_blocking(&theirs).map_err(|error| open_error(&theirs, error));
+        let work =
+            move || options.open_blocking(&theirs).map_err(|error| open_error(&theirs, error));
         Open { operation: Operation::run(work, place).keeping(path), name, place }
     }
 
@@ -136,7 +137,9 @@ impl OpenOptions {
     fn without_waiting(&self, path: &Path) -> std::fs::OpenOptions {
         use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
         let mut options = self.std.clone();
-        let waits = |file: std::fs::Metadata| file.file_type().is_fifo() || file.file_type().is_char_device();
+        let waits = |file: std::fs::Metadata| {
+            file.file_type().is_fifo() || file.file_type().is_char_device()
+        };
         if std::fs::metadata(path).is_ok_and(waits) {
             options.custom_flags(self.custom_flags | rustix::fs::OFlags::NONBLOCK.bits() as i32);
         }

@@ -52,7 +52,11 @@ impl Rest {
             match self.entries.next() {
                 Some(Ok(entry)) => batch.push_back(Ok(DirEntry::new(entry))),
                 Some(Err(error)) => {
-                    batch.push_back(Err(about("read folder", format_args!("{:?}", self.path), error)));
+                    batch.push_back(Err(about(
+                        "read folder",
+                        format_args!("{:?}", self.path),
+                        error,
+                    )));
                     return (batch, None);
                 }
                 None => return (batch, None),
@@ -117,7 +121,9 @@ impl Stream for ReadDir {
 
 impl fmt::Debug for ReadDir {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReadDir").field("entries_at_hand", &self.batch.len()).finish_non_exhaustive()
+        f.debug_struct("ReadDir")
+            .field("entries_at_hand", &self.batch.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -196,7 +202,8 @@ impl DirEntry {
     ) -> Operation<T> {
         let entry = Arc::clone(&self.std);
         let work = move || {
-            question(&entry).map_err(|error| about("look at", format_args!("{:?}", entry.path()), error))
+            question(&entry)
+                .map_err(|error| about("look at", format_args!("{:?}", entry.path()), error))
         };
         Operation::run(work, Location::caller())
     }

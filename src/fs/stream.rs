@@ -44,7 +44,9 @@ impl Watched {
         cx: &mut Context<'_>,
         bufs: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
-        let op = |io: &FdSource<Arc<std::fs::File>>| read_fifo(&mut &**io.get(), |io| io.read_vectored(bufs));
+        let op = |io: &FdSource<Arc<std::fs::File>>| {
+            read_fifo(&mut &**io.get(), |io| io.read_vectored(bufs))
+        };
         // A short read of a terminal proves nothing.
         self.registered.poll_io(wait, cx, Direction::Read, op, |_| false)
     }

@@ -64,10 +64,11 @@ impl<T: AsFd> Async<T> {
     /// Outside any event loop.
     #[track_caller]
     pub fn new(io: T) -> io::Result<Self> {
-        let registered = match Registered::try_new(FdSource::new(io), "file descriptor", Ready::BOTH) {
-            Ok(registered) => registered,
-            Err((error, io)) => return Err(unwatched(io.as_fd(), error)),
-        };
+        let registered =
+            match Registered::try_new(FdSource::new(io), "file descriptor", Ready::BOTH) {
+                Ok(registered) => registered,
+                Err((error, io)) => return Err(unwatched(io.as_fd(), error)),
+            };
         super::set_nonblocking(registered.io(), true)?;
         Ok(Async { registered })
     }
@@ -222,7 +223,11 @@ impl<T: AsFd> Unpin for Async<T> {}
 /// `T` is not called for a transfer of no bytes. On Linux, a read of 0 bytes from a FIFO that is empty and has not been closed by
 /// a writer is not its end: no writer has opened it yet, and the read waits for one.
 impl<T: AsFd + Read> AsyncRead for Async<T> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         let size = buf.len();
         if size == 0 {
             return Poll::Ready(Ok(0));
@@ -250,7 +255,11 @@ impl<T: AsFd> AsyncRead for &Async<T>
 where
     for<'a> &'a T: Read,
 {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         let size = buf.len();
         if size == 0 {
             return Poll::Ready(Ok(0));
@@ -275,7 +284,11 @@ where
 }
 
 impl<T: AsFd + Write> AsyncWrite for Async<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
@@ -311,7 +324,11 @@ impl<T: AsFd> AsyncWrite for &Async<T>
 where
     for<'a> &'a T: Write,
 {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }

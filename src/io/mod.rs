@@ -39,7 +39,12 @@ use crate::reactor::Wait;
 /// What can be read, as the futures see it. Its methods are compiled once, with the stream, not with each
 /// user of the futures. A transfer of no bytes gives 0 at once: it does not wait, and makes no system call.
 pub(crate) trait ByteRead {
-    fn poll_read(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
+    fn poll_read(
+        &self,
+        wait: &mut Wait,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>>;
     fn poll_read_vectored(
         &self,
         wait: &mut Wait,
@@ -50,7 +55,12 @@ pub(crate) trait ByteRead {
 
 /// What can be written. As with [`ByteRead`], a transfer of no bytes gives 0 at once.
 pub(crate) trait ByteWrite {
-    fn poll_write(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>>;
+    fn poll_write(
+        &self,
+        wait: &mut Wait,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>>;
     fn poll_write_vectored(
         &self,
         wait: &mut Wait,
@@ -187,7 +197,8 @@ pub(crate) fn read_fifo<T: std::os::fd::AsFd>(
     if !matches!(first, Ok(0)) || !is_fifo(io) {
         return first;
     }
-    let asked = poll(&mut [PollFd::new(io, PollFlags::IN)], Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+    let asked =
+        poll(&mut [PollFd::new(io, PollFlags::IN)], Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
     match asked {
         Ok(0) => Err(io::ErrorKind::WouldBlock.into()),
         // A writer that came and went since the read may have left something.
@@ -221,7 +232,8 @@ pub(crate) fn set_nonblocking(fd: impl std::os::fd::AsFd, nonblocking: bool) -> 
 fn within(most: usize, moved: io::Result<usize>) -> io::Result<usize> {
     match moved {
         Ok(n) if n > most => {
-            let message = format!("a stream claims to have moved {n} bytes where there were {most}");
+            let message =
+                format!("a stream claims to have moved {n} bytes where there were {most}");
             Err(io::Error::new(io::ErrorKind::InvalidData, message))
         }
         moved => moved,

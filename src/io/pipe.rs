@@ -12,8 +12,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::{
-    ByteRead, ByteWrite, Read, ReadExact, Watched, Write, WriteAll, async_read, async_write, in_one_call,
-    is_short, read_fifo, readiness, set_nonblocking,
+    ByteRead, ByteWrite, Read, ReadExact, Watched, Write, WriteAll, async_read, async_write,
+    in_one_call, is_short, read_fifo, readiness, set_nonblocking,
 };
 use crate::reactor::{Direction, FdSource, Ready, Registered, Wait};
 
@@ -60,7 +60,12 @@ pub struct PipeWriter {
 }
 
 impl ByteRead for PipeReader {
-    fn poll_read(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        &self,
+        wait: &mut Wait,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         let asked = buf.len();
         if asked == 0 {
             return Poll::Ready(Ok(0));
@@ -80,13 +85,19 @@ impl ByteRead for PipeReader {
             return Poll::Ready(Ok(0));
         }
         let bufs = &mut bufs[range];
-        let op = |io: &FdSource<io::PipeReader>| self.read_begun(io, |mut io| io.read_vectored(bufs));
+        let op =
+            |io: &FdSource<io::PipeReader>| self.read_begun(io, |mut io| io.read_vectored(bufs));
         self.registered.poll_io(wait, cx, Direction::Read, op, |n| self.ours && is_short(*n, asked))
     }
 }
 
 impl ByteWrite for PipeWriter {
-    fn poll_write(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        &self,
+        wait: &mut Wait,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
@@ -272,7 +283,9 @@ impl PipeWriter {
     #[track_caller]
     pub fn from_std(writer: io::PipeWriter) -> io::Result<Self> {
         set_nonblocking(&writer, true)?;
-        Ok(PipeWriter { registered: Registered::new(FdSource::new(writer), "pipe writer", Ready::BOTH)? })
+        Ok(PipeWriter {
+            registered: Registered::new(FdSource::new(writer), "pipe writer", Ready::BOTH)?,
+        })
     }
 
     /// As [`from_std`](Self::from_std), for a descriptor.
@@ -382,7 +395,11 @@ impl PipeWriter {
     /// Outside the loop that the pipe belongs to.
     #[track_caller]
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.registered.try_io(Direction::Write, |io| write(io.get(), buf), |n| is_short(*n, buf.len()))
+        self.registered.try_io(
+            Direction::Write,
+            |io| write(io.get(), buf),
+            |n| is_short(*n, buf.len()),
+        )
     }
 }
 
@@ -407,7 +424,9 @@ impl Future for Closed<'_> {
             &mut this.wait,
             cx,
             Direction::Read,
-            |io| if linux::has_reader(io)? { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) },
+            |io| {
+                if linux::has_reader(io)? { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+            },
             |()| false,
         )
     }
@@ -500,7 +519,8 @@ mod linux {
         #[test]
         fn an_error_of_the_write_itself_is_told_whichever_call_is_made() {
             use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
-            let sealed = memfd_create("sealed", MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC).unwrap();
+            let sealed =
+                memfd_create("sealed", MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC).unwrap();
             fcntl_add_seals(&sealed, SealFlags::WRITE).unwrap();
             let error = write(&sealed, b"soup").unwrap_err();
             assert_eq!(error.raw_os_error(), Some(Errno::PERM.raw_os_error()));
@@ -518,7 +538,10 @@ mod other {
         pipe.write(buf)
     }
 
-    pub(crate) fn write_vectored(mut pipe: impl io::Write, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    pub(crate) fn write_vectored(
+        mut pipe: impl io::Write,
+        bufs: &[IoSlice<'_>],
+    ) -> io::Result<usize> {
         pipe.write_vectored(bufs)
     }
 }

@@ -59,8 +59,14 @@ impl InterestWait {
         InterestWait { interest, read: wait(Direction::Read), write: wait(Direction::Write) }
     }
 
-    fn poll<S: Source>(&mut self, source: &Registered<S>, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
-        for (wait, direction) in [(&mut self.read, Direction::Read), (&mut self.write, Direction::Write)] {
+    fn poll<S: Source>(
+        &mut self,
+        source: &Registered<S>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Ready>> {
+        for (wait, direction) in
+            [(&mut self.read, Direction::Read), (&mut self.write, Direction::Write)]
+        {
             if let Some(wait) = wait
                 && let Poll::Ready(result) = source.poll_ready(wait, cx, direction)
             {
@@ -223,8 +229,11 @@ macro_rules! readiness {
             &self,
             cx: &mut ::std::task::Context<'_>,
         ) -> ::std::task::Poll<::std::io::Result<()>> {
-            $crate::io::Watched::registered(self)
-                .poll_latest(cx, $crate::reactor::Direction::Write, |_| Ok(()))
+            $crate::io::Watched::registered(self).poll_latest(
+                cx,
+                $crate::reactor::Direction::Write,
+                |_| Ok(()),
+            )
         }
     };
     (any) => {
@@ -285,7 +294,11 @@ macro_rules! readiness {
         ///
         /// Polling it outside the loop that this belongs to.
         #[track_caller]
-        pub fn async_io<R, F>(&self, interest: $crate::Interest, op: F) -> $crate::io::AsyncIo<'_, Self, F>
+        pub fn async_io<R, F>(
+            &self,
+            interest: $crate::Interest,
+            op: F,
+        ) -> $crate::io::AsyncIo<'_, Self, F>
         where
             F: FnMut() -> ::std::io::Result<R>,
         {
@@ -304,13 +317,19 @@ impl<S: fmt::Debug> fmt::Debug for Readiness<'_, S> {
 impl<S: fmt::Debug> fmt::Debug for ReadyFor<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("ReadyFor");
-        debug.field("source", self.source).field("interest", &self.wait.interest).finish_non_exhaustive()
+        debug
+            .field("source", self.source)
+            .field("interest", &self.wait.interest)
+            .finish_non_exhaustive()
     }
 }
 
 impl<S: fmt::Debug, F> fmt::Debug for AsyncIo<'_, S, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("AsyncIo");
-        debug.field("source", self.source).field("interest", &self.wait.interest).finish_non_exhaustive()
+        debug
+            .field("source", self.source)
+            .field("interest", &self.wait.interest)
+            .finish_non_exhaustive()
     }
 }

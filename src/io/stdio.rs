@@ -84,7 +84,12 @@ impl Stream {
         Seat::take(&standard.desk, original).map(Way::Threaded)
     }
 
-    fn poll_read(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        &self,
+        wait: &mut Wait,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
@@ -97,7 +102,12 @@ impl Stream {
         read.map_err(|error| about("read", self.standard.name, error))
     }
 
-    fn poll_write(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        &self,
+        wait: &mut Wait,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
@@ -224,7 +234,9 @@ mod linux {
             buf: &[u8],
         ) -> Poll<io::Result<usize>> {
             let op = |io: &FdSource<File>| match self.kind {
-                Kind::Socket => Ok(rustix::net::send(io, buf, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?),
+                Kind::Socket => {
+                    Ok(rustix::net::send(io, buf, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
+                }
                 Kind::Terminal => io.get().write(buf),
                 Kind::Pipe => pipe::write(io, buf),
             };
@@ -314,7 +326,12 @@ impl AsFd for Stdin {
 }
 
 impl ByteRead for Stdin {
-    fn poll_read(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        &self,
+        wait: &mut Wait,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         self.stream.poll_read(wait, cx, buf)
     }
 

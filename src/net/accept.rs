@@ -74,7 +74,8 @@ impl Hold {
         let now = Core::expect("a listener", |core| core.clock.now_nanos());
         // A virtual clock may have been moved to its very end.
         self.until.store(now.saturating_add(nanos(HOLD)), Ordering::Relaxed);
-        let episode_ends = self.episode_ends.swap(now.saturating_add(nanos(EPISODE)), Ordering::Relaxed);
+        let episode_ends =
+            self.episode_ends.swap(now.saturating_add(nanos(EPISODE)), Ordering::Relaxed);
         if now >= episode_ends {
             observe::say(
                 Level::Warn,

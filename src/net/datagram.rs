@@ -38,7 +38,11 @@ pub struct SendDatagram<'a, S> {
 
 impl<'a, S, T> RecvDatagram<'a, S, T> {
     #[track_caller]
-    pub(super) fn new(socket: &'a S, buf: &'a mut [u8], recv: fn(&S, &mut [u8]) -> io::Result<T>) -> Self {
+    pub(super) fn new(
+        socket: &'a S,
+        buf: &'a mut [u8],
+        recv: fn(&S, &mut [u8]) -> io::Result<T>,
+    ) -> Self {
         RecvDatagram { socket, buf, recv, wait: Wait::at(Location::caller()) }
     }
 }

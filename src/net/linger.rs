@@ -39,7 +39,9 @@ impl LingeringClose {
 impl Drop for LingeringClose {
     fn drop(&mut self) {
         if let Some(began) = self.began {
-            Core::with(|core| stall::count_linger(core, core.clock.now_nanos().saturating_sub(began.get())));
+            Core::with(|core| {
+                stall::count_linger(core, core.clock.now_nanos().saturating_sub(began.get()))
+            });
         }
     }
 }

@@ -3,7 +3,9 @@
 //! `bind`, `connect` and [`lookup_host`] that does this and tries the addresses in turn. It never opens a socket.
 
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs as _};
+use std::net::{
+    IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs as _,
+};
 use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -128,7 +130,8 @@ fn invalid(message: String) -> io::Error {
 /// resolver's first choice on, and each family in the resolver's order.
 fn interleave(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let Some(first) = found.first().map(SocketAddr::is_ipv4) else { return found };
-    let (one, other): (Vec<_>, Vec<_>) = found.into_iter().partition(|address| address.is_ipv4() == first);
+    let (one, other): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|address| address.is_ipv4() == first);
     let (mut one, mut other) = (one.into_iter(), other.into_iter());
     let mut arranged = Vec::with_capacity(one.len() + other.len());
     while one.len() + other.len() > 0 {
@@ -200,7 +203,9 @@ impl Resolve {
             Ok(Target::Numbers(addresses)) => (Found::Known(addresses), None),
             Ok(Target::Name(name)) => {
                 let (host, port) = (name.host.clone(), name.port);
-                let ask = move || Ok(addresses(None, arrange((&*host, port).to_socket_addrs()?.collect())));
+                let ask = move || {
+                    Ok(addresses(None, arrange((&*host, port).to_socket_addrs()?.collect())))
+                };
                 (Found::Asked(offload::look_up(ask, place)), Some(name))
             }
             Err(error) => (Found::Nothing(error), None),
@@ -241,7 +246,10 @@ impl Resolve {
         }
         match &mut self.found {
             Found::Known(addresses) => Poll::Ready(Ok(addresses)),
-            _ => panic!("headwaiter: the future of {} was polled again after it was ready", self.call),
+            _ => panic!(
+                "headwaiter: the future of {} was polled again after it was ready",
+                self.call
+            ),
         }
     }
 
@@ -395,9 +403,12 @@ mod tests {
     fn every_numeric_form_is_taken() {
         let v4: SocketAddr = "127.0.0.1:80".parse().unwrap();
         let v6: SocketAddr = "[::1]:80".parse().unwrap();
-        for address in
-            [all(v4), all("127.0.0.1:80"), all(("127.0.0.1", 80)), all(String::from("127.0.0.1:80"))]
-        {
+        for address in [
+            all(v4),
+            all("127.0.0.1:80"),
+            all(("127.0.0.1", 80)),
+            all(String::from("127.0.0.1:80")),
+        ] {
             assert_eq!(address, ["127.0.0.1:80"]);
         }
         assert_eq!(all((Ipv4Addr::LOCALHOST, 80)), ["127.0.0.1:80"]);
@@ -430,7 +441,9 @@ mod tests {
         assert_eq!(name(("localhost", 80)), "localhost:80");
         assert_eq!(name((String::from("localhost"), 80)), "localhost:80");
         for wrong in ["127.0.0.1", "localhost", "127.0.0.1:99999", "localhost:http"] {
-            let Err(error) = sealed::ToSocketAddrs::target(wrong) else { panic!("{wrong} was taken") };
+            let Err(error) = sealed::ToSocketAddrs::target(wrong) else {
+                panic!("{wrong} was taken")
+            };
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
             assert!(
                 error.to_string().contains("needs a port") && error.to_string().contains(wrong),

@@ -161,7 +161,11 @@ as_raw_fd! {
 }
 
 impl<S: StreamSocket> AsyncRead for OwnedReadHalf<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         self.stream.poll_read(&mut Wait::unticketed(), cx, buf)
     }
 
@@ -175,7 +179,11 @@ impl<S: StreamSocket> AsyncRead for OwnedReadHalf<S> {
 }
 
 impl<S: StreamSocket> AsyncWrite for OwnedWriteHalf<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.stream().poll_write(&mut Wait::unticketed(), cx, buf)
     }
 

@@ -18,7 +18,12 @@ pub(crate) trait StreamSocket: Watched<Io: StreamIo> + Split {
 }
 
 impl<S: StreamSocket> ByteRead for S {
-    fn poll_read(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        &self,
+        wait: &mut Wait,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         let asked = buf.len();
         if asked == 0 {
             return Poll::Ready(Ok(0));
@@ -44,7 +49,12 @@ impl<S: StreamSocket> ByteRead for S {
 }
 
 impl<S: StreamSocket> ByteWrite for S {
-    fn poll_write(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        &self,
+        wait: &mut Wait,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
@@ -64,7 +74,13 @@ impl<S: StreamSocket> ByteWrite for S {
         }
         let bufs = &bufs[range];
         let exhausted = |n: &usize| is_short(*n, asked);
-        self.registered().poll_io(wait, cx, Direction::Write, |io| io.send_vectored(bufs), exhausted)
+        self.registered().poll_io(
+            wait,
+            cx,
+            Direction::Write,
+            |io| io.send_vectored(bufs),
+            exhausted,
+        )
     }
 
     /// Shuts the write direction down.
@@ -106,7 +122,10 @@ pub(crate) fn try_write<S: StreamSocket>(stream: &S, buf: &[u8]) -> io::Result<u
 }
 
 #[track_caller]
-pub(crate) fn try_write_vectored<S: StreamSocket>(stream: &S, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+pub(crate) fn try_write_vectored<S: StreamSocket>(
+    stream: &S,
+    bufs: &[IoSlice<'_>],
+) -> io::Result<usize> {
     let (range, asked) = in_one_call(bufs);
     let bufs = &bufs[range];
     let op = |io: &S::Io| if asked == 0 { Ok(0) } else { io.send_vectored(bufs) };

@@ -432,6 +432,12 @@ impl Future for Peek<'_> {
             return Poll::Ready(Ok(0));
         }
         // A short peek proves nothing: the bytes stay.
-        this.stream.registered.poll_io(&mut this.wait, cx, Direction::Read, |io| io.peek(this.buf), |_| false)
+        this.stream.registered.poll_io(
+            &mut this.wait,
+            cx,
+            Direction::Read,
+            |io| io.peek(this.buf),
+            |_| false,
+        )
     }
 }

@@ -122,7 +122,8 @@ impl TcpSocket {
     /// What bind(2) says, with the address: for instance `AddrInUse`, `AddrNotAvailable` if this machine does not have it,
     /// `PermissionDenied` for a port below 1024. `InvalidInput` if it is bound already.
     pub fn bind(&self, address: SocketAddr) -> io::Result<()> {
-        rustix::net::bind(&self.fd, &address).map_err(|error| about("bind to", address, error.into()))
+        rustix::net::bind(&self.fd, &address)
+            .map_err(|error| about("bind to", address, error.into()))
     }
 
     /// Connects to an address. An address that does not answer fails when the kernel gives up, after some two minutes (tcp(7),
@@ -247,7 +248,9 @@ impl TcpSocketConnect {
         let fd = socket.into_nonblocking()?;
         match rustix::net::connect(&fd, &self.address) {
             // Over the loopback it may be connected already; the poller reports that too.
-            Ok(()) | Err(Errno::INPROGRESS) => Attempt::started(fd.into(), self.address, self.place),
+            Ok(()) | Err(Errno::INPROGRESS) => {
+                Attempt::started(fd.into(), self.address, self.place)
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -261,7 +264,9 @@ impl TcpSocketConnect {
             self.attempt = Some(self.start(socket)?);
         }
         let Some(attempt) = &mut self.attempt else {
-            panic!("headwaiter: the future of `TcpSocket::connect` was polled again after it was ready");
+            panic!(
+                "headwaiter: the future of `TcpSocket::connect` was polled again after it was ready"
+            );
         };
         let connected = ready!(attempt.poll(cx));
         let stream = self.attempt.take().map(Attempt::into_stream);

@@ -126,7 +126,8 @@ impl UdpSocket {
     /// Polling it outside any event loop.
     #[track_caller]
     pub fn connect(&self, address: impl ToSocketAddrs) -> UdpConnect<'_> {
-        let addresses = Resolve::new("`UdpSocket::connect`", "connect to", address, Location::caller());
+        let addresses =
+            Resolve::new("`UdpSocket::connect`", "connect to", address, Location::caller());
         UdpConnect { socket: self, addresses }
     }
 
@@ -200,7 +201,10 @@ impl UdpSocket {
     ///
     /// What recvfrom(2) says.
     #[track_caller]
-    pub fn recv_from<'a>(&'a self, buf: &'a mut [u8]) -> RecvDatagram<'a, UdpSocket, (usize, SocketAddr)> {
+    pub fn recv_from<'a>(
+        &'a self,
+        buf: &'a mut [u8],
+    ) -> RecvDatagram<'a, UdpSocket, (usize, SocketAddr)> {
         RecvDatagram::new(self, buf, |socket, buf| socket.registered.io().recv_from(buf))
     }
 
@@ -212,7 +216,10 @@ impl UdpSocket {
     ///
     /// As [`recv_from`](Self::recv_from).
     #[track_caller]
-    pub fn peek_from<'a>(&'a self, buf: &'a mut [u8]) -> RecvDatagram<'a, UdpSocket, (usize, SocketAddr)> {
+    pub fn peek_from<'a>(
+        &'a self,
+        buf: &'a mut [u8],
+    ) -> RecvDatagram<'a, UdpSocket, (usize, SocketAddr)> {
         RecvDatagram::new(self, buf, |socket, buf| socket.registered.io().peek_from(buf))
     }
 
@@ -285,7 +292,9 @@ impl UdpSocket {
     #[track_caller]
     pub fn try_send_to(&self, buf: &[u8], target: SocketAddr) -> io::Result<usize> {
         match self.registered.try_io(Direction::Write, |io| io.send_to(buf, target), |_| false) {
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(about("send to", target, error)),
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                Err(about("send to", target, error))
+            }
             sent => sent,
         }
     }
@@ -492,7 +501,8 @@ impl Future for SendTo<'_> {
                 },
             };
             let op = |io: &mio::net::UdpSocket| io.send_to(this.buf, target);
-            let sent = this.socket.registered.poll_io(&mut this.wait, cx, Direction::Write, op, |_| false);
+            let sent =
+                this.socket.registered.poll_io(&mut this.wait, cx, Direction::Write, op, |_| false);
             match ready!(sent) {
                 Ok(bytes) => {
                     this.target = None;

@@ -115,7 +115,10 @@ fn text(core: &Core, most: usize) -> String {
     for task in tasks.iter().take(most) {
         let label = TaskLabel { slot: task.slot, name: task.name.as_deref() };
         let (age, polls) = (age(task.age), count(task.polls as usize, "poll"));
-        line(&mut text, &format!("{label}: {}, {polls}, {age} old, spawned at {}", task.state, task.place));
+        line(
+            &mut text,
+            &format!("{label}: {}, {polls}, {age} old, spawned at {}", task.state, task.place),
+        );
         let held = held.get(&task.slot).map_or(&[][..], Vec::as_slice);
         for held in held.iter().take(most) {
             line(&mut text, held);
@@ -188,7 +191,8 @@ fn add_sources(text: &mut String, core: &Core) {
         }
     }
     if !others.is_empty() {
-        let kinds: Vec<_> = others.into_iter().map(|(kind, count)| format!("{kind}: {count}")).collect();
+        let kinds: Vec<_> =
+            others.into_iter().map(|(kind, count)| format!("{kind}: {count}")).collect();
         let more = count(sources.len() - MOST_SOURCES, "more source");
         line(text, &format!("and {more}, {}", kinds.join(", ")));
     }
@@ -253,7 +257,13 @@ fn add_jobs(text: &mut String, core: &Core) {
         }
     }
     if ended > 0 {
-        line(text, &format!("{} ended, of which the loop takes note in its next turn", count(ended, "job")));
+        line(
+            text,
+            &format!(
+                "{} ended, of which the loop takes note in its next turn",
+                count(ended, "job")
+            ),
+        );
     }
 }
 
@@ -288,8 +298,9 @@ fn wait_text(core: &Core, wait: &Wait, now: u64) -> String {
     };
     let place = wait.place.map(|place: &Location<'_>| format!(", at {place}")).unwrap_or_default();
     let since = wait.since.map(|since| now.saturating_sub(since));
-    let since =
-        since.map(|since| format!(", for {}", short(Duration::from_nanos(since)))).unwrap_or_default();
+    let since = since
+        .map(|since| format!(", for {}", short(Duration::from_nanos(since))))
+        .unwrap_or_default();
     format!("{what}{place}{since}")
 }
 
@@ -356,7 +367,9 @@ mod tests {
             assert_eq!(short(Duration::from_nanos(nanos)), text);
         }
         // Ages are kept in units of 2^20 ns.
-        for (units, text) in [(0, "0 ms"), (1, "1 ms"), (19, "20 ms"), (954, "1000 ms"), (9_537, "10 s")] {
+        for (units, text) in
+            [(0, "0 ms"), (1, "1 ms"), (19, "20 ms"), (954, "1000 ms"), (9_537, "10 s")]
+        {
             assert_eq!(age(Duration::from_nanos(units << 20)), text);
         }
     }
@@ -371,7 +384,8 @@ mod tests {
         crate::block_on(async {
             let crowd: Vec<_> =
                 (0..99_980).map(|_| Registered::<Notice>::notice("notice").unwrap()).collect();
-            let idle: Vec<_> = (0..20).map(|_| Registered::<Notice>::notice("idle").unwrap()).collect();
+            let idle: Vec<_> =
+                (0..20).map(|_| Registered::<Notice>::notice("idle").unwrap()).collect();
             let mut waits: Vec<_> = crowd.iter().map(|_| Wait::at(Location::caller())).collect();
             poll_fn(|cx| {
                 for (source, wait) in crowd.iter().zip(&mut waits) {
@@ -386,7 +400,10 @@ mod tests {
             assert!(took < Duration::from_secs(10), "{took:?}");
             let (beneath, sources): (Vec<_>, Vec<_>) =
                 dump.lines().skip(2).partition(|line| line.starts_with("    "));
-            assert!(beneath.iter().filter(|line| line.contains("waits for notice")).count() == crowd.len());
+            assert!(
+                beneath.iter().filter(|line| line.contains("waits for notice")).count()
+                    == crowd.len()
+            );
             assert_eq!(sources.len(), 101);
             assert_eq!(sources[0], "idle 99981: not ready, nobody waits");
             assert_eq!(sources[20], "notice 1: not ready, task 1 \"main\" waits to read");

@@ -122,7 +122,9 @@ fn wait_line(wait: WaitFor) -> String {
         WaitFor::Tasks { ready } => {
             format!("asks the kernel without waiting: {ready} ready task{}", plural(ready))
         }
-        WaitFor::Timer { left } => format!("asks the kernel, for at most {left:?}: then a timer is due"),
+        WaitFor::Timer { left } => {
+            format!("asks the kernel, for at most {left:?}: then a timer is due")
+        }
         WaitFor::Caller(max) => {
             format!("asks the kernel, for at most {max:?}: as the caller of `turn` wants")
         }

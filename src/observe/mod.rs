@@ -391,7 +391,8 @@ pub(crate) fn poll_begins(task: Slot) {
     report(|| Step::Poll { task: Id::new(task) });
     Core::with(|core| {
         let now = core.clock.now_nanos();
-        core.untimed = if is_on() || core.stalls.are_looked_for(now) { 0 } else { stats::SAMPLED - 1 };
+        core.untimed =
+            if is_on() || core.stalls.are_looked_for(now) { 0 } else { stats::SAMPLED - 1 };
         core.poll_began = Some(now);
         core.tasks.suspicion |= Tasks::TIMED;
     });
@@ -407,7 +408,8 @@ pub(crate) fn poll_ended(task: Slot, outcome: Outcome) {
         core.counts.polled(took, waits && core.budget.is_whole() && core.tasks.polls(task) > 1);
         let looked_for = core.stalls.are_looked_for(core.clock.turn_nanos());
         // Several such polls would be a stall together, if the kernel were not asked between them.
-        core.budget.overspent |= looked_for && took > core.stalls.threshold / u64::from(POLLS_BETWEEN_WAITS);
+        core.budget.overspent |=
+            looked_for && took > core.stalls.threshold / u64::from(POLLS_BETWEEN_WAITS);
         Some((took, looked_for && took > core.stalls.threshold))
     });
     let Some((took, blocked)) = took.flatten() else { return };
@@ -450,7 +452,9 @@ fn listen<'a>(step: impl FnOnce() -> Step<'a>) {
 /// Logs what somebody must see whether or not steps are traced. A logger that panics is passed over: it can
 /// not be told so.
 pub(crate) fn say(level: Level, target: &'static str, line: fmt::Arguments<'_>) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| log::log!(target: target, level, "{line}"))) {
+    if let Err(payload) =
+        catch_unwind(AssertUnwindSafe(|| log::log!(target: target, level, "{line}")))
+    {
         crate::core::bury(payload);
     }
 }

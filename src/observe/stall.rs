@@ -130,13 +130,18 @@ pub(crate) fn turn_took(nanos: u64, polls: u32) {
             format!("By {task}: one poll of it took {:.0?}", Duration::from_nanos(took))
         }
         (0, _) => "No task was polled: a callback, an observer or a drop did".to_owned(),
-        (1, _) if all_timed => "Not by its one poll: a callback, an observer or a drop did".to_owned(),
+        (1, _) if all_timed => {
+            "Not by its one poll: a callback, an observer or a drop did".to_owned()
+        }
         _ if all_timed => {
             format!("By no poll alone: {polls} did together, or a callback, an observer or a drop")
         }
         // A callback may have done it, and woken this one.
         (1, _) => {
-            format!("Probably by {}, the only one that was polled", super::stats::name_of(Id::new(polled)))
+            format!(
+                "Probably by {}, the only one that was polled",
+                super::stats::name_of(Id::new(polled))
+            )
         }
         _ => format!(
             "These {polls} polls together took so long, or a callback between them: they were not timed. For the next {:?} each poll is, so that a task that does it again is named",
@@ -179,7 +184,10 @@ fn warn(nanos: u64, unshown: u64, who: &str) {
     let before = match unshown {
         0 => String::new(),
         unshown => {
-            format!(". Since the last such line it was {unshown} more time{}", plural(unshown as usize))
+            format!(
+                ". Since the last such line it was {unshown} more time{}",
+                plural(unshown as usize)
+            )
         }
     };
     say(

@@ -319,7 +319,11 @@ impl fmt::Display for Stats {
             let Spread { count, p50, p99, max } = spread;
             writeln!(f, "{name:<14} {count:>10} {p50:>12.1?} {p99:>12.1?} {max:>12.1?}")?;
         }
-        write!(f, "{:<14} {:>10} {:>12} {:>12} {:>12}", "ready tasks", "", self.queue_p50, "", self.queue_max)
+        write!(
+            f,
+            "{:<14} {:>10} {:>12} {:>12} {:>12}",
+            "ready tasks", "", self.queue_p50, "", self.queue_max
+        )
     }
 }
 
@@ -355,12 +359,15 @@ impl Stats {
                 self.turn_times.max
             )
         });
-        say(busy > 90.0 && self.busy > Duration::from_millis(50) && outside * 100 < self.polls, &|| {
-            format!(
-                "This program computes more than it waits: the loop was busy for {busy:.0} % of the time, and {} polls met {outside} events and timers. Async makes waiting cheap, and computing no faster: a plain loop, or threads, may do.",
-                self.polls
-            )
-        });
+        say(
+            busy > 90.0 && self.busy > Duration::from_millis(50) && outside * 100 < self.polls,
+            &|| {
+                format!(
+                    "This program computes more than it waits: the loop was busy for {busy:.0} % of the time, and {} polls met {outside} events and timers. Async makes waiting cheap, and computing no faster: a plain loop, or threads, may do.",
+                    self.polls
+                )
+            },
+        );
         let late = self.lateness.p99;
         say(self.lateness.count >= 10 && late > Duration::from_millis(20), &|| {
             format!(
@@ -389,12 +396,15 @@ impl Stats {
             )
         });
         let short = self.poll_times.p50;
-        say(busy > 90.0 && self.poll_times.count >= 128 && short < Duration::from_micros(1), &|| {
-            format!(
-                "Much switching for little work: {} polls, half of them of no more than {short:.0?}, while the loop was busy for {busy:.0} % of the time. Do more in each: larger buffers, several messages at once, fewer tasks.",
-                self.polls
-            )
-        });
+        say(
+            busy > 90.0 && self.poll_times.count >= 128 && short < Duration::from_micros(1),
+            &|| {
+                format!(
+                    "Much switching for little work: {} polls, half of them of no more than {short:.0?}, while the loop was busy for {busy:.0} % of the time. Do more in each: larger buffers, several messages at once, fewer tasks.",
+                    self.polls
+                )
+            },
+        );
         advice
     }
 }
@@ -478,14 +488,16 @@ mod tests {
         let well = healthy();
         assert_eq!((Stats::default().advice(), well.advice()), (vec![], vec![]));
         let computes = Stats { waiting: millis(10), events: 3, timers: 1, ..well };
-        let stalls = Stats { stalls: 7, turn_times: Spread { max: millis(312), ..well.turn_times }, ..well };
+        let stalls =
+            Stats { stalls: 7, turn_times: Spread { max: millis(312), ..well.turn_times }, ..well };
         let starves = Stats { lateness: Spread { p99: millis(35), ..well.lateness }, ..well };
         let never_waits = Stats { never_waited: 999, ..well };
         let unseen = Stats { unseen_failures: 3, ..well };
         let idle = Stats { idle_polls: 80, ..well };
         let polls = spread(200, nanos(400), nanos(900), nanos(900));
         let switches = Stats { waiting: millis(10), poll_times: polls, ..well };
-        let (one_stall, one_failure) = (Stats { stalls: 1, ..well }, Stats { unseen_failures: 1, ..well });
+        let (one_stall, one_failure) =
+            (Stats { stalls: 1, ..well }, Stats { unseen_failures: 1, ..well });
         for (stats, begins, figures) in [
             (
                 computes,
@@ -516,7 +528,10 @@ mod tests {
             let advice = stats.advice();
             let [sentence] = &advice[..] else { panic!("one sentence: {advice:#?}") };
             assert!(sentence.starts_with(begins), "{sentence}");
-            assert!(figures.iter().all(|figure| sentence.contains(figure)), "{figures:?}: {sentence}");
+            assert!(
+                figures.iter().all(|figure| sentence.contains(figure)),
+                "{figures:?}: {sentence}"
+            );
         }
     }
 

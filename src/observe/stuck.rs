@@ -173,7 +173,8 @@ impl Core {
     }
 
     fn records(&self) -> isize {
-        (self.tasks.count() + self.timers.slots() + self.reactor.count() + self.waits.count()) as isize
+        (self.tasks.count() + self.timers.slots() + self.reactor.count() + self.waits.count())
+            as isize
     }
 }
 
@@ -222,7 +223,11 @@ pub(crate) fn look_before_sleep(for_ever: bool) -> Verdict {
         }
     }
     let are_put_off = Core::with(|core| core.puts_looks_off()) == Some(true);
-    if for_ever && !are_put_off && matches!(verdict, Verdict::Fine) { look_for_the_end() } else { verdict }
+    if for_ever && !are_put_off && matches!(verdict, Verdict::Fine) {
+        look_for_the_end()
+    } else {
+        verdict
+    }
 }
 
 fn next_found(core: &mut Core) -> Option<Found> {
@@ -230,8 +235,10 @@ fn next_found(core: &mut Core) -> Option<Found> {
     while !core.can_be_reached() && core.suspects.credit > 0 {
         let (task, suspicion) = core.suspects.tasks.pop()?;
         core.tasks.mark_suspect(task, false);
-        let found = suspect(core, task, suspicion, |core, task| (chains.come_to_a_circle(core, task), true))
-            .and_then(|(suspicion, _)| examine(core, task, suspicion));
+        let found = suspect(core, task, suspicion, |core, task| {
+            (chains.come_to_a_circle(core, task), true)
+        })
+        .and_then(|(suspicion, _)| examine(core, task, suspicion));
         if found.is_some() {
             return found;
         }
@@ -274,7 +281,8 @@ fn examine(core: &mut Core, task: Slot, suspicion: u8) -> Option<Found> {
 fn report(found: Found) -> Verdict {
     match found {
         Found::Lost(slot) => {
-            let looked = Core::with(|core| (core.tasks.origin(slot), core.tasks.is_abortable(slot)));
+            let looked =
+                Core::with(|core| (core.tasks.origin(slot), core.tasks.is_abortable(slot)));
             let (origin, abortable) = looked.unwrap_or_default();
             let who = origin.map(|origin| origin.to_string()).unwrap_or_default();
             let (level, advice) = if abortable {
@@ -408,8 +416,9 @@ fn blockers(core: &Core, wait: &Wait) -> Vec<Slot> {
         // Any of them may end the group by failing.
         What::Group(group) => {
             let children = core.waits.group(group);
-            children
-                .map_or(Vec::new(), |children| children.borrow().iter().map(|(_, child)| *child).collect())
+            children.map_or(Vec::new(), |children| {
+                children.borrow().iter().map(|(_, child)| *child).collect()
+            })
         }
         _ => Vec::new(),
     };
@@ -476,8 +485,11 @@ fn report_text(
     circle: &[(Slot, Wait)],
     reached: &[Slot],
 ) -> String {
-    let mut lines =
-        format!("deadlock: {} task{} wait for each other", circle.len(), super::plural(circle.len()));
+    let mut lines = format!(
+        "deadlock: {} task{} wait for each other",
+        circle.len(),
+        super::plural(circle.len())
+    );
     if let [_] = circle {
         lines = "deadlock: a task waits for itself".to_owned();
     }
@@ -485,10 +497,12 @@ fn report_text(
         let _ = write!(lines, "\n  {}", describe(core, *task, wait));
     }
     if let more @ 1.. = circle.len().saturating_sub(MOST_IN_CIRCLE) {
-        let _ = write!(lines, "\n  and {more} more task{}, up to the first again", super::plural(more));
+        let _ =
+            write!(lines, "\n  and {more} more task{}, up to the first again", super::plural(more));
     }
     let in_circle: HashSet<Slot> = circle.iter().map(|(task, _)| *task).collect();
-    let others = reached.iter().filter(|task| !in_circle.contains(task) && !core.tasks.was_reported(**task));
+    let others =
+        reached.iter().filter(|task| !in_circle.contains(task) && !core.tasks.was_reported(**task));
     for (number, task) in others.enumerate() {
         if number == MOST_OTHERS {
             let _ = write!(lines, "\n  and more tasks wait for these: {} in all", reached.len());
@@ -529,7 +543,10 @@ fn describe(core: &Core, task: Slot, wait: &Wait) -> String {
 
 pub(super) fn lock_name(lock: Option<&Lock>) -> String {
     let name = lock.and_then(|lock| lock.name.as_deref());
-    name.map_or_else(|| "a lock".to_owned(), |name| format!("the lock \"{}\"", observe::visible(name)))
+    name.map_or_else(
+        || "a lock".to_owned(),
+        |name| format!("the lock \"{}\"", observe::visible(name)),
+    )
 }
 
 /// What a task waits for, where that is a lock or other tasks.
@@ -538,16 +555,18 @@ pub(super) fn what_text(core: &Core, what: What) -> String {
         What::Lock(lock) => {
             let lock = core.waits.lock(lock);
             let name = lock_name(lock);
-            let holder = lock
-                .and_then(|lock| lock.holder)
-                .map(|Holder { task, place }| format!(", which {} holds since {place}", label(core, task)));
+            let holder = lock.and_then(|lock| lock.holder).map(|Holder { task, place }| {
+                format!(", which {} holds since {place}", label(core, task))
+            });
             format!("{name}{}", holder.unwrap_or_default())
         }
         What::Task(task) => format!("the end of {}", slot_label(core, task)),
         What::Group(group) => {
             let children = core.waits.group(group).map(|children| children.borrow());
-            let first =
-                children.as_ref().and_then(|children| children.iter().next()).map(|(_, child)| *child);
+            let first = children
+                .as_ref()
+                .and_then(|children| children.iter().next())
+                .map(|(_, child)| *child);
             let others = children.as_ref().map_or(0, |children| children.len()).saturating_sub(1);
             match (first, others) {
                 (None, _) => "the end of a group".to_owned(),
@@ -639,7 +658,8 @@ mod tests {
     fn a_circle_of_any_length_is_found_also_where_there_is_no_credit_for_a_look() {
         for length in [2, LONGEST_CHAIN, LONGEST_CHAIN + 1, 5000] {
             for credit in [MOST_CREDIT, -1_000_000_000] {
-                let mut event_loop = EventLoop::builder().deadlock(Deadlock::Fail).build().expect("a loop");
+                let mut event_loop =
+                    EventLoop::builder().deadlock(Deadlock::Fail).build().expect("a loop");
                 event_loop.block_on(async {
                     Core::with(|core| core.suspects.credit = credit);
                     let ended = Rc::new(Notify::new());

@@ -195,7 +195,10 @@ impl Child {
 
 impl fmt::Debug for Child {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Child").field("command", &self.name).field("id", &self.id()).finish_non_exhaustive()
+        f.debug_struct("Child")
+            .field("command", &self.name)
+            .field("id", &self.id())
+            .finish_non_exhaustive()
     }
 }
 
@@ -353,7 +356,9 @@ impl WaitWithOutput {
 pub(super) fn started(child: &mut Option<io::Result<Child>>) -> io::Result<Child> {
     match child.take() {
         Some(child) => child,
-        None => panic!("headwaiter: a future of a child process was polled again after it was ready"),
+        None => {
+            panic!("headwaiter: a future of a child process was polled again after it was ready")
+        }
     }
 }
 
@@ -399,7 +404,11 @@ impl Future for WaitWithOutput {
 const PIECE: usize = 64 * 1024;
 
 impl Intake {
-    fn poll(&mut self, pipe: &mut Option<PipeReader>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll(
+        &mut self,
+        pipe: &mut Option<PipeReader>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
         while let Some(open) = pipe {
             let filled = self.bytes.len();
             self.bytes.resize(filled + PIECE, 0);

@@ -139,10 +139,11 @@ mod pidfd {
     }
 
     fn look_at_times(reaper: Rc<Reaper>) -> io::Result<()> {
-        let watched = relay("timer of a child", timer::start()?, Interest::READABLE, move |timer, _| {
-            let _ = timer::tick(timer); // A failure is a spurious event, after which the timer still runs.
-            if reaper.reap() { Next::Remove } else { Next::Continue }
-        });
+        let watched =
+            relay("timer of a child", timer::start()?, Interest::READABLE, move |timer, _| {
+                let _ = timer::tick(timer); // A failure is a spurious event, after which the timer still runs.
+                if reaper.reap() { Next::Remove } else { Next::Continue }
+            });
         watched.map(Registration::detach)
     }
 }
@@ -222,12 +223,14 @@ mod sigchld {
     /// A task for each child, which looks at it whenever some child has ended.
     #[track_caller]
     pub(super) fn watch(id: u32, reaper: Reaper, no_pidfd: io::Error) -> io::Result<()> {
-        let line = format_args!("process {id} is watched by SIGCHLD, for it has no pidfd: {no_pidfd}");
+        let line =
+            format_args!("process {id} is watched by SIGCHLD, for it has no pidfd: {no_pidfd}");
         observe::say(log::Level::Debug, observe::SOURCE, line);
         let some_child_ended = signal(SignalKind::child())?;
         // The program may set SIGCHLD to SIG_IGN or to a handler of its own at any time, and then no signal arrives here: the timer
         // looks instead. If no descriptor is left for a timer, only the signal tells.
-        let timer = timer::start().and_then(|timer| Registered::new(timer, "timer of a child", Ready::NONE));
+        let timer = timer::start()
+            .and_then(|timer| Registered::new(timer, "timer of a child", Ready::NONE));
         let timer = timer.ok();
         let place = Location::caller();
         let task = task::Builder::new().name(format!("reaper of process {id}"));
@@ -239,7 +242,8 @@ mod sigchld {
                     Poll::Ready(told) => Poll::Ready(told),
                     Poll::Pending => match &timer {
                         Some(timer) => {
-                            timer.poll_io(&mut for_tick, cx, Direction::Read, timer::tick, |()| true)
+                            timer
+                                .poll_io(&mut for_tick, cx, Direction::Read, timer::tick, |()| true)
                         }
                         None => Poll::Pending,
                     },

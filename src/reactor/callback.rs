@@ -178,7 +178,8 @@ pub(super) fn call(slot: Slot, mut closure: Box<dyn Closure>, ready: Ready) {
     let called = catch_unwind(AssertUnwindSafe(|| match closure.call(ready) {
         Next::Again => {
             let shared = Core::with(|core| Arc::clone(&core.shared));
-            let again = shared.map_or(Ok(()), |shared| closure.reregister(&shared.registry, token_of(slot)));
+            let again = shared
+                .map_or(Ok(()), |shared| closure.reregister(&shared.registry, token_of(slot)));
             again.map(|()| Next::Continue)
         }
         next => Ok(next),
@@ -189,7 +190,10 @@ pub(super) fn call(slot: Slot, mut closure: Box<dyn Closure>, ready: Ready) {
             observe::say(
                 Level::Error,
                 observe::SOURCE,
-                format_args!("the callback registered at {place} cannot be called again: {}", OneLine(error)),
+                format_args!(
+                    "the callback registered at {place} cannot be called again: {}",
+                    OneLine(error)
+                ),
             );
             Next::Remove
         }
@@ -198,7 +202,9 @@ pub(super) fn call(slot: Slot, mut closure: Box<dyn Closure>, ready: Ready) {
             observe::say(
                 Level::Error,
                 observe::SOURCE,
-                format_args!("the callback registered at {place} panicked and is removed: {message}"),
+                format_args!(
+                    "the callback registered at {place} panicked and is removed: {message}"
+                ),
             );
             bury(payload);
             Next::Remove
@@ -228,7 +234,8 @@ pub(super) fn remove(mut closure: Box<dyn Closure>) {
     let shared = Core::with(|core| Arc::clone(&core.shared));
     // As in `Registered::deregister`.
     let registry = shared.filter(|shared| remote::is_of_this_process(shared.id));
-    let deregistered = registry.map(|shared| contain("a source", || closure.deregister(&shared.registry)));
+    let deregistered =
+        registry.map(|shared| contain("a source", || closure.deregister(&shared.registry)));
     if let Some(Some(Err(error))) = deregistered {
         // For instance the fd was closed behind our back. There is nothing left to undo then.
         observe::say(
@@ -312,6 +319,8 @@ impl<S> Drop for Registration<S> {
 
 impl<S> fmt::Debug for Registration<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registration").field("source", &self.key.slot.generation()).finish_non_exhaustive()
+        f.debug_struct("Registration")
+            .field("source", &self.key.slot.generation())
+            .finish_non_exhaustive()
     }
 }

@@ -42,11 +42,21 @@ impl<T: AsFd> AsFd for FdSource<T> {
 }
 
 impl<T: AsFd> Source for FdSource<T> {
-    fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+    fn register(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
         SourceFd(&self.as_fd().as_raw_fd()).register(registry, token, interest)
     }
 
-    fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+    fn reregister(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
         SourceFd(&self.as_fd().as_raw_fd()).reregister(registry, token, interest)
     }
 

@@ -64,7 +64,11 @@ impl Registered<Notice> {
     /// Waits for notice, and uses it up: several that were given meanwhile are one.
     #[cfg_attr(not(feature = "signal"), expect(dead_code))]
     #[track_caller]
-    pub(crate) fn poll_notice(&self, wait: &mut Wait, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_notice(
+        &self,
+        wait: &mut Wait,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
         let polled = self.poll_ready(wait, cx, Direction::Read);
         if polled.is_ready() {
             Core::with(|core| {

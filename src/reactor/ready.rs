@@ -70,7 +70,11 @@ impl Ready {
 
     #[inline]
     pub(super) fn of(event: &Event) -> Ready {
-        if event.is_error() || event.is_read_closed() || event.is_write_closed() || event.is_priority() {
+        if event.is_error()
+            || event.is_read_closed()
+            || event.is_write_closed()
+            || event.is_priority()
+        {
             return Ready::of_unusual(event);
         }
         Ready(

@@ -42,7 +42,11 @@ impl<S: Source> Registered<S> {
 
     /// As [`new`](Self::new), but gives back what the kernel does not watch.
     #[track_caller]
-    pub(crate) fn try_new(mut io: S, kind: &'static str, ready: Ready) -> Result<Self, (io::Error, S)> {
+    pub(crate) fn try_new(
+        mut io: S,
+        kind: &'static str,
+        ready: Ready,
+    ) -> Result<Self, (io::Error, S)> {
         let watched = Watched::new(kind, ready);
         match register(kind, &mut io, ALL, watched) {
             Ok(key) => Ok(Registered { io, key, kind }),
@@ -152,7 +156,9 @@ impl<S: Source> Registered<S> {
                 return if core.observed { Err(Unready::DoneAndTold(result)) } else { Ok(result) };
             }
             let ticket = wait.take_ticket(self.key, direction, &mut core.reactor.last_ticket);
-            let Some(number) = TaskNumber::of(cx.waker()) else { return Err(Unready::Other(ticket)) };
+            let Some(number) = TaskNumber::of(cx.waker()) else {
+                return Err(Unready::Other(ticket));
+            };
             let since = core.clock.turn_nanos();
             let origin = waiters::Origin { place: wait.place, since };
             core.tasks.keep();
@@ -257,7 +263,11 @@ impl<S: Source> Registered<S> {
             let slot = self.key.slot;
             let Some(watched) = core.reactor.sources.get_mut(slot) else { return Ok(()) };
             if watched.quiet != LOUD {
-                core.shared.registry.reregister(&mut SourceFd(&watched.quiet), token_of(slot), ALL)?;
+                core.shared.registry.reregister(
+                    &mut SourceFd(&watched.quiet),
+                    token_of(slot),
+                    ALL,
+                )?;
                 watched.quiet = LOUD;
             }
             Ok(())
@@ -311,15 +321,20 @@ impl<S: Source> Registered<S> {
 
     /// What the source is taken to be ready for, of what `interest` asks.
     pub(crate) fn readiness(&self, interest: Interest) -> Ready {
-        let ready =
-            |core: &mut Core| core.reactor.sources.get_mut(self.key.slot).map(|watched| watched.ready);
+        let ready = |core: &mut Core| {
+            core.reactor.sources.get_mut(self.key.slot).map(|watched| watched.ready)
+        };
         Core::at_home(self.key, self.kind, ready).unwrap_or(Ready::NONE).of_interest(interest)
     }
 
     /// For an operation that is a user's code, so that it cannot be given to [`poll_io`](Self::poll_io): it is
     /// called after [`poll_ready`](Self::poll_ready), with nothing borrowed, and what came of it is given here.
     /// `None`: it is to be tried again, after the next `poll_ready`.
-    pub(crate) fn settle<T>(&self, interest: Interest, result: io::Result<T>) -> Option<io::Result<T>> {
+    pub(crate) fn settle<T>(
+        &self,
+        interest: Interest,
+        result: io::Result<T>,
+    ) -> Option<io::Result<T>> {
         match &result {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.would_block(interest);
@@ -345,7 +360,11 @@ impl<S: Source> Registered<S> {
 
     /// Tries an operation that is a user's code once and without waiting, with nothing borrowed. "Would block" is remembered.
     #[track_caller]
-    pub(crate) fn try_own<T>(&self, interest: Interest, op: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    pub(crate) fn try_own<T>(
+        &self,
+        interest: Interest,
+        op: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
         Core::at_home(self.key, self.kind, |_| ());
         let result = op();
         if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
@@ -368,7 +387,9 @@ impl<S: Source> Registered<S> {
             let Some(watched) = core.reactor.sources.get_mut(self.key.slot) else { return result };
             match &result {
                 Ok(value) if exhausted(value) => watched.ready.exhaust(direction),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => watched.ready.disprove(direction),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    watched.ready.disprove(direction)
+                }
                 _ => {}
             }
             result
@@ -423,7 +444,8 @@ impl<S: Source> Registered<S> {
         // With a loop that is gone there is nobody to be reported to.
         let shared = shared.or_else(|| remote::find(self.key.home));
         let mut deregister = |shared: Arc<Shared>| shared.registry.deregister(&mut self.io);
-        let result = shared.and_then(|shared| contain("deregistering a source", || deregister(shared)));
+        let result =
+            shared.and_then(|shared| contain("deregistering a source", || deregister(shared)));
         if let Some(Err(error)) = result {
             let (kind, number) = (self.kind, self.key.slot.generation());
             observe::say(

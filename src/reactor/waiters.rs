@@ -51,7 +51,8 @@ fn is_latest(ticket: u64) -> bool {
 
 /// Whether the task has gone on to something else: then this waiter is no reason to think that it will be woken.
 fn is_stale(ticket: u64, number: TaskNumber, tasks: &Tasks) -> bool {
-    ticket & COUNTED != 0 && tasks.slot_of(number).is_none_or(|task| tasks.polls(task) != ticket as u32)
+    ticket & COUNTED != 0
+        && tasks.slot_of(number).is_none_or(|task| tasks.polls(task) != ticket as u32)
 }
 
 /// How many waiters without a ticket there may be on one side of a source. One more wakes another of them, which
@@ -102,7 +103,9 @@ impl Waiters {
             }
             let mut unticketed =
                 self.others.iter().enumerate().filter(|(_, other)| other.ticket == NO_TICKET);
-            if let (Some((oldest, _)), MOST_UNTICKETED..) = (unticketed.next(), unticketed.count() + 1) {
+            if let (Some((oldest, _)), MOST_UNTICKETED..) =
+                (unticketed.next(), unticketed.count() + 1)
+            {
                 displaced = Some(self.others.remove(oldest).wake);
             }
         }
@@ -122,7 +125,11 @@ impl Waiters {
 
     /// Keeps the waiter with this ticket without its future, in place of the one that was kept before. `polled` is the task that is
     /// being polled, and how often it was. Returns a waker to drop outside the borrow.
-    pub(super) fn keep_latest(&mut self, ticket: u64, polled: Option<(TaskNumber, u32)>) -> Option<Wake> {
+    pub(super) fn keep_latest(
+        &mut self,
+        ticket: u64,
+        polled: Option<(TaskNumber, u32)>,
+    ) -> Option<Wake> {
         let kept = self.others.iter().position(|other| is_latest(other.ticket));
         let unwanted = kept.map(|at| self.others.swap_remove(at).wake);
         self.task.take_if(|(ticket, _)| is_latest(*ticket));
@@ -178,7 +185,8 @@ impl Waiters {
             Wake::Other(_) => None,
         });
         let task = self.task.iter().map(|(ticket, number)| (*ticket, *number, self.origin));
-        let current = task.chain(others).filter(|(ticket, number, _)| !is_stale(*ticket, *number, tasks));
+        let current =
+            task.chain(others).filter(|(ticket, number, _)| !is_stale(*ticket, *number, tasks));
         current.map(|(_, number, origin)| (number, origin))
     }
 }

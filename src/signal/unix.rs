@@ -288,11 +288,21 @@ fn deliver(hook: &Hook) {
 struct Watched(Rc<Hook>);
 
 impl Source for Watched {
-    fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+    fn register(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
         self.0.borrow_mut().register(registry, token, interest)
     }
 
-    fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+    fn reregister(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
         self.0.borrow_mut().reregister(registry, token, interest)
     }
 
@@ -310,12 +320,14 @@ mod tests {
     fn listeners_that_come_and_go_leave_nothing_in_the_loop() {
         block_on(async {
             // A few that stay, so that the rest cannot simply be cleared.
-            let stay: Vec<_> = (0..10).map(|_| signal(SignalKind::window_change()).unwrap()).collect();
+            let stay: Vec<_> =
+                (0..10).map(|_| signal(SignalKind::window_change()).unwrap()).collect();
             for _ in 0..10_000 {
                 let listener = signal(SignalKind::window_change()).unwrap();
                 assert!(Core::with(|core| core.reactor.has(listener.notice.slot())).unwrap());
             }
-            let listed = Core::with(|core| core.signals.as_ref().map(|signals| signals.listeners.len()));
+            let listed =
+                Core::with(|core| core.signals.as_ref().map(|signals| signals.listeners.len()));
             assert!(listed.flatten().unwrap() <= 20);
             drop(stay);
         });

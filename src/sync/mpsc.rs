@@ -147,13 +147,14 @@ impl Raw {
 
     /// Waits for a message, which is then to be taken from the queue. `false`: there will be none.
     fn poll_message(&self, place: &'static Location<'static>, cx: &Context<'_>) -> Poll<bool> {
-        let is_there = ready!(self.receiving.poll("a message", place, cx, || match self.messages.get() {
-            0 => self.is_over().then_some(false),
-            messages => {
-                self.messages.set(messages - 1);
-                Some(true)
-            }
-        }));
+        let is_there =
+            ready!(self.receiving.poll("a message", place, cx, || match self.messages.get() {
+                0 => self.is_over().then_some(false),
+                messages => {
+                    self.messages.set(messages - 1);
+                    Some(true)
+                }
+            }));
         if is_there {
             self.room.give(1);
         }
@@ -163,8 +164,9 @@ impl Raw {
     /// Whether no message is there and none can come: no sender is left, or it was closed and nobody has room who could
     /// still send.
     fn is_over(&self) -> bool {
-        let none_can_come =
-            || self.senders.get() == 0 || (self.room.is_closed() && self.room.free() == self.capacity);
+        let none_can_come = || {
+            self.senders.get() == 0 || (self.room.is_closed() && self.room.free() == self.capacity)
+        };
         self.messages.get() == 0 && none_can_come()
     }
 
@@ -440,7 +442,10 @@ impl<T> Future for Send<'_, T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        assert!(this.message.is_some(), "headwaiter: an `mpsc::Send` was polled again after it was ready");
+        assert!(
+            this.message.is_some(),
+            "headwaiter: an `mpsc::Send` was polled again after it was ready"
+        );
         let channel = &*this.sender.end.0;
         let has_room = ready!(channel.raw.poll_room(&mut this.wait, cx));
         match this.message.take() {

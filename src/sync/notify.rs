@@ -48,7 +48,11 @@ pub struct Notify {
 impl Notify {
     /// Without a notice so far.
     pub const fn new() -> Self {
-        Notify { notice: Cell::new(false), calls: Cell::new(0), waiting: WaitList::new("a notification") }
+        Notify {
+            notice: Cell::new(false),
+            calls: Cell::new(0),
+            waiting: WaitList::new("a notification"),
+        }
     }
 
     /// Wakes who has waited longest. If nobody waits, the next who comes does not wait.

@@ -55,7 +55,8 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
         closing: Seat::new(),
     };
     let channel = Rc::new(Channel { value: Cell::new(None), raw });
-    let receiver = Receiver { channel: Rc::clone(&channel), place: Location::caller(), done: false };
+    let receiver =
+        Receiver { channel: Rc::clone(&channel), place: Location::caller(), done: false };
     (Sender { channel, has_polled: false }, receiver)
 }
 
@@ -70,7 +71,8 @@ impl Raw {
     }
 
     fn poll_closed(&self, place: &'static Location<'static>, cx: &Context<'_>) -> Poll<()> {
-        self.closing.poll("the end of a oneshot channel", place, cx, || self.closed.get().then_some(()))
+        self.closing
+            .poll("the end of a oneshot channel", place, cx, || self.closed.get().then_some(()))
     }
 
     fn drop_sender(&self) {
@@ -277,7 +279,9 @@ impl<T> Drop for Receiver<T> {
 
 impl<T> fmt::Debug for Receiver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receiver").field("filled", &self.channel.raw.filled.get()).finish_non_exhaustive()
+        f.debug_struct("Receiver")
+            .field("filled", &self.channel.raw.filled.get())
+            .finish_non_exhaustive()
     }
 }
 

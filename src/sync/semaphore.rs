@@ -46,7 +46,9 @@ impl Permits {
     #[inline]
     pub(super) fn try_take(&self, count: u32) -> bool {
         let left = self.free.get().checked_sub(count as usize);
-        let Some(left) = left.filter(|_| !self.closed.get() && self.waiting.is_empty()) else { return false };
+        let Some(left) = left.filter(|_| !self.closed.get() && self.waiting.is_empty()) else {
+            return false;
+        };
         self.free.set(left);
         true
     }

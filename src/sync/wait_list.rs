@@ -58,8 +58,8 @@ impl Seat {
             if result.is_none()
                 && let (Some(core), Some(task)) = (core, TaskNumber::of(cx.waker()))
             {
-                waits =
-                    self.shown(|shown| shown.wait_in(core, task, What::Gift(what), place)) && !core.observed;
+                waits = self.shown(|shown| shown.wait_in(core, task, What::Gift(what), place))
+                    && !core.observed;
                 self.task.set(task);
             }
             result
@@ -95,7 +95,12 @@ impl Seat {
 
     /// The task has spent its budget. It waits here, and is woken at once to look again.
     #[cold]
-    fn refuse<R>(&self, what: &'static str, place: &'static Location<'static>, cx: &Context<'_>) -> Poll<R> {
+    fn refuse<R>(
+        &self,
+        what: &'static str,
+        place: &'static Location<'static>,
+        cx: &Context<'_>,
+    ) -> Poll<R> {
         self.enter(Wake::of(cx.waker()), what, place);
         yield_to_others(cx)
     }
@@ -328,7 +333,8 @@ impl WaitList {
         done: impl Fn(bool) -> Option<bool>,
         what: impl FnOnce() -> What,
     ) -> Poll<bool> {
-        let is_over = wait.has_place() && self.list.borrow_mut().at_mut(wait.index).state != State::Waits;
+        let is_over =
+            wait.has_place() && self.list.borrow_mut().at_mut(wait.index).state != State::Waits;
         if !is_over {
             match done(false) {
                 Some(true) => self.list.borrow_mut().grant_now(wait),
@@ -510,7 +516,9 @@ impl List {
     fn at_mut(&mut self, index: usize) -> &mut Waiter {
         match index.checked_sub(1) {
             None => &mut self.first,
-            Some(index) => &mut self.others.as_mut().expect("an index of 1 or more is of the others")[index],
+            Some(index) => {
+                &mut self.others.as_mut().expect("an index of 1 or more is of the others")[index]
+            }
         }
     }
 }

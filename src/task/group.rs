@@ -460,7 +460,9 @@ impl<E> Future for JoinGroup<E> {
             None => Poll::Ready(Ok(())),
             Some(Failure::Error(error)) => Poll::Ready(Err(error)),
             Some(Failure::Lost(error)) if error.is_panic() => resume_unwind(error.into_panic()),
-            Some(Failure::Lost(error)) => panic!("headwaiter: a child of a `TaskGroup` was lost: {error}"),
+            Some(Failure::Lost(error)) => {
+                panic!("headwaiter: a child of a `TaskGroup` was lost: {error}")
+            }
         }
     }
 }
@@ -724,7 +726,10 @@ mod tests {
                     yield_now().await;
                 }
                 let (tasks, room) = sizes(&group);
-                assert!(tasks == 1 && group.is_empty() && room <= 16, "{tasks} tasks, room for {room}");
+                assert!(
+                    tasks == 1 && group.is_empty() && room <= 16,
+                    "{tasks} tasks, room for {room}"
+                );
             }
             assert_eq!(Rc::strong_count(&group.shared), 1);
             assert_eq!(group.join().await, Ok(()));

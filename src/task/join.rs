@@ -104,7 +104,10 @@ impl<T: 'static> Future for JoinHandle<T> {
     /// In another loop than the task's, or in none; and if it is polled again after it was ready.
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        assert!(!self.taken, "headwaiter: a `JoinHandle` was polled again after it had given its output");
+        assert!(
+            !self.taken,
+            "headwaiter: a `JoinHandle` was polled again after it had given its output"
+        );
         let Some(key) = self.key else {
             self.taken = true;
             return Poll::Ready(Err(JoinError::cancelled(None)));
@@ -132,7 +135,8 @@ enum Unfinished {
 fn poll_finished(key: Key, cx: &Context<'_>) -> Poll<Body> {
     let joiner = TaskNumber::of(cx.waker());
     let taken = Core::at_home(key, "a `JoinHandle`", |core| {
-        let waits = core.tasks.slots.get_mut(key.slot).filter(|task| !task.flags.has(Flags::FINISHED));
+        let waits =
+            core.tasks.slots.get_mut(key.slot).filter(|task| !task.flags.has(Flags::FINISHED));
         if let Some(task) = waits {
             let Some(joiner) = joiner.filter(|_| !task.has_foreign_joiner()) else {
                 return Err(Unfinished::Foreign);
@@ -466,9 +470,12 @@ impl JoinError {
     /// If the task did not panic: ask [`is_panic`](Self::is_panic) first.
     #[track_caller]
     pub fn into_panic(self) -> Box<dyn Any + Send> {
-        let not_a_panic = format!("headwaiter: `JoinError::into_panic` on an error that is no panic: {self}");
+        let not_a_panic =
+            format!("headwaiter: `JoinError::into_panic` on an error that is no panic: {self}");
         match self.why.1 {
-            Kind::Panic { payload, .. } => payload.into_inner().unwrap_or_else(PoisonError::into_inner),
+            Kind::Panic { payload, .. } => {
+                payload.into_inner().unwrap_or_else(PoisonError::into_inner)
+            }
             Kind::Cancelled | Kind::NotStarted(_) | Kind::Deadlock(_) => panic!("{not_a_panic}"),
         }
     }
@@ -483,7 +490,9 @@ impl JoinError {
         }
         match &self.why.1 {
             Kind::Cancelled => f.write_str(" was cancelled"),
-            Kind::Panic { message, .. } if is_for_log => write!(f, " panicked: {}", OneLine(message)),
+            Kind::Panic { message, .. } if is_for_log => {
+                write!(f, " panicked: {}", OneLine(message))
+            }
             Kind::Panic { message, .. } => write!(f, " panicked: {message}"),
             Kind::NotStarted(error) => write!(f, " was not started: {error}"),
             Kind::Deadlock(report) => write!(f, " was dropped. {report}"),

@@ -36,7 +36,9 @@ pub use self::coop::{ConsumeBudget, Unconstrained, consume_budget, unconstrained
 pub use self::group::{GroupClosed, JoinGroup, Spawner, TaskGroup};
 pub(crate) use self::join::Origin;
 pub use self::join::{JoinError, JoinHandle};
-pub(crate) use self::run::{Main, abort, abort_from_anywhere, detach, drop_all, give_up, run_batch};
+pub(crate) use self::run::{
+    Main, abort, abort_from_anywhere, detach, drop_all, give_up, run_batch,
+};
 use self::tasks::{Birth, Flags, Rare};
 pub(crate) use self::tasks::{Hint, Tasks, published};
 use self::waker::TaskNumber;
@@ -86,7 +88,9 @@ where
     }
 
     fn take(mut self: Pin<Box<Self>>, out: &mut dyn Any) {
-        if let (CellProject::Finished { output }, Some(out)) = (self.as_mut().project(), out.downcast_mut()) {
+        if let (CellProject::Finished { output }, Some(out)) =
+            (self.as_mut().project(), out.downcast_mut())
+        {
             // It is empty: so no code is made that drops it.
             mem::forget(mem::replace(out, output.take()));
         }
@@ -246,7 +250,12 @@ where
 /// The part of spawning that does not depend on the future's type. `None`: the loop is being dropped, and
 /// the future was.
 #[track_caller]
-fn enter(body: Body, flags: Flags, name: Option<Box<str>>, place: &'static Location<'static>) -> Option<Key> {
+fn enter(
+    body: Body,
+    flags: Flags,
+    name: Option<Box<str>>,
+    place: &'static Location<'static>,
+) -> Option<Key> {
     let mut body = Some(body);
     let rare = name.map(Rare::named);
     let place_id = PlaceId::of(place);

@@ -270,7 +270,8 @@ fn discard_output(body: Body, log: Option<(FailureLog, Origin)>) {
 /// Drops a task's future, inside this call unless the task is running right now.
 pub(crate) fn abort(slot: Slot) {
     let body = Core::with(|core| {
-        let task = core.tasks.slots.get_mut(slot).filter(|task| !task.flags.has(Flags::FINISHED))?;
+        let task =
+            core.tasks.slots.get_mut(slot).filter(|task| !task.flags.has(Flags::FINISHED))?;
         let body = task.body.take();
         task.flags.set(Flags::ABORTED);
         if body.is_none() && slot == core.tasks.polled {

@@ -132,7 +132,11 @@ impl Task {
     }
 
     fn origin(&self, slot: Slot) -> Origin {
-        Origin { id: Some(Id(slot)), name: self.name().map(Into::into), place: self.birth.place().location() }
+        Origin {
+            id: Some(Id(slot)),
+            name: self.name().map(Into::into),
+            place: self.birth.place().location(),
+        }
     }
 
     /// Leaves whom to wake when it finishes. Returns who was there before.
@@ -452,7 +456,9 @@ impl Tasks {
     /// Whether it was [marked](Self::mark_told_at_info) and has waited since then, once.
     pub(crate) fn take_told_at_info(&mut self, slot: Slot) -> bool {
         const MARKS: Flags = Flags::TOLD_AT_INFO.and(Flags::REPORTED);
-        let Some(task) = self.slots.get_mut(slot).filter(|task| task.flags.has(Flags::TOLD_AT_INFO)) else {
+        let Some(task) =
+            self.slots.get_mut(slot).filter(|task| task.flags.has(Flags::TOLD_AT_INFO))
+        else {
             return false;
         };
         task.flags.clear(MARKS);
@@ -468,7 +474,8 @@ impl Tasks {
 
     /// Whether it waits, and nothing outside the tasks can wake or abort it.
     pub(crate) fn can_be_stuck(&self, slot: Slot) -> bool {
-        const BUSY: Flags = Flags::QUEUED.and(Flags::FINISHED).and(Flags::ABORTED).and(Tasks::OUTSIDE);
+        const BUSY: Flags =
+            Flags::QUEUED.and(Flags::FINISHED).and(Flags::ABORTED).and(Tasks::OUTSIDE);
         self.slots.get(slot).is_some_and(|task| !task.flags.has(BUSY))
     }
 
@@ -520,13 +527,18 @@ impl Tasks {
 
     /// Whether code outside this crate can wake any of them, or another thread abort it.
     pub(crate) fn is_any_foreign(&self) -> bool {
-        self.slots.iter().any(|task| task.flags.has(Tasks::OUTSIDE) && !task.flags.has(Flags::FINISHED))
+        self.slots
+            .iter()
+            .any(|task| task.flags.has(Tasks::OUTSIDE) && !task.flags.has(Flags::FINISHED))
     }
 
     /// All tasks in words, in the order of their numbers.
     pub(crate) fn snapshot(&self, now: u64, is_polling: bool) -> Vec<Snapshot> {
-        let mut tasks: Vec<_> =
-            self.slots.iter_with_slots().map(|(slot, task)| Snapshot::of(slot, task, now)).collect();
+        let mut tasks: Vec<_> = self
+            .slots
+            .iter_with_slots()
+            .map(|(slot, task)| Snapshot::of(slot, task, now))
+            .collect();
         tasks.sort_by_key(|task| task.slot.generation());
         for task in &mut tasks {
             if task.slot == self.polled && task.state == "waiting" && is_polling {
@@ -597,9 +609,14 @@ impl Tasks {
 
     /// The seat of `block_on`'s main future: woken, named and queued like any task, and new for each
     /// `block_on`, so that a waker kept from an earlier one means nobody.
-    pub(crate) fn seat_main(&mut self, place: &'static Location<'static>, now: u64) -> Option<Slot> {
+    pub(crate) fn seat_main(
+        &mut self,
+        place: &'static Location<'static>,
+        now: u64,
+    ) -> Option<Slot> {
         let birth = Birth::new(PlaceId::of(place), now);
-        self.has_room().then(|| self.insert(None, Flags::QUEUED, Some(Rare::named("main".into())), birth))
+        self.has_room()
+            .then(|| self.insert(None, Flags::QUEUED, Some(Rare::named("main".into())), birth))
     }
 
     pub(crate) fn unseat_main(&mut self, main: Slot) {

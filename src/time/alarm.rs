@@ -64,8 +64,9 @@ mod linux {
         pub(super) fn set(&mut self, registry: &Registry, left: Duration) {
             if let Timer::Unneeded = self {
                 *self = Timer::make(registry).unwrap_or_else(|error| {
-                    let line =
-                        format_args!("no timer file descriptor, waits end on whole milliseconds: {error}");
+                    let line = format_args!(
+                        "no timer file descriptor, waits end on whole milliseconds: {error}"
+                    );
                     observe::say(Level::Warn, observe::LOOP, line);
                     Timer::Refused
                 });

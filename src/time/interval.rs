@@ -39,7 +39,11 @@ pub fn interval_at(start: Instant, period: Duration) -> Interval {
         !period.is_zero(),
         "headwaiter: an interval of zero would tick without end: give it a period, or use `task::yield_now`"
     );
-    Interval { sleep: Sleep::new(start, Location::caller()), period, missed: MissedTickBehavior::default() }
+    Interval {
+        sleep: Sleep::new(start, Location::caller()),
+        period,
+        missed: MissedTickBehavior::default(),
+    }
 }
 
 /// What an [`Interval`] does when a tick is awaited after the next was due.
@@ -97,7 +101,8 @@ impl Interval {
             MissedTickBehavior::Delay => now.checked_add(self.period),
             MissedTickBehavior::Skip => {
                 let past = now.saturating_duration_since(due).as_nanos() % self.period.as_nanos();
-                let past = Duration::new((past / 1_000_000_000) as u64, (past % 1_000_000_000) as u32);
+                let past =
+                    Duration::new((past / 1_000_000_000) as u64, (past % 1_000_000_000) as u32);
                 now.max(due).checked_add(self.period - past)
             }
         };

@@ -277,7 +277,8 @@ impl Sleep {
                 return Ok(Err(wake));
             }
             let deadline = core.clock.nanos(self.deadline);
-            let armed = Armed { wake: Some(wake), place: self.place, since: core.clock.turn_nanos() };
+            let armed =
+                Armed { wake: Some(wake), place: self.place, since: core.clock.turn_nanos() };
             core.tasks.keep();
             core.timers.wheel.arm(deadline, armed).map(|slot| Ok((core.key(slot), core.observed)))
         });
@@ -383,7 +384,10 @@ impl Drop for Sleep {
 /// Outside any event loop: where it is called, and where it is polled.
 #[track_caller]
 pub fn timeout<F: Future>(duration: Duration, future: F) -> Timeout<F> {
-    Timeout { future: Some(future), sleep: Sleep::new(deadline_after(duration), Location::caller()) }
+    Timeout {
+        future: Some(future),
+        sleep: Sleep::new(deadline_after(duration), Location::caller()),
+    }
 }
 
 /// Gives `future` until `deadline`, an instant of [`now`]'s clock. Otherwise as [`timeout`].

@@ -52,7 +52,11 @@ impl Soonest {
 
     /// Takes the soonest out of `bucket`, which is the wheel's first, and tells the earliest deadline. `all` is how many timers the
     /// wheel has.
-    pub(super) fn fill(&mut self, bucket: impl Iterator<Item = (u64, Slot)>, all: usize) -> Option<u64> {
+    pub(super) fn fill(
+        &mut self,
+        bucket: impl Iterator<Item = (u64, Slot)>,
+        all: usize,
+    ) -> Option<u64> {
         let kept = all.isqrt().max(16);
         let mut soonest = BinaryHeap::with_capacity(kept);
         // Their order, as they are due at the same time or not: of slots, only that they are told apart.
@@ -74,7 +78,10 @@ impl Soonest {
         let sorted = soonest.into_sorted_vec();
         self.timers.clear();
         self.timers.extend(
-            sorted.iter().rev().map(|(due, index, generation)| (*due, Slot::new(*index, *generation))),
+            sorted
+                .iter()
+                .rev()
+                .map(|(due, index, generation)| (*due, Slot::new(*index, *generation))),
         );
         self.bound = self.timers.first().map_or(0, |(latest, _)| *latest);
         self.timers.last().map(|(earliest, _)| *earliest)

@@ -151,7 +151,9 @@ impl<T> Wheel<T> {
         }
         let mut soonest = self.soonest.borrow_mut();
         let is_armed = |deadline, slot| {
-            self.timers.get(slot).is_some_and(|timer| timer.place.is_some() && timer.deadline == deadline)
+            self.timers
+                .get(slot)
+                .is_some_and(|timer| timer.place.is_some() && timer.deadline == deadline)
         };
         let walk = || {
             let next = |index: &u32| Some(self.timers.at(*index).next).filter(|next| *next != NIL);
@@ -168,7 +170,8 @@ impl<T> Wheel<T> {
             let width = LEVEL_BITS * level as u32;
             // The bits above this level are those of `elapsed`, or the timers would stand higher.
             let above = self.elapsed.checked_shr(width + LEVEL_BITS).unwrap_or(0);
-            let start = above.checked_shl(width + LEVEL_BITS).unwrap_or(0) | (index as u64) << width;
+            let start =
+                above.checked_shl(width + LEVEL_BITS).unwrap_or(0) | (index as u64) << width;
             if start > now {
                 break;
             }
@@ -436,7 +439,10 @@ mod tests {
         assert!(
             wheel
                 .timers
-                .insert(Layout::UNPACKED, Timer { deadline: 0, prev: NIL, next: NIL, place: None, value: () })
+                .insert(
+                    Layout::UNPACKED,
+                    Timer { deadline: 0, prev: NIL, next: NIL, place: None, value: () }
+                )
                 .unwrap()
                 .index()
                 < 4
@@ -445,7 +451,8 @@ mod tests {
 
     /// Timeouts of the same length, which end in the order in which they began, and others between them.
     #[test]
-    fn a_hundred_thousand_cancellations_with_the_exact_deadline_asked_after_each_take_a_few_hundred_walks() {
+    fn a_hundred_thousand_cancellations_with_the_exact_deadline_asked_after_each_take_a_few_hundred_walks()
+     {
         const TIMERS: u64 = 100_000;
         let mut wheel = Wheel::new();
         let far = 1 << 40;

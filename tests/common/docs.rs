@@ -44,7 +44,10 @@ pub fn trace_as_shown(page: &str, name: &'static str) {
 fn must_show_output(page: &str, command: &str, said: &str) {
     let text = read(page);
     let Some(shown) = shown(&text, command) else {
-        panic!("{page} shows no output of it. Where it should stand, write\n{}```", opening(command))
+        panic!(
+            "{page} shows no output of it. Where it should stand, write\n{}```",
+            opening(command)
+        )
     };
     if difference(shown, said).is_some() {
         must_show(page, &opening(command), shown, &format!("{said}\n"));
@@ -137,7 +140,8 @@ pub fn mask(line: &str) -> String {
         }
         let (number, _) = split_while(from, |c| c.is_ascii_digit() || c == '.' || c == ',');
         let after = &from[number.trim_end_matches(['.', ',']).len()..];
-        let (unit, after_unit) = split_while(after.strip_prefix(' ').unwrap_or(after), char::is_alphanumeric);
+        let (unit, after_unit) =
+            split_while(after.strip_prefix(' ').unwrap_or(after), char::is_alphanumeric);
         let is_duration = ["ns", "µs", "ms", "s", "min", "h", "days"].contains(&unit);
         masked.push(if is_duration { 'T' } else { 'N' });
         rest = if is_duration { after_unit } else { after };

@@ -63,7 +63,9 @@ pub fn bounded(test: impl FnOnce() + Send + 'static) {
 /// As [`bounded`], in a loop of its own that takes no deadlock.
 #[track_caller]
 pub fn in_loop<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
-    bounded(|| EventLoop::builder().deadlock(Deadlock::Fail).build().expect("a loop").block_on(test()));
+    bounded(|| {
+        EventLoop::builder().deadlock(Deadlock::Fail).build().expect("a loop").block_on(test())
+    });
 }
 
 /// As [`in_loop`], and after that in some loops that permute what has no order of its own: for tests whose promise
@@ -164,7 +166,8 @@ impl Drop for Folder {
 /// As [`tcp_pair`], not registered anywhere.
 pub fn std_pair() -> (std::net::TcpStream, std::net::TcpStream) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).expect("a connection");
+    let client =
+        std::net::TcpStream::connect(listener.local_addr().unwrap()).expect("a connection");
     let (server, _) = listener.accept().expect("the other end");
     (client, server)
 }
@@ -189,9 +192,9 @@ pub async fn own_waker() -> Waker {
 /// Ready at the second poll.
 pub async fn pending_until_woken() {
     let mut polled = false;
-    std::future::poll_fn(
-        |_| if std::mem::replace(&mut polled, true) { Poll::Ready(()) } else { Poll::Pending },
-    )
+    std::future::poll_fn(|_| {
+        if std::mem::replace(&mut polled, true) { Poll::Ready(()) } else { Poll::Pending }
+    })
     .await;
 }
 
@@ -225,7 +228,8 @@ impl<T: Unpin, F: FnMut(&mut Context<'_>) -> Poll<()> + Unpin> Future for Holdin
 
 /// What a panic said.
 pub fn panic_text(run: impl FnOnce()) -> String {
-    let payload = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).expect_err("it should panic");
+    let payload =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).expect_err("it should panic");
     match payload.downcast::<String>() {
         Ok(text) => *text,
         Err(payload) => (*payload.downcast::<&str>().expect("a text")).to_owned(),
@@ -236,8 +240,9 @@ pub fn panic_text(run: impl FnOnce()) -> String {
 pub fn sources_and_timers() -> (usize, usize) {
     let dump = headwaiter::dump().to_string();
     let counts: Vec<_> = dump.lines().next().expect("the counts").split(", ").collect();
-    let number =
-        |text: &str| text.split(' ').next().and_then(|number| number.parse().ok()).expect("a number");
+    let number = |text: &str| {
+        text.split(' ').next().and_then(|number| number.parse().ok()).expect("a number")
+    };
     (number(counts[1]), number(counts[2]))
 }
 

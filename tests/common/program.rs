@@ -10,7 +10,8 @@ use std::time::Duration;
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How a deadlock, a lost waker and quiescence are reported: no example may be told of one, but that which is about it.
-const REPORTS: [&str; 3] = ["deadlock:", "nobody has kept its waker", "nothing can wake this event loop"];
+const REPORTS: [&str; 3] =
+    ["deadlock:", "nobody has kept its waker", "nothing can wake this event loop"];
 
 /// A program of `examples/` that runs, and what it says. Dropping it ends it.
 pub struct Program {
@@ -68,7 +69,8 @@ impl Program {
         command.stdout(says.try_clone().unwrap()).stderr(says);
         let child = command.spawn().expect("the program starts");
         drop(command); // And with it our own end for writing.
-        let transcript = Arc::new((Mutex::new(Said { lines: Vec::new(), open: true }), Condvar::new()));
+        let transcript =
+            Arc::new((Mutex::new(Said { lines: Vec::new(), open: true }), Condvar::new()));
         let program = Program { name, child, transcript };
         program.listen(said);
         program
@@ -126,7 +128,8 @@ impl Program {
         let code = self.child.wait().unwrap().code();
         let name = self.name;
         for report in REPORTS.iter().filter(|_| name != "deadlock") {
-            let accused = self.said(|said| said.lines.iter().find(|line| line.contains(report)).cloned());
+            let accused =
+                self.said(|said| said.lines.iter().find(|line| line.contains(report)).cloned());
             assert_eq!(accused, None, "of the example {name}");
         }
         (code, self.said(|said| said.lines.join("\n")))
@@ -143,11 +146,18 @@ impl Drop for Program {
 /// The number that stands behind all of `labels`, which follow each other in one line, and only in one.
 #[track_caller]
 pub fn figure(said: &[String], labels: &[&str]) -> f64 {
-    let behind_all = |line| labels.iter().try_fold(line, |rest: &str, label| Some(rest.split_once(label)?.1));
+    let behind_all =
+        |line| labels.iter().try_fold(line, |rest: &str, label| Some(rest.split_once(label)?.1));
     let found: Vec<_> = said.iter().filter_map(|line| behind_all(line)).collect();
-    let [rest] = found[..] else { panic!("not one line with {labels:?}, but {}:\n{said:#?}", found.len()) };
-    let number: String = rest.trim_start().chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
-    number.trim_end_matches('.').parse().unwrap_or_else(|_| panic!("no number behind {labels:?}: {rest:?}"))
+    let [rest] = found[..] else {
+        panic!("not one line with {labels:?}, but {}:\n{said:#?}", found.len())
+    };
+    let number: String =
+        rest.trim_start().chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+    number
+        .trim_end_matches('.')
+        .parse()
+        .unwrap_or_else(|_| panic!("no number behind {labels:?}: {rest:?}"))
 }
 
 /// An example must say all this, in lines of its own or as a part of them, in this order.

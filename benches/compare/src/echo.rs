@@ -22,7 +22,10 @@ const END: [u8; 2] = [b'.'; 2];
 const GOAL: f64 = 1.1;
 
 pub fn print() -> io::Result<()> {
-    println!("{:38}{:>14}{:>14}{:>9}{:>8}", "server's CPU a message", "headwaiter", "mio", "ratio", "goal");
+    println!(
+        "{:38}{:>14}{:>14}{:>9}{:>8}",
+        "server's CPU a message", "headwaiter", "mio", "ratio", "goal"
+    );
     for at_once in [1, 100] {
         let name = format!("UDP echo, {at_once} at a time");
         row(&name, udp(at_once, udp_headwaiter)?, udp(at_once, udp_mio)?)?;
@@ -200,7 +203,8 @@ fn unix_headwaiter(streams: Vec<UnixStream>) -> io::Result<()> {
         }
     }
     headwaiter::block_on(async {
-        let tasks: Vec<_> = streams.into_iter().map(|stream| headwaiter::spawn(serve(stream))).collect();
+        let tasks: Vec<_> =
+            streams.into_iter().map(|stream| headwaiter::spawn(serve(stream))).collect();
         tasks.into_iter().next().expect("a stream").await.expect("no panic")
     })
 }

@@ -15,10 +15,15 @@ const SIZE: usize = 512 << 20;
 const ROUNDS: usize = 9;
 
 pub fn print() -> io::Result<()> {
-    println!("\n{:36}{:>12}{:>13}{:>13}{:>10}{:>8}", "", "std", "headwaiter", "tokio", "to std", "goal");
+    println!(
+        "\n{:36}{:>12}{:>13}{:>13}{:>10}{:>8}",
+        "", "std", "headwaiter", "tokio", "to std", "goal"
+    );
     // The folder that cargo builds in, and a tmpfs.
-    let folders =
-        [(Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), 1.5, 1.2), ("/dev/shm".into(), 4.0, 4.0)];
+    let folders = [
+        (Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), 1.5, 1.2),
+        ("/dev/shm".into(), 4.0, 4.0),
+    ];
     for (folder, goal_of_4k, goal_of_64k) in folders {
         if !folder.is_dir() {
             println!("{folder:?} is not there: skipped");
@@ -28,10 +33,17 @@ pub fn print() -> io::Result<()> {
         let remove = Remove(path);
         std::fs::write(&remove.0, vec![7; SIZE])?;
         black_box(std::fs::read(&remove.0)?);
-        for (piece, name, goal) in
-            [(4 << 10, "4 KiB", goal_of_4k), (64 << 10, "64 KiB", goal_of_64k), (1 << 20, "1 MiB", 4.0)]
-        {
-            in_pieces(&remove.0, piece, &format!("512 MiB in {name} pieces, {}", folder_name(&folder)), goal);
+        for (piece, name, goal) in [
+            (4 << 10, "4 KiB", goal_of_4k),
+            (64 << 10, "64 KiB", goal_of_64k),
+            (1 << 20, "1 MiB", 4.0),
+        ] {
+            in_pieces(
+                &remove.0,
+                piece,
+                &format!("512 MiB in {name} pieces, {}", folder_name(&folder)),
+                goal,
+            );
         }
         std::fs::write(&remove.0, [7; 1000])?;
         whole(&remove.0, &format!("fs::read of 1 kB, {}", folder_name(&folder)));

@@ -47,7 +47,8 @@ fn main() -> io::Result<()> {
 }
 
 fn number(text: &str) -> io::Result<usize> {
-    text.parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, format!("{text:?} is no number")))
+    text.parse()
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, format!("{text:?} is no number")))
 }
 
 fn tokio_runtime() -> tokio::runtime::Runtime {
@@ -148,7 +149,8 @@ fn spawn_join_many() -> Row {
         || {
             event_loop.block_on(async {
                 for _ in 0..COUNT / AT_ONCE {
-                    let tasks: Vec<_> = (0..AT_ONCE).map(|n| headwaiter::spawn(async move { n })).collect();
+                    let tasks: Vec<_> =
+                        (0..AT_ONCE).map(|n| headwaiter::spawn(async move { n })).collect();
                     for task in tasks {
                         black_box(task.await.unwrap());
                     }
@@ -158,7 +160,8 @@ fn spawn_join_many() -> Row {
         || {
             tokio.block_on(async {
                 for _ in 0..COUNT / AT_ONCE {
-                    let tasks: Vec<_> = (0..AT_ONCE).map(|n| tokio::spawn(async move { n })).collect();
+                    let tasks: Vec<_> =
+                        (0..AT_ONCE).map(|n| tokio::spawn(async move { n })).collect();
                     for task in tasks {
                         black_box(task.await.unwrap());
                     }
@@ -222,7 +225,8 @@ fn offload(name: &'static str, rounds: u32, at_once: u32) -> Row {
         || {
             event_loop.block_on(async {
                 for _ in 0..rounds {
-                    let jobs: Vec<_> = (0..at_once).map(|n| headwaiter::spawn_blocking(move || n)).collect();
+                    let jobs: Vec<_> =
+                        (0..at_once).map(|n| headwaiter::spawn_blocking(move || n)).collect();
                     for job in jobs {
                         black_box(job.await.unwrap());
                     }
@@ -232,7 +236,8 @@ fn offload(name: &'static str, rounds: u32, at_once: u32) -> Row {
         || {
             tokio.block_on(async {
                 for _ in 0..rounds {
-                    let jobs: Vec<_> = (0..at_once).map(|n| tokio::task::spawn_blocking(move || n)).collect();
+                    let jobs: Vec<_> =
+                        (0..at_once).map(|n| tokio::task::spawn_blocking(move || n)).collect();
                     for job in jobs {
                         black_box(job.await.unwrap());
                     }

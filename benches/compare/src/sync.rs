@@ -9,7 +9,8 @@ use tokio::sync as theirs;
 
 use crate::{Row, measure, tokio_runtime};
 
-pub const ROWS: [fn() -> Row; 6] = [lock, round_trip, round_trip_with_main, oneshot, stream, contended];
+pub const ROWS: [fn() -> Row; 6] =
+    [lock, round_trip, round_trip_with_main, oneshot, stream, contended];
 
 fn lock() -> Row {
     const COUNT: u32 = 100_000;
@@ -222,7 +223,8 @@ fn contended() -> Row {
                         *count += 1;
                     }
                 };
-                let tasks: Vec<_> = (0..TASKS).map(|_| headwaiter::spawn(task(Rc::clone(&mutex)))).collect();
+                let tasks: Vec<_> =
+                    (0..TASKS).map(|_| headwaiter::spawn(task(Rc::clone(&mutex)))).collect();
                 for task in tasks {
                     task.await.unwrap();
                 }
@@ -239,7 +241,8 @@ fn contended() -> Row {
                         *count += 1;
                     }
                 };
-                let tasks: Vec<_> = (0..TASKS).map(|_| tokio::spawn(task(Arc::clone(&mutex)))).collect();
+                let tasks: Vec<_> =
+                    (0..TASKS).map(|_| tokio::spawn(task(Arc::clone(&mutex)))).collect();
                 for task in tasks {
                     task.await.unwrap();
                 }

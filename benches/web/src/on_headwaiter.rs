@@ -41,7 +41,8 @@ async fn file(State(path): State<PathBuf>) -> Result<Body, String> {
 }
 
 async fn websocket(mut request: Request) -> Result<Response, String> {
-    let response = create_response_with_body(&request, Body::empty).map_err(|error| error.to_string())?;
+    let response =
+        create_response_with_body(&request, Body::empty).map_err(|error| error.to_string())?;
     drop(headwaiter::spawn(echo(hyper::upgrade::on(&mut request))));
     Ok(response)
 }
@@ -49,7 +50,8 @@ async fn websocket(mut request: Request) -> Result<Response, String> {
 async fn echo(upgrade: OnUpgrade) {
     let Ok(upgraded) = upgrade.await else { return };
     let config = WebSocketConfig::default().read_buffer_size(4096).write_buffer_size(0);
-    let mut socket = WebSocketStream::from_raw_socket(Io::new(upgraded), Role::Server, Some(config)).await;
+    let mut socket =
+        WebSocketStream::from_raw_socket(Io::new(upgraded), Role::Server, Some(config)).await;
     while let Some(Ok(message)) = socket.next().await {
         if (message.is_text() || message.is_binary()) && socket.send(message).await.is_err() {
             return;

@@ -92,13 +92,16 @@ impl Caller {
                 Ok(Ok(answer)) => break Ok(answer),
                 Ok(Err(failure)) => failure,
                 // What was dropped with the attempt is closed: the next has a connection that works.
-                Err(_) => {
-                    Failure { why: format!("no answer within {:?}", self.policy.timeout), retry: Some(None) }
-                }
+                Err(_) => Failure {
+                    why: format!("no answer within {:?}", self.policy.timeout),
+                    retry: Some(None),
+                },
             };
             debug!("{url}, attempt {attempts}: {}", failure.why);
             match failure.retry {
-                Some(asked) if attempts < self.policy.attempts => sleep(pause(attempts, asked)).await,
+                Some(asked) if attempts < self.policy.attempts => {
+                    sleep(pause(attempts, asked)).await
+                }
                 _ => break Err(failure.why),
             }
         };
@@ -116,17 +119,23 @@ impl Caller {
         let sent = self.client.request(request).await;
         let response = sent.map_err(|error| Failure { why: chain(&error), retry: Some(None) })?;
         let (status, version) = (response.status(), response.version());
-        let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let asked =
+            response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let body = Limited::new(response.into_body(), MOST).collect().await;
         // Read also if the status is bad: only then can the connection be used again.
-        let bytes =
-            body.map_err(|error| Failure { why: chain(&*error), retry: Some(None) })?.to_bytes().len();
+        let bytes = body
+            .map_err(|error| Failure { why: chain(&*error), retry: Some(None) })?
+            .to_bytes()
+            .len();
         if status.is_success() {
             return Ok(Answer { status, version, bytes });
         }
         let is_passing = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED
             || status == StatusCode::TOO_MANY_REQUESTS;
-        Err(Failure { why: status.to_string(), retry: is_passing.then(|| asked.map(Duration::from_secs)) })
+        Err(Failure {
+            why: status.to_string(),
+            retry: is_passing.then(|| asked.map(Duration::from_secs)),
+        })
     }
 }
 

@@ -85,16 +85,17 @@ fn options() -> Result<Options, Box<dyn Error>> {
             "--timeout" => options.policy.timeout = Duration::from_secs(positive(&arg, &value()?)?),
             "--ca" => options.ca = Some(value()?),
             _ if arg.starts_with('-') => {
-                let usage =
-                    "api_calls [--at-once N] [--timeout SECONDS] [--attempts N] [--ca FILE] [URL ...]";
+                let usage = "api_calls [--at-once N] [--timeout SECONDS] [--attempts N] [--ca FILE] [URL ...]";
                 return Err(format!("there is no option {arg}; usage: {usage}").into());
             }
             _ => {
-                let url: Uri = arg.parse().map_err(|error| format!("{arg:?} is no URL: {error}"))?;
+                let url: Uri =
+                    arg.parse().map_err(|error| format!("{arg:?} is no URL: {error}"))?;
                 if !matches!(url.scheme_str(), Some("http" | "https")) {
-                    return Err(
-                        format!("{arg:?} cannot be called: it must begin with http:// or https://").into()
-                    );
+                    return Err(format!(
+                        "{arg:?} cannot be called: it must begin with http:// or https://"
+                    )
+                    .into());
                 }
                 options.urls.push(url);
             }
@@ -111,7 +112,9 @@ fn positive<T: FromStr + PartialOrd + From<u8>>(option: &str, text: &str) -> Res
 /// Makes all calls. Returns whether every one was answered well.
 async fn run(options: Options) -> Result<bool, Box<dyn Error>> {
     let Options { at_once, policy, ca, mut urls } = options;
-    let ca = ca.map(|path| fs::read(&path).map_err(|error| format!("--ca {path}: {error}"))).transpose()?;
+    let ca = ca
+        .map(|path| fs::read(&path).map_err(|error| format!("--ca {path}: {error}")))
+        .transpose()?;
     let flaky = if urls.is_empty() {
         let api = flaky::Api::start().await?;
         info!("an API of our own on {}, slow and flaky", api.address());
@@ -143,7 +146,8 @@ async fn run(options: Options) -> Result<bool, Box<dyn Error>> {
             (url, called)
         }
     });
-    let mut results: Vec<(&Uri, Called)> = stream::iter(calls).buffer_unordered(at_once).collect().await;
+    let mut results: Vec<(&Uri, Called)> =
+        stream::iter(calls).buffer_unordered(at_once).collect().await;
     let took = now() - start;
     bar.finish_and_clear();
     drop(flaky);

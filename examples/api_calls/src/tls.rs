@@ -43,7 +43,8 @@ impl Connector {
         if roots.is_empty() {
             warn!("no certificates to trust: every https call will fail; name some with --ca");
         }
-        let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let mut config =
+            ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let tcp = TcpConnector::new().enforce_http(false);
         Ok(Connector { tcp, tls: Arc::new(config).into() })
@@ -67,10 +68,12 @@ impl Service<Uri> for Connector {
                 return Ok(Io::new(Either::Left(stream)));
             }
             let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
-            let about = |why: &dyn std::fmt::Display| io::Error::other(format!("TLS with {host}: {why}"));
+            let about =
+                |why: &dyn std::fmt::Display| io::Error::other(format!("TLS with {host}: {why}"));
             let name = ServerName::try_from(host.to_owned()).map_err(|error| about(&error))?;
             let shaken = timeout(TIMEOUT, tls.connect(name, stream)).await;
-            let stream = shaken.map_err(|_| about(&"no handshake"))?.map_err(|error| about(&error))?;
+            let stream =
+                shaken.map_err(|_| about(&"no handshake"))?.map_err(|error| about(&error))?;
             let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             Ok(Io::new(Either::Right(Box::new(stream))).negotiated_http2(is_http2))
         })

@@ -21,8 +21,9 @@ fn ended(program: Program) -> (Option<i32>, Vec<String>) {
 
 /// The line of the table for an address that ends so, in words.
 fn row<'a>(said: &'a [String], end: &str) -> Vec<&'a str> {
-    let rows =
-        said.iter().filter(|line| line.split_whitespace().next().is_some_and(|url| url.ends_with(end)));
+    let rows = said
+        .iter()
+        .filter(|line| line.split_whitespace().next().is_some_and(|url| url.ends_with(end)));
     let rows: Vec<_> = rows.collect();
     let [row] = rows[..] else { panic!("not one row for {end}: {said:#?}") };
     row.split_whitespace().collect()
@@ -38,7 +39,10 @@ fn passing_failures_are_tried_again_and_lasting_ones_are_told() {
     assert_eq!(row(&said, "/dishes/7")[1], "2");
     let (gone, broken) = (row(&said, "/dishes/13"), row(&said, "/dishes/26"));
     assert_eq!((gone[1], gone[3..].join(" ")), ("1", "FAILED: 404 Not Found".to_owned()));
-    assert_eq!((broken[1], broken[3..].join(" ")), ("4", "FAILED: 500 Internal Server Error".to_owned()));
+    assert_eq!(
+        (broken[1], broken[3..].join(" ")),
+        ("4", "FAILED: 500 Internal Server Error".to_owned())
+    );
     tells(&said, &["38 of 40 calls answered well, in 63 attempts", "up to 16 at once"]);
 }
 
@@ -98,7 +102,17 @@ fn arguments_that_make_no_sense_are_named() {
 fn certificate(openssl: &Path, folder: &Folder) -> (PathBuf, PathBuf) {
     let (key, certificate) = (folder.path().join("key.pem"), folder.path().join("certificate.pem"));
     let mut command = Command::new(openssl);
-    command.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]);
+    command.args([
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "1",
+        "-subj",
+        "/CN=localhost",
+    ]);
     command.args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]);
     // rustls takes no certificate of an authority for that of a server.
     command.args(["-addext", "basicConstraints=critical,CA:FALSE"]);

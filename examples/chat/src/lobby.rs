@@ -69,7 +69,9 @@ pub async fn run(asks: async_channel::Receiver<Ask>, patience: Duration, closing
                 // Escaped by `{:?}`: a name that is refused may contain line breaks and other control characters.
                 let label = format!("{name:?} in {room:?} ({peer})");
                 let session = Session { label, upgrade, seat, patience, closing: closing.clone() };
-                task::Builder::new().name(session.label.as_str()).spawn_in(&sessions, session.run());
+                task::Builder::new()
+                    .name(session.label.as_str())
+                    .spawn_in(&sessions, session.run());
             }
             // It fails if the client has gone, and its handler with it.
             Ask::Rooms(answer) => _ = answer.try_send(rooms.list()),
@@ -90,7 +92,13 @@ struct Room {
 
 impl Rooms {
     /// Sends a client into a room, and opens the room if needed. The room answers through the queue.
-    async fn enter(&mut self, id: u64, room: &str, name: &str, stop: CancelToken) -> Result<Seat, Refusal> {
+    async fn enter(
+        &mut self,
+        id: u64,
+        room: &str,
+        name: &str,
+        stop: CancelToken,
+    ) -> Result<Seat, Refusal> {
         check(room)?;
         check(name)?;
         let (queue, outgoing) = mpsc::channel(QUEUE);
@@ -129,8 +137,10 @@ impl Rooms {
 
     fn list(&mut self) -> Vec<Listed> {
         self.forget_closed();
-        let listed =
-            |(name, room): (&String, &Room)| Listed { name: name.clone(), members: room.members.get() };
+        let listed = |(name, room): (&String, &Room)| Listed {
+            name: name.clone(),
+            members: room.members.get(),
+        };
         self.0.iter().map(listed).collect()
     }
 

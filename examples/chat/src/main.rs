@@ -103,7 +103,8 @@ impl Config {
         let args: Vec<_> = args.collect();
         if args.len() > 3 || args.iter().any(|arg| arg.starts_with('-')) {
             return Err(
-                "usage: chat [ADDRESS [GRACE [PATIENCE]]], such as: chat 127.0.0.1:8080 5 20".to_owned()
+                "usage: chat [ADDRESS [GRACE [PATIENCE]]], such as: chat 127.0.0.1:8080 5 20"
+                    .to_owned(),
             );
         }
         let seconds = |at: usize, name, default| match args.get(at) {
@@ -111,7 +112,9 @@ impl Config {
             Some(arg) => match arg.parse() {
                 // A `u32` of seconds is far from overflowing any clock.
                 Ok(seconds @ 1..=u32::MAX) => Ok(Duration::from_secs(seconds.into())),
-                _ => Err(format!("{name} is a whole number of seconds, 1 or more, and not {arg:?}")),
+                _ => {
+                    Err(format!("{name} is a whole number of seconds, 1 or more, and not {arg:?}"))
+                }
             },
         };
         Ok(Config {
@@ -161,14 +164,21 @@ async fn out_of_time(closing: CancelToken, grace: Duration) -> io::Result<()> {
 }
 
 fn router(door: Door) -> Router {
-    Router::new().route("/", get(page)).route("/rooms", get(rooms)).route("/ws", get(enter)).with_state(door)
+    Router::new()
+        .route("/", get(page))
+        .route("/rooms", get(rooms))
+        .route("/ws", get(enter))
+        .with_state(door)
 }
 
 async fn page() -> impl IntoResponse {
     // A second line of defence: the page shows messages as text only. If that ever fails, it still loads nothing from elsewhere.
     const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; script-src 'unsafe-inline'; \
         style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-    ([(CONTENT_SECURITY_POLICY, POLICY), (CACHE_CONTROL, "no-cache")], Html(include_str!("page.html")))
+    (
+        [(CONTENT_SECURITY_POLICY, POLICY), (CACHE_CONTROL, "no-cache")],
+        Html(include_str!("page.html")),
+    )
 }
 
 async fn rooms(State(door): State<Door>) -> Response {

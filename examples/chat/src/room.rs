@@ -89,8 +89,7 @@ impl Room {
         }
         let mut members: Vec<_> = self.members.values().map(|member| &*member.name).collect();
         members.push(&member.name);
-        let welcome =
-            json!({ "type": "welcome", "room": self.name, "name": member.name, "members": members });
+        let welcome = json!({ "type": "welcome", "room": self.name, "name": member.name, "members": members });
         // This cannot fail either: the queue is larger than the history.
         for message in [text(&welcome)].into_iter().chain(self.history.iter().cloned()) {
             let _ = member.queue.try_send(message);
@@ -101,7 +100,10 @@ impl Room {
 
     fn admit(&self, newcomer: &Member) -> Result<(), Refusal> {
         if self.members.len() >= MEMBERS {
-            return Err(refuse(CloseCode::Again, "this room is full: try again later, or enter another"));
+            return Err(refuse(
+                CloseCode::Again,
+                "this room is full: try again later, or enter another",
+            ));
         }
         let name = newcomer.name.to_lowercase();
         if self.members.values().any(|member| member.name.to_lowercase() == name) {
@@ -114,8 +116,7 @@ impl Room {
         // A member that was removed, or refused, may still send until its session knows.
         let Some(member) = self.members.get(&id) else { return };
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let message =
-            json!({ "type": "message", "name": member.name, "text": said, "at": now.as_millis() as u64 });
+        let message = json!({ "type": "message", "name": member.name, "text": said, "at": now.as_millis() as u64 });
         if self.history.len() == HISTORY {
             self.history.pop_front();
         }

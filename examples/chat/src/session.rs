@@ -77,8 +77,12 @@ impl Session {
                 let end = match stop.run(talk(&mut socket, &mut seat, patience)).await {
                     Ok(Ok(end)) => end,
                     Ok(Err(error)) => error.into(),
-                    Err(_) if closing.is_cancelled() => End::closed(CloseCode::Away, "the server is ending"),
-                    Err(_) => End::closed(CloseCode::Again, "too slow: too many messages were waiting"),
+                    Err(_) if closing.is_cancelled() => {
+                        End::closed(CloseCode::Away, "the server is ending")
+                    }
+                    Err(_) => {
+                        End::closed(CloseCode::Again, "too slow: too many messages were waiting")
+                    }
                 };
                 drop(seat); // Before the closing handshake, which may take some time.
                 end
@@ -164,7 +168,9 @@ async fn receive(
                     return Ok(End::closed(CloseCode::Error, "the room has failed"));
                 }
             }
-            Message::Binary(_) => return Ok(End::closed(CloseCode::Unsupported, "a message must be text")),
+            Message::Binary(_) => {
+                return Ok(End::closed(CloseCode::Unsupported, "a message must be text"));
+            }
             Message::Close(_) => return Ok(End::Left),
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
         }

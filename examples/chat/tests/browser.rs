@@ -37,7 +37,9 @@ fn a_message_typed_in_one_tab_appears_in_the_other() {
 
     // Into another room: there is nothing to be seen of the first one, and nothing heard.
     other.eval("$('other').value = 'bar'; $('open').requestSubmit()");
-    other.wait_until("text('#members') === 'Cleo' && text('#log') === '' && text('#title') === 'bar'");
+    other.wait_until(
+        "text('#members') === 'Cleo' && text('#log') === '' && text('#title') === 'bar'",
+    );
     ada.wait_until("text('#members') === 'Ada|Ben'");
     other.wait_until("text('#rooms') === 'bar1|kitchen2'");
     other.type_line("only here");
@@ -57,7 +59,8 @@ fn markup_is_shown_as_text_and_never_run() {
     // Who writes it does not have to use the page.
     let encoded = "%3Cimg%20src=x%20onerror=h()%3E";
     let mut mallory = Client::enter(address, encoded, encoded);
-    let messages = ["<script>h()</script>", "<img src=x onerror=h()>", "<svg onload=h()>&lt;b&gt;</p></li>"];
+    let messages =
+        ["<script>h()</script>", "<img src=x onerror=h()>", "<svg onload=h()>&lt;b&gt;</p></li>"];
     for message in messages {
         mallory.say(message);
     }
@@ -67,9 +70,14 @@ fn markup_is_shown_as_text_and_never_run() {
     assert_eq!(ada.eval("text('#log .notice')"), format!("{name} is here"));
     assert_eq!(ada.eval("text('#title')"), name);
     ada.wait_until(&format!("text('#rooms bdi') === {name:?}"));
-    assert_eq!(ada.eval("document.querySelectorAll('#chat img, #chat script, #chat svg').length"), 0);
+    assert_eq!(
+        ada.eval("document.querySelectorAll('#chat img, #chat script, #chat svg').length"),
+        0
+    );
     // What an image that cannot be loaded would do, it would have done after this.
-    ada.eval("new Promise((done) => { const i = new Image(); i.onerror = done; i.src = 'data:x'; })");
+    ada.eval(
+        "new Promise((done) => { const i = new Image(); i.onerror = done; i.src = 'data:x'; })",
+    );
     assert_eq!(ada.eval("'ran' in window"), false);
 }
 
@@ -214,7 +222,8 @@ impl Tab {
     /// What an expression of JavaScript gives, or the promise that it gives.
     #[track_caller]
     fn eval(&mut self, expression: &str) -> Value {
-        let params = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
+        let params =
+            json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
         let mut result = self.call("Runtime.evaluate", params);
         assert!(result.get("exceptionDetails").is_none(), "{expression}: {result}");
         result["result"]["value"].take()

@@ -7,7 +7,9 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::thread;
 
-use client::{AT_ONCE, BINARY, CLOSE, Client, End, PING, TEXT, frame, header, impatient_server, server};
+use client::{
+    AT_ONCE, BINARY, CLOSE, Client, End, PING, TEXT, frame, header, impatient_server, server,
+};
 use peers::{PATIENCE, Program, need, run_well};
 
 #[test]
@@ -56,8 +58,10 @@ fn what_breaks_the_protocol_is_answered_with_the_code_for_it_and_costs_no_other_
         header
     };
     let huge = frame(TEXT, "x".repeat(4_000_000).as_bytes());
-    let parts =
-        [masked(header(0x01, 0x80, 4000), &[b'x'; 4000]), masked(header(0x80, 0x80, 4000), &[b'x'; 4000])];
+    let parts = [
+        masked(header(0x01, 0x80, 4000), &[b'x'; 4000]),
+        masked(header(0x80, 0x80, 4000), &[b'x'; 4000]),
+    ];
     let cases = [
         ("an unmasked frame", [&header(0x81, 0, 5)[..], b"hello"].concat(), 1002),
         ("a reserved bit", masked(header(0xc1, 0x80, 5), b"hello"), 1002),
@@ -73,7 +77,11 @@ fn what_breaks_the_protocol_is_answered_with_the_code_for_it_and_costs_no_other_
         ("a message that is too long", frame(TEXT, &[b'x'; 4097]), 1009),
         ("one that is, in parts", parts.concat(), 1009),
         ("one that is, and all of it is sent", huge, 1009),
-        ("a frame that lies about its length", masked(header(0x81, 0x80, u64::MAX / 2), b"hello"), 1009),
+        (
+            "a frame that lies about its length",
+            masked(header(0x81, 0x80, u64::MAX / 2), b"hello"),
+            1009,
+        ),
         ("and one that lies more", masked(header(0x81, 0x80, u64::MAX), b"hello"), 1009),
     ];
     for (what, bytes, code) in cases {
@@ -152,7 +160,8 @@ fn a_client_that_sends_too_fast_is_closed_and_the_others_hear_what_it_was_allowe
 #[test]
 fn a_full_room_and_one_room_too_many_are_refused_until_there_is_space() {
     let (_server, address) = server(&["127.0.0.1:0"]);
-    let mut guests: Vec<_> = (0..500).map(|n| Client::enter(address, "kitchen", &n.to_string())).collect();
+    let mut guests: Vec<_> =
+        (0..500).map(|n| Client::enter(address, "kitchen", &n.to_string())).collect();
     let mut late = Client::open(address, "/ws?room=kitchen&name=late");
     let full = "this room is full: try again later, or enter another";
     assert_eq!(late.end(), End::Closed(1013, full.to_owned()));
@@ -161,7 +170,8 @@ fn a_full_room_and_one_room_too_many_are_refused_until_there_is_space() {
     let _ = first.next_frame();
     let _late = Client::enter(address, "kitchen", "late");
 
-    let _rooms: Vec<_> = (1..100).map(|n| Client::enter(address, &format!("room-{n}"), "Ada")).collect();
+    let _rooms: Vec<_> =
+        (1..100).map(|n| Client::enter(address, &format!("room-{n}"), "Ada")).collect();
     let mut late = Client::open(address, "/ws?room=one-more&name=Ada");
     let too_many = "there are too many rooms: try again later, or enter one of them";
     assert_eq!(late.end(), End::Closed(1013, too_many.to_owned()));
@@ -197,7 +207,9 @@ fn a_client_that_answers_no_ping_is_closed_and_one_that_does_stays() {
                     // `slow` answers by a byte of its message, which is no answer, and no message either.
                     let _ = client.stream.write_all(b"x");
                 }
-                (CLOSE, frame) => break (u16::from_be_bytes([frame[0], frame[1]]), text(&frame[2..])),
+                (CLOSE, frame) => {
+                    break (u16::from_be_bytes([frame[0], frame[1]]), text(&frame[2..]));
+                }
                 _ => {}
             }
         };
@@ -244,7 +256,10 @@ fn what_is_no_request_for_a_websocket_is_answered_with_the_reason() {
         assert!(response.contains(why), "{args:?}: {response}");
     }
     let response = ask("/ws?room=kitchen", &all);
-    assert!(response.starts_with("HTTP/1.1 400 ") && response.contains("missing field `name`"), "{response}");
+    assert!(
+        response.starts_with("HTTP/1.1 400 ") && response.contains("missing field `name`"),
+        "{response}"
+    );
     // A page of its own may, whatever the name it was reached by.
     let own = format!("Origin: http://{address}\r\n");
     let (response, _) = Client::request(address, "/ws?room=kitchen&name=Ada", &own);

@@ -92,7 +92,8 @@ fn who_comes_and_who_leaves_is_told_and_listed() {
     let (_server, address) = impatient_server();
     let rooms = || {
         let url = format!("http://{address}/rooms");
-        let listed = run_well(Command::new(&curl).args(["-sS", "--max-time", "10", &url]), PATIENCE);
+        let listed =
+            run_well(Command::new(&curl).args(["-sS", "--max-time", "10", &url]), PATIENCE);
         serde_json::from_str::<serde_json::Value>(&listed).unwrap()
     };
     assert_eq!(rooms(), serde_json::json!([]));
@@ -100,8 +101,7 @@ fn who_comes_and_who_leaves_is_told_and_listed() {
     let mut ben = Client::enter(address, "the%20kitchen", "Ben");
     let _cleo = Client::enter(address, "bar", "Cleo");
     assert_eq!(ada.event(), serde_json::json!({ "type": "joined", "name": "Ben" }));
-    let listed =
-        serde_json::json!([{ "name": "bar", "members": 1 }, { "name": "the kitchen", "members": 2 }]);
+    let listed = serde_json::json!([{ "name": "bar", "members": 1 }, { "name": "the kitchen", "members": 2 }]);
     assert_eq!(rooms(), listed);
 
     ben.raw(&frame(CLOSE, &1000u16.to_be_bytes()));
@@ -131,8 +131,14 @@ fn what_a_client_says_just_before_it_leaves_is_heard() {
 #[test]
 fn wrong_arguments_are_named() {
     for (args, why) in [
-        (&["127.0.0.1:0", "soon"][..], "GRACE is a whole number of seconds, 1 or more, and not \"soon\""),
-        (&["127.0.0.1:0", "1", "0"], "PATIENCE is a whole number of seconds, 1 or more, and not \"0\""),
+        (
+            &["127.0.0.1:0", "soon"][..],
+            "GRACE is a whole number of seconds, 1 or more, and not \"soon\"",
+        ),
+        (
+            &["127.0.0.1:0", "1", "0"],
+            "PATIENCE is a whole number of seconds, 1 or more, and not \"0\"",
+        ),
         (&["--help"], "usage: chat [ADDRESS [GRACE [PATIENCE]]]"),
         (&["127.0.0.1:99999"], "cannot listen on 127.0.0.1:99999: "),
     ] {

@@ -59,7 +59,10 @@ impl fmt::Display for Target {
 type Messages = LocalBoxStream<'static, Result<AsyncMessage, tokio_postgres::Error>>;
 
 /// Connects to the first host of `config` that accepts the connection. The notifications that a LISTEN asks for go to `notifications`.
-pub async fn connect(config: &Config, notifications: Option<Sender<Notification>>) -> Result<Session, Error> {
+pub async fn connect(
+    config: &Config,
+    notifications: Option<Sender<Notification>>,
+) -> Result<Session, Error> {
     let limit = config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
     let mut failure = None;
     for target in targets(config) {
@@ -83,7 +86,10 @@ pub async fn connect(config: &Config, notifications: Option<Sender<Notification>
 }
 
 /// Connects, and retries for as long as the server is unreachable. Why the last attempt failed is in `failure`.
-pub async fn connect_again(config: &Config, failure: &RefCell<Option<String>>) -> Result<Session, Error> {
+pub async fn connect_again(
+    config: &Config,
+    failure: &RefCell<Option<String>>,
+) -> Result<Session, Error> {
     let mut pause = FIRST_PAUSE;
     loop {
         failure.borrow_mut().get_or_insert_with(|| "the server has not answered yet".to_owned());
@@ -123,17 +129,20 @@ async fn open(config: &Config, target: &Target) -> Result<(Client, Messages, Tar
     let refused = |error| Error::connecting(target, user, &error);
     match target {
         Target::Tcp(host, port) => {
-            let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(Error::opening)?;
+            let stream =
+                TcpStream::connect((host.as_str(), *port)).await.map_err(Error::opening)?;
             // The messages are small, and an answer is awaited.
             stream.set_nodelay(true).map_err(Error::opening)?;
             let peer = stream.peer_addr().map_err(Error::opening)?;
-            let (client, mut connection) = config.connect_raw(stream, NoTls).await.map_err(refused)?;
+            let (client, mut connection) =
+                config.connect_raw(stream, NoTls).await.map_err(refused)?;
             let messages = stream::poll_fn(move |cx| connection.poll_message(cx)).boxed_local();
             Ok((client, messages, Target::Tcp(peer.ip().to_string(), peer.port())))
         }
         Target::Unix(path) => {
             let stream = UnixStream::connect(path).await.map_err(Error::opening)?;
-            let (client, mut connection) = config.connect_raw(stream, NoTls).await.map_err(refused)?;
+            let (client, mut connection) =
+                config.connect_raw(stream, NoTls).await.map_err(refused)?;
             let messages = stream::poll_fn(move |cx| connection.poll_message(cx)).boxed_local();
             Ok((client, messages, target.clone()))
         }
@@ -157,7 +166,8 @@ async fn drive(
                 }
             }
             // A rollback to make sure that there is no transaction: see `settle`.
-            Ok(AsyncMessage::Notice(notice)) if *notice.code() == SqlState::NO_ACTIVE_SQL_TRANSACTION => {}
+            Ok(AsyncMessage::Notice(notice))
+                if *notice.code() == SqlState::NO_ACTIVE_SQL_TRANSACTION => {}
             Ok(AsyncMessage::Notice(notice)) => {
                 info!("{target}: {}: {}", notice.severity(), notice.message())
             }
@@ -190,7 +200,12 @@ impl Session {
         if !is_fatal(&error) {
             return Error::Statement(error);
         }
-        let why = self.lost.get().filter(|_| error.is_closed()).cloned().unwrap_or_else(|| in_full(&error));
+        let why = self
+            .lost
+            .get()
+            .filter(|_| error.is_closed())
+            .cloned()
+            .unwrap_or_else(|| in_full(&error));
         Error::Lost(format!("{}: {why}", self.target))
     }
 
@@ -225,20 +240,28 @@ impl Session {
 
     /// Cancels the statement that runs on this connection. The request needs a connection of its own.
     async fn cancel(&self) -> Result<(), Error> {
-        let unreachable =
-            |error: io::Error| Error::Unreachable(format!("cannot cancel at {}: {error}", self.target));
+        let unreachable = |error: io::Error| {
+            Error::Unreachable(format!("cannot cancel at {}: {error}", self.target))
+        };
         let token = self.client.cancel_token();
         let mut end = [0];
         match &self.target {
             Target::Tcp(host, port) => {
-                let mut stream = TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
-                token.cancel_query_raw(&mut stream, NoTls).await.map_err(|error| self.explain(error))?;
+                let mut stream =
+                    TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
+                token
+                    .cancel_query_raw(&mut stream, NoTls)
+                    .await
+                    .map_err(|error| self.explain(error))?;
                 // The server closes the connection after it has delivered the cancellation.
                 stream.read(&mut end).await.map_err(unreachable)?;
             }
             Target::Unix(path) => {
                 let mut stream = UnixStream::connect(path).await.map_err(unreachable)?;
-                token.cancel_query_raw(&mut stream, NoTls).await.map_err(|error| self.explain(error))?;
+                token
+                    .cancel_query_raw(&mut stream, NoTls)
+                    .await
+                    .map_err(|error| self.explain(error))?;
                 stream.read(&mut end).await.map_err(unreachable)?;
             }
         }

@@ -29,20 +29,28 @@ impl Error {
     /// From an error of `connect`, which names the address.
     pub fn opening(error: io::Error) -> Error {
         let question = match error.kind() {
-            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => " (is PostgreSQL running there?)",
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
+                " (is PostgreSQL running there?)"
+            }
             _ => "",
         };
         Error::Unreachable(format!("cannot {error}{question}"))
     }
 
     /// From an error of the login.
-    pub fn connecting(target: &impl fmt::Display, user: &str, error: &tokio_postgres::Error) -> Error {
+    pub fn connecting(
+        target: &impl fmt::Display,
+        user: &str,
+        error: &tokio_postgres::Error,
+    ) -> Error {
         let told = format!("cannot connect to {target} as {user:?}: {}", in_full(error));
         let may_pass = match error.code() {
             // Classes of SQLSTATE: connection exception, insufficient resources, and operator intervention, which includes
             // a server that is starting up.
             Some(code) => ["08", "53", "57"].iter().any(|class| code.code().starts_with(class)),
-            None => error.is_closed() || error.source().is_some_and(|source| source.is::<io::Error>()),
+            None => {
+                error.is_closed() || error.source().is_some_and(|source| source.is::<io::Error>())
+            }
         };
         if may_pass { Error::Unreachable(told) } else { Error::Refused(told) }
     }
@@ -77,7 +85,12 @@ pub fn is_fatal(error: &tokio_postgres::Error) -> bool {
 pub fn in_full(error: &tokio_postgres::Error) -> String {
     if let Some(error) = error.as_db_error() {
         let hint = error.hint().map(|hint| format!(" (hint: {hint})")).unwrap_or_default();
-        return format!("{}: {}{hint} [{}]", error.severity(), error.message(), error.code().code());
+        return format!(
+            "{}: {}{hint} [{}]",
+            error.severity(),
+            error.message(),
+            error.code().code()
+        );
     }
     let mut told = error.to_string();
     let mut source = error.source();

@@ -155,21 +155,29 @@ fn configure(url: &str) -> Result<Config, Box<dyn Error>> {
     Ok(config)
 }
 
-async fn show(sections: &[String], server: Option<&(Rc<Pool>, Config)>) -> Result<(), Box<dyn Error>> {
+async fn show(
+    sections: &[String],
+    server: Option<&(Rc<Pool>, Config)>,
+) -> Result<(), Box<dyn Error>> {
     if let Some((_, config)) = server {
         // A single attempt, so that a wrong URL is reported at once. The pool would try again.
         let session = connect(config, None).await?;
         let sql = "select current_setting('server_version'), current_setting('statement_timeout')";
-        let row = session.client.query_one(sql, &[]).await.map_err(|error| session.explain(error))?;
+        let row =
+            session.client.query_one(sql, &[]).await.map_err(|error| session.explain(error))?;
         let (version, limit): (&str, &str) = (row.get(0), row.get(1));
-        println!("connected to {session}: PostgreSQL {version}, where a statement may take {limit}");
+        println!(
+            "connected to {session}: PostgreSQL {version}, where a statement may take {limit}"
+        );
         session.close().await;
     }
     for section in sections {
         println!("\n== {section}");
         match (&**section, server) {
             ("sqlite", _) => sqlite::show().await?,
-            (_, None) => return Err(format!("the section {section} needs the URL of a server").into()),
+            (_, None) => {
+                return Err(format!("the section {section} needs the URL of a server").into());
+            }
             ("speed", Some((pool, config))) => speed::show(config, pool).await?,
             ("notify", Some((pool, config))) => notify::show(config, pool).await?,
             ("transaction", Some((pool, config))) => transaction::show(config, pool).await?,

@@ -20,7 +20,11 @@ pub async fn show(config: &Config, pool: &Rc<Pool>) -> Result<(), Box<dyn AnyErr
     // A connection of its own, used for nothing else: one that returned to a pool would go on listening.
     let (sender, mut notifications) = mpsc::channel(64);
     let listener = connect(config, Some(sender)).await?;
-    listener.client.batch_execute("listen kitchen").await.map_err(|error| listener.explain(error))?;
+    listener
+        .client
+        .batch_execute("listen kitchen")
+        .await
+        .map_err(|error| listener.explain(error))?;
 
     let ordering = headwaiter::spawn(order(Rc::clone(pool)));
     for _ in ORDERS {
@@ -28,7 +32,12 @@ pub async fn show(config: &Config, pool: &Rc<Pool>) -> Result<(), Box<dyn AnyErr
         // notifications for a client that is away, so what must not be missed belongs into a table too.
         match timeout(PATIENCE, notifications.recv()).await {
             Ok(Some(told)) => {
-                println!("{}: {:?}, from backend {}", told.channel(), told.payload(), told.process_id())
+                println!(
+                    "{}: {:?}, from backend {}",
+                    told.channel(),
+                    told.payload(),
+                    told.process_id()
+                )
             }
             Ok(None) => return Err("the connection that listens is lost".into()),
             Err(_) => return Err(format!("no notification within {PATIENCE:?}").into()),

@@ -22,9 +22,10 @@ pub async fn show(pool: &Rc<Pool>) -> Result<(), Error> {
     connections.truncate(2);
     let [breaker, victim] = &mut connections[..] else { return Ok(()) };
     let broken = &backends[1..];
-    let work =
-        victim.run(STATEMENT_TIMEOUT, async |client| client.batch_execute("select pg_sleep(60)").await);
-    let breaking = breaker.run(STATEMENT_TIMEOUT, async |client| client.execute(TERMINATE, &[&broken]).await);
+    let work = victim
+        .run(STATEMENT_TIMEOUT, async |client| client.batch_execute("select pg_sleep(60)").await);
+    let breaking =
+        breaker.run(STATEMENT_TIMEOUT, async |client| client.execute(TERMINATE, &[&broken]).await);
     let (failed, terminated) = join(work, breaking).await;
     println!("{} of {POOL} connections were terminated", terminated?);
     if let Err(error) = failed {
@@ -48,8 +49,9 @@ async fn backend(connection: &mut Pooled) -> Result<i32, Error> {
     let sql = "select pg_backend_pid()";
     // `query_one` prepares a statement, and its drop closes that in the background. If the server ends the connection before it has
     // answered that, its reason is taken for the answer, and lost.
-    let row =
-        connection.run(STATEMENT_TIMEOUT, async |client| client.query_typed_one(sql, &[]).await).await?;
+    let row = connection
+        .run(STATEMENT_TIMEOUT, async |client| client.query_typed_one(sql, &[]).await)
+        .await?;
     Ok(row.get(0))
 }
 
@@ -70,6 +72,7 @@ pub async fn watch(pool: &Rc<Pool>) -> Result<(), Error> {
 async fn uptime(pool: &Rc<Pool>) -> Result<String, Error> {
     let sql = "select date_trunc('second', now() - pg_postmaster_start_time())::text";
     let mut connection = pool.get().await?;
-    let row = connection.run(STATEMENT_TIMEOUT, async |client| client.query_one(sql, &[]).await).await?;
+    let row =
+        connection.run(STATEMENT_TIMEOUT, async |client| client.query_one(sql, &[]).await).await?;
     Ok(row.get(0))
 }

@@ -38,7 +38,9 @@ impl Pool {
         let waited = self.patience;
         let taken = timeout(waited, self.take()).await;
         taken.unwrap_or_else(|_| match &*self.failure.borrow() {
-            Some(why) => Err(Error::Unreachable(format!("no connection within {waited:?}, at last: {why}"))),
+            Some(why) => {
+                Err(Error::Unreachable(format!("no connection within {waited:?}, at last: {why}")))
+            }
             None => Err(Error::Busy { limit: self.limit, waited }),
         })
     }
@@ -90,7 +92,8 @@ impl Pooled {
     {
         let (session, _) = self.held.as_mut().expect("it is held until the drop");
         self.is_clean = false;
-        let result = timeout(limit, work(&mut session.client)).await.map_err(|_| Error::TimedOut(limit))?;
+        let result =
+            timeout(limit, work(&mut session.client)).await.map_err(|_| Error::TimedOut(limit))?;
         let result = result.map_err(|error| session.explain(error));
         self.is_clean = !matches!(result, Err(Error::Lost(_)));
         result

@@ -24,13 +24,16 @@ pub async fn show(config: &Config, pool: &Rc<Pool>) -> Result<(), Error> {
     // Opens the connections of the pool, which is not to be timed.
     pooled(pool, SLOW).await?;
     println!("{:28}{:>20}{:>20}", format!("{N} statements each"), "a parameter", "20 ms of work");
-    let (cheap, slow) = (one_after_another(config, CHEAP).await?, one_after_another(config, SLOW).await?);
+    let (cheap, slow) =
+        (one_after_another(config, CHEAP).await?, one_after_another(config, SLOW).await?);
     row("one after another", cheap, slow);
     let (cheap, slow) = (pipelined(config, CHEAP).await?, pipelined(config, SLOW).await?);
     row("at once, one connection", cheap, slow);
     let (cheap, slow) = (pooled(pool, CHEAP).await?, pooled(pool, SLOW).await?);
     row(format_args!("at once, {POOL} connections"), cheap, slow);
-    println!("Pipelining on one connection saves round trips only: the server runs its statements in turn.");
+    println!(
+        "Pipelining on one connection saves round trips only: the server runs its statements in turn."
+    );
     Ok(())
 }
 
@@ -48,7 +51,8 @@ async fn one_after_another(config: &Config, sql: &str) -> Result<Duration, Error
     let session = connect(config, None).await?;
     let start = Instant::now();
     for number in 0..N {
-        let answer = ask(&session.client, sql, number).await.map_err(|error| session.explain(error))?;
+        let answer =
+            ask(&session.client, sql, number).await.map_err(|error| session.explain(error))?;
         assert_eq!(answer, number);
     }
     let time = start.elapsed();

@@ -91,11 +91,14 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 /// Counts to the parameter: a statement that takes long.
-const COUNT: &str = "with recursive numbers(n) as (select 1 union all select n + 1 from numbers where n < ?1)
+const COUNT: &str =
+    "with recursive numbers(n) as (select 1 union all select n + 1 from numbers where n < ?1)
     select count(*) from numbers";
 
 pub async fn show() -> Result<(), Error> {
-    let file = TemporaryFile(env::temp_dir().join(format!("headwaiter-database-{}.sqlite", process::id())));
+    let file = TemporaryFile(
+        env::temp_dir().join(format!("headwaiter-database-{}.sqlite", process::id())),
+    );
     let sqlite = Sqlite::new(file.0.clone());
     let dishes = sqlite.run(|connection| {
         let transaction = connection.transaction()?;
@@ -104,7 +107,9 @@ pub async fn show() -> Result<(), Error> {
             transaction.execute("insert into orders (dish) values (?1)", [dish])?;
         }
         transaction.commit()?;
-        connection.query_row("select group_concat(dish, ', ') from orders", [], |row| row.get::<_, String>(0))
+        connection.query_row("select group_concat(dish, ', ') from orders", [], |row| {
+            row.get::<_, String>(0)
+        })
     });
     println!("the orders are {}", dishes.await?);
 
@@ -112,8 +117,8 @@ pub async fn show() -> Result<(), Error> {
     let seen = Rc::new(Cell::new((0, Duration::ZERO)));
     let ticking = headwaiter::spawn(tick(Rc::clone(&seen)));
     let start = Instant::now();
-    let counted =
-        sqlite.run(|connection| connection.query_row(COUNT, [1_000_000], |row| row.get::<_, i64>(0)));
+    let counted = sqlite
+        .run(|connection| connection.query_row(COUNT, [1_000_000], |row| row.get::<_, i64>(0)));
     let counted = counted.await?;
     ticking.abort();
     let (count, gap) = seen.get();
@@ -123,19 +128,24 @@ pub async fn show() -> Result<(), Error> {
     );
 
     // Three ways to fail. The database is usable after each.
-    let failed =
-        sqlite.run(|connection| connection.execute("insert into no_such_table values (1)", [])).await;
+    let failed = sqlite
+        .run(|connection| connection.execute("insert into no_such_table values (1)", []))
+        .await;
     report("a wrong statement", failed, &sqlite).await?;
     let failed = sqlite.run(|_| -> rusqlite::Result<()> { panic!("the soup is hot") }).await;
     report("a panic in a job", failed, &sqlite).await?;
-    let endless =
-        sqlite.run(|connection| connection.query_row(COUNT, [i64::MAX], |row| row.get::<_, i64>(0)));
+    let endless = sqlite
+        .run(|connection| connection.query_row(COUNT, [i64::MAX], |row| row.get::<_, i64>(0)));
     let limit = Duration::from_millis(100);
     match timeout(limit, endless).await {
         Ok(result) => report("an endless statement", result, &sqlite).await?,
         Err(_) => {
-            report("an endless statement", Err::<(), _>(format!("interrupted after {limit:?}")), &sqlite)
-                .await?
+            report(
+                "an endless statement",
+                Err::<(), _>(format!("interrupted after {limit:?}")),
+                &sqlite,
+            )
+            .await?
         }
     }
     sqlite.close().await
@@ -166,10 +176,15 @@ async fn tick(seen: Rc<Cell<(u32, Duration)>>) {
     }
 }
 
-async fn report<T>(what: &str, result: Result<T, impl Display>, sqlite: &Sqlite) -> Result<(), Error> {
+async fn report<T>(
+    what: &str,
+    result: Result<T, impl Display>,
+    sqlite: &Sqlite,
+) -> Result<(), Error> {
     let told = result.map_or_else(|error| error.to_string(), |_| "no error".to_owned());
-    let left =
-        sqlite.run(|connection| connection.query_row("select count(*) from orders", [], |row| row.get(0)));
+    let left = sqlite.run(|connection| {
+        connection.query_row("select count(*) from orders", [], |row| row.get(0))
+    });
     let left: i64 = left.await?;
     println!("{what}: {told}; afterwards there are {left} orders");
     Ok(())

@@ -78,7 +78,8 @@ async fn report(what: &str, before: i32, one: &Rc<Pool>, others: &Rc<Pool>) -> R
     let waited = since.elapsed();
     let mut other = others.get().await?;
     let sql = format!("select count(*) from {TABLE}");
-    let row = other.run(STATEMENT_TIMEOUT, async |client| client.query_one(&sql, &[]).await).await?;
+    let row =
+        other.run(STATEMENT_TIMEOUT, async |client| client.query_one(&sql, &[]).await).await?;
     let left: i64 = row.get(0);
     let then = if backend == before { "used again" } else { "replaced" };
     println!("{what}: {left} orders are left; backend {before} is {then} after {waited:.1?}");
@@ -88,7 +89,8 @@ async fn report(what: &str, before: i32, one: &Rc<Pool>, others: &Rc<Pool>) -> R
 async fn backend_of(pool: &Rc<Pool>) -> Result<i32, Error> {
     let mut connection = pool.get().await?;
     let sql = "select pg_backend_pid()";
-    let row = connection.run(STATEMENT_TIMEOUT, async |client| client.query_one(sql, &[]).await).await?;
+    let row =
+        connection.run(STATEMENT_TIMEOUT, async |client| client.query_one(sql, &[]).await).await?;
     Ok(row.get(0))
 }
 

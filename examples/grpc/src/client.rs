@@ -26,7 +26,8 @@ pub async fn run(url: &str) -> Result<(), Box<dyn Error>> {
         .build(Connector::new());
     let mut kitchen = KitchenClient::with_origin(http, origin);
 
-    let dish = kitchen.cook(request(order("soup", 100))).await.map_err(|status| explain(url, &status))?;
+    let dish =
+        kitchen.cook(request(order("soup", 100))).await.map_err(|status| explain(url, &status))?;
     info!("cook: {}", dish.into_inner().dish);
 
     let mut steps = kitchen.follow(request(order("roast", 300))).await?.into_inner();
@@ -49,11 +50,15 @@ pub async fn run(url: &str) -> Result<(), Box<dyn Error>> {
     let mut hurried = Request::new(order("roast", 5000));
     hurried.set_timeout(Duration::from_millis(100));
     match kitchen.cook(hurried).await {
-        Err(status) if status.code() == Code::DeadlineExceeded => info!("in a hurry: {}", status.message()),
+        Err(status) if status.code() == Code::DeadlineExceeded => {
+            info!("in a hurry: {}", status.message())
+        }
         other => return Err(format!("a call went on after its deadline: {other:?}").into()),
     }
     match kitchen.cook(request(order("", 0))).await {
-        Err(status) if status.code() == Code::InvalidArgument => info!("no name: {}", status.message()),
+        Err(status) if status.code() == Code::InvalidArgument => {
+            info!("no name: {}", status.message())
+        }
         other => return Err(format!("an order without a dish was taken: {other:?}").into()),
     }
     Ok(())

@@ -27,7 +27,13 @@ pub struct Bill {
 }
 /// Generated client implementations.
 pub mod kitchen_client {
-    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value
+    )]
     use tonic::codegen::http::Uri;
     use tonic::codegen::*;
     #[derive(Debug, Clone)]
@@ -49,7 +55,10 @@ pub mod kitchen_client {
             let inner = tonic::client::Grpc::with_origin(inner, origin);
             Self { inner }
         }
-        pub fn with_interceptor<F>(inner: T, interceptor: F) -> KitchenClient<InterceptedService<T, F>>
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> KitchenClient<InterceptedService<T, F>>
         where
             F: tonic::service::Interceptor,
             T::ResponseBody: Default,
@@ -100,10 +109,9 @@ pub mod kitchen_client {
             &mut self,
             request: impl tonic::IntoRequest<super::Order>,
         ) -> std::result::Result<tonic::Response<super::Dish>, tonic::Status> {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static("/kitchen.Kitchen/Cook");
             let mut req = request.into_request();
@@ -114,12 +122,13 @@ pub mod kitchen_client {
         pub async fn follow(
             &mut self,
             request: impl tonic::IntoRequest<super::Order>,
-        ) -> std::result::Result<tonic::Response<tonic::codec::Streaming<super::Progress>>, tonic::Status>
-        {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::Progress>>,
+            tonic::Status,
+        > {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static("/kitchen.Kitchen/Follow");
             let mut req = request.into_request();
@@ -131,10 +140,9 @@ pub mod kitchen_client {
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::Order>,
         ) -> std::result::Result<tonic::Response<super::Bill>, tonic::Status> {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static("/kitchen.Kitchen/Tab");
             let mut req = request.into_streaming_request();
@@ -147,10 +155,9 @@ pub mod kitchen_client {
             request: impl tonic::IntoStreamingRequest<Message = super::Order>,
         ) -> std::result::Result<tonic::Response<tonic::codec::Streaming<super::Dish>>, tonic::Status>
         {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static("/kitchen.Kitchen/Table");
             let mut req = request.into_streaming_request();
@@ -161,7 +168,13 @@ pub mod kitchen_client {
 }
 /// Generated server implementations.
 pub mod kitchen_server {
-    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value
+    )]
     use tonic::codegen::*;
     /// Generated trait containing gRPC methods that should be implemented for use with KitchenServer.
     #[async_trait]
@@ -172,8 +185,9 @@ pub mod kitchen_server {
             request: tonic::Request<super::Order>,
         ) -> std::result::Result<tonic::Response<super::Dish>, tonic::Status>;
         /// Server streaming response type for the Follow method.
-        type FollowStream: tonic::codegen::tokio_stream::Stream<Item = std::result::Result<super::Progress, tonic::Status>>
-            + std::marker::Send
+        type FollowStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::Progress, tonic::Status>,
+            > + std::marker::Send
             + 'static;
         /// Cooks one dish, and tells how far it is.
         async fn follow(
@@ -186,8 +200,9 @@ pub mod kitchen_server {
             request: tonic::Request<tonic::Streaming<super::Order>>,
         ) -> std::result::Result<tonic::Response<super::Bill>, tonic::Status>;
         /// Server streaming response type for the Table method.
-        type TableStream: tonic::codegen::tokio_stream::Stream<Item = std::result::Result<super::Dish, tonic::Status>>
-            + std::marker::Send
+        type TableStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::Dish, tonic::Status>,
+            > + std::marker::Send
             + 'static;
         /// Answers each order as soon as its dish is ready.
         async fn table(
@@ -260,7 +275,10 @@ pub mod kitchen_server {
         type Response = http::Response<tonic::body::Body>;
         type Error = std::convert::Infallible;
         type Future = BoxFuture<Self::Response, Self::Error>;
-        fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<std::result::Result<(), Self::Error>> {
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
             Poll::Ready(Ok(()))
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
@@ -305,7 +323,8 @@ pub mod kitchen_server {
                     impl<T: Kitchen> tonic::server::ServerStreamingService<super::Order> for FollowSvc<T> {
                         type Response = super::Progress;
                         type ResponseStream = T::FollowStream;
-                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        type Future =
+                            BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
                         fn call(&mut self, request: tonic::Request<super::Order>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move { <T as Kitchen>::follow(&inner, request).await };
@@ -377,7 +396,8 @@ pub mod kitchen_server {
                     impl<T: Kitchen> tonic::server::StreamingService<super::Order> for TableSvc<T> {
                         type Response = super::Dish;
                         type ResponseStream = T::TableStream;
-                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        type Future =
+                            BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
                         fn call(
                             &mut self,
                             request: tonic::Request<tonic::Streaming<super::Order>>,
@@ -412,7 +432,10 @@ pub mod kitchen_server {
                 _ => Box::pin(async move {
                     let mut response = http::Response::new(tonic::body::Body::default());
                     let headers = response.headers_mut();
-                    headers.insert(tonic::Status::GRPC_STATUS, (tonic::Code::Unimplemented as i32).into());
+                    headers.insert(
+                        tonic::Status::GRPC_STATUS,
+                        (tonic::Code::Unimplemented as i32).into(),
+                    );
                     headers.insert(http::header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
                     Ok(response)
                 }),

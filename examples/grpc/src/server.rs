@@ -51,7 +51,10 @@ impl Kitchen for Cooks {
     }
 
     /// The stream ends with an error when its time is over, and is dropped when the client gives up.
-    async fn follow(&self, request: Request<Order>) -> Result<Response<Self::FollowStream>, Status> {
+    async fn follow(
+        &self,
+        request: Request<Order>,
+    ) -> Result<Response<Self::FollowStream>, Status> {
         let until = now() + deadline(request.metadata())?;
         let order = check(request.into_inner())?;
         let step = Duration::from_millis(order.millis.into()) / 10;
@@ -82,8 +85,12 @@ impl Kitchen for Cooks {
     }
 
     /// Up to eight dishes are cooked at the same time. With eight under way no further order is read, and the client waits.
-    async fn table(&self, request: Request<Streaming<Order>>) -> Result<Response<Self::TableStream>, Status> {
-        let dishes = request.into_inner().map(|order| async { cook(order?).await }).buffer_unordered(8);
+    async fn table(
+        &self,
+        request: Request<Streaming<Order>>,
+    ) -> Result<Response<Self::TableStream>, Status> {
+        let dishes =
+            request.into_inner().map(|order| async { cook(order?).await }).buffer_unordered(8);
         Ok(Response::new(dishes.boxed()))
     }
 }
@@ -93,7 +100,10 @@ fn check(order: Order) -> Result<Order, Status> {
         return Err(Status::invalid_argument("an order needs the name of a dish"));
     }
     if Duration::from_millis(order.millis.into()) > LONGEST {
-        return Err(Status::invalid_argument(format!("{} takes longer than {LONGEST:?}", order.dish)));
+        return Err(Status::invalid_argument(format!(
+            "{} takes longer than {LONGEST:?}",
+            order.dish
+        )));
     }
     Ok(order)
 }
@@ -105,7 +115,10 @@ async fn cook(order: Order) -> Result<Dish, Status> {
     Ok(Dish { dish: order.dish })
 }
 
-async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
     let over = |_| Err(Status::deadline_exceeded(format!("it was not done within {limit:?}")));
     timeout(limit, call).await.unwrap_or_else(over)
 }
@@ -116,8 +129,10 @@ fn deadline(metadata: &MetadataMap) -> Result<Duration, Status> {
     let Some(value) = metadata.get("grpc-timeout") else { return Ok(LONGEST) };
     let malformed = || Status::invalid_argument(format!("malformed grpc-timeout: {value:?}"));
     let text = value.to_str().map_err(|_| malformed())?;
-    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(malformed)?;
-    let is_number = (1..=8).contains(&number.len()) && number.bytes().all(|digit| digit.is_ascii_digit());
+    let (number, unit) =
+        text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(malformed)?;
+    let is_number =
+        (1..=8).contains(&number.len()) && number.bytes().all(|digit| digit.is_ascii_digit());
     let number: u64 = number.parse().ok().filter(|_| is_number).ok_or_else(malformed)?;
     let limit = match unit {
         "H" => Duration::from_secs(number * 3600),

@@ -68,7 +68,8 @@ pub async fn run(order: Order) -> io::Result<()> {
 
 async fn ask(client: &Client, order: &Order, method: &Method, body: &Bytes) -> io::Result<()> {
     let begin = now();
-    let requests = (0..order.requests).map(|_| client.request(method.clone(), &order.url, body.clone()));
+    let requests =
+        (0..order.requests).map(|_| client.request(method.clone(), &order.url, body.clone()));
     let mut requests: FuturesUnordered<_> = requests.collect();
     let mut bytes = 0;
     while let Some(answer) = requests.next().await {
@@ -105,7 +106,8 @@ impl Client {
         let connect = async {
             let (endpoint, connection) = connect(host, port, config).await?;
             let transport = h3_quinn::Connection::new(connection.clone());
-            let (mut driver, requests) = h3::client::new(transport).await.map_err(io::Error::other)?;
+            let (mut driver, requests) =
+                h3::client::new(transport).await.map_err(io::Error::other)?;
             // It takes in what the server sends besides answers.
             let drive = async move {
                 driver.wait_idle().await;
@@ -116,14 +118,22 @@ impl Client {
         };
         match timeout(limit, connect).await {
             Ok(connected) => connected,
-            Err(_) => Err(about(&format!("connect to {host}:{port}"))(format!("no answer within {limit:?}"))),
+            Err(_) => Err(about(&format!("connect to {host}:{port}"))(format!(
+                "no answer within {limit:?}"
+            ))),
         }
     }
 
     /// Sends a request. Its body is sent while the answer comes.
-    pub async fn request(&self, method: Method, url: &Uri, body: Bytes) -> io::Result<(StatusCode, Vec<u8>)> {
+    pub async fn request(
+        &self,
+        method: Method,
+        url: &Uri,
+        body: Bytes,
+    ) -> io::Result<(StatusCode, Vec<u8>)> {
         let what = format!("{method} {url}");
-        let request = Request::builder().method(method).uri(url).header(CONTENT_LENGTH, body.len()).body(());
+        let request =
+            Request::builder().method(method).uri(url).header(CONTENT_LENGTH, body.len()).body(());
         let request = request.map_err(about(&what))?;
         let mut requests = self.requests.clone();
         let exchange = async {
@@ -196,12 +206,17 @@ impl Drop for Upload {
 
 /// Connects to the address of the host that answers first. Nothing tells soon that there is no server: the next address is tried
 /// while the one before may still answer.
-async fn connect(host: &str, port: u16, config: &ClientConfig) -> io::Result<(Endpoint, Connection)> {
+async fn connect(
+    host: &str,
+    port: u16,
+    config: &ClientConfig,
+) -> io::Result<(Endpoint, Connection)> {
     let attempt = async |(number, address)| {
         sleep(NEXT_ADDRESS * number).await;
         let endpoint = quic::client(address)?;
         let what = format!("connect to {address}");
-        let connecting = endpoint.connect_with(config.clone(), address, host).map_err(about(&what))?;
+        let connecting =
+            endpoint.connect_with(config.clone(), address, host).map_err(about(&what))?;
         let connection = connecting.await.map_err(|error| about(&what)(quic::explain(&error)))?;
         Ok::<_, io::Error>((endpoint, connection))
     };

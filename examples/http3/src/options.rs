@@ -43,7 +43,9 @@ impl Command {
                 "--idle-timeout" => limits.idle = seconds(&arg, &mut args)?,
                 "--request-timeout" => limits.request = seconds(&arg, &mut args)?,
                 "--grace" => limits.grace = seconds(&arg, &mut args)?,
-                option if option.starts_with("--") => return Err(format!("a server has no option {option}")),
+                option if option.starts_with("--") => {
+                    return Err(format!("a server has no option {option}"));
+                }
                 _ => address = arg,
             }
         }
@@ -59,13 +61,22 @@ impl Command {
                 "--requests" => order.requests = value(&arg, &mut args)?,
                 "--idle-timeout" => order.idle = seconds(&arg, &mut args)?,
                 "--timeout" => order.timeout = seconds(&arg, &mut args)?,
-                option if option.starts_with("--") => return Err(format!("a client has no option {option}")),
-                _ => url = Some(arg.parse::<Uri>().map_err(|error| format!("{arg:?} is no URL: {error}"))?),
+                option if option.starts_with("--") => {
+                    return Err(format!("a client has no option {option}"));
+                }
+                _ => {
+                    url = Some(
+                        arg.parse::<Uri>()
+                            .map_err(|error| format!("{arg:?} is no URL: {error}"))?,
+                    )
+                }
             }
         }
         let url = url.ok_or("a client needs a URL, such as https://localhost:4433/")?;
         if url.scheme_str() != Some("https") || url.host().is_none() {
-            return Err(format!("{url} does not begin with https:// and a host: HTTP/3 is always encrypted"));
+            return Err(format!(
+                "{url} does not begin with https:// and a host: HTTP/3 is always encrypted"
+            ));
         }
         Ok(Command::Client(Order { url, ..order }))
     }

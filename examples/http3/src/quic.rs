@@ -38,11 +38,17 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-pub fn server(address: SocketAddr, certificate: Certificate, limits: &Limits) -> io::Result<Endpoint> {
+pub fn server(
+    address: SocketAddr,
+    certificate: Certificate,
+    limits: &Limits,
+) -> io::Result<Endpoint> {
     let configure = about("configure the server");
-    let tls = rustls::ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13]);
+    let tls =
+        rustls::ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13]);
     let tls = tls.map_err(&configure)?.with_no_client_auth();
-    let mut tls = tls.with_single_cert(vec![certificate.certificate], certificate.key).map_err(&configure)?;
+    let mut tls =
+        tls.with_single_cert(vec![certificate.certificate], certificate.key).map_err(&configure)?;
     tls.alpn_protocols = vec![H3.to_vec()];
     let tls = QuicServerConfig::try_from(tls).map_err(about("configure the server"))?;
     let mut config = ServerConfig::with_crypto(Arc::new(tls));
@@ -54,21 +60,28 @@ pub fn server(address: SocketAddr, certificate: Certificate, limits: &Limits) ->
 
 /// For a connection to this address.
 pub fn client(address: SocketAddr) -> io::Result<Endpoint> {
-    let any =
-        if address.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
+    let any = if address.is_ipv4() {
+        IpAddr::from(Ipv4Addr::UNSPECIFIED)
+    } else {
+        Ipv6Addr::UNSPECIFIED.into()
+    };
     endpoint((any, 0).into(), None)
 }
 
 fn endpoint(address: SocketAddr, server: Option<ServerConfig>) -> io::Result<Endpoint> {
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("bind to {address}: {error}"));
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("bind to {address}: {error}"));
     let socket = UdpSocket::bind(address).map_err(named)?;
     Endpoint::new(EndpointConfig::default(), server, socket, Arc::new(Runtime))
 }
 
 pub fn client_config(roots: RootCertStore, idle: Duration) -> io::Result<ClientConfig> {
-    let tls = rustls::ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13]);
-    let mut tls =
-        tls.map_err(about("configure the client"))?.with_root_certificates(roots).with_no_client_auth();
+    let tls =
+        rustls::ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13]);
+    let mut tls = tls
+        .map_err(about("configure the client"))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     tls.alpn_protocols = vec![H3.to_vec()];
     let tls = QuicClientConfig::try_from(tls).map_err(about("configure the client"))?;
     let mut transport = transport(idle, 0)?;
@@ -81,8 +94,9 @@ pub fn client_config(roots: RootCertStore, idle: Duration) -> io::Result<ClientC
 
 fn transport(idle: Duration, streams: u32) -> io::Result<TransportConfig> {
     let mut transport = TransportConfig::default();
-    transport
-        .max_idle_timeout(Some(IdleTimeout::try_from(idle).map_err(about("configure the idle timeout"))?));
+    transport.max_idle_timeout(Some(
+        IdleTimeout::try_from(idle).map_err(about("configure the idle timeout"))?,
+    ));
     transport.max_concurrent_bidi_streams(streams.into());
     // HTTP/3 has three in each direction, and a peer may open some to see whether they are ignored as they should be.
     transport.max_concurrent_uni_streams(16_u32.into());
@@ -124,7 +138,9 @@ pub fn end_of(connection: &Connection) -> Result<(), String> {
 
 pub fn explain(error: &ConnectionError) -> String {
     match error {
-        ConnectionError::TimedOut => "nothing has come from it for the time of the idle timeout".to_owned(),
+        ConnectionError::TimedOut => {
+            "nothing has come from it for the time of the idle timeout".to_owned()
+        }
         // 0x100 and the number of TLS's alert: unknown_ca, bad_certificate, certificate_unknown, decrypt_error.
         ConnectionError::TransportError(error) if is_distrust(error.code) => {
             format!(

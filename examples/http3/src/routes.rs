@@ -83,10 +83,14 @@ impl Exchange {
     /// Its first line comes at once, the other after a while.
     async fn slow(&mut self, request: &Request<()>) -> io::Result<(StatusCode, u64)> {
         let seconds = request.uri().query().and_then(|query| query.strip_prefix("seconds="));
-        let seconds =
-            seconds.map_or(Ok(1.0), str::parse).ok().filter(|seconds| (0.0..=60.0).contains(seconds));
+        let seconds = seconds
+            .map_or(Ok(1.0), str::parse)
+            .ok()
+            .filter(|seconds| (0.0..=60.0).contains(seconds));
         let Some(seconds) = seconds else {
-            return self.refuse(StatusCode::BAD_REQUEST, "/slow?seconds=N, with N from 0 to 60\n").await;
+            return self
+                .refuse(StatusCode::BAD_REQUEST, "/slow?seconds=N, with N from 0 to 60\n")
+                .await;
         };
         let (first, second) = ("The soup is on the stove.\n", "Here is the soup.\n");
         self.begin(StatusCode::OK, "text/plain", None).await?;
@@ -99,8 +103,10 @@ impl Exchange {
 
     /// Sends the body back while it comes.
     async fn echo(&mut self, request: &Request<()>) -> io::Result<(StatusCode, u64)> {
-        let declared =
-            request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let declared = request
+            .headers()
+            .get(CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse().ok());
         if declared.is_some_and(|length: u64| length > self.limits.body) {
             return self.refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large\n").await;
         }
@@ -110,7 +116,10 @@ impl Exchange {
             total += part.remaining() as u64;
             if total > self.limits.body {
                 self.stream.stop_sending(Code::H3_EXCESSIVE_LOAD);
-                return Err(io::Error::other(format!("the body is larger than {} bytes", self.limits.body)));
+                return Err(io::Error::other(format!(
+                    "the body is larger than {} bytes",
+                    self.limits.body
+                )));
             }
             // The next part is read when this one is on its way: so a client that does not read cannot fill our memory.
             self.send(part.copy_to_bytes(part.remaining())).await?;
@@ -120,7 +129,11 @@ impl Exchange {
     }
 
     /// Answers without having read the body.
-    async fn refuse(&mut self, status: StatusCode, why: &'static str) -> io::Result<(StatusCode, u64)> {
+    async fn refuse(
+        &mut self,
+        status: StatusCode,
+        why: &'static str,
+    ) -> io::Result<(StatusCode, u64)> {
         self.stream.stop_sending(Code::H3_NO_ERROR);
         self.send_all(status, "text/plain", why).await
     }
@@ -137,7 +150,12 @@ impl Exchange {
         Ok((status, body.len() as u64))
     }
 
-    async fn begin(&mut self, status: StatusCode, kind: &'static str, length: Option<u64>) -> io::Result<()> {
+    async fn begin(
+        &mut self,
+        status: StatusCode,
+        kind: &'static str,
+        length: Option<u64>,
+    ) -> io::Result<()> {
         let mut response = Response::builder().status(status).header(CONTENT_TYPE, kind);
         if let Some(length) = length {
             response = response.header(CONTENT_LENGTH, length);

@@ -75,7 +75,8 @@ async fn refuse(endpoint: &Endpoint) {
 
 async fn accept(endpoint: &Endpoint, server: &Rc<Server>, connections: &TaskGroup<Infallible>) {
     while let Some(incoming) = endpoint.accept().await {
-        let (peer, open, most) = (incoming.remote_address(), connections.len(), server.limits.connections);
+        let (peer, open, most) =
+            (incoming.remote_address(), connections.len(), server.limits.connections);
         if open >= most {
             warn!("{peer} is refused: {most} connections are open, which is the limit");
             incoming.refuse();
@@ -100,7 +101,11 @@ async fn accept(endpoint: &Endpoint, server: &Rc<Server>, connections: &TaskGrou
 
 impl Server {
     /// A lost client is no failure of the server. A panic is: the group logs it, and the others are served.
-    async fn serve_connection(&self, incoming: Incoming, peer: SocketAddr) -> Result<(), Infallible> {
+    async fn serve_connection(
+        &self,
+        incoming: Incoming,
+        peer: SocketAddr,
+    ) -> Result<(), Infallible> {
         let handshake = async { incoming.accept()?.await };
         let connection = match timeout(self.limits.idle, handshake).await {
             Ok(Ok(connection)) => connection,
@@ -109,7 +114,10 @@ impl Server {
                 return Ok(());
             }
             Err(_) => {
-                warn!("{peer} was lost in the handshake: it was not complete after {:?}", self.limits.idle);
+                warn!(
+                    "{peer} was lost in the handshake: it was not complete after {:?}",
+                    self.limits.idle
+                );
                 return Ok(());
             }
         };
@@ -153,7 +161,10 @@ impl Server {
                     *count += 1;
                     let task = task::Builder::new().name(format!("request {count} of {peer}"));
                     let limits = self.limits;
-                    task.spawn_in(&requests, async move { routes::serve(request, peer, limits).await });
+                    task.spawn_in(
+                        &requests,
+                        async move { routes::serve(request, peer, limits).await },
+                    );
                 }
                 // All requests were answered. The client ends the connection when it has the answers: a close by this side would
                 // overtake what the client has not received yet.

@@ -118,7 +118,8 @@ fn a_large_body_comes_back_intact_and_many_datagrams_are_sent_by_one_call() {
     let server = Server::start(&[]);
     let path = server.folder.path().join("body");
     // No two blocks of it are the same.
-    let body: Vec<u8> = (0..1_u32 << 20).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let body: Vec<u8> =
+        (0..1_u32 << 20).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     fs::write(&path, &body).unwrap();
     let output = run(&mut server.command("/echo", &["--post", path.to_str().unwrap()]), PATIENCE);
     let said = log_of(&output);
@@ -180,12 +181,19 @@ fn a_server_that_is_lost_is_told_within_the_idle_timeout() {
     let begin = Instant::now();
     let client = server.slow("60", &["--idle-timeout", "1"]);
     drop(server.program); // Killed.
-    ends(client, 1, "the connection was lost: nothing has come from it for the time of the idle timeout");
+    ends(
+        client,
+        1,
+        "the connection was lost: nothing has come from it for the time of the idle timeout",
+    );
     assert!(begin.elapsed() < Duration::from_secs(10));
     // Nor is there one now.
     let mut late = Command::new(HTTP3);
     late.args(["client", &format!("https://{}/", server.address), "--idle-timeout", "1"]);
-    fails(late.env_remove("RUST_LOG"), &format!("connect to {}: nothing has come from it", server.address));
+    fails(
+        late.env_remove("RUST_LOG"),
+        &format!("connect to {}: nothing has come from it", server.address),
+    );
 }
 
 #[test]
@@ -204,9 +212,11 @@ fn datagrams_that_are_no_quic_do_no_harm() {
     let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut random = 1_u64;
     for number in 0..3000 {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random =
+            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let length = (random >> 33) as usize % 1500;
-        let mut datagram: Vec<u8> = (0..length).map(|n| (random >> (n % 57)) as u8 ^ n as u8).collect();
+        let mut datagram: Vec<u8> =
+            (0..length).map(|n| (random >> (n % 57)) as u8 ^ n as u8).collect();
         // Some look like the first datagram of a connection of QUIC 1, with a connection ID of 8 bytes.
         if number % 3 == 0 && length > 20 {
             datagram[..6].copy_from_slice(&[0xc3, 0, 0, 0, 1, 8]);
@@ -237,7 +247,10 @@ fn a_client_that_does_not_trust_the_server_says_so_and_exits_with_1() {
     let (server, other) = (Server::start(&[]), Server::start(&[]));
     let untrusting = |options: &[&str]| {
         let mut client = Command::new(HTTP3);
-        client.args(["client", &format!("https://{}/", server.address)]).args(options).env_remove("RUST_LOG");
+        client
+            .args(["client", &format!("https://{}/", server.address)])
+            .args(options)
+            .env_remove("RUST_LOG");
         fails(
             &mut client,
             &format!("connect to {}: its certificate is none that is trusted here", server.address),
@@ -246,8 +259,9 @@ fn a_client_that_does_not_trust_the_server_says_so_and_exits_with_1() {
     untrusting(&["--ca", other.certificate.to_str().unwrap()]);
     untrusting(&[]); // With what the system trusts.
     server.program.wait_for("two clients that do not trust it", |said| {
-        let names_it =
-            |line: &&String| line.contains("lost in the handshake: it does not trust our certificate");
+        let names_it = |line: &&String| {
+            line.contains("lost in the handshake: it does not trust our certificate")
+        };
         said.lines.iter().filter(names_it).count() == 2
     });
     server.get("/", &[]);
@@ -271,7 +285,11 @@ fn a_server_that_closes_cuts_off_what_is_not_done_after_the_grace() {
     let slow = server.slow("60", &[]);
     server.program.interrupt();
     // 256 is H3_NO_ERROR.
-    ends(slow, 1, "the connection was lost: closed by peer: Connection was closed by the server (code 256)");
+    ends(
+        slow,
+        1,
+        "the connection was lost: closed by peer: Connection was closed by the server (code 256)",
+    );
     ends(server.program, 0, "closed; 0 finished, 1 were cut off");
 }
 

@@ -17,7 +17,8 @@ use headwaiter::time::{now, sleep, timeout};
 use log::{info, warn};
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, Msg, ProtocolVersion, RedisError, RedisResult,
+    AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, Msg, ProtocolVersion, RedisError,
+    RedisResult,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
@@ -198,7 +199,8 @@ impl Shared {
         let connecting = async {
             match self.info.addr() {
                 ConnectionAddr::Tcp(host, port) => {
-                    let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(Error::Connect)?;
+                    let stream =
+                        TcpStream::connect((host.as_str(), *port)).await.map_err(Error::Connect)?;
                     stream.set_nodelay(true).map_err(Error::Connect)?;
                     self.greet(stream).await
                 }
@@ -206,7 +208,10 @@ impl Shared {
                     let stream = UnixStream::connect(path).await.map_err(Error::Connect)?;
                     self.greet(stream).await
                 }
-                _ => Err(Error::Connect(io::Error::new(io::ErrorKind::Unsupported, "TLS is not built in"))),
+                _ => Err(Error::Connect(io::Error::new(
+                    io::ErrorKind::Unsupported,
+                    "TLS is not built in",
+                ))),
             }
         };
         timeout(CONNECT, connecting).await.unwrap_or(Err(Error::Late))
@@ -240,7 +245,9 @@ impl fmt::Display for Error {
             Error::NotConnected => f.write_str("no connection in time"),
             Error::Connect(error) => error.fmt(f),
             Error::Redis(error) => match error.code() {
-                Some("NOAUTH") => f.write_str("the server wants a password, and none was given (NOAUTH)"),
+                Some("NOAUTH") => {
+                    f.write_str("the server wants a password, and none was given (NOAUTH)")
+                }
                 Some("WRONGPASS") => {
                     f.write_str("the server does not take the user or the password (WRONGPASS)")
                 }

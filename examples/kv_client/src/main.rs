@@ -93,13 +93,17 @@ fn parse(args: &[String]) -> Result<(ConnectionInfo, What), String> {
         [url] | [url, "tour"] => (url, What::Tour { requests: 1000 }),
         [url, "tour", requests] => {
             let requests = requests.parse().ok().filter(|number| (1..=1_000_000).contains(number));
-            (url, What::Tour { requests: requests.ok_or("REQUESTS is a number from 1 to 1000000")? })
+            (
+                url,
+                What::Tour { requests: requests.ok_or("REQUESTS is a number from 1 to 1000000")? },
+            )
         }
         [url, "watch"] => (url, What::Watch),
         [_, ref rest @ ..] => return Err(format!("what is {:?}?", rest.join(" "))),
     };
     // Without the URL: there may be a password in it.
-    let info = url.into_connection_info().map_err(|error| format!("the URL cannot be used: {error}"))?;
+    let info =
+        url.into_connection_info().map_err(|error| format!("the URL cannot be used: {error}"))?;
     Ok((info, what))
 }
 
@@ -128,7 +132,9 @@ async fn run(info: ConnectionInfo, what: What) -> Result<(), String> {
 /// Says what to do about it.
 fn no_connection(address: &str, error: &Error) -> String {
     match error {
-        Error::Connect(error) => format!("no connection: {error}; `cargo run -p kv_server` starts a server"),
+        Error::Connect(error) => {
+            format!("no connection: {error}; `cargo run -p kv_server` starts a server")
+        }
         Error::Redis(cause) if cause.code() == Some("NOAUTH") => {
             format!(
                 "{address}: {error}: give it in the URL, as redis://:PASSWORD@HOST:PORT or redis+unix:///PATH?pass=PASSWORD"

@@ -45,7 +45,10 @@ async fn pipeline(client: &Client) -> Result<(), Error> {
             orders.query_async(&mut redis).await
         })
         .await?;
-    println!("commands in one pipeline: {soups} soups, {cakes} cake, together {}", all.iter().sum::<i64>());
+    println!(
+        "commands in one pipeline: {soups} soups, {cakes} cake, together {}",
+        all.iter().sum::<i64>()
+    );
     Ok(())
 }
 
@@ -100,7 +103,10 @@ async fn out_of_time(info: ConnectionInfo) -> Result<(), Error> {
         own.call(async |mut redis| redis.blpop("kv_client:nothing", wait).await).await;
     match result {
         Err(Error::Late) => {
-            println!("a request without an answer was given up after {:.1} s", began.elapsed().as_secs_f64())
+            println!(
+                "a request without an answer was given up after {:.1} s",
+                began.elapsed().as_secs_f64()
+            )
         }
         Err(Error::Redis(error)) if is_unknown_command(&error) => {
             println!("the server has no command that waits")

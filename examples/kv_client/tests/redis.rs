@@ -42,7 +42,11 @@ impl Redis {
     fn run(path: &PathBuf, folder: &Folder, options: &[String]) -> Program {
         let mut command = Command::new(path);
         command.args(["--port", "0", "--save", "", "--dir"]).arg(folder.path());
-        command.arg("--unixsocket").arg(folder.path().join("socket")).args(options).stdin(Stdio::null());
+        command
+            .arg("--unixsocket")
+            .arg(folder.path().join("socket"))
+            .args(options)
+            .stdin(Stdio::null());
         let program = Program::start_command("redis-server", command);
         program.wait_for_line("ready to accept connections");
         program
@@ -76,8 +80,10 @@ impl Redis {
 
 /// Runs the client to its end. Returns its exit code, what it printed, and what it logged.
 fn client(args: &[&str]) -> (Option<i32>, String, String) {
-    let output =
-        run(Command::new(CLIENT).args(args).env_remove("RUST_LOG").env("RUST_BACKTRACE", "0"), PATIENCE);
+    let output = run(
+        Command::new(CLIENT).args(args).env_remove("RUST_LOG").env("RUST_BACKTRACE", "0"),
+        PATIENCE,
+    );
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
@@ -98,7 +104,9 @@ fn count(program: &Program, text: &str) -> usize {
 /// Waits until it has said it once more than `before` times.
 #[track_caller]
 fn wait_for_another(program: &Program, text: &str, before: usize) {
-    program.wait_for(text, |said| said.lines.iter().filter(|line| line.contains(text)).count() > before);
+    program.wait_for(text, |said| {
+        said.lines.iter().filter(|line| line.contains(text)).count() > before
+    });
 }
 
 /// The number that it has counted to.
@@ -144,14 +152,18 @@ fn all_is_shown_with_kv_server() {
     command.arg("127.0.0.1:0").stdin(Stdio::null()).env_remove("RUST_LOG");
     let server = Program::start_command("kv_server", command);
     let said = assert_tour(&format!("redis://{}", peers::address(&server, "listening on ")));
-    assert!(said.iter().any(|line| line.contains("the server has no command that waits")), "{said:#?}");
+    assert!(
+        said.iter().any(|line| line.contains("the server has no command that waits")),
+        "{said:#?}"
+    );
 }
 
 #[test]
 fn many_requests_at_once_take_less_time_than_one_after_another() {
     let Some(redis) = Redis::start(&[]) else { return };
     let said = assert_tour(&redis.url());
-    let [one, all] = ["one after another:", "at once:"].map(|how| figure(&said, &["1000 requests", how]));
+    let [one, all] =
+        ["one after another:", "at once:"].map(|how| figure(&said, &["1000 requests", how]));
     assert!(all < one, "{all} ms at once, {one} ms one after another");
 }
 
@@ -178,8 +190,9 @@ fn a_server_that_is_killed_and_started_again_is_found_again() {
     watch.wait_for_line("ordered: cake");
 
     let pauses = watch.said(|said| {
-        let millis =
-            |line: &String| line.split_once("next try in ")?.1.strip_suffix(" ms")?.parse::<u64>().ok();
+        let millis = |line: &String| {
+            line.split_once("next try in ")?.1.strip_suffix(" ms")?.parse::<u64>().ok()
+        };
         said.lines.iter().filter_map(millis).collect::<Vec<_>>()
     });
     for (n, pause) in pauses.iter().enumerate() {
@@ -252,9 +265,11 @@ fn without_a_server_it_says_how_to_start_one() {
     let port = peers::free_port();
     let (code, _, log) = client(&[&format!("redis://127.0.0.1:{port}")]);
     assert_eq!(code, Some(1), "{log}");
-    for part in
-        [&format!("connect to 127.0.0.1:{port}: ")[..], "refused", "`cargo run -p kv_server` starts a server"]
-    {
+    for part in [
+        &format!("connect to 127.0.0.1:{port}: ")[..],
+        "refused",
+        "`cargo run -p kv_server` starts a server",
+    ] {
         assert!(log.contains(part), "{part}: {log}");
     }
 
@@ -292,7 +307,8 @@ fn a_server_that_says_nothing_is_not_waited_for_for_ever() {
 #[test]
 fn ctrl_c_ends_it_also_while_it_connects() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let client = peers::start(CLIENT, &[&format!("redis://{}", silent.local_addr().unwrap()), "watch"]);
+    let client =
+        peers::start(CLIENT, &[&format!("redis://{}", silent.local_addr().unwrap()), "watch"]);
     let (mut connection, _) = silent.accept().unwrap();
     connection.read_exact(&mut [0; 16]).unwrap(); // It waits for the answer to its greeting.
     client.interrupt();

@@ -101,14 +101,19 @@ impl Client {
             return Err(End::Closing);
         }
         // A subscriber listens, and may be silent for as long as it likes.
-        let limit = if self.session.is_subscribed() { Duration::ZERO } else { self.server.config.idle };
+        let limit =
+            if self.session.is_subscribed() { Duration::ZERO } else { self.server.config.idle };
         let mailbox = Rc::clone(&self.session.mailbox);
         let mail = async {
             mailbox.changed().await;
             Ok(true)
         };
         let has_mail = within(limit, or(poll_fn(|cx| self.poll_read(cx)), mail)).await?;
-        if has_mail { self.answer(&mut self.server.clone().buffers.borrow_mut(), 0) } else { Ok(()) }
+        if has_mail {
+            self.answer(&mut self.server.clone().buffers.borrow_mut(), 0)
+        } else {
+            Ok(())
+        }
     }
 
     /// Reads, and runs what came. All in one poll, so that no other client gets at the buffers meanwhile.
@@ -233,7 +238,10 @@ async fn overflow<T>(mailbox: &Mailbox, limit: usize) -> Result<T, End> {
 }
 
 /// `limit` zero: takes as long as it takes.
-async fn within<T>(limit: Duration, future: impl Future<Output = Result<T, End>>) -> Result<T, End> {
+async fn within<T>(
+    limit: Duration,
+    future: impl Future<Output = Result<T, End>>,
+) -> Result<T, End> {
     if limit.is_zero() {
         return future.await;
     }
@@ -251,7 +259,9 @@ impl fmt::Display for End {
         match self {
             End::Left => f.write_str("left"),
             End::Closing => f.write_str("was idle when the server closed"),
-            End::Silent(time) => write!(f, "was dropped: it has sent and read nothing for {time:?}"),
+            End::Silent(time) => {
+                write!(f, "was dropped: it has sent and read nothing for {time:?}")
+            }
             End::SlowReader(limit) => {
                 write!(
                     f,

@@ -113,10 +113,12 @@ static COMMANDS: [Command; 33] = [
 pub fn execute(context: &mut Context<'_>, args: Args<'_>) -> Then {
     let commands = &context.server.commands;
     commands.set(commands.get() + 1);
-    check(context, args).and_then(|command| (command.run)(context, args)).unwrap_or_else(|Refusal(text)| {
-        context.reply.error(&text);
-        Then::GoOn
-    })
+    check(context, args).and_then(|command| (command.run)(context, args)).unwrap_or_else(
+        |Refusal(text)| {
+            context.reply.error(&text);
+            Then::GoOn
+        },
+    )
 }
 
 fn check(context: &Context<'_>, args: Args<'_>) -> Result<&'static Command, Refusal> {

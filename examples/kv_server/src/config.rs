@@ -35,7 +35,10 @@ impl Config {
                 let value = args.next().ok_or_else(|| format!("{arg} needs a number behind it"))?;
                 let number = value.parse().ok().filter(|number| *number >= at_least);
                 number.ok_or_else(|| {
-                    format!("{arg} takes a whole number from {at_least} to {}, not {value:?}", u32::MAX)
+                    format!(
+                        "{arg} takes a whole number from {at_least} to {}, not {value:?}",
+                        u32::MAX
+                    )
                 })
             };
             match arg.as_str() {
@@ -62,7 +65,8 @@ mod tests {
     #[test]
     fn options_and_the_address_come_in_any_order() {
         let config =
-            parse("--idle 60 [::1]:0 --mailbox 1 --max-memory 100 --max-clients 3 --grace 0").unwrap();
+            parse("--idle 60 [::1]:0 --mailbox 1 --max-memory 100 --max-clients 3 --grace 0")
+                .unwrap();
         let expected = Config {
             address: "[::1]:0".to_owned(),
             max_clients: 3,

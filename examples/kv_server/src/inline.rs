@@ -39,7 +39,9 @@ fn unquote<'a>(quote: u8, mut rest: &'a [u8], unquoted: &mut Vec<u8>) -> Option<
         let (byte, behind) = match rest {
             [byte, behind @ ..] if *byte == quote => return Some(behind),
             [b'\\', b'\'', behind @ ..] if quote == b'\'' => (b'\'', behind),
-            [b'\\', b'x', high, low, behind @ ..] if quote == b'"' && hex(*high).and(hex(*low)).is_some() => {
+            [b'\\', b'x', high, low, behind @ ..]
+                if quote == b'"' && hex(*high).and(hex(*low)).is_some() =>
+            {
                 (hex(*high)? << 4 | hex(*low)?, behind)
             }
             [b'\\', escaped, behind @ ..] if quote == b'"' => {
@@ -68,8 +70,9 @@ mod tests {
     fn args(line: &str) -> Option<Vec<String>> {
         let (mut unquoted, mut args) = (Vec::new(), Vec::new());
         split(line.as_bytes(), &mut unquoted, &mut args).then(|| {
-            let text =
-                |arg: Range<u32>| String::from_utf8_lossy(&unquoted[arg.start as usize..arg.end as usize]);
+            let text = |arg: Range<u32>| {
+                String::from_utf8_lossy(&unquoted[arg.start as usize..arg.end as usize])
+            };
             args.into_iter().map(|arg| text(arg).into_owned()).collect()
         })
     }
@@ -87,7 +90,11 @@ mod tests {
             // As in Redis, a quote may begin within an argument, but must end it.
             (r#"a"b c""#, vec!["ab c"]),
         ] {
-            assert_eq!(args(line), Some(expected.into_iter().map(String::from).collect()), "{line}");
+            assert_eq!(
+                args(line),
+                Some(expected.into_iter().map(String::from).collect()),
+                "{line}"
+            );
         }
     }
 

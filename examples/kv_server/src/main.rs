@@ -148,7 +148,8 @@ async fn accept(listener: TcpListener, server: &Rc<Server>, clients: &TaskGroup<
 
 /// A client that is lost is no failure of the server. A panic is: the group logs it, and serves the others.
 async fn serve_client(stream: TcpStream, id: u64, server: Rc<Server>) -> Result<(), Infallible> {
-    let peer = stream.peer_addr().map_or("an unknown address".to_owned(), |address| address.to_string());
+    let peer =
+        stream.peer_addr().map_or("an unknown address".to_owned(), |address| address.to_string());
     debug!("client {id} is here, from {peer}");
     // A reply is sent in one piece, and the next is not held back until the client has confirmed it.
     if let Err(error) = stream.set_nodelay(true) {

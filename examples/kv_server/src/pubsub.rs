@@ -167,7 +167,9 @@ mod tests {
         assert_eq!(mail(&anna), "*3\r\n$7\r\nmessage\r\n$4\r\nsoup\r\n$3\r\nhot\r\n");
         let to_ben = mail(&ben);
         assert!(
-            to_ben.starts_with(">4\r\n$8\r\npmessage\r\n$2\r\ns*\r\n$4\r\nsoup\r\n$3\r\nhot\r\n>4\r\n"),
+            to_ben.starts_with(
+                ">4\r\n$8\r\npmessage\r\n$2\r\ns*\r\n$4\r\nsoup\r\n$3\r\nhot\r\n>4\r\n"
+            ),
             "{to_ben}"
         );
 

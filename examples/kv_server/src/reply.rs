@@ -20,7 +20,9 @@ impl Reply<'_> {
     pub fn error(&mut self, text: &[u8]) {
         self.bytes.push(b'-');
         // What the client has sent may be quoted in it, but must not end the line.
-        self.bytes.extend(text.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }));
+        self.bytes.extend(
+            text.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }),
+        );
         self.bytes.extend_from_slice(b"\r\n");
     }
 

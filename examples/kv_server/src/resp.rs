@@ -66,7 +66,9 @@ impl Parser {
         }
         loop {
             match self.state {
-                State::Start if input.first().is_some_and(|byte| *byte != b'*') => return self.line(input),
+                State::Start if input.first().is_some_and(|byte| *byte != b'*') => {
+                    return self.line(input);
+                }
                 State::Start => {
                     let Some(line) = self.header(input, "too big mbulk count string")? else {
                         return Ok(None);
@@ -240,8 +242,8 @@ mod tests {
             pending.extend_from_slice(piece);
             while !pending.is_empty() {
                 let parsed = parser.parse(&pending);
-                let parsed =
-                    parsed.map_err(|ProtocolError(what)| String::from_utf8_lossy(&what).into_owned())?;
+                let parsed = parsed
+                    .map_err(|ProtocolError(what)| String::from_utf8_lossy(&what).into_owned())?;
                 let Some(length) = parsed else { break };
                 commands.push(parser.args(&pending).iter().map(<[u8]>::to_vec).collect());
                 pending.drain(..length);
@@ -318,14 +320,19 @@ mod tests {
             let line = [begin, &[b'1'; MAX_LINE + 1]].concat();
             assert_eq!(error(&line), expected);
             assert_eq!(error(&[&line, &b"\r\n"[..]].concat()), expected);
-            assert_eq!(parse([&line[..MAX_LINE]]), Ok(vec![]), "up to the limit there may come an end");
+            assert_eq!(
+                parse([&line[..MAX_LINE]]),
+                Ok(vec![]),
+                "up to the limit there may come an end"
+            );
         }
     }
 
     #[test]
     fn the_arguments_of_a_command_are_limited_together() {
         let argument =
-            [format!("${MAX_ARGUMENT}\r\n").as_bytes(), &vec![b'x'; MAX_ARGUMENT], b"\r\n"].concat();
+            [format!("${MAX_ARGUMENT}\r\n").as_bytes(), &vec![b'x'; MAX_ARGUMENT], b"\r\n"]
+                .concat();
         let pieces = [b"*3\r\n", &argument[..], &argument];
         assert_eq!(parse(pieces).unwrap_err(), "too big command");
     }

@@ -199,7 +199,8 @@ fn messages_are_the_same_as_in_redis() {
     let (mut ours, mut theirs) = both(&redis, &server);
     for client in [&mut ours, &mut theirs] {
         client.ask(&["HELLO", "3"]);
-        client.send([encoded(&["SUBSCRIBE", "soup"]), encoded(&["PUBLISH", "soup", "hot"])].concat());
+        client
+            .send([encoded(&["SUBSCRIBE", "soup"]), encoded(&["PUBLISH", "soup", "hot"])].concat());
     }
     for _ in 0..3 {
         assert_same(b"PUBLISH to itself", &ours.reply(), &theirs.reply());
@@ -219,9 +220,9 @@ fn patterns_find_the_same_keys_as_in_redis() {
         keys.iter().for_each(|key| drop(client.ask(&["SET", key, "x"])));
     }
     for pattern in [
-        "*", "s*p", "s?up", "s??p", "so[ua]p", "so[^a]p", "so[a-u]p", "so[u-a]p", "s\\*p", "\\[x]", "[[]*",
-        "a[-]b", "*:*", "*:?", "s**p", "", "?", "\\\\", "so[ua", "soup\\", "[", "[^", "*[0-9]", "nothing",
-        "S*",
+        "*", "s*p", "s?up", "s??p", "so[ua]p", "so[^a]p", "so[a-u]p", "so[u-a]p", "s\\*p", "\\[x]",
+        "[[]*", "a[-]b", "*:*", "*:?", "s**p", "", "?", "\\\\", "so[ua", "soup\\", "[", "[^",
+        "*[0-9]", "nothing", "S*",
     ] {
         let sorted = |client: &mut Client| {
             let reply = String::from_utf8(client.ask(&["KEYS", pattern])).unwrap();

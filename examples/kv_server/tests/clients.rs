@@ -20,7 +20,10 @@ fn redis_cli_sets_gets_and_lists() {
     assert_eq!(run(&["-3", "mget", "soup", "cake"]), "hot\n\n");
     assert_eq!(run(&["-r", "5", "incr", "count"]), "1\n2\n3\n4\n5\n");
     assert_eq!(run(&["--no-raw", "dbsize"]), "(integer) 2\n");
-    assert_eq!(run(&["nonsense"]).trim_end(), "ERR unknown command 'nonsense', with args beginning with:");
+    assert_eq!(
+        run(&["nonsense"]).trim_end(),
+        "ERR unknown command 'nonsense', with args beginning with:"
+    );
     let info = run(&["info"]);
     for line in ["redis_version:7.0.0", "connected_clients:1", "db0:keys=2,expires=1,avg_ttl=0"] {
         assert!(info.lines().any(|found| found.trim_end() == line), "{line}: {info}");
@@ -34,7 +37,10 @@ fn redis_cli_can_be_typed_at() {
     let cli = need!("redis-cli");
     let server = Server::start(&[]);
     let mut command = Command::new("sh");
-    command.args(["-c", "printf 'set soup hot\\nget soup\\nquit\\n' | exec \"$0\" -h 127.0.0.1 -p \"$1\""]);
+    command.args([
+        "-c",
+        "printf 'set soup hot\\nget soup\\nquit\\n' | exec \"$0\" -h 127.0.0.1 -p \"$1\"",
+    ]);
     command.arg(&cli).arg(server.address.port().to_string());
     assert_eq!(run_well(&mut command, PATIENCE), "OK\nhot\n");
     let docs = run_well(server.command(&cli).args(["command", "count"]), PATIENCE);
@@ -89,7 +95,17 @@ fn redis_benchmark_finds_no_error() {
     let server = Server::start(&[]);
     for options in [["-P", "1", "-d", "3"], ["-P", "16", "-d", "3"], ["-P", "4", "-d", "20000"]] {
         let mut command = server.command(&benchmark);
-        command.args(["--csv", "-t", "ping,set,get,incr,mset", "-n", "2000", "-c", "20", "-r", "100"]);
+        command.args([
+            "--csv",
+            "-t",
+            "ping,set,get,incr,mset",
+            "-n",
+            "2000",
+            "-c",
+            "20",
+            "-r",
+            "100",
+        ]);
         let said = run_well(command.args(options), Duration::from_secs(60));
         for test in ["PING_INLINE", "PING_MBULK", "SET", "GET", "INCR", "MSET (10 keys)"] {
             assert!(said.contains(&format!("{test:?},")), "{test}: {said}");

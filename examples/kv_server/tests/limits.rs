@@ -36,7 +36,8 @@ fn memory(pid: u32) -> usize {
 fn ten_thousand_commands_in_one_write_have_ten_thousand_replies_in_order() {
     let server = Server::start(&[]);
     let mut client = server.connect();
-    let commands: Vec<u8> = (0..10_000).flat_map(|n| encoded(&["ECHO".to_owned(), n.to_string()])).collect();
+    let commands: Vec<u8> =
+        (0..10_000).flat_map(|n| encoded(&["ECHO".to_owned(), n.to_string()])).collect();
     client.send(commands);
     for n in 0..10_000 {
         let n = n.to_string();
@@ -136,7 +137,10 @@ fn messages_reach_all_subscribers_until_they_leave() {
     let mut publisher = server.connect();
     let mut subscribers: Vec<_> = (0..20).map(|_| server.connect()).collect();
     for subscriber in &mut subscribers {
-        assert_eq!(subscriber.say("SUBSCRIBE orders"), "*3\r\n$9\r\nsubscribe\r\n$6\r\norders\r\n:1\r\n");
+        assert_eq!(
+            subscriber.say("SUBSCRIBE orders"),
+            "*3\r\n$9\r\nsubscribe\r\n$6\r\norders\r\n:1\r\n"
+        );
     }
     for n in 0..500 {
         publisher.send(encoded(&["PUBLISH".to_owned(), "orders".to_owned(), format!("soup {n}")]));
@@ -145,7 +149,8 @@ fn messages_reach_all_subscribers_until_they_leave() {
     for subscriber in &mut subscribers {
         for n in 0..500 {
             let text = format!("soup {n}");
-            let expected = format!("*3\r\n$7\r\nmessage\r\n$6\r\norders\r\n${}\r\n{text}\r\n", text.len());
+            let expected =
+                format!("*3\r\n$7\r\nmessage\r\n$6\r\norders\r\n${}\r\n{text}\r\n", text.len());
             assert_eq!(subscriber.reply(), expected.as_bytes());
         }
     }

@@ -36,22 +36,31 @@ impl Certificate {
             params.not_after = (now + 30 * DAY).into();
             let key = KeyPair::generate()?;
             let certificate = params.self_signed(&key)?;
-            Ok(Certificate { pem: certificate.pem(), certificate: certificate.into(), key: key.into() })
+            Ok(Certificate {
+                pem: certificate.pem(),
+                certificate: certificate.into(),
+                key: key.into(),
+            })
         };
-        make().map_err(|error: rcgen::Error| io::Error::other(format!("make a certificate: {error}")))
+        make()
+            .map_err(|error: rcgen::Error| io::Error::other(format!("make a certificate: {error}")))
     }
 
     /// Writes the certificate, without its key, for clients to trust: to this file, or to a new one in the folder for temporary files.
     pub fn write(&self, file: Option<PathBuf>) -> io::Result<CertificateFile> {
         let named = |path: &Path, error: io::Error| {
-            io::Error::new(error.kind(), format!("write the certificate to {}: {error}", path.display()))
+            io::Error::new(
+                error.kind(),
+                format!("write the certificate to {}: {error}", path.display()),
+            )
         };
         if let Some(path) = file {
             fs::write(&path, &self.pem).map_err(|error| named(&path, error))?;
             return Ok(CertificateFile { path, temporary: false });
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let path = env::temp_dir().join(format!("tls_echo-{}-{}.pem", process::id(), now.as_nanos()));
+        let path =
+            env::temp_dir().join(format!("tls_echo-{}-{}.pem", process::id(), now.as_nanos()));
         // Others may write to that folder too: a file or a link that is there already is not ours.
         let create = OpenOptions::new().write(true).create_new(true).open(&path);
         create

@@ -39,15 +39,20 @@ pub async fn connect(address: &str, tls: &TlsConnector) -> io::Result<TlsStream<
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     // The name that the certificate must have, without the brackets of an IPv6 address.
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let name = ServerName::try_from(host).map_err(|error| about(address, io::Error::other(error)))?;
+    let name =
+        ServerName::try_from(host).map_err(|error| about(address, io::Error::other(error)))?;
     let connect = async {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        tls.connect(name, stream).await.map_err(|error| about(address, tls::explain_handshake(error)))
+        tls.connect(name, stream)
+            .await
+            .map_err(|error| about(address, tls::explain_handshake(error)))
     };
     match timeout(PATIENCE, connect).await {
         Ok(result) => result,
-        Err(_) => Err(about(address, io::Error::other(format!("no TLS connection within {PATIENCE:?}")))),
+        Err(_) => {
+            Err(about(address, io::Error::other(format!("no TLS connection within {PATIENCE:?}"))))
+        }
     }
 }
 
@@ -95,7 +100,9 @@ async fn exchange(stream: TlsStream<TcpStream>) -> io::Result<(u64, u64)> {
     match (complete.get(), sent.get(), received.get()) {
         (true, sent, received) if sent == received => Ok((sent, received)),
         (_, sent, received) => {
-            let text = format!("the server has closed the connection: {received} of {sent} bytes came back");
+            let text = format!(
+                "the server has closed the connection: {received} of {sent} bytes came back"
+            );
             Err(io::Error::new(io::ErrorKind::ConnectionAborted, text))
         }
     }

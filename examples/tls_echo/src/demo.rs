@@ -28,8 +28,12 @@ pub async fn run() -> io::Result<()> {
     let closing = CancelToken::new();
     let limits = Limits { handshake: Duration::from_secs(1), ..Limits::default() };
     info!("listening on {address}");
-    let server =
-        headwaiter::spawn(server::serve(listener, tls::acceptor(certificate)?, limits, closing.clone()));
+    let server = headwaiter::spawn(server::serve(
+        listener,
+        tls::acceptor(certificate)?,
+        limits,
+        closing.clone(),
+    ));
 
     let echoes = try_zip(echo(address, roots.clone(), &TLS12), echo(address, roots, &TLS13));
     try_zip(echoes, wrong_clients(address, &tls)).await?;
@@ -61,7 +65,10 @@ async fn echo(
     };
     try_zip(send, from_server.read_to_end(&mut served)).await.map_err(tls::explain)?;
     if served != order.as_bytes() {
-        return Err(io::Error::other(format!("{:?}: other bytes came back than were sent", version.version)));
+        return Err(io::Error::other(format!(
+            "{:?}: other bytes came back than were sent",
+            version.version
+        )));
     }
     info!("{:?}: {} bytes came back as they were sent", version.version, served.len());
     Ok(())

@@ -38,7 +38,9 @@ impl Command {
                 "--handshake-timeout" => limits.handshake = seconds(&arg, &mut args)?,
                 "--idle-timeout" => limits.idle = seconds(&arg, &mut args)?,
                 "--grace" => limits.grace = seconds(&arg, &mut args)?,
-                option if option.starts_with("--") => return Err(format!("a server has no option {option}")),
+                option if option.starts_with("--") => {
+                    return Err(format!("a server has no option {option}"));
+                }
                 _ => address = arg,
             }
         }
@@ -50,11 +52,14 @@ impl Command {
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--ca" => ca = Some(value(&arg, &mut args)?),
-                option if option.starts_with("--") => return Err(format!("a client has no option {option}")),
+                option if option.starts_with("--") => {
+                    return Err(format!("a client has no option {option}"));
+                }
                 _ => address = Some(arg),
             }
         }
-        let address = address.ok_or("a client needs the ADDRESS of a server, such as localhost:7443")?;
+        let address =
+            address.ok_or("a client needs the ADDRESS of a server, such as localhost:7443")?;
         Ok(Command::Client { address, ca })
     }
 }
@@ -66,5 +71,6 @@ fn value<T: FromStr>(option: &str, args: &mut impl Iterator<Item = String>) -> R
 
 fn seconds(option: &str, args: &mut impl Iterator<Item = String>) -> Result<Duration, String> {
     let seconds = value(option, args)?;
-    Duration::try_from_secs_f64(seconds).map_err(|_| format!("{option} cannot be {seconds} seconds"))
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| format!("{option} cannot be {seconds} seconds"))
 }

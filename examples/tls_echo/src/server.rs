@@ -74,7 +74,10 @@ async fn accept(listener: TcpListener, server: &Rc<Server>, clients: &TaskGroup<
     let mut incoming = listener.incoming();
     loop {
         if free.available_permits() == 0 {
-            warn!("{} clients are connected, which is the limit: others have to wait", server.limits.clients);
+            warn!(
+                "{} clients are connected, which is the limit: others have to wait",
+                server.limits.clients
+            );
         }
         // Acquired before a client is accepted, so that a client that has to wait stays in the kernel's queue.
         let Ok(place) = Rc::clone(&free).acquire_owned().await else { return };
@@ -119,9 +122,14 @@ impl Server {
         match self.echo(&mut stream, &mut bytes).await {
             Ok(End::Client) => info!("{peer} left after {bytes} bytes"),
             Ok(End::Idle) => {
-                warn!("{peer} said nothing for {:?}: it is sent away after {bytes} bytes", self.limits.idle)
+                warn!(
+                    "{peer} said nothing for {:?}: it is sent away after {bytes} bytes",
+                    self.limits.idle
+                )
             }
-            Ok(End::Closing) => info!("{peer} is sent away after {bytes} bytes: the server is closing"),
+            Ok(End::Closing) => {
+                info!("{peer} is sent away after {bytes} bytes: the server is closing")
+            }
             Err(error) => {
                 warn!("{peer} was lost after {bytes} bytes: {error}");
                 return Ok(());
@@ -137,9 +145,10 @@ impl Server {
         let limit = self.limits.handshake;
         match timeout(limit, self.tls.accept(stream)).await {
             Ok(result) => result.map_err(tls::explain_handshake),
-            Err(_) => {
-                Err(io::Error::new(io::ErrorKind::TimedOut, format!("it was not complete after {limit:?}")))
-            }
+            Err(_) => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("it was not complete after {limit:?}"),
+            )),
         }
     }
 
@@ -148,7 +157,8 @@ impl Server {
         let mut bytes = [0; 16 * 1024]; // A record of TLS has no more.
         loop {
             // The token is around the waiting only: what was read is sent back.
-            let n = match self.closing.run(timeout(self.limits.idle, stream.read(&mut bytes))).await {
+            let n = match self.closing.run(timeout(self.limits.idle, stream.read(&mut bytes))).await
+            {
                 Ok(Ok(Ok(0))) => return Ok(End::Client),
                 Ok(Ok(Ok(n))) => n,
                 Ok(Ok(Err(error))) => return Err(tls::explain(error)),
@@ -162,7 +172,10 @@ impl Server {
             match timeout(self.limits.idle, send_back).await {
                 Ok(result) => result.map_err(tls::explain)?,
                 Err(_) => {
-                    return Err(io::Error::new(io::ErrorKind::TimedOut, "it does not take what it is sent"));
+                    return Err(io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        "it does not take what it is sent",
+                    ));
                 }
             }
             *total += n as u64;

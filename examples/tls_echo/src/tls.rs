@@ -8,8 +8,8 @@ use futures_rustls::pki_types::CertificateDer;
 use futures_rustls::pki_types::pem::PemObject;
 use futures_rustls::rustls::crypto::{CryptoProvider, ring};
 use futures_rustls::rustls::{
-    self, AlertDescription, CertificateError, ClientConfig, CommonState, RootCertStore, ServerConfig,
-    SupportedProtocolVersion,
+    self, AlertDescription, CertificateError, ClientConfig, CommonState, RootCertStore,
+    ServerConfig, SupportedProtocolVersion,
 };
 use futures_rustls::{TlsAcceptor, TlsConnector};
 use log::warn;
@@ -32,7 +32,8 @@ pub fn acceptor(certificate: Certificate) -> io::Result<TlsAcceptor> {
         let config = config.with_protocol_versions(rustls::ALL_VERSIONS)?.with_no_client_auth();
         config.with_single_cert(vec![certificate.certificate], certificate.key)
     };
-    let mut config = make().map_err(|error| io::Error::other(format!("configure the server: {error}")))?;
+    let mut config =
+        make().map_err(|error| io::Error::other(format!("configure the server: {error}")))?;
     config.alpn_protocols = vec![PROTOCOL.to_vec()];
     Ok(Arc::new(config).into())
 }
@@ -42,7 +43,8 @@ pub fn connector(
     versions: &[&'static SupportedProtocolVersion],
 ) -> io::Result<TlsConnector> {
     let config = ClientConfig::builder_with_provider(provider()).with_protocol_versions(versions);
-    let config = config.map_err(|error| io::Error::other(format!("configure the client: {error}")))?;
+    let config =
+        config.map_err(|error| io::Error::other(format!("configure the client: {error}")))?;
     let mut config = config.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![PROTOCOL.to_vec()];
     Ok(Arc::new(config).into())
@@ -50,9 +52,12 @@ pub fn connector(
 
 /// The certificates in a PEM file.
 pub fn roots_of_file(path: &Path) -> io::Result<RootCertStore> {
-    let wrong = |why: String| io::Error::other(format!("read certificates from {}: {why}", path.display()));
+    let wrong =
+        |why: String| io::Error::other(format!("read certificates from {}: {why}", path.display()));
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))? {
+    for certificate in
+        CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))?
+    {
         let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
         roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
     }
@@ -72,8 +77,12 @@ pub fn roots_of_system() -> RootCertStore {
 
 /// For instance "TLSv1_3, TLS13_AES_256_GCM_SHA384, ALPN echo".
 pub fn negotiated(connection: &CommonState) -> String {
-    let version = connection.protocol_version().map_or("?", |version| version.as_str().unwrap_or("?"));
-    let suite = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or("?");
+    let version =
+        connection.protocol_version().map_or("?", |version| version.as_str().unwrap_or("?"));
+    let suite = connection
+        .negotiated_cipher_suite()
+        .and_then(|suite| suite.suite().as_str())
+        .unwrap_or("?");
     let protocol = connection
         .alpn_protocol()
         .map_or("no ALPN".into(), |protocol| format!("ALPN {}", String::from_utf8_lossy(protocol)));

@@ -44,7 +44,13 @@ impl Server {
 
     fn openssl(&self, options: &[&str]) -> Command {
         let mut openssl = Command::new("openssl");
-        openssl.args(["s_client", "-connect", &self.address.to_string(), "-verify_return_error", "-CAfile"]);
+        openssl.args([
+            "s_client",
+            "-connect",
+            &self.address.to_string(),
+            "-verify_return_error",
+            "-CAfile",
+        ]);
         openssl.arg(&self.certificate).args(options);
         openssl
     }
@@ -120,8 +126,10 @@ fn curl_trusts_the_certificate_and_an_idle_client_is_sent_away_with_a_clean_end(
     let server = Server::start(&["--idle-timeout", "1"]);
     let mut curl = Command::new("curl");
     // What comes back is its own request. It takes that for an answer of HTTP/0.9, which lasts to the end of the connection.
-    curl.args(["--silent", "--show-error", "--http0.9", "--no-alpn", "--cacert"]).arg(&server.certificate);
-    let answer = run_well(curl.arg(format!("https://localhost:{}/soup", server.address.port())), PATIENCE);
+    curl.args(["--silent", "--show-error", "--http0.9", "--no-alpn", "--cacert"])
+        .arg(&server.certificate);
+    let answer =
+        run_well(curl.arg(format!("https://localhost:{}/soup", server.address.port())), PATIENCE);
     assert!(answer.starts_with("GET /soup HTTP/1.1\r\n"), "{answer}");
     server.program.wait_for_line("said nothing for 1s");
     server.close("0 were cut off");
@@ -142,7 +150,9 @@ fn clients_that_do_not_speak_tls_are_named_and_the_others_are_served() {
     let server = Server::start(&[]);
     let mut good = server.client();
     echo(&mut good, "before");
-    for plain in ["GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "hello\n", "\x16\x03\x01\x7f\x7f hello"] {
+    for plain in
+        ["GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "hello\n", "\x16\x03\x01\x7f\x7f hello"]
+    {
         let mut stream = connect(server.address);
         stream.write_all(plain.as_bytes()).unwrap();
         server.says(&stream, "was lost in the handshake: what it sent is not TLS");
@@ -191,11 +201,16 @@ fn a_megabyte_comes_back_intact() {
     let server = Server::start(&[]);
     let (input, output) = (server.folder.path().join("input"), server.folder.path().join("output"));
     // No two blocks of it are the same.
-    let sent: Vec<u8> = (0..1_u32 << 18).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let sent: Vec<u8> =
+        (0..1_u32 << 18).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     fs::write(&input, &sent).unwrap();
     // `run` gives its program nothing to read.
     let mut client = Command::new("sh");
-    client.args(["-c", "exec \"$0\" client \"$ADDRESS\" --ca \"$CA\" < \"$INPUT\" > \"$OUTPUT\"", TLS_ECHO]);
+    client.args([
+        "-c",
+        "exec \"$0\" client \"$ADDRESS\" --ca \"$CA\" < \"$INPUT\" > \"$OUTPUT\"",
+        TLS_ECHO,
+    ]);
     client.env("ADDRESS", server.address.to_string()).env("CA", &server.certificate);
     run_well(client.env("INPUT", &input).env("OUTPUT", &output), PATIENCE);
     assert!(fs::read(&output).unwrap() == sent, "other bytes came back");
@@ -208,7 +223,8 @@ fn a_client_that_does_not_trust_the_server_says_so_and_exits_with_1() {
     let (server, other) = (Server::start(&[]), Server::start(&[]));
     let untrusting = |options: &[&str]| {
         let mut client = Command::new(TLS_ECHO);
-        let output = run(client.args(["client", &server.address.to_string()]).args(options), PATIENCE);
+        let output =
+            run(client.args(["client", &server.address.to_string()]).args(options), PATIENCE);
         assert_eq!(output.status.code(), Some(1));
         let said = String::from_utf8(output.stderr).unwrap();
         let what = format!("{}: its certificate is none that is trusted here", server.address);
@@ -218,8 +234,9 @@ fn a_client_that_does_not_trust_the_server_says_so_and_exits_with_1() {
     untrusting(&["--ca", other.certificate.to_str().unwrap()]);
     untrusting(&[]); // With what the system trusts.
     server.program.wait_for("two clients that do not trust it", |said| {
-        let names_it =
-            |line: &&String| line.contains("lost in the handshake: it does not trust our certificate");
+        let names_it = |line: &&String| {
+            line.contains("lost in the handshake: it does not trust our certificate")
+        };
         said.lines.iter().filter(names_it).count() == 2
     });
     echo(&mut server.client(), "after");
@@ -295,7 +312,9 @@ fn more_clients_than_the_limit_wait_until_one_leaves() {
     echo(&mut first, "soup");
     drop(first.child.stdin.take());
     server.says(&second, "was lost in the handshake: what it sent is not TLS");
-    server.program.said(|said| tells(&said.lines, &["left after 5 bytes", "was lost in the handshake"]));
+    server
+        .program
+        .said(|said| tells(&said.lines, &["left after 5 bytes", "was lost in the handshake"]));
     server.close("0 were cut off");
 }
 
@@ -308,7 +327,10 @@ fn a_server_that_closes_tells_its_clients_and_cuts_off_what_is_not_done_after_th
     server.program.interrupt();
     let (code, said) = client.end();
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("the server has closed the connection: 5 of 5 bytes came back"), "{said}");
+    assert!(
+        said.contains("the server has closed the connection: 5 of 5 bytes came back"),
+        "{said}"
+    );
     wait_for_end(silent);
     let (code, said) = server.program.end();
     assert_eq!(code, Some(0), "{said}");

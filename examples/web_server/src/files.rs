@@ -30,10 +30,13 @@ pub enum Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         match self {
-            Refusal::NotFound => (StatusCode::NOT_FOUND, "There is no such file.\n").into_response(),
+            Refusal::NotFound => {
+                (StatusCode::NOT_FOUND, "There is no such file.\n").into_response()
+            }
             Refusal::OutOfRange(size) => {
                 let range = [(header::CONTENT_RANGE, format!("bytes */{size}"))];
-                (StatusCode::RANGE_NOT_SATISFIABLE, range, "The file is not that long.\n").into_response()
+                (StatusCode::RANGE_NOT_SATISFIABLE, range, "The file is not that long.\n")
+                    .into_response()
             }
             Refusal::Failed => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "The file cannot be read.\n").into_response()
@@ -46,7 +49,9 @@ impl From<io::Error> for Refusal {
     /// The client is not told more than it needs to know, such as the path.
     fn from(error: io::Error) -> Refusal {
         match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied => {
+            io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::PermissionDenied => {
                 debug!("{error}");
                 Refusal::NotFound
             }
@@ -121,7 +126,9 @@ fn parse_range(range: &HeaderValue, size: u64) -> Result<Option<(u64, u64)>, Ref
     let parse = || {
         let (start, end) = range.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
         match (start.parse::<u64>(), end.parse::<u64>()) {
-            (Ok(start), Ok(end)) if start <= end => Some((start, cmp::min(end, size.saturating_sub(1)))),
+            (Ok(start), Ok(end)) if start <= end => {
+                Some((start, cmp::min(end, size.saturating_sub(1))))
+            }
             (Ok(start), Err(_)) if end.is_empty() => Some((start, size.saturating_sub(1))),
             // The last so many bytes.
             (Err(_), Ok(last)) if start.is_empty() => {

@@ -135,8 +135,11 @@ fn readable_folder(folder: PathBuf) -> io::Result<PathBuf> {
 /// For the tests, which have less of it.
 fn patience() -> io::Result<Duration> {
     let Ok(seconds) = env::var("WEB_SERVER_PATIENCE") else { return Ok(PATIENCE) };
-    let duration = seconds.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let duration =
+        seconds.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     duration.filter(|duration| !duration.is_zero()).ok_or_else(|| {
-        io::Error::other(format!("WEB_SERVER_PATIENCE is no number of seconds above 0: {seconds:?}"))
+        io::Error::other(format!(
+            "WEB_SERVER_PATIENCE is no number of seconds above 0: {seconds:?}"
+        ))
     })
 }

@@ -76,7 +76,10 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(async || (StatusCode::NOT_FOUND, "There is no such page.\n"))
         // The limit is that of the extractors that collect a body, such as `Json`. Both are one layer, because for each request each
         // layer clones what is below it.
-        .layer((from_fn_with_state(Arc::clone(&app), log_request), DefaultBodyLimit::max(LARGEST_MESSAGE)))
+        .layer((
+            from_fn_with_state(Arc::clone(&app), log_request),
+            DefaultBodyLimit::max(LARGEST_MESSAGE),
+        ))
         .with_state(app)
 }
 
@@ -84,7 +87,8 @@ pub fn router(app: Arc<App>) -> Router {
 async fn log_request(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     app.requests.fetch_add(1, Ordering::Relaxed);
     let logged = log::log_enabled!(log::Level::Debug).then(|| {
-        let peer = request.extensions().get::<Peer<SocketAddr>>().map(|Peer(peer)| peer.to_string());
+        let peer =
+            request.extensions().get::<Peer<SocketAddr>>().map(|Peer(peer)| peer.to_string());
         // Without the query, which may hold what does not belong in a log.
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         (peer.unwrap_or_default(), method, path, time::now())
@@ -100,7 +104,9 @@ async fn log_request(State(app): State<Arc<App>>, request: Request, next: Next) 
 /// What `TimeoutLayer` of tower does with tokio's timers.
 async fn limit_time(request: Request, next: Next) -> Response {
     let answered = timeout(SHORT, next.run(request)).await;
-    answered.unwrap_or_else(|_| (StatusCode::SERVICE_UNAVAILABLE, "This took too long.\n").into_response())
+    answered.unwrap_or_else(|_| {
+        (StatusCode::SERVICE_UNAVAILABLE, "This took too long.\n").into_response()
+    })
 }
 
 #[derive(Serialize)]
@@ -159,15 +165,23 @@ struct Compute {
 }
 
 /// Computes on a thread of the pool, so that the loop serves the others meanwhile.
-async fn compute(Query(Compute { below }): Query<Compute>) -> Result<String, (StatusCode, &'static str)> {
+async fn compute(
+    Query(Compute { below }): Query<Compute>,
+) -> Result<String, (StatusCode, &'static str)> {
     let below = below.unwrap_or(100_000);
     if below > 10_000_000 {
-        return Err((StatusCode::BAD_REQUEST, "That would take too long: ask for less than 10000000.\n"));
+        return Err((
+            StatusCode::BAD_REQUEST,
+            "That would take too long: ask for less than 10000000.\n",
+        ));
     }
-    let count = move || (2..below).filter(|n| (2..).take_while(|d| d * d <= *n).all(|d| n % d != 0)).count();
+    let count = move || {
+        (2..below).filter(|n| (2..).take_while(|d| d * d <= *n).all(|d| n % d != 0)).count()
+    };
     let too_busy = (StatusCode::SERVICE_UNAVAILABLE, "There is too much to compute already.\n");
     let primes = try_spawn_blocking(count).map_err(|_| too_busy)?.await;
-    let primes = primes.map_err(|_| (StatusCode::INTERNAL_SERVER_ERROR, "The computation has failed.\n"))?;
+    let primes =
+        primes.map_err(|_| (StatusCode::INTERNAL_SERVER_ERROR, "The computation has failed.\n"))?;
     Ok(format!("There are {primes} primes below {below}.\n"))
 }
 
@@ -185,7 +199,9 @@ async fn events(
     let closing = app.closing.cancelled();
     let events = ticks(TICK).map(move |tick| {
         let requests = app.requests.load(Ordering::Relaxed);
-        Event::default().event("tick").data(format!(r#"{{"tick": {tick}, "requests": {requests}}}"#))
+        Event::default()
+            .event("tick")
+            .data(format!(r#"{{"tick": {tick}, "requests": {requests}}}"#))
     });
     // What axum's `keep_alive` does with tokio's timers. It is for streams that are silent for long: proxies would cut them off.
     let comments = ticks(Duration::from_secs(15)).map(|_| Event::default().comment("still there"));
@@ -224,7 +240,9 @@ async fn websocket(
     upgrade: Upgrade,
 ) -> Response {
     let name = format!("websocket {peer}");
-    upgrade.serve(&Arc::clone(&app).sockets, name, async move |socket| echo_messages(socket, &app).await)
+    upgrade.serve(&Arc::clone(&app).sockets, name, async move |socket| {
+        echo_messages(socket, &app).await
+    })
 }
 
 enum Todo {
@@ -244,7 +262,9 @@ async fn echo_messages(socket: &mut WebSocket, app: &App) -> Result<(), Error> {
             Todo::Answer(None) => return Ok(()),
             Todo::Tick => {
                 let requests = app.requests.load(Ordering::Relaxed);
-                socket.send(Message::text(format!("The server has had {requests} requests."))).await?;
+                socket
+                    .send(Message::text(format!("The server has had {requests} requests.")))
+                    .await?;
             }
         }
     }

@@ -89,14 +89,17 @@ impl<S: Sync> FromRequest<S> for Upgrade {
     type Rejection = (StatusCode, [(HeaderName, &'static str); 1], String);
 
     async fn from_request(mut request: Request, _: &S) -> Result<Upgrade, Self::Rejection> {
-        let refuse = |status, why: &str| (status, [(SEC_WEBSOCKET_VERSION, "13")], format!("{why}\n"));
+        let refuse =
+            |status, why: &str| (status, [(SEC_WEBSOCKET_VERSION, "13")], format!("{why}\n"));
         if !is_same_origin(&request) {
             return Err(refuse(StatusCode::FORBIDDEN, "This is not for the pages of other sites."));
         }
         let response = if request.version() == Version::HTTP_2 {
             let protocol = request.extensions().get::<Protocol>().map(Protocol::as_str);
             let is_websocket = request.method() == Method::CONNECT && protocol == Some("websocket");
-            is_websocket.then(|| Response::new(Body::empty())).ok_or("This is for WebSockets.".to_owned())
+            is_websocket
+                .then(|| Response::new(Body::empty()))
+                .ok_or("This is for WebSockets.".to_owned())
         } else {
             create_response_with_body(&request, Body::empty).map_err(|error| error.to_string())
         };
@@ -163,16 +166,31 @@ enum End {
 }
 
 impl WebSocket {
-    async fn new(upgraded: Upgraded, name: String, closing: Cancellation, patience: Duration) -> WebSocket {
+    async fn new(
+        upgraded: Upgraded,
+        name: String,
+        closing: Cancellation,
+        patience: Duration,
+    ) -> WebSocket {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
             .max_write_buffer_size(4 * LARGEST_MESSAGE)
             .max_message_size(Some(LARGEST_MESSAGE))
             .max_frame_size(Some(LARGEST_MESSAGE));
-        let stream = WebSocketStream::from_raw_socket(Io::new(upgraded), Role::Server, Some(config)).await;
+        let stream =
+            WebSocketStream::from_raw_socket(Io::new(upgraded), Role::Server, Some(config)).await;
         let look = sleep(patience / 2);
-        WebSocket { stream, name, closing, patience, look, was_heard: false, was_pinged: false, end: None }
+        WebSocket {
+            stream,
+            name,
+            closing,
+            patience,
+            look,
+            was_heard: false,
+            was_pinged: false,
+            end: None,
+        }
     }
 
     /// The next text or binary message. `None`: it is time to end, because the peer has closed the connection or broken the protocol, has
@@ -262,9 +280,13 @@ impl WebSocket {
     fn end_of(&self, error: &Error) -> End {
         use CloseCode::{Invalid, Protocol, Size};
         let frame = match error {
-            Error::Capacity(CapacityError::MessageTooLong { .. }) => frame(Size, "message too long"),
+            Error::Capacity(CapacityError::MessageTooLong { .. }) => {
+                frame(Size, "message too long")
+            }
             Error::Utf8(_) => frame(Invalid, "not UTF-8"),
-            Error::Io(_) | Error::ConnectionClosed | Error::Protocol(ResetWithoutClosingHandshake) => {
+            Error::Io(_)
+            | Error::ConnectionClosed
+            | Error::Protocol(ResetWithoutClosingHandshake) => {
                 debug!("{}: lost: {error}", self.name);
                 return End::ByPeer;
             }

@@ -31,7 +31,9 @@ fn what_is_no_http_is_answered_with_400() {
     }
     // Half of it is HTTP/2.
     assert!(
-        !server.exchange(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nsoup for one, please, and bread").contains("200")
+        !server
+            .exchange(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nsoup for one, please, and bread")
+            .contains("200")
     );
     server.serves();
     let said = server.end();
@@ -75,17 +77,20 @@ fn a_header_too_large_is_answered_with_431() {
 fn a_body_too_large_is_answered_with_413() {
     let server = Server::start();
     // More than the server takes of any body, as declared.
-    let answer = server
-        .exchange(b"POST /plain HTTP/1.1\r\nhost: x\r\ncontent-length: 300000000\r\n\r\nsoup soup soup");
+    let answer = server.exchange(
+        b"POST /plain HTTP/1.1\r\nhost: x\r\ncontent-length: 300000000\r\n\r\nsoup soup soup",
+    );
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     server.program.wait_for_line("refused a body of 300000000 bytes");
     // More than a handler collects: declared, and without any declaration.
-    let json = "POST /json HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nconnection: close\r\n";
+    let json =
+        "POST /json HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nconnection: close\r\n";
     let body = format!("{{\"dish\": \"{}\"", "s".repeat(100_000));
     let declared = format!("{json}content-length: {}\r\n\r\n{body}", body.len());
     let answer = server.exchange(declared.as_bytes());
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
-    let chunked = format!("{json}transfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    let chunked =
+        format!("{json}transfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
     let answer = server.exchange(chunked.as_bytes());
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     server.serves();
@@ -96,8 +101,7 @@ fn a_body_too_large_is_answered_with_413() {
 fn a_client_that_sends_one_byte_a_second_is_cut_off_and_others_are_served() {
     let server = Server::start_with(PATIENCE, None);
     // In the header, and in the body.
-    let body =
-        "POST /json HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n";
+    let body = "POST /json HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n";
     for beginning in ["GET / HTTP/1.1\r\n", body] {
         let mut client = server.connect();
         let mut writer = client.try_clone().unwrap();
@@ -144,7 +148,9 @@ fn a_client_that_does_not_take_its_response_is_cut_off() {
 fn a_body_that_ends_early_harms_no_other() {
     let server = Server::start();
     let mut client = server.connect();
-    client.write_all(b"POST /json HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n").unwrap();
+    client
+        .write_all(b"POST /json HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n")
+        .unwrap();
     client.write_all(b"content-length: 1000\r\n\r\n{\"dish\": ").unwrap();
     drop(client);
     server.serves();

@@ -30,7 +30,11 @@ fn every_route_answers_over_http_1_and_http_2() {
         says(ask(&[], "/json"), 200, r#"[{"name":"soup","price":4.5},"#);
         let order = r#"{"dish": "soup", "portions": 3}"#;
         says(ask(&["--json", order], "/json"), 200, r#"{"dish":"soup","portions":3,"total":13.5}"#);
-        says(ask(&["-d", "name=Ada", "-d", "guests=4"], "/form"), 200, "A table for 4 in the name of Ada.\n");
+        says(
+            ask(&["-d", "name=Ada", "-d", "guests=4"], "/form"),
+            200,
+            "A table for 4 in the name of Ada.\n",
+        );
         says(ask(&[], "/file/menu.txt"), 200, "soup, bread\n");
         says(ask(&[], "/big?mib=1"), 200, &".".repeat(1024 * 1024));
         says(ask(&[], "/compute?below=100"), 200, "There are 25 primes below 100.\n");
@@ -58,7 +62,12 @@ fn what_cannot_be_understood_is_refused_with_the_reason() {
         };
         refused(&["--json", "{soup"], "/json", 400, "Failed to parse the request body as JSON");
         refused(&["--json", r#"{"dish": "soup"}"#], "/json", 422, "missing field `portions`");
-        refused(&["--data", "{}"], "/json", 415, "Expected request with `Content-Type: application/json`");
+        refused(
+            &["--data", "{}"],
+            "/json",
+            415,
+            "Expected request with `Content-Type: application/json`",
+        );
         refused(&["-d", "name=Ada"], "/form", 422, "missing field `guests`");
         refused(&["-d", "name=Ada", "-d", "guests=1000"], "/form", 422, "guests");
         refused(&[], "/compute?below=many", 400, "below: invalid digit");
@@ -80,7 +89,12 @@ fn a_body_of_100_mb_comes_back_intact() {
     for (option, _) in VERSIONS {
         let mut command = Command::new("curl");
         command.args(["--silent", "--show-error", "--fail", option, "--request", "POST"]);
-        command.arg("--upload-file").arg(&sent).arg("--output").arg(&received).arg(server.url("/plain"));
+        command
+            .arg("--upload-file")
+            .arg(&sent)
+            .arg("--output")
+            .arg(&received)
+            .arg(server.url("/plain"));
         run_well(&mut command, 3 * PATIENCE);
         assert!(fs::read(&received).unwrap() == bytes, "not what was sent, with {option}");
         fs::remove_file(&received).unwrap();
@@ -110,7 +124,10 @@ fn a_file_of_100_mb_arrives_intact_and_in_parts() {
         let (headers, body) = load(&["--dump-header", "-", "--range", "1000000-1999999"]);
         assert!(body == bytes[1_000_000..2_000_000], "not that part of the file, with {option}");
         assert!(headers.contains("206"), "{headers}");
-        assert!(headers.contains("content-range: bytes 1000000-1999999/100000000\r\n"), "{headers}");
+        assert!(
+            headers.contains("content-range: bytes 1000000-1999999/100000000\r\n"),
+            "{headers}"
+        );
         assert!(load(&["--range", "99999000-"]).1 == bytes[99_999_000..]);
         assert!(load(&["--range", "-500"]).1 == bytes[LARGE - 500..]);
         assert!(load(&["--range", "99999999-200000000"]).1 == bytes[LARGE - 1..]);
@@ -221,14 +238,20 @@ fn events_come_until_the_client_leaves_or_the_server_ends() {
             for tick in 1..=2 {
                 assert_eq!(lines.next().unwrap().unwrap(), "event: tick");
                 let data = lines.next().unwrap().unwrap();
-                assert!(data.starts_with(&format!(r#"data: {{"tick": {tick}, "requests": "#)), "{data}");
+                assert!(
+                    data.starts_with(&format!(r#"data: {{"tick": {tick}, "requests": "#)),
+                    "{data}"
+                );
                 assert_eq!(lines.next().unwrap().unwrap(), "");
             }
             (events, lines)
         };
         let ended = |server: &Server| {
             server.program.said(|said| {
-                said.lines.iter().filter(|line| line.contains("the stream of events has ended")).count()
+                said.lines
+                    .iter()
+                    .filter(|line| line.contains("the stream of events has ended"))
+                    .count()
             })
         };
         let before = ended(&server);
@@ -236,7 +259,8 @@ fn events_come_until_the_client_leaves_or_the_server_ends() {
         events.kill().unwrap();
         events.wait().unwrap();
         server.program.wait_for("the end of the stream", |said| {
-            let ends = said.lines.iter().filter(|line| line.contains("the stream of events has ended"));
+            let ends =
+                said.lines.iter().filter(|line| line.contains("the stream of events has ended"));
             ends.count() > before
         });
     }
@@ -258,13 +282,20 @@ fn a_panic_costs_one_request() {
     let (plain, panic) = (server.url("/plain"), server.url("/panic"));
     // On one connection. (Over HTTP/2, `load.rs` does the same by h2load: curl 7.88 has a bug there.)
     let mut command = Command::new("curl");
-    command.args(["--silent", "--write-out", " %{http_code} %{num_connects}\n", &plain, &panic, &plain]);
+    command.args([
+        "--silent",
+        "--write-out",
+        " %{http_code} %{num_connects}\n",
+        &plain,
+        &panic,
+        &plain,
+    ]);
     let said = run_well(&mut command, PATIENCE);
     assert_eq!(said, "One soup, please.\n 200 1\n 500 0\nOne soup, please.\n 200 0\n");
     let said = server.end();
-    let panics = said
-        .lines()
-        .filter(|line| line.contains("ERROR") && line.contains("answered with 500: the soup boils over"));
+    let panics = said.lines().filter(|line| {
+        line.contains("ERROR") && line.contains("answered with 500: the soup boils over")
+    });
     assert_eq!(panics.count(), 1, "{said}");
 }
 
@@ -274,7 +305,9 @@ fn a_hundred_clients_are_served_at_once() {
     let mut clients: Vec<_> = (0..100).map(|_| server.connect()).collect();
     for _ in 0..3 {
         for client in &mut clients {
-            client.write_all(b"POST /plain HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\n").unwrap();
+            client
+                .write_all(b"POST /plain HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\n")
+                .unwrap();
         }
         for client in &mut clients {
             client.write_all(b"hello").unwrap();

@@ -58,7 +58,8 @@ fn a_hundred_slow_requests_share_one_connection_and_wait_together() {
     let path = need!("h2load");
     let server = Server::start();
     let began = Instant::now();
-    let (outcome, codes) = h2load(&path, &["-n", "100", "-c", "1", "-m", "100", &server.url("/slow")]);
+    let (outcome, codes) =
+        h2load(&path, &["-n", "100", "-c", "1", "-m", "100", &server.url("/slow")]);
     // Three seconds each, but not one after the other.
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     assert!(outcome.contains(" 100 succeeded, 0 failed"), "{outcome}");
@@ -71,8 +72,12 @@ fn a_panic_costs_one_stream_of_a_connection() {
     let path = need!("h2load");
     let server = Server::start();
     let (plain, panic) = (server.url("/plain"), server.url("/panic"));
-    let (outcome, codes) = h2load(&path, &["-n", "30", "-c", "1", "-m", "10", &plain, &panic, &plain]);
-    assert!(outcome.contains(" 30 done, 20 succeeded, 10 failed, 0 errored, 0 timeout"), "{outcome}");
+    let (outcome, codes) =
+        h2load(&path, &["-n", "30", "-c", "1", "-m", "10", &plain, &panic, &plain]);
+    assert!(
+        outcome.contains(" 30 done, 20 succeeded, 10 failed, 0 errored, 0 timeout"),
+        "{outcome}"
+    );
     assert!(codes.contains(" 20 2xx, 0 3xx, 0 4xx, 10 5xx"), "{codes}");
     let said = server.end();
     assert_eq!(said.matches("answered with 500: the soup boils over").count(), 10, "{said}");

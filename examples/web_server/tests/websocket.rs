@@ -78,7 +78,10 @@ fn messages_come_back_and_both_sides_ping_and_close() {
     }
     let said = server.end();
     // A busy machine may stall the loop, which is told by another target.
-    assert!(!said.contains("WARN  web_server") && !said.contains("WARN  headwaiter::http"), "{said}");
+    assert!(
+        !said.contains("WARN  web_server") && !said.contains("WARN  headwaiter::http"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -186,7 +189,9 @@ fn open(server: &Server) -> TcpStream {
 #[track_caller]
 fn read_close(stream: &mut TcpStream) -> (u16, String, usize) {
     let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).expect("the server closes the connection, and does not reset it");
+    stream
+        .read_to_end(&mut bytes)
+        .expect("the server closes the connection, and does not reset it");
     let (mut rest, mut pings) = (&bytes[..], 0);
     while let [opcode, length, after @ ..] = rest {
         let (payload, after) = after.split_at(usize::from(*length));

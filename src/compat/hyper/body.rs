@@ -152,7 +152,8 @@ impl Pace {
         }
         let bought = bytes as f64 / self.min_rate as f64;
         // A body of exabytes has all the time that there is.
-        self.left = self.left.saturating_add(Duration::try_from_secs_f64(bought).unwrap_or(Duration::MAX));
+        self.left =
+            self.left.saturating_add(Duration::try_from_secs_f64(bought).unwrap_or(Duration::MAX));
     }
 }
 
@@ -166,7 +167,10 @@ pub struct BodyTimeout {
 impl fmt::Display for BodyTimeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let BodyTimeout { initial, min_rate } = self;
-        write!(f, "the request's body takes longer than {initial:?} and a second for each {min_rate} bytes")
+        write!(
+            f,
+            "the request's body takes longer than {initial:?} and a second for each {min_rate} bytes"
+        )
     }
 }
 

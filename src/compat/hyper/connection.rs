@@ -200,14 +200,16 @@ impl Watch {
 
     /// Until when the header of the next request has to be there.
     fn header_deadline(&self) -> Instant {
-        Core::expect("`serve`", |core| core.clock.instant(self.idle_since.get())) + self.limits.header
+        Core::expect("`serve`", |core| core.clock.instant(self.idle_since.get()))
+            + self.limits.header
     }
 
     /// Until when a connection with nothing in flight is kept. HTTP/2 takes a response whole, and may still be sending it: so its peer
     /// has as long as it has to take a response.
     fn idle_deadline(&self) -> Instant {
         let Limits { header, write, .. } = self.limits;
-        let more = if self.traffic.is_http2() { write.saturating_sub(header) } else { Duration::ZERO };
+        let more =
+            if self.traffic.is_http2() { write.saturating_sub(header) } else { Duration::ZERO };
         self.header_deadline() + more
     }
 
@@ -237,14 +239,20 @@ impl Watch {
             Ended::By(Err(error)) => self.tell_error(&*error, is_closing),
             Ended::Cut(Why::NoRequest) if self.traffic.is_receiving() && !self.is_http2() => {
                 let header = self.limits.header;
-                self.say(Level::Warn, format_args!("the header of a request did not come within {header:?}"));
+                self.say(
+                    Level::Warn,
+                    format_args!("the header of a request did not come within {header:?}"),
+                );
             }
             Ended::Cut(Why::NoRequest) => {
                 self.say(Level::Debug, format_args!("no request within {:?}", self.limits.header));
             }
             Ended::Cut(Why::NotTaken) => {
                 let write = self.limits.write;
-                self.say(Level::Warn, format_args!("the peer took nothing of a response for {write:?}"));
+                self.say(
+                    Level::Warn,
+                    format_args!("the peer took nothing of a response for {write:?}"),
+                );
             }
         }
     }

@@ -106,11 +106,14 @@ impl Connector {
 
     /// Host and port, if it is an address that this may connect to.
     fn target<'a>(&self, uri: &'a Uri) -> io::Result<(&'a str, u16)> {
-        let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{uri}: {why}")));
+        let refuse =
+            |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{uri}: {why}")));
         let scheme = uri.scheme_str().unwrap_or_default();
         match scheme {
             "" => {
-                return refuse("not a whole address: it needs a scheme and a host, as in http://127.0.0.1/");
+                return refuse(
+                    "not a whole address: it needs a scheme and a host, as in http://127.0.0.1/",
+                );
             }
             "http" => {}
             _ if !self.enforce_http => {}
@@ -124,7 +127,8 @@ impl Connector {
         let Some(host) = uri.host() else { return refuse("it has no host") };
         // An IPv6 address stands in brackets, which belong to the URI.
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        let port = uri.port_u16().unwrap_or(if scheme == "https" || scheme == "wss" { 443 } else { 80 });
+        let port =
+            uri.port_u16().unwrap_or(if scheme == "https" || scheme == "wss" { 443 } else { 80 });
         Ok((host, port))
     }
 }

@@ -77,7 +77,11 @@ impl<T: AsyncRead> Read for Io<T> {
 }
 
 impl<T: AsyncWrite> Write for Io<T> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.project().inner.poll_write(cx, buf)
     }
 
@@ -121,7 +125,11 @@ impl<T: AsyncWrite> Write for Io<T> {
 }
 
 impl<T: Read> AsyncRead for Io<T> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         let mut buf = ReadBuf::new(buf);
         ready!(self.project().inner.poll_read(cx, buf.unfilled()))?;
         Poll::Ready(Ok(buf.filled().len()))
@@ -129,7 +137,11 @@ impl<T: Read> AsyncRead for Io<T> {
 }
 
 impl<T: Write> AsyncWrite for Io<T> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.project().inner.poll_write(cx, buf)
     }
 

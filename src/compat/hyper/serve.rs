@@ -128,7 +128,14 @@ where
         max_body: u64::MAX,
     };
     let service = service.into_service();
-    Serve { listener, service, handshake: NoHandshake, limits, max_connections: None, closing: None }
+    Serve {
+        listener,
+        service,
+        handshake: NoHandshake,
+        limits,
+        max_connections: None,
+        closing: None,
+    }
 }
 
 /// A server that [`serve()`] has made, to be configured and awaited.
@@ -171,7 +178,10 @@ impl<L: Listener, S, H> Serve<L, S, H> {
     ///
     /// If `min_rate` is 0.
     pub fn body_timeout(mut self, initial: Duration, min_rate: u64) -> Self {
-        assert!(min_rate > 0, "headwaiter: `body_timeout` needs a rate of at least one byte a second");
+        assert!(
+            min_rate > 0,
+            "headwaiter: `body_timeout` needs a rate of at least one byte a second"
+        );
         self.limits.body = Some((initial.min(FOREVER), min_rate));
         self
     }
@@ -206,7 +216,10 @@ impl<L: Listener, S, H> Serve<L, S, H> {
     ///
     /// If it is 0.
     pub fn max_connections(mut self, connections: usize) -> Self {
-        assert!(connections > 0, "headwaiter: a server with `max_connections(0)` would serve no client");
+        assert!(
+            connections > 0,
+            "headwaiter: a server with `max_connections(0)` would serve no client"
+        );
         self.max_connections = Some(connections);
         self
     }
@@ -246,7 +259,14 @@ impl<L: Listener, S, H> Serve<L, S, H> {
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Serve { listener, service, limits, max_connections, closing, .. } = self;
-        Serve { listener, service, handshake: HandshakeBy(handshake), limits, max_connections, closing }
+        Serve {
+            listener,
+            service,
+            handshake: HandshakeBy(handshake),
+            limits,
+            max_connections,
+            closing,
+        }
     }
 
     /// Ends the server when `closing` is cancelled. Then it stops to listen. Idle connections are closed at once, the others as soon as the
@@ -367,8 +387,13 @@ async fn accept<L, S, H>(
             Ok((stream, peer)) => {
                 let label = L::label(&peer);
                 let task = task::Builder::new().name(&*label);
-                let connection =
-                    serve_connection::<L, S, H>(Rc::clone(server), stream, peer, label.into(), permit);
+                let connection = serve_connection::<L, S, H>(
+                    Rc::clone(server),
+                    stream,
+                    peer,
+                    label.into(),
+                    permit,
+                );
                 if task.try_spawn_in(connections, connection).is_err() {
                     return;
                 }

@@ -40,7 +40,8 @@ pub trait HttpService: 'static {
     fn caller(self: &Rc<Self>) -> Self::Caller;
 
     #[doc(hidden)]
-    fn poll_ready(caller: &mut Self::Caller, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;
+    fn poll_ready(caller: &mut Self::Caller, cx: &mut Context<'_>)
+    -> Poll<Result<(), Self::Error>>;
 
     #[doc(hidden)]
     fn call(caller: &mut Self::Caller, request: Request<Body>) -> Self::Future;
@@ -196,7 +197,8 @@ impl<S, A: Clone + Send + Sync + 'static> Connection<S, A> {
     /// The request as the service gets it.
     fn prepare(&self, request: Request<Incoming>) -> Request<Body> {
         let Watch { limits, traffic, .. } = &*self.watch;
-        let mut request = request.map(|body| Body::new(body, limits.max_body, limits.body, traffic));
+        let mut request =
+            request.map(|body| Body::new(body, limits.max_body, limits.body, traffic));
         request.extensions_mut().insert(Peer(self.peer.clone()));
         request
     }
@@ -262,7 +264,9 @@ impl<S: HttpService, A: Clone + Send + Sync + 'static> Call<S, A> {
                 return Poll::Ready(Outcome::Error(error));
             }
             let Some(request) = request.take() else {
-                panic!("headwaiter: the future of a request was polled again after its service had panicked")
+                panic!(
+                    "headwaiter: the future of a request was polled again after its service had panicked"
+                )
             };
             let future = S::call(caller, connection.prepare(request));
             self.set(Call::Running { future });
@@ -295,7 +299,9 @@ impl<S: HttpService, A: Clone + Send + Sync + 'static> Future for Respond<S, A> 
                 if let Some(in_flight) = &in_flight {
                     in_flight.answered(response.status());
                 }
-                return Poll::Ready(Ok(response.map(|body| ResponseBody { body: Some(body), in_flight })));
+                return Poll::Ready(Ok(
+                    response.map(|body| ResponseBody { body: Some(body), in_flight })
+                ));
             }
             Ok(Poll::Ready(Outcome::Refused(refusal))) => refusal,
             Ok(Poll::Ready(Outcome::Error(error))) => failed(in_flight, &*error.into()),
@@ -319,7 +325,9 @@ fn too_large(watch: &Watch, declared: u64, closes: bool) -> Refusal {
 fn panicked(in_flight: &Option<InFlight>, payload: Box<dyn Any + Send>) -> Refusal {
     if let Some(in_flight) = in_flight {
         let message = OneLine(panic_message(&*payload));
-        in_flight.watch().say(Level::Error, format_args!("a handler panicked, answered with 500: {message}"));
+        in_flight
+            .watch()
+            .say(Level::Error, format_args!("a handler panicked, answered with 500: {message}"));
     }
     bury(payload);
     Refusal::FAILED
@@ -329,7 +337,9 @@ fn panicked(in_flight: &Option<InFlight>, payload: Box<dyn Any + Send>) -> Refus
 fn failed(in_flight: &Option<InFlight>, error: &(dyn Error + 'static)) -> Refusal {
     if let Some(in_flight) = in_flight {
         let error = OneLine(Chain(error));
-        in_flight.watch().say(Level::Error, format_args!("a service failed, answered with 500: {error}"));
+        in_flight
+            .watch()
+            .say(Level::Error, format_args!("a service failed, answered with 500: {error}"));
     }
     Refusal::FAILED
 }

@@ -146,7 +146,11 @@ impl<T: AsyncRead + Unpin> Read for Transport<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Write for Transport<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let result = Write::poll_write(Pin::new(&mut self.io), cx, buf);
         self.traffic.wrote(&result);
         result

@@ -74,7 +74,8 @@ enum Stage {
 
 impl Desk {
     pub(super) const fn new(name: &'static str, direction: Direction) -> Self {
-        let state = State { places: Slab::new(), queue: VecDeque::new(), spare: Vec::new(), served: false };
+        let state =
+            State { places: Slab::new(), queue: VecDeque::new(), spare: Vec::new(), served: false };
         Desk { name, direction, idle_for: IDLE, state: Mutex::new(state), asked: Condvar::new() }
     }
 
@@ -130,7 +131,9 @@ impl Desk {
             let thread = thread::Builder::new().name(format!("headwaiter {}", self.name));
             if let Err(error) = thread.spawn(|| self.serve()) {
                 // The kernel's kind is `WouldBlock`, which would be misunderstood.
-                return Err(io::Error::other(format!("no thread could be started for it: {error}")));
+                return Err(io::Error::other(format!(
+                    "no thread could be started for it: {error}"
+                )));
             }
             state.served = true;
         }
@@ -155,7 +158,8 @@ impl Desk {
                 state = self.state();
                 continue;
             }
-            let waited = self.asked.wait_timeout_while(state, self.idle_for, |state| state.queue.is_empty());
+            let waited =
+                self.asked.wait_timeout_while(state, self.idle_for, |state| state.queue.is_empty());
             let (got_up, waited) = waited.unwrap_or_else(PoisonError::into_inner);
             state = got_up;
             if waited.timed_out() {
@@ -166,7 +170,13 @@ impl Desk {
     }
 
     /// Returns whom to tell.
-    fn end(&self, state: &mut State, number: usize, bytes: Vec<u8>, result: io::Result<usize>) -> Vec<Key> {
+    fn end(
+        &self,
+        state: &mut State,
+        number: usize,
+        bytes: Vec<u8>,
+        result: io::Result<usize>,
+    ) -> Vec<Key> {
         let place = &mut state.places[number];
         place.stage = Stage::Done(bytes, result);
         if place.left { self.remove(state, number) } else { vec![place.key] }
@@ -246,8 +256,12 @@ impl Seat {
     #[track_caller]
     pub(super) fn take(desk: &'static Desk, original: Original) -> io::Result<Self> {
         let notice = Registered::new(Notice, desk.name, Ready::BOTH)?;
-        let place =
-            Place { original: Arc::new(original), key: notice.key(), stage: Stage::Idle, left: false };
+        let place = Place {
+            original: Arc::new(original),
+            key: notice.key(),
+            stage: Stage::Idle,
+            left: false,
+        };
         let place = desk.state().places.insert(place);
         Ok(Seat { desk, place, notice })
     }
@@ -258,7 +272,13 @@ impl Seat {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.notice.poll_io(wait, cx, Direction::Read, |_| self.desk.read(self.place, buf), |_| false)
+        self.notice.poll_io(
+            wait,
+            cx,
+            Direction::Read,
+            |_| self.desk.read(self.place, buf),
+            |_| false,
+        )
     }
 
     pub(super) fn poll_write(
@@ -304,8 +324,10 @@ mod tests {
 
     #[test]
     fn an_idle_thread_retires_and_there_is_another_when_it_is_needed() {
-        static DESK: LazyLock<Desk> =
-            LazyLock::new(|| Desk { idle_for: Duration::ZERO, ..Desk::new("a menu", Direction::Read) });
+        static DESK: LazyLock<Desk> = LazyLock::new(|| Desk {
+            idle_for: Duration::ZERO,
+            ..Desk::new("a menu", Direction::Read)
+        });
         let desk: &'static Desk = &DESK;
         crate::block_on(async {
             let file = File::open("Cargo.toml").unwrap();

@@ -74,7 +74,11 @@ mod imp {
         }
     }
 
-    pub(crate) fn send_to(io: &mio::net::UnixDatagram, buf: &[u8], path: &Path) -> io::Result<usize> {
+    pub(crate) fn send_to(
+        io: &mio::net::UnixDatagram,
+        buf: &[u8],
+        path: &Path,
+    ) -> io::Result<usize> {
         match abstract_name(path)? {
             Some(name) => Ok(net::sendto(io, buf, SendFlags::NOSIGNAL, &name)?),
             None => io.send_to(buf, path),
@@ -103,7 +107,11 @@ mod imp {
         io.connect(path)
     }
 
-    pub(crate) fn send_to(io: &mio::net::UnixDatagram, buf: &[u8], path: &Path) -> io::Result<usize> {
+    pub(crate) fn send_to(
+        io: &mio::net::UnixDatagram,
+        buf: &[u8],
+        path: &Path,
+    ) -> io::Result<usize> {
         io.send_to(buf, path)
     }
 }

@@ -199,7 +199,10 @@ impl UnixDatagram {
     ///
     /// What recvfrom(2) says.
     #[track_caller]
-    pub fn recv_from<'a>(&'a self, buf: &'a mut [u8]) -> RecvDatagram<'a, UnixDatagram, (usize, SocketAddr)> {
+    pub fn recv_from<'a>(
+        &'a self,
+        buf: &'a mut [u8],
+    ) -> RecvDatagram<'a, UnixDatagram, (usize, SocketAddr)> {
         RecvDatagram::new(self, buf, |socket, buf| socket.registered.io().recv_from(buf))
     }
 

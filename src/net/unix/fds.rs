@@ -123,7 +123,11 @@ impl UnixDatagram {
     /// `InvalidInput` for more than 253 descriptors. Else what sendmsg(2) says: see [`send`](Self::send), or "too many references"
     /// (ETOOMANYREFS) when as many descriptors are on their way as the process may have open.
     #[track_caller]
-    pub fn send_fds<'a>(&'a self, bytes: &'a [u8], fds: &'a [BorrowedFd<'a>]) -> SendFds<'a, UnixDatagram> {
+    pub fn send_fds<'a>(
+        &'a self,
+        bytes: &'a [u8],
+        fds: &'a [BorrowedFd<'a>],
+    ) -> SendFds<'a, UnixDatagram> {
         SendFds::new(self, bytes, fds)
     }
 
@@ -137,7 +141,11 @@ impl UnixDatagram {
     /// If not all descriptors can be taken (MSG_CTRUNC), because the process would have too many open files. Those that could are closed
     /// then, and the datagram is lost. Else what recvmsg(2) says.
     #[track_caller]
-    pub fn recv_fds<'a>(&'a self, buf: &'a mut [u8], fds: &'a mut Vec<OwnedFd>) -> RecvFds<'a, UnixDatagram> {
+    pub fn recv_fds<'a>(
+        &'a self,
+        buf: &'a mut [u8],
+        fds: &'a mut Vec<OwnedFd>,
+    ) -> RecvFds<'a, UnixDatagram> {
         RecvFds::new(self, buf, fds)
     }
 }
@@ -181,8 +189,10 @@ impl<S: Carries> Future for SendFds<'_, S> {
         let this = &mut *self;
         let (bytes, fds) = (this.bytes, this.fds);
         if fds.len() > MOST {
-            let message =
-                format!("a message carries at most {MOST} file descriptors, and these are {}", fds.len());
+            let message = format!(
+                "a message carries at most {MOST} file descriptors, and these are {}",
+                fds.len()
+            );
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidInput, message)));
         }
         if S::IS_STREAM && bytes.is_empty() {
@@ -234,7 +244,8 @@ fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<u
 fn receive(socket: impl AsFd, buf: &mut [u8], fds: &mut Vec<OwnedFd>) -> io::Result<usize> {
     let mut room = [MaybeUninit::uninit(); ROOM];
     let mut control = RecvAncillaryBuffer::new(&mut room);
-    let message = recvmsg(socket, &mut [IoSliceMut::new(buf)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let message =
+        recvmsg(socket, &mut [IoSliceMut::new(buf)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
     if message.flags.contains(ReturnFlags::CTRUNC) {
         // The descriptors that did come are closed with `control`: without the others they are of no use.
         return Err(io::Error::other(format!(

@@ -14,11 +14,14 @@ pub(super) fn draw(picture: &Picture<'_>) -> String {
         events.push(metadata("thread_sort_index", row.id, &format!(r#""sort_index":{}"#, row.id)));
     }
     for row in &picture.rows {
-        events.extend(row.spans.iter().filter(|span| !is_nothing(span)).map(|span| complete(row, span)));
+        events.extend(
+            row.spans.iter().filter(|span| !is_nothing(span)).map(|span| complete(row, span)),
+        );
         events.extend(last_event(row));
     }
     let notes = picture.notes(usize::MAX).join("; ");
-    let notes = if notes.is_empty() { picture.title() } else { format!("{}; {notes}", picture.title()) };
+    let notes =
+        if notes.is_empty() { picture.title() } else { format!("{}; {notes}", picture.title()) };
     let about = format!(r#"{{"about":{}}}"#, quoted(&notes));
     let events = events.join(",\n");
     format!("{{\"displayTimeUnit\":\"ms\",\"otherData\":{about},\"traceEvents\":[\n{events}\n]}}\n")

@@ -33,7 +33,8 @@ pub(super) enum Category {
 impl<'a> Picture<'a> {
     pub(super) fn of(record: &'a Record) -> Self {
         let (start, end) = (record.began.max(record.lost_until), record.now);
-        let mut rows: BTreeMap<RowId, Vec<Span>> = record.rows.keys().map(|id| (*id, Vec::new())).collect();
+        let mut rows: BTreeMap<RowId, Vec<Span>> =
+            record.rows.keys().map(|id| (*id, Vec::new())).collect();
         let open = record.rows.iter().filter_map(|(id, row)| {
             let state = row.state?;
             Some(Span { row: *id, state, start: row.since, end })
@@ -88,7 +89,9 @@ impl<'a> Picture<'a> {
             ));
         }
         if self.record.has_strangers {
-            notes.push("steps of another event loop are not shown: give each its own timeline".to_owned());
+            notes.push(
+                "steps of another event loop are not shown: give each its own timeline".to_owned(),
+            );
         }
         notes
     }
@@ -137,7 +140,9 @@ impl Drawn<'_> {
             Who::Task { name: Some(_), place: Some(place), .. } => {
                 format!("{}, spawned at {place}", self.name())
             }
-            Who::Loop => "loop: the thread, which runs the tasks, or waits for what comes next".to_owned(),
+            Who::Loop => {
+                "loop: the thread, which runs the tasks, or waits for what comes next".to_owned()
+            }
             _ => self.name(),
         }
     }
@@ -158,7 +163,9 @@ impl Drawn<'_> {
             (State::Ready, _) => "is ready, and others run".to_owned(),
             (State::Waiting(None, _), _) => "waits: it was not told for what".to_owned(),
             (State::Waiting(Some(cause), 0), _) => format!("waits {}", cause.says()),
-            (State::Waiting(Some(cause), more), _) => format!("waits {}; and for {more} more", cause.says()),
+            (State::Waiting(Some(cause), more), _) => {
+                format!("waits {}; and for {more} more", cause.says())
+            }
             (State::Working, _) => "are under way".to_owned(),
         }
     }
@@ -208,7 +215,9 @@ impl Cause {
             Cause::Kernel(WaitFor::Work { under_way }) => {
                 format!("for {under_way} offloaded job{} or child processes", plural(under_way))
             }
-            Cause::Kernel(WaitFor::Ever) => "for the kernel or another thread; no timer is armed".to_owned(),
+            Cause::Kernel(WaitFor::Ever) => {
+                "for the kernel or another thread; no timer is armed".to_owned()
+            }
             Cause::Kernel(_) => "for the kernel".to_owned(),
         }
     }

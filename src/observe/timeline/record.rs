@@ -250,7 +250,8 @@ impl Record {
 
     /// What an observer does to a task is not told, not even its end.
     fn let_go(&mut self) {
-        let is_gone = |slot: Slot| Core::with(|core| core.tasks.origin(slot).is_none()) == Some(true);
+        let is_gone =
+            |slot: Slot| Core::with(|core| core.tasks.origin(slot).is_none()) == Some(true);
         let gone: Vec<_> =
             self.tasks.iter().filter(|(slot, _)| is_gone(**slot)).map(|(_, row)| *row).collect();
         for row in gone {
@@ -274,7 +275,8 @@ impl Record {
         self.polled = Some(id);
         let Some(row) = self.rows.get_mut(&id) else { return };
         row.woken = false;
-        row.timers.extend(row.causes.drain(..).filter(|cause| matches!(cause, Cause::Timer { .. })));
+        row.timers
+            .extend(row.causes.drain(..).filter(|cause| matches!(cause, Cause::Timer { .. })));
     }
 
     fn awaits(&mut self, cause: Cause) {
@@ -390,7 +392,9 @@ impl Cause {
     /// Whether it is a timer that is still awaited.
     fn is_armed(&self) -> bool {
         match self {
-            Cause::Timer { timer, .. } => Core::with(|core| core.timers.is_armed(timer.0)) == Some(true),
+            Cause::Timer { timer, .. } => {
+                Core::with(|core| core.timers.is_armed(timer.0)) == Some(true)
+            }
             _ => false,
         }
     }

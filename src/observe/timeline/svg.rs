@@ -175,7 +175,14 @@ impl Plot<'_> {
         }
     }
 
-    fn row(&self, body: &mut String, row: &Drawn<'_>, label: &str, middle: f64, looks: &mut Vec<Look>) {
+    fn row(
+        &self,
+        body: &mut String,
+        row: &Drawn<'_>,
+        label: &str,
+        middle: f64,
+        looks: &mut Vec<Look>,
+    ) {
         line(body, "lane", (EDGE, middle + ROW / 2.0), (WIDTH - EDGE, middle + ROW / 2.0));
         let _ = writeln!(
             body,
@@ -302,7 +309,12 @@ fn text_width(text: &str) -> f64 {
 
 fn text(body: &mut String, class: &str, x: f64, y: f64, text: &str) {
     let text = escaped(text);
-    let _ = writeln!(body, r#"<text class="{class}" x="{}" y="{}">{text}</text>"#, number(x), number(y));
+    let _ = writeln!(
+        body,
+        r#"<text class="{class}" x="{}" y="{}">{text}</text>"#,
+        number(x),
+        number(y)
+    );
 }
 
 fn line(body: &mut String, class: &str, from: (f64, f64), to: (f64, f64)) {

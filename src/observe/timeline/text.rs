@@ -100,7 +100,8 @@ fn draw_rows(lines: &mut Vec<String>, picture: &Picture<'_>, columns: usize) {
         seen.extend(signs);
     }
     let legend = LEGEND.iter().filter(|sign| seen.contains(sign));
-    let legend: Vec<_> = legend.map(|sign| format!("{} {}", sign.character(), sign.name())).collect();
+    let legend: Vec<_> =
+        legend.map(|sign| format!("{} {}", sign.character(), sign.name())).collect();
     wrap(lines, legend.iter().map(String::as_str), "   ", columns);
 }
 
@@ -144,8 +145,9 @@ fn signs(row: &Drawn<'_>, picture: &Picture<'_>, cells: usize) -> Vec<Sign> {
         let (first, end) = (cell_of(span.start, picture, cells), cell_of(span.end, picture, cells));
         let scaled = |at: u64| u128::from(at - picture.start) * cells as u128;
         for (cell, at) in slices.iter_mut().zip(0..).take(end + 1).skip(first) {
-            let here =
-                scaled(span.end).min((at + 1) * slice).saturating_sub(scaled(span.start).max(at * slice));
+            let here = scaled(span.end)
+                .min((at + 1) * slice)
+                .saturating_sub(scaled(span.start).max(at * slice));
             match span.state {
                 State::Running => {
                     cell.running += here;
@@ -176,15 +178,24 @@ impl Slice {
         if self.is_polled {
             return Sign::RunningShortly;
         }
-        let states =
-            [(self.working, Sign::Working), (self.ready, Sign::Ready), (self.waiting, Sign::Waiting)];
-        let longest = states.into_iter().max_by_key(|(nanos, _)| *nanos).filter(|(nanos, _)| *nanos > 0);
+        let states = [
+            (self.working, Sign::Working),
+            (self.ready, Sign::Ready),
+            (self.waiting, Sign::Waiting),
+        ];
+        let longest =
+            states.into_iter().max_by_key(|(nanos, _)| *nanos).filter(|(nanos, _)| *nanos > 0);
         longest.map_or(Sign::Absent, |(_, sign)| sign)
     }
 }
 
 /// Lines of whole words, as long as they may be.
-fn wrap<'a>(lines: &mut Vec<String>, words: impl Iterator<Item = &'a str>, between: &str, columns: usize) {
+fn wrap<'a>(
+    lines: &mut Vec<String>,
+    words: impl Iterator<Item = &'a str>,
+    between: &str,
+    columns: usize,
+) {
     let mut line = String::new();
     for word in words {
         if !line.is_empty() && width_of(&line) + between.len() + width_of(word) > columns {

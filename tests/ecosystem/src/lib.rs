@@ -83,7 +83,10 @@ pub fn assert_not_logged(part: &str) {
 #[track_caller]
 pub fn assert_passed(since: Instant, expected: Duration) {
     let passed = now() - since;
-    assert!(passed >= expected && passed < expected + seconds(1), "{passed:?} instead of {expected:?}");
+    assert!(
+        passed >= expected && passed < expected + seconds(1),
+        "{passed:?} instead of {expected:?}"
+    );
 }
 
 /// How many tasks and sources the loop has.
@@ -163,7 +166,8 @@ impl Client {
             self.receive().await?;
         };
         let head = String::from_utf8_lossy(&self.received[..end]).to_lowercase();
-        let number = |text: Option<&str>| text.and_then(|text| text.split_whitespace().next()?.parse().ok());
+        let number =
+            |text: Option<&str>| text.and_then(|text| text.split_whitespace().next()?.parse().ok());
         let length = number(head.split("content-length: ").nth(1)).unwrap_or(0);
         let status = number(head.strip_prefix("http/1.1 ")).unwrap_or(0) as u16;
         while self.received.len() < end + length {
@@ -206,7 +210,11 @@ impl Client {
     /// Asserts that the server closes the connection, sends nothing before that, and does not reset it.
     pub async fn must_end(&mut self) {
         let error = self.receive().await.unwrap_err();
-        assert_eq!((error.kind(), &*self.received), (io::ErrorKind::UnexpectedEof, &b""[..]), "{error}");
+        assert_eq!(
+            (error.kind(), &*self.received),
+            (io::ErrorKind::UnexpectedEof, &b""[..]),
+            "{error}"
+        );
     }
 
     /// Waits until the server has closed the connection, and returns what came before that.

@@ -42,7 +42,8 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 fn who_are_you() -> Router {
-    let port = |Extension(Peer(peer)): Extension<Peer<SocketAddr>>| async move { peer.port().to_string() };
+    let port =
+        |Extension(Peer(peer)): Extension<Peer<SocketAddr>>| async move { peer.port().to_string() };
     Router::new().route("/", get(port))
 }
 
@@ -92,7 +93,8 @@ fn http2_is_spoken_with_a_server_that_is_known_to_and_where_a_connector_says_so(
         let known = Client::builder(Executor).timer(Timer).http2_only(true).build(Connector::new());
         assert_eq!(text(&known, &uri).await?, format!("{:?}", Version::HTTP_2));
         // As a connector with TLS does that has been told by ALPN.
-        let negotiated = Connector::new().map_response(|io: Io<TcpStream>| io.negotiated_http2(true));
+        let negotiated =
+            Connector::new().map_response(|io: Io<TcpStream>| io.negotiated_http2(true));
         assert_eq!(text(&client(negotiated), &uri).await?, format!("{:?}", Version::HTTP_2));
         assert_eq!(text(&client(Connector::new()), &uri).await?, format!("{:?}", Version::HTTP_11));
         Ok(())
@@ -104,7 +106,8 @@ fn what_connects_to_nothing_says_to_what() {
     run(async {
         let (listener, address) = listen().await?;
         drop(listener);
-        let error = text(&client(Connector::new()), format!("http://{address}/")).await.unwrap_err();
+        let error =
+            text(&client(Connector::new()), format!("http://{address}/")).await.unwrap_err();
         let chain = chain(&*error);
         assert!(chain.contains(&address.to_string()) && chain.contains("refused"), "{chain}");
         Ok(())
@@ -147,7 +150,10 @@ fn an_address_that_is_not_http_is_refused_with_what_to_do() {
         ] {
             let error = Connector::new().call(Uri::try_from(uri)?).await.unwrap_err();
             assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
-            assert!(error.to_string().starts_with(uri) && error.to_string().contains(why), "{error}");
+            assert!(
+                error.to_string().starts_with(uri) && error.to_string().contains(why),
+                "{error}"
+            );
             assert!(error.source().is_none());
         }
         // For a connector that is wrapped in TLS.
@@ -170,7 +176,12 @@ fn an_ipv6_address_stands_in_brackets() {
         };
         let address = listener.local_addr()?;
         let _server = Server::start(serve(listener, who_are_you()), seconds(1));
-        assert!(text(&client(Connector::new()), format!("http://{address}/")).await?.parse::<u16>().is_ok());
+        assert!(
+            text(&client(Connector::new()), format!("http://{address}/"))
+                .await?
+                .parse::<u16>()
+                .is_ok()
+        );
         Ok(())
     });
 }
@@ -178,7 +189,8 @@ fn an_ipv6_address_stands_in_brackets() {
 #[test]
 fn a_unix_socket_is_connected_to_whatever_the_host() {
     run(async {
-        let path = std::env::temp_dir().join(format!("headwaiter-connector-{}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("headwaiter-connector-{}", std::process::id()));
         let _ = std::fs::remove_file(&path);
         let listener = UnixListener::bind(&path)?;
         let router = Router::new().route("/", get(|| async { "soup" }));

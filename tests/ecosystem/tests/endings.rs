@@ -5,7 +5,8 @@ use std::future::IntoFuture;
 use axum::Router;
 use axum::routing::get;
 use ecosystem::{
-    Client, Error, Server, assert_logged, assert_not_logged, assert_passed, counts, listen, run, seconds,
+    Client, Error, Server, assert_logged, assert_not_logged, assert_passed, counts, listen, run,
+    seconds,
 };
 use headwaiter::compat::hyper::{Body, serve};
 use headwaiter::net::TcpStream;
@@ -20,7 +21,10 @@ fn kitchen() -> Router {
             "stew"
         }
     };
-    Router::new().route("/", get(|| async { "soup" })).route("/5", get(slow(5))).route("/50", get(slow(50)))
+    Router::new()
+        .route("/", get(|| async { "soup" }))
+        .route("/5", get(slow(5)))
+        .route("/50", get(slow(50)))
 }
 
 #[test]
@@ -28,8 +32,10 @@ fn a_graceful_end_closes_what_is_idle_and_lets_what_is_in_flight_finish() {
     run(async {
         let (listener, address) = listen().await?;
         let server = Server::start(serve(listener, kitchen()), seconds(10));
-        let (mut idle, mut silent) = (Client::connect(address).await?, Client::connect(address).await?);
-        let (mut busy, mut last) = (Client::connect(address).await?, Client::connect(address).await?);
+        let (mut idle, mut silent) =
+            (Client::connect(address).await?, Client::connect(address).await?);
+        let (mut busy, mut last) =
+            (Client::connect(address).await?, Client::connect(address).await?);
         assert_eq!(idle.get("/").await?.body, "soup");
         busy.send("GET /5 HTTP/1.1\r\nhost: a\r\n\r\n").await?;
         sleep(seconds(1)).await;
@@ -132,7 +138,8 @@ fn a_handler_whose_client_has_gone_is_dropped() {
 fn a_thousand_connections_leave_nothing_behind() {
     run(async {
         let (listener, address) = listen().await?;
-        let _server = Server::start(serve(listener, kitchen()).header_timeout(seconds(5)), seconds(10));
+        let _server =
+            Server::start(serve(listener, kitchen()).header_timeout(seconds(5)), seconds(10));
         yield_now().await;
         let before = counts();
         for round in 0..10 {
@@ -167,13 +174,15 @@ fn the_body_of_a_request_may_outlive_its_response() {
                 headwaiter::spawn(async move {
                     let body = http_body_util::BodyExt::collect(request.into_body()).await;
                     let length = body.map(|body| body.to_bytes().len());
-                    let _ = told.expect("one request").send(length.map_err(|error| error.to_string()));
+                    let _ =
+                        told.expect("one request").send(length.map_err(|error| error.to_string()));
                 });
                 Ok::<_, Error>(Response::new(String::new()))
             }
         });
         let (listener, address) = listen().await?;
-        let _server = Server::start(serve(listener, service).header_timeout(seconds(5)), seconds(10));
+        let _server =
+            Server::start(serve(listener, service).header_timeout(seconds(5)), seconds(10));
         let mut client = Client::connect(address).await?;
         client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n").await?;
         assert_eq!(client.answer().await?.status, 200);

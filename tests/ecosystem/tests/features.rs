@@ -5,7 +5,16 @@ use std::process::Command;
 /// The crates that a program gets with this feature, each with the features of it that are enabled.
 fn crates(feature: &str) -> Vec<String> {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["tree", "--locked", "--package", "headwaiter", "--edges", "normal", "--prefix", "none"]);
+    cargo.args([
+        "tree",
+        "--locked",
+        "--package",
+        "headwaiter",
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+    ]);
     cargo.args(["--format", "{p} {f}", "--no-default-features", "--features", feature]);
     let output = cargo.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -23,7 +23,8 @@ type Client = SendRequest<Full<Bytes>>;
 /// The task of the connection ends with it.
 async fn connect(address: SocketAddr) -> Result<Client, Error> {
     let stream = TcpStream::connect(address).await?;
-    let (client, connection) = http2::Builder::new(Executor).timer(Timer).handshake(Io::new(stream)).await?;
+    let (client, connection) =
+        http2::Builder::new(Executor).timer(Timer).handshake(Io::new(stream)).await?;
     headwaiter::spawn(connection);
     Ok(client)
 }
@@ -141,7 +142,8 @@ fn a_graceful_end_lets_what_is_in_flight_finish_and_the_grace_cuts_the_rest() {
 fn an_idle_connection_is_closed_after_the_header_timeout_and_a_busy_one_is_not() {
     run(async {
         let (listener, address) = listen().await?;
-        let server = serve(listener, kitchen()).header_timeout(seconds(30)).write_timeout(seconds(30));
+        let server =
+            serve(listener, kitchen()).header_timeout(seconds(30)).write_timeout(seconds(30));
         let _server = Server::start(server, seconds(1));
         let before = counts();
         let mut client = connect(address).await?;
@@ -167,7 +169,8 @@ fn an_idle_connection_is_closed_after_the_header_timeout_and_a_busy_one_is_not()
 fn a_request_that_comes_just_when_an_idle_connection_is_closed_is_answered() {
     run(async {
         let (listener, address) = listen().await?;
-        let _server = Server::start(serve(listener, kitchen()).header_timeout(seconds(30)), seconds(1));
+        let _server =
+            Server::start(serve(listener, kitchen()).header_timeout(seconds(30)), seconds(1));
         let mut client = TcpStream::connect(address).await?;
         client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await?;
         sleep(seconds(31)).await;
@@ -188,7 +191,8 @@ fn a_request_that_comes_just_when_an_idle_connection_is_closed_is_answered() {
 fn a_peer_that_has_vanished_is_found() {
     run(async {
         let (listener, address) = listen().await?;
-        let _server = Server::start(serve(listener, kitchen()).header_timeout(seconds(100_000)), seconds(1));
+        let _server =
+            Server::start(serve(listener, kitchen()).header_timeout(seconds(100_000)), seconds(1));
         let mut client = TcpStream::connect(address).await?;
         let since = now();
         client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await?;
@@ -203,7 +207,8 @@ fn a_peer_that_has_vanished_is_found() {
 fn a_client_that_says_nothing_after_the_preface_is_cut_off() {
     run(async {
         let (listener, address) = listen().await?;
-        let _server = Server::start(serve(listener, kitchen()).header_timeout(seconds(10)), seconds(1));
+        let _server =
+            Server::start(serve(listener, kitchen()).header_timeout(seconds(10)), seconds(1));
         let mut client = TcpStream::connect(address).await?;
         let since = now();
         client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await?;
@@ -222,7 +227,8 @@ fn a_client_that_takes_nothing_of_a_response_is_cut_off() {
     run(async {
         for path in ["/endless", "/large"] {
             let (listener, address) = listen().await?;
-            let server = serve(listener, kitchen()).write_timeout(seconds(60)).header_timeout(seconds(30));
+            let server =
+                serve(listener, kitchen()).write_timeout(seconds(60)).header_timeout(seconds(30));
             let _server = Server::start(server, seconds(1));
             let mut client = connect(address).await?;
             let since = now();
@@ -243,7 +249,8 @@ fn a_client_that_takes_nothing_of_a_response_is_cut_off() {
 fn a_client_that_takes_its_response_slowly_is_served_to_the_end() {
     run(async {
         let (listener, address) = listen().await?;
-        let server = serve(listener, kitchen()).write_timeout(seconds(10)).header_timeout(seconds(10));
+        let server =
+            serve(listener, kitchen()).write_timeout(seconds(10)).header_timeout(seconds(10));
         let _server = Server::start(server, seconds(1));
         let stream = TcpStream::connect(address).await?;
         let handshake = http2::Builder::new(Executor)

@@ -22,7 +22,8 @@ use hyper::{Method, Request, Response, StatusCode};
 
 async fn connect(address: std::net::SocketAddr) -> Result<SendRequest<Full<Bytes>>, Error> {
     let stream = TcpStream::connect(address).await?;
-    let (client, connection) = http2::Builder::new(Executor).timer(Timer).handshake(Io::new(stream)).await?;
+    let (client, connection) =
+        http2::Builder::new(Executor).timer(Timer).handshake(Io::new(stream)).await?;
     headwaiter::spawn(connection);
     Ok(client)
 }
@@ -41,7 +42,8 @@ fn a_response_that_is_stuck_is_cut_off_also_beside_requests_that_are_served() {
                 "/large",
                 get(|| async {
                     let part = Bytes::from(vec![b'x'; 10_000]);
-                    let parts = (0..500).map(move |_| Ok::<_, io::Error>(Frame::data(part.clone())));
+                    let parts =
+                        (0..500).map(move |_| Ok::<_, io::Error>(Frame::data(part.clone())));
                     axum::body::Body::new(StreamBody::new(futures_lite::stream::iter(parts)))
                 }),
             );
@@ -80,7 +82,8 @@ fn a_tunnel_over_http2_outlives_the_limits() {
             Ok::<_, Error>(Response::new(String::new()))
         });
         let (listener, address) = listen().await?;
-        let _server = Server::start(serve(listener, service).header_timeout(seconds(30)), seconds(1));
+        let _server =
+            Server::start(serve(listener, service).header_timeout(seconds(30)), seconds(1));
         let mut client = connect(address).await?;
         let request = Request::connect("localhost:80").body(Full::default())?;
         let response = client.send_request(request).await?;
@@ -119,13 +122,18 @@ fn an_upgraded_connection_receives_what_comes_after_it_has_closed_its_own_direct
                 })
                 .log_error();
                 let response = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS);
-                response.header("connection", "upgrade").header("upgrade", "echo").body(String::new())
+                response
+                    .header("connection", "upgrade")
+                    .header("upgrade", "echo")
+                    .body(String::new())
             }
         });
         let (listener, address) = listen().await?;
         let _server = Server::start(serve(listener, service), seconds(1));
         let mut client = Client::connect(address).await?;
-        client.send("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\nsoup").await?;
+        client
+            .send("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\nsoup")
+            .await?;
         assert_eq!(client.answer().await?.status, 101);
         assert_eq!(client.rest().await, "", "the server has closed its direction");
         client.send("and the rest").await?;
@@ -139,7 +147,9 @@ fn an_upgraded_connection_receives_what_comes_after_it_has_closed_its_own_direct
 fn a_body_may_be_read_on_another_thread() {
     run(async {
         let elsewhere = |body: axum::body::Body| async {
-            let thread = thread::spawn(|| futures_lite::future::block_on(body.collect()).unwrap().to_bytes());
+            let thread = thread::spawn(|| {
+                futures_lite::future::block_on(body.collect()).unwrap().to_bytes()
+            });
             headwaiter::spawn_blocking(|| thread.join().unwrap()).await.unwrap()
         };
         let app = Router::new().route("/", post(elsewhere));
@@ -160,13 +170,21 @@ fn a_body_may_be_read_on_another_thread() {
 struct Buffered(TcpStream, bool);
 
 impl AsyncRead for Buffered {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Buffered {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.1 = true;
         Pin::new(&mut self.0).poll_write(cx, buf)
     }

@@ -9,7 +9,8 @@ use axum::Router;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use ecosystem::{
-    Client, Error, Server, assert_logged, assert_not_logged, assert_passed, counts, listen, run, seconds,
+    Client, Error, Server, assert_logged, assert_not_logged, assert_passed, counts, listen, run,
+    seconds,
 };
 use headwaiter::compat::hyper::{Body, BodyTimeout, serve};
 use headwaiter::net::TcpStream;
@@ -30,7 +31,8 @@ fn a_header_that_does_not_come_in_time_ends_the_connection() {
     run(async {
         for start in ["", "G", "PRI * HTTP/2.0\r\n", "GET / HTTP/1.1\r\nhost: a\r\nx: "] {
             let (listener, address) = listen().await?;
-            let _server = Server::start(serve(listener, soup()).header_timeout(seconds(600)), seconds(1));
+            let _server =
+                Server::start(serve(listener, soup()).header_timeout(seconds(600)), seconds(1));
             let mut client = Client::connect(address).await?;
             let peer = client.stream.local_addr()?.to_string();
             let since = now();
@@ -55,7 +57,8 @@ fn a_header_that_does_not_come_in_time_ends_the_connection() {
 fn a_header_that_comes_one_byte_a_second_is_cut_off() {
     run(async {
         let (listener, address) = listen().await?;
-        let _server = Server::start(serve(listener, soup()).header_timeout(seconds(30)), seconds(1));
+        let _server =
+            Server::start(serve(listener, soup()).header_timeout(seconds(30)), seconds(1));
         let (mut client, since) = (Client::connect(address).await?, now());
         for byte in "GET / HTTP/1.1\r\nhost: localhost.localdomain\r\n\r\n".bytes() {
             if client.send([byte]).await.is_err() {
@@ -74,7 +77,8 @@ fn a_header_that_comes_one_byte_a_second_is_cut_off() {
 fn an_idle_connection_is_closed_after_the_header_timeout_and_a_busy_one_is_not() {
     run(async {
         let (listener, address) = listen().await?;
-        let _server = Server::start(serve(listener, soup()).header_timeout(seconds(30)), seconds(1));
+        let _server =
+            Server::start(serve(listener, soup()).header_timeout(seconds(30)), seconds(1));
         let mut client = Client::connect(address).await?;
         for _ in 0..10 {
             assert_eq!(client.get("/").await?.body, "soup");
@@ -105,7 +109,10 @@ fn a_declared_body_that_is_too_large_is_refused_and_the_answer_arrives() {
         let _server = Server::start(serve(listener, soup()).max_body(1000), seconds(1));
         let mut client = Client::connect(address).await?;
         client
-            .send(format!("POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\n{:1000}", ""))
+            .send(format!(
+                "POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\n{:1000}",
+                ""
+            ))
             .await?;
         assert_eq!(client.answer().await?.status, 200);
         client.send("POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 10000000\r\n\r\n").await?;
@@ -149,7 +156,9 @@ fn a_body_of_unknown_length_that_is_too_large_fails_and_axum_answers_413() {
         let (listener, address) = listen().await?;
         let _server = Server::start(serve(listener, soup()).max_body(1000), seconds(1));
         let mut client = Client::connect(address).await?;
-        client.send("POST /echo HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3e8\r\n").await?;
+        client
+            .send("POST /echo HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3e8\r\n")
+            .await?;
         client.send(format!("{:1000}\r\n1\r\nx\r\n", "")).await?;
         assert_eq!(client.answer().await?.status, 413);
         assert_eq!(client.rest().await, "");
@@ -161,7 +170,9 @@ fn a_body_of_unknown_length_that_is_too_large_fails_and_axum_answers_413() {
         let (listener, address) = listen().await?;
         let _server = Server::start(serve(listener, read).max_body(0), seconds(1));
         let mut client = Client::connect(address).await?;
-        client.send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n").await?;
+        client
+            .send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n")
+            .await?;
         assert_eq!(client.answer().await?.body, "true");
         Ok(())
     });
@@ -177,7 +188,8 @@ fn a_body_that_comes_one_byte_a_second_fails_and_one_that_comes_fast_enough_does
             }))
         });
         let (listener, address) = listen().await?;
-        let _server = Server::start(serve(listener, read).body_timeout(seconds(20), 100), seconds(1));
+        let _server =
+            Server::start(serve(listener, read).body_timeout(seconds(20), 100), seconds(1));
         let head = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5000\r\n\r\n";
         let (mut client, since) = (Client::connect(address).await?, now());
         client.send(head).await?;
@@ -185,7 +197,11 @@ fn a_body_that_comes_one_byte_a_second_fails_and_one_that_comes_fast_enough_does
             sleep(seconds(1)).await;
         }
         let answer = client.answer().await?;
-        assert!(answer.body.starts_with("true: the request's body takes longer than 20s"), "{}", answer.body);
+        assert!(
+            answer.body.starts_with("true: the request's body takes longer than 20s"),
+            "{}",
+            answer.body
+        );
         assert_passed(since, seconds(20));
         // What comes at the rate may go on for as long as it likes.
         let (mut client, since) = (Client::connect(address).await?, now());
@@ -212,7 +228,8 @@ fn the_time_of_a_reader_does_not_count_as_the_clients() {
             Ok::<_, Error>(Response::new(read.to_string()))
         });
         let (listener, address) = listen().await?;
-        let _server = Server::start(serve(listener, read).body_timeout(seconds(20), 1_000_000), seconds(1));
+        let _server =
+            Server::start(serve(listener, read).body_timeout(seconds(20), 1_000_000), seconds(1));
         let mut client = Client::connect(address).await?;
         client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 300000\r\n\r\n").await?;
         client.send(vec![b'x'; 300_000]).await?;
@@ -248,7 +265,10 @@ fn a_client_that_does_not_take_its_response_is_cut_off() {
                 sleep(seconds(5)).await;
             }
             assert!((60..=125).contains(&(now() - since).as_secs()), "{:?}", now() - since);
-            assert_logged(&["WARN headwaiter::http", "the peer took nothing of a response for 60s"]);
+            assert_logged(&[
+                "WARN headwaiter::http",
+                "the peer took nothing of a response for 60s",
+            ]);
         }
         Ok(())
     });

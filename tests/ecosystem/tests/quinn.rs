@@ -3,8 +3,8 @@ use headwaiter::time::{now, timeout};
 use headwaiter::{Clock, EventLoop};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{
-    ApplicationClose, ClientConfig, Connection, ConnectionError, Endpoint, EndpointConfig, ServerConfig,
-    TransportConfig,
+    ApplicationClose, ClientConfig, Connection, ConnectionError, Endpoint, EndpointConfig,
+    ServerConfig, TransportConfig,
 };
 use rustls::RootCertStore;
 use rustls::crypto::ring;
@@ -26,7 +26,8 @@ fn configs(idle: Duration) -> Result<(ServerConfig, ClientConfig)> {
     let server = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider));
     let server = server.with_protocol_versions(&[&TLS13])?.with_no_client_auth();
     let server = server.with_single_cert(vec![certificate.clone()], made.signing_key.into())?;
-    let client = rustls::ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13])?;
+    let client =
+        rustls::ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13])?;
     let client = client.with_root_certificates(roots).with_no_client_auth();
 
     let mut transport = TransportConfig::default();
@@ -59,8 +60,14 @@ impl Pair {
     async fn connect(&self) -> Result<(Connection, Connection)> {
         let server = self.server.clone();
         let accept =
-            headwaiter::spawn(async move { server.accept().await.expect("the endpoint is open").await });
-        let client = self.client.connect_with(self.config.clone(), self.server.local_addr()?, "localhost")?;
+            headwaiter::spawn(
+                async move { server.accept().await.expect("the endpoint is open").await },
+            );
+        let client = self.client.connect_with(
+            self.config.clone(),
+            self.server.local_addr()?,
+            "localhost",
+        )?;
         Ok((client.await?, accept.await??))
     }
 }

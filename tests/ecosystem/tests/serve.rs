@@ -22,20 +22,25 @@ use hyper::{Request, Response, StatusCode};
 #[test]
 fn a_router_of_axum_is_served() {
     run(async {
-        let router = Router::new()
-            .route("/", get(|| async { "soup" }))
-            .route("/echo", post(|body: String| async move { body }))
-            .route(
-                "/me",
-                get(|Extension(Peer(me)): Extension<Peer<SocketAddr>>| async move { me.to_string() }),
-            );
+        let router =
+            Router::new()
+                .route("/", get(|| async { "soup" }))
+                .route("/echo", post(|body: String| async move { body }))
+                .route(
+                    "/me",
+                    get(|Extension(Peer(me)): Extension<Peer<SocketAddr>>| async move {
+                        me.to_string()
+                    }),
+                );
         let (listener, address) = listen().await?;
         let server = Server::start(serve(listener, router), seconds(1));
         let mut client = Client::connect(address).await?;
         for _ in 0..3 {
             assert_eq!(client.get("/").await?.body, "soup");
         }
-        client.send("POST /echo HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\nfish").await?;
+        client
+            .send("POST /echo HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\nfish")
+            .await?;
         assert_eq!(client.answer().await?.body, "fish");
         assert_eq!(client.get("/me").await?.body, client.stream.local_addr()?.to_string());
         assert_eq!(client.get("/nowhere").await?.status, 404);
@@ -61,7 +66,9 @@ fn a_service_of_hyper_is_served_and_need_not_be_send() {
         let _server = Server::start(serve(listener, service), seconds(1));
         let mut client = Client::connect(address).await?;
         assert_eq!(client.get("/").await?.body, "1: 0");
-        client.send("POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n4\r\nfish\r\n0\r\n\r\n").await?;
+        client
+            .send("POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n4\r\nfish\r\n0\r\n\r\n")
+            .await?;
         assert_eq!(client.answer().await?.body, "2: 4");
         Ok(())
     });
@@ -100,7 +107,8 @@ fn a_service_of_tower_is_called_when_it_is_ready() {
         let _server = Server::start(serve(listener, Slow { asked: 0 }), seconds(1));
         assert_eq!(Client::connect(address).await?.get("/").await?.body, "asked 2 times");
 
-        let plain = tower::service_fn(|_| async { Ok::<_, Infallible>(Response::new("soup".to_owned())) });
+        let plain =
+            tower::service_fn(|_| async { Ok::<_, Infallible>(Response::new("soup".to_owned())) });
         let (listener, address) = listen().await?;
         let _server = Server::start(serve(listener, plain), seconds(1));
         assert_eq!(Client::connect(address).await?.get("/").await?.body, "soup");
@@ -122,7 +130,8 @@ fn pipelined_requests_are_answered_in_their_order() {
         let (listener, address) = listen().await?;
         let _server = Server::start(serve(listener, router), seconds(1));
         let mut client = Client::connect(address).await?;
-        let requests: String = (0..5).map(|n| format!("GET /{n} HTTP/1.1\r\nhost: a\r\n\r\n")).collect();
+        let requests: String =
+            (0..5).map(|n| format!("GET /{n} HTTP/1.1\r\nhost: a\r\n\r\n")).collect();
         client.send(requests).await?;
         for n in 0..5 {
             assert_eq!(client.answer().await?.body, n.to_string());
@@ -175,7 +184,9 @@ fn an_upgraded_connection_is_the_programs_and_outlives_the_limits() {
         let server = Server::start(serve(listener, service).max_connections(1), seconds(5));
         let mut client = Client::connect(address).await?;
         // With the request comes the first word already.
-        client.send("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\nsoup").await?;
+        client
+            .send("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\nsoup")
+            .await?;
         assert_eq!(client.answer().await?.status, 101);
         assert_eq!(client.take(4).await?, "soup");
         // Silent for longer than any request may be. And it takes no other's place.
@@ -197,7 +208,8 @@ fn a_unix_socket_is_served() {
             peer.is_unnamed().to_string()
         };
         let listener = UnixListener::bind(&path)?;
-        let server = Server::start(serve(listener, Router::new().route("/", get(unnamed))), seconds(1));
+        let server =
+            Server::start(serve(listener, Router::new().route("/", get(unnamed))), seconds(1));
         let mut client = UnixStream::connect(&path).await?;
         client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await?;
         let mut answer = String::new();
@@ -279,13 +291,18 @@ fn a_body_of_a_response_that_panics_costs_its_connection_alone() {
     run(async {
         let broken = || async {
             let mut parts = 0;
-            axum::body::Body::new(http_body_util::StreamBody::new(futures_lite::stream::poll_fn(move |_| {
-                parts += 1;
-                assert!(parts < 3, "the pot is empty");
-                Poll::Ready(Some(Ok::<_, Infallible>(hyper::body::Frame::data(bytes::Bytes::from("soup")))))
-            })))
+            axum::body::Body::new(http_body_util::StreamBody::new(futures_lite::stream::poll_fn(
+                move |_| {
+                    parts += 1;
+                    assert!(parts < 3, "the pot is empty");
+                    Poll::Ready(Some(Ok::<_, Infallible>(hyper::body::Frame::data(
+                        bytes::Bytes::from("soup"),
+                    ))))
+                },
+            )))
         };
-        let router = Router::new().route("/", get(|| async { "soup" })).route("/broken", get(broken));
+        let router =
+            Router::new().route("/", get(|| async { "soup" })).route("/broken", get(broken));
         let (listener, address) = listen().await?;
         let _server = Server::start(serve(listener, router), seconds(1));
         let mut other = Client::connect(address).await?;

@@ -20,7 +20,8 @@ fn run<F: Future<Output = ()>>(test: F) {
 
 async fn connected() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (one, other) = zip(TcpStream::connect(listener.local_addr().unwrap()), listener.accept()).await;
+    let (one, other) =
+        zip(TcpStream::connect(listener.local_addr().unwrap()), listener.accept()).await;
     (one.unwrap(), other.unwrap().0)
 }
 
@@ -138,7 +139,11 @@ fn a_peer_that_has_gone_is_an_error_and_no_signal() {
 struct Nested(TcpStream);
 
 impl futures_lite::AsyncRead for Nested {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         let mut inner = [0; 4];
         let mut inner = tokio::io::ReadBuf::new(&mut inner);
         match AsyncRead::poll_read(Pin::new(&mut self.0), cx, &mut inner) {
@@ -170,7 +175,11 @@ fn a_stream_that_reads_from_another_within_its_own_read_mixes_no_bytes() {
 struct Panics(bool);
 
 impl futures_lite::AsyncRead for Panics {
-    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         assert!(std::mem::replace(&mut self.0, true), "a reader that panics");
         buf[0] = b'!';
         Poll::Ready(Ok(1))
@@ -181,10 +190,9 @@ impl futures_lite::AsyncRead for Panics {
 fn a_reader_that_panics_leaves_the_buffer_to_the_others() {
     run(async {
         let mut reader = Io::new(Io::new(Panics(false)));
-        let failed =
-            headwaiter::spawn(
-                async move { futures_lite::AsyncReadExt::read(&mut reader, &mut [0; 4]).await },
-            );
+        let failed = headwaiter::spawn(async move {
+            futures_lite::AsyncReadExt::read(&mut reader, &mut [0; 4]).await
+        });
         assert!(failed.await.unwrap_err().is_panic());
         let mut buf = [0; 4];
         let mut reader = Io::new(Io::new(Panics(true)));

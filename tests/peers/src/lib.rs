@@ -61,7 +61,10 @@ pub fn python(module: &str) -> Option<PathBuf> {
 
 /// Says that a test is skipped. Fails it where that is not allowed.
 pub fn skip(why: &str) {
-    assert!(env::var_os("HEADWAITER_PEERS").is_none_or(|peers| peers != "required"), "skipped: {why}");
+    assert!(
+        env::var_os("HEADWAITER_PEERS").is_none_or(|peers| peers != "required"),
+        "skipped: {why}"
+    );
     // Not `println!`, of which nothing is seen unless the test fails.
     let _ = writeln!(io::stderr(), "skipped: {why}");
 }

@@ -83,7 +83,11 @@ impl Client {
             if let Some(at) = client.received.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
                 break at + 4;
             }
-            assert!(client.fill().unwrap(), "no response: {:?}", String::from_utf8_lossy(&client.received));
+            assert!(
+                client.fill().unwrap(),
+                "no response: {:?}",
+                String::from_utf8_lossy(&client.received)
+            );
         };
         let header = client.received.drain(..end).collect();
         (String::from_utf8(header).unwrap(), client)
@@ -144,7 +148,9 @@ impl Client {
                 }
                 Ok((PONG, _)) => {}
                 Ok(frame) => panic!("a server does not send {frame:?}"),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("nothing has come in time"),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    panic!("nothing has come in time")
+                }
                 Err(_) => return Err(End::Lost),
             }
         }
@@ -155,17 +161,23 @@ impl Client {
         loop {
             let bytes = &self.received;
             let header = match bytes.get(1) {
-                Some(126) => {
-                    bytes.get(2..4).map(|n| (4, u64::from(u16::from_be_bytes(n.try_into().unwrap()))))
+                Some(126) => bytes
+                    .get(2..4)
+                    .map(|n| (4, u64::from(u16::from_be_bytes(n.try_into().unwrap())))),
+                Some(127) => {
+                    bytes.get(2..10).map(|n| (10, u64::from_be_bytes(n.try_into().unwrap())))
                 }
-                Some(127) => bytes.get(2..10).map(|n| (10, u64::from_be_bytes(n.try_into().unwrap()))),
                 Some(&n) => Some((2, u64::from(n))),
                 None => None,
             };
             if let Some((start, length)) = header {
                 let end = start + length as usize;
                 if bytes.len() >= end {
-                    assert_eq!(bytes[0] & 0xf0, 0x80, "it sends whole messages, without extensions");
+                    assert_eq!(
+                        bytes[0] & 0xf0,
+                        0x80,
+                        "it sends whole messages, without extensions"
+                    );
                     let opcode = bytes[0] & 0x0f;
                     let payload = self.received[start..end].to_vec();
                     self.received.drain(..end);

@@ -77,9 +77,17 @@ fn each_section_shows_what_it_is_about_over_tcp_and_over_a_unix_socket() {
                 "== sqlite",
             ],
         );
-        assert!(said.iter().any(|line| line.ends_with(", where a statement may take 5s")), "{said:#?}");
-        assert_eq!(said.iter().filter(|line| line.contains(" is used again after ")).count(), 3, "{said:#?}");
-        let lost = said.iter().find(|line| line.contains("the statement in flight failed")).unwrap();
+        assert!(
+            said.iter().any(|line| line.ends_with(", where a statement may take 5s")),
+            "{said:#?}"
+        );
+        assert_eq!(
+            said.iter().filter(|line| line.contains(" is used again after ")).count(),
+            3,
+            "{said:#?}"
+        );
+        let lost =
+            said.iter().find(|line| line.contains("the statement in flight failed")).unwrap();
         assert!(
             lost.contains("FATAL: terminating connection due to administrator command [57P01]"),
             "{lost}"
@@ -88,8 +96,11 @@ fn each_section_shows_what_it_is_about_over_tcp_and_over_a_unix_socket() {
 
         // 32 times 20 ms, and an eighth of that: the second figure of each row.
         let slow = |row: &str| figure(&said, &[row, "ms"]);
-        let (turns, pipelined, pooled) =
-            (slow("one after another"), slow("at once, one connection"), slow("at once, 8 connections"));
+        let (turns, pipelined, pooled) = (
+            slow("one after another"),
+            slow("at once, one connection"),
+            slow("at once, 8 connections"),
+        );
         assert!(turns >= 640.0 && pipelined >= 640.0, "{said:#?}");
         assert!(pooled < turns / 2.0, "{said:#?}");
     }
@@ -161,7 +172,8 @@ fn what_is_wrong_is_named() {
         ),
         (
             "postgresql:///menu?host=/no/such/folder".to_owned(),
-            "cannot connect to \"/no/such/folder/.s.PGSQL.5432\": No such file or directory".to_owned(),
+            "cannot connect to \"/no/such/folder/.s.PGSQL.5432\": No such file or directory"
+                .to_owned(),
         ),
     ];
     for (url, names) in cases {
@@ -178,7 +190,8 @@ fn what_is_wrong_is_named() {
 fn a_server_that_does_not_answer_or_speaks_another_language_is_named_too() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap(); // The kernel takes the connection.
     let address = silent.local_addr().unwrap();
-    let (code, said) = run(&[&format!("postgres://kitchen:soup@{address}/menu?connect_timeout=1"), "speed"]);
+    let (code, said) =
+        run(&[&format!("postgres://kitchen:soup@{address}/menu?connect_timeout=1"), "speed"]);
     assert_eq!(code, Some(1), "{said:#?}");
     tells(&said, &[&format!("cannot connect to {address}: no answer within 1s")]);
 
@@ -222,21 +235,24 @@ fn a_server_that_goes_away_and_comes_back_is_used_again() {
     program.wait_for_line("the connection is lost: ");
     // Tried again and again, and told when the patience is over.
     let refused = format!("cannot connect to 127.0.0.1:{}: Connection refused", server.port());
-    program
-        .wait_for_line(&format!("{refused} (os error 111) (is PostgreSQL running there?); next attempt in "));
+    program.wait_for_line(&format!(
+        "{refused} (os error 111) (is PostgreSQL running there?); next attempt in "
+    ));
     let failed = program.wait_for_line(" failed: no connection within 5s, at last: ");
     assert!(failed.contains(&refused), "{failed}");
 
     server.go_on();
-    let answered =
-        |line: &String| line.starts_with("query ") && line.contains(": the server has been up for ");
+    let answered = |line: &String| {
+        line.starts_with("query ") && line.contains(": the server has been up for ")
+    };
     program.wait_for("an answer after the failure", |said| {
-        let failed = said.lines.iter().position(|line| line.contains(" failed: no connection within 5s"));
+        let failed =
+            said.lines.iter().position(|line| line.contains(" failed: no connection within 5s"));
         failed.is_some_and(|failed| said.lines[failed..].iter().any(answered))
     });
     // The pauses grow: a server that is away is not asked in a tight loop.
-    let attempts =
-        program.said(|said| said.lines.iter().filter(|line| line.contains("next attempt in ")).count());
+    let attempts = program
+        .said(|said| said.lines.iter().filter(|line| line.contains("next attempt in ")).count());
     assert!(attempts < 100, "{attempts}");
 
     program.interrupt();

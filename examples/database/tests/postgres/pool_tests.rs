@@ -17,7 +17,11 @@ use crate::server::Server;
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// Runs a test with a pool of so many connections, to its end or for a time.
-fn with_pool<F: Future<Output = ()>>(limit: u32, patience: Duration, test: impl FnOnce(Rc<Pool>) -> F) {
+fn with_pool<F: Future<Output = ()>>(
+    limit: u32,
+    patience: Duration,
+    test: impl FnOnce(Rc<Pool>) -> F,
+) {
     let server = Server::shared();
     headwaiter::block_on(async {
         let pool = Pool::new(server.config(), limit, patience);
@@ -35,7 +39,10 @@ async fn backend(connection: &mut Pooled) -> i32 {
 /// What the server says of another connection, such as `idle` or `active`; `None` if it has none such any more.
 async fn state(connection: &mut Pooled, backend: i32) -> Option<String> {
     let sql = "select state from pg_stat_activity where pid = $1";
-    let row = connection.run(LIMIT, async |client| client.query_opt(sql, &[&backend]).await).await.unwrap();
+    let row = connection
+        .run(LIMIT, async |client| client.query_opt(sql, &[&backend]).await)
+        .await
+        .unwrap();
     row.map(|row| row.get(0))
 }
 
@@ -89,9 +96,13 @@ fn a_connection_that_broke_in_use_is_not_handed_out_again() {
         let mut connection = pool.get().await.unwrap();
         let broken = backend(&mut connection).await;
         let sql = "select pg_terminate_backend(pg_backend_pid())";
-        let error = connection.run(LIMIT, async |client| client.execute(sql, &[]).await).await.unwrap_err();
+        let error =
+            connection.run(LIMIT, async |client| client.execute(sql, &[]).await).await.unwrap_err();
         assert!(matches!(error, Error::Lost(_)), "{error}");
-        assert!(error.to_string().contains("terminating connection due to administrator command"), "{error}");
+        assert!(
+            error.to_string().contains("terminating connection due to administrator command"),
+            "{error}"
+        );
         drop(connection); // Its end may not have been read yet.
         assert_ne!(backend(&mut pool.get().await.unwrap()).await, broken);
     });
@@ -126,7 +137,8 @@ fn a_statement_that_is_dropped_is_cancelled_on_the_server_and_its_connection_use
         let (mut one, mut other) = (pool.get().await.unwrap(), pool.get().await.unwrap());
         let dropped = backend(&mut one).await;
         {
-            let sleeping = one.run(LIMIT, async |client| client.batch_execute("select pg_sleep(60)").await);
+            let sleeping =
+                one.run(LIMIT, async |client| client.batch_execute("select pg_sleep(60)").await);
             let mut sleeping = Box::pin(sleeping);
             while state(&mut other, dropped).await.as_deref() != Some("active") {
                 assert!((&mut sleeping).now_or_never().is_none());
@@ -163,7 +175,10 @@ fn a_transaction_that_is_dropped_is_rolled_back_and_its_locks_are_free() {
         // It has to wait for the first transaction, which holds the key, and fails if that is committed.
         let sql = "insert into menu values ('soup')";
         other.run(LIMIT, async |client| client.batch_execute(sql).await).await.unwrap();
-        other.run(LIMIT, async |client| client.batch_execute("drop table menu").await).await.unwrap();
+        other
+            .run(LIMIT, async |client| client.batch_execute("drop table menu").await)
+            .await
+            .unwrap();
     });
 }
 
@@ -185,9 +200,13 @@ fn a_connection_is_not_handed_out_in_a_transaction_that_was_dropped() {
         let mut connection = pool.get().await.unwrap();
         assert_eq!(backend(&mut connection).await, first);
         // An error of its own outside a transaction.
-        let error = connection.run(LIMIT, async |client| client.batch_execute("savepoint one").await).await;
+        let error =
+            connection.run(LIMIT, async |client| client.batch_execute("savepoint one").await).await;
         let error = error.unwrap_err().to_string();
-        assert!(error.contains("SAVEPOINT can only be used in transaction blocks [25P01]"), "{error}");
+        assert!(
+            error.contains("SAVEPOINT can only be used in transaction blocks [25P01]"),
+            "{error}"
+        );
     });
 }
 
@@ -219,7 +238,8 @@ fn a_connection_whose_server_hangs_is_discarded() {
         let (mut one, mut other) = (pool.get().await.unwrap(), pool.get().await.unwrap());
         let hung = backend(&mut one).await;
         let stopped = Stopped::new(hung);
-        let work = one.run(Duration::from_millis(50), async |client| client.batch_execute("select 1").await);
+        let work = one
+            .run(Duration::from_millis(50), async |client| client.batch_execute("select 1").await);
         let error = work.await.unwrap_err();
         assert!(matches!(error, Error::TimedOut(_)), "{error}");
         drop(one);
@@ -227,7 +247,11 @@ fn a_connection_whose_server_hangs_is_discarded() {
         assert_ne!(next, hung);
         // It is closed, though the server has not answered: there are the other one and the next.
         let dump = headwaiter::dump().to_string();
-        assert_eq!(dump.lines().filter(|line| line.starts_with("TCP stream ")).count(), 2, "{dump}");
+        assert_eq!(
+            dump.lines().filter(|line| line.starts_with("TCP stream ")).count(),
+            2,
+            "{dump}"
+        );
         drop(stopped);
         // The server has noticed it.
         while state(&mut other, hung).await.is_some() {

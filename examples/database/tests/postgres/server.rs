@@ -64,7 +64,12 @@ impl Server {
     pub fn go_on(&mut self) {
         let path = self.folder.path();
         let mut command = command(&self.postgres, path);
-        command.arg("-D").arg(path.join("data")).arg("-k").arg(path).args(["-p", &self.port.to_string()]);
+        command
+            .arg("-D")
+            .arg(path.join("data"))
+            .arg("-k")
+            .arg(path)
+            .args(["-p", &self.port.to_string()]);
         command.args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]);
         let program = Program::start_command("postgres", command);
         program.wait_for_line("ready to accept connections");

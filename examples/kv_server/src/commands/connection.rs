@@ -54,8 +54,8 @@ pub(super) fn hello(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let mut resp3 = context.reply.resp3;
     if let Some(version) = rest.next() {
         let version = integer(version);
-        let version =
-            version.ok_or(Refusal::new("ERR Protocol version is not an integer or out of range"))?;
+        let version = version
+            .ok_or(Refusal::new("ERR Protocol version is not an integer or out of range"))?;
         resp3 = match version {
             2 => false,
             3 => true,
@@ -69,7 +69,9 @@ pub(super) fn hello(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
             (b"SETNAME", Some(new)) => name = Some(valid_name(new)?),
             _ => {
                 return Err(Refusal(
-                    [b"ERR Syntax error in HELLO option '", shortened(option), b"'"].concat().into(),
+                    [b"ERR Syntax error in HELLO option '", shortened(option), b"'"]
+                        .concat()
+                        .into(),
                 ));
             }
         }
@@ -126,7 +128,9 @@ fn authenticate(user: &[u8]) -> Result<(), Refusal> {
 fn valid_name(name: &[u8]) -> Result<&[u8], Refusal> {
     match name.iter().all(u8::is_ascii_graphic) {
         true => Ok(name),
-        false => Err(Refusal::new("ERR Client names cannot contain spaces, newlines or special characters.")),
+        false => Err(Refusal::new(
+            "ERR Client names cannot contain spaces, newlines or special characters.",
+        )),
     }
 }
 
@@ -171,7 +175,9 @@ pub(super) fn config(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
         ("timeout", config.idle.as_secs().to_string()),
     ];
     let asked = |name: &str| {
-        args.skip(2).iter().any(|pattern| glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes()))
+        args.skip(2)
+            .iter()
+            .any(|pattern| glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes()))
     };
     let found: Vec<_> = all.iter().filter(|(name, _)| asked(name)).collect();
     context.reply.map(found.len());
@@ -246,7 +252,10 @@ pub(super) fn info(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
                 server.config.max_clients
             ),
         ),
-        ("Memory", format!("used_memory:{}\r\nmaxmemory:{}\r\n", db.used(), server.config.max_memory)),
+        (
+            "Memory",
+            format!("used_memory:{}\r\nmaxmemory:{}\r\n", db.used(), server.config.max_memory),
+        ),
         (
             "Stats",
             format!(
@@ -262,7 +271,9 @@ pub(super) fn info(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let is_asked = |section: &str| {
         let is = |arg: &[u8]| {
             arg.eq_ignore_ascii_case(section.as_bytes())
-                || [&b"all"[..], b"default", b"everything"].iter().any(|all| arg.eq_ignore_ascii_case(all))
+                || [&b"all"[..], b"default", b"everything"]
+                    .iter()
+                    .any(|all| arg.eq_ignore_ascii_case(all))
         };
         args.len() == 1 || args.skip(1).iter().any(is)
     };

@@ -54,9 +54,15 @@ pub(super) fn set(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
 }
 
 /// In so many units of `unit` milliseconds.
-fn deadline(context: &Context<'_>, lifetime: &[u8], unit: i64, command: &str) -> Result<Millis, Refusal> {
+fn deadline(
+    context: &Context<'_>,
+    lifetime: &[u8],
+    unit: i64,
+    command: &str,
+) -> Result<Millis, Refusal> {
     let lifetime = number(lifetime)?;
-    let deadline = lifetime.checked_mul(unit).and_then(|millis| millis.checked_add(context.db.now()));
+    let deadline =
+        lifetime.checked_mul(unit).and_then(|millis| millis.checked_add(context.db.now()));
     // A key that is set must not be gone at once; one that is told to expire may.
     let deadline = deadline.filter(|_| lifetime > 0 || command != "set");
     deadline.ok_or_else(|| Refusal::from(format!("ERR invalid expire time in '{command}' command")))
@@ -141,7 +147,8 @@ fn time_left(context: &mut Context<'_>, key: &[u8]) -> i64 {
 
 pub(super) fn mget(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let keys = args.skip(1);
-    if keys.iter().map(|key| context.db.get(key).map_or(0, <[u8]>::len)).sum::<usize>() > MAX_REPLY {
+    if keys.iter().map(|key| context.db.get(key).map_or(0, <[u8]>::len)).sum::<usize>() > MAX_REPLY
+    {
         return Err(Refusal::from(format!(
             "ERR the values are larger than {MAX_REPLY} bytes: ask for fewer at once"
         )));
@@ -184,7 +191,9 @@ pub(super) fn dbsize(context: &mut Context<'_>, _: Args<'_>) -> Outcome {
 pub(super) fn flush(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let how = args.skip(1).iter().next();
     if args.len() > 2
-        || how.is_some_and(|how| !how.eq_ignore_ascii_case(b"sync") && !how.eq_ignore_ascii_case(b"async"))
+        || how.is_some_and(|how| {
+            !how.eq_ignore_ascii_case(b"sync") && !how.eq_ignore_ascii_case(b"async")
+        })
     {
         return Err(syntax_error());
     }

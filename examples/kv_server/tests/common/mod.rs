@@ -16,7 +16,8 @@ pub struct Server {
 
 impl Server {
     pub fn start(options: &[&str]) -> Server {
-        let program = peers::start(env!("CARGO_BIN_EXE_kv_server"), &[&["127.0.0.1:0"], options].concat());
+        let program =
+            peers::start(env!("CARGO_BIN_EXE_kv_server"), &[&["127.0.0.1:0"], options].concat());
         let address = peers::address(&program, "listening on ");
         Server { program, address }
     }
@@ -119,7 +120,9 @@ impl Client {
     fn reply_into(&mut self, reply: &mut Vec<u8>) {
         let start = reply.len();
         self.reader.read_until(b'\n', reply).expect("a reply in time");
-        let line = reply[start..].strip_suffix(b"\r\n").expect("a whole line, not the end of the connection");
+        let line = reply[start..]
+            .strip_suffix(b"\r\n")
+            .expect("a whole line, not the end of the connection");
         let length = || str::from_utf8(&line[1..]).unwrap().parse::<i64>().unwrap();
         match line[0] {
             b'$' | b'=' if length() >= 0 => {

@@ -53,7 +53,8 @@ impl Browser {
     #[track_caller]
     pub fn open(&mut self, url: &str) -> Tab {
         let target =
-            self.call(None, "Target.createTarget", json!({ "url": "about:blank" }))["targetId"].take();
+            self.call(None, "Target.createTarget", json!({ "url": "about:blank" }))["targetId"]
+                .take();
         let attach = json!({ "targetId": target, "flatten": true });
         let session = self.call(None, "Target.attachToTarget", attach)["sessionId"].take();
         let tab = Tab { session: session.as_str().unwrap().to_owned() };
@@ -86,7 +87,8 @@ impl Browser {
     /// The value of an expression of JavaScript, or of the promise that it is.
     #[track_caller]
     pub fn evaluate(&mut self, tab: &Tab, expression: &str) -> Value {
-        let params = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
+        let params =
+            json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
         let mut answer = self.call(Some(tab), "Runtime.evaluate", params);
         assert!(answer.get("exceptionDetails").is_none(), "{expression}: {answer}");
         answer["result"]["value"].take()

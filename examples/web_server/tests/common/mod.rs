@@ -97,7 +97,9 @@ pub const VERSIONS: [(&str, &str); 2] = [("--http1.1", "1.1"), ("--http2-prior-k
 #[track_caller]
 pub fn curl(args: &[&str]) -> Answer {
     let mut command = Command::new("curl");
-    command.args(["--silent", "--show-error", "--write-out", "\n%{http_code} %{http_version}"]).args(args);
+    command
+        .args(["--silent", "--show-error", "--write-out", "\n%{http_code} %{http_version}"])
+        .args(args);
     let said = peers::run_well(&mut command, PATIENCE);
     let (body, trailer) = said.rsplit_once('\n').unwrap();
     let (status, version) = trailer.split_once(' ').unwrap();

@@ -90,8 +90,10 @@ fn tokios_channels_and_locks_make_tasks_of_this_loop_wait() {
         let (bell, heard) = tokio::sync::oneshot::channel();
         let (menu, mut readers) = tokio::sync::watch::channel("lunch");
         let (shout, mut listener) = tokio::sync::broadcast::channel(4);
-        let (lock, notify) = (Arc::new(tokio::sync::Mutex::new(0)), Arc::new(tokio::sync::Notify::new()));
-        let (semaphore, held) = (Arc::new(tokio::sync::Semaphore::new(1)), lock.clone().lock_owned().await);
+        let (lock, notify) =
+            (Arc::new(tokio::sync::Mutex::new(0)), Arc::new(tokio::sync::Notify::new()));
+        let (semaphore, held) =
+            (Arc::new(tokio::sync::Semaphore::new(1)), lock.clone().lock_owned().await);
         let task = spawn({
             let (lock, notify, semaphore) = (lock.clone(), notify.clone(), semaphore.clone());
             async move {
@@ -110,7 +112,9 @@ fn tokios_channels_and_locks_make_tasks_of_this_loop_wait() {
         assert!(semaphore.try_acquire().is_err() && *held == 0);
         drop(held);
         sleep(millis(1)).await;
-        assert!(bell.send("ding").is_ok() && menu.send("dinner").is_ok() && shout.send("fire").is_ok());
+        assert!(
+            bell.send("ding").is_ok() && menu.send("dinner").is_ok() && shout.send("fire").is_ok()
+        );
         assert_eq!(task.await.expect("no panic"), ("ding", "dinner", "fire"));
         assert_eq!(*lock.lock().await, 1);
     });
@@ -153,7 +157,8 @@ fn towers_concurrency_limit_queues_and_load_shed_refuses() {
         assert_eq!(answers.filter(|answer| ready(answer.is_ok())).count().await, 6);
         assert_eq!(now() - start, millis(30));
 
-        let shedding = tower::ServiceBuilder::new().load_shed().concurrency_limit(2).service_fn(cook);
+        let shedding =
+            tower::ServiceBuilder::new().load_shed().concurrency_limit(2).service_fn(cook);
         let answers = (0..6).map(|n| shedding.clone().oneshot(n)).collect::<FuturesUnordered<_>>();
         assert_eq!(answers.filter(|answer| ready(answer.is_ok())).count().await, 2);
     });
@@ -267,8 +272,11 @@ fn the_spans_of_tracing_stay_with_their_tasks() {
     use tracing::Instrument;
     let lines = Lines::default();
     let sink = lines.clone();
-    let subscriber =
-        tracing_subscriber::fmt().with_writer(move || sink.clone()).with_ansi(false).without_time().finish();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || sink.clone())
+        .with_ansi(false)
+        .without_time()
+        .finish();
     tracing::subscriber::with_default(subscriber, || {
         in_no_time(async {
             let order = |table: u32| {
@@ -288,8 +296,9 @@ fn the_spans_of_tracing_stay_with_their_tasks() {
     let text = String::from_utf8(lines.0.lock().expect("not poisoned").clone()).expect("text");
     assert_eq!(text.lines().count(), 9, "{text}");
     for line in text.lines() {
-        let number =
-            |mark: &str| line.split(mark).nth(1).and_then(|rest| rest.chars().next()).expect("a number");
+        let number = |mark: &str| {
+            line.split(mark).nth(1).and_then(|rest| rest.chars().next()).expect("a number")
+        };
         assert_eq!(number("table="), number("expected="), "{line}");
     }
 }
@@ -299,7 +308,8 @@ fn the_spans_of_tracing_stay_with_their_tasks() {
 fn a_span_that_is_entered_across_a_wait_takes_in_other_tasks() {
     let lines = Lines::default();
     let sink = lines.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || sink.clone()).with_ansi(false).finish();
+    let subscriber =
+        tracing_subscriber::fmt().with_writer(move || sink.clone()).with_ansi(false).finish();
     tracing::subscriber::with_default(subscriber, || {
         in_no_time(async {
             spawn(async {
@@ -325,8 +335,9 @@ fn tracing_takes_in_the_log_lines_of_this_crate() {
         cook.await.expect("no panic");
     });
     let text = String::from_utf8(lines.0.lock().expect("not poisoned").clone()).expect("text");
-    let told =
-        text.lines().any(|line| line.contains("headwaiter::task") && line.contains("\"cook of soup\" ended"));
+    let told = text
+        .lines()
+        .any(|line| line.contains("headwaiter::task") && line.contains("\"cook of soup\" ended"));
     assert!(told, "{text}");
 }
 
@@ -337,8 +348,11 @@ fn a_wait_in_another_crate_has_no_name_in_the_dump() {
         let cook = headwaiter::task::Builder::new().name("cook").spawn(receiver);
         headwaiter::task::yield_now().await;
         let dump = headwaiter::dump().to_string();
-        let of_cook =
-            dump.lines().skip_while(|line| !line.contains("\"cook\"")).nth(1).expect("a line below");
+        let of_cook = dump
+            .lines()
+            .skip_while(|line| !line.contains("\"cook\""))
+            .nth(1)
+            .expect("a line below");
         assert_eq!(
             of_cook.trim(),
             "may be woken by code outside this crate, which has had its waker",
@@ -355,7 +369,8 @@ fn timers_of_async_io_run_on_a_thread_of_its_own() {
     headwaiter::block_on(async {
         async_io::Timer::after(millis(1)).await;
         let tasks = std::fs::read_dir("/proc/self/task").expect("the threads of this process");
-        let mut names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+        let mut names =
+            tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
         assert!(names.any(|name| name.trim() == "async-io"));
     });
 }

@@ -80,9 +80,12 @@ fn what_needs_a_tokio_runtime_panics_with_the_text_of_the_page_and_runs_in_compa
     block_on(async {
         let (short, second) = (Duration::from_millis(1), Duration::from_secs(1));
         assert_cured("sleep", move || async move { tokio::time::sleep(short).await }).await;
-        assert_cured("timeout", move || async move { tokio::time::timeout(short, pending::<()>()).await })
+        assert_cured("timeout", move || async move {
+            tokio::time::timeout(short, pending::<()>()).await
+        })
+        .await;
+        assert_cured("interval", move || async move { tokio::time::interval(short).tick().await })
             .await;
-        assert_cured("interval", move || async move { tokio::time::interval(short).tick().await }).await;
         assert_cured("spawn", || async { tokio::spawn(ready(())).await.expect("no panic") }).await;
         assert_cured("spawn_blocking", || async {
             tokio::task::spawn_blocking(|| ()).await.expect("no panic")
@@ -110,7 +113,14 @@ fn what_needs_a_tokio_runtime_panics_with_the_text_of_the_page_and_runs_in_compa
             let url = url.clone();
             async move {
                 let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-                let soup = client.get(url).timeout(PATIENCE).send().await.expect("a response").text().await;
+                let soup = client
+                    .get(url)
+                    .timeout(PATIENCE)
+                    .send()
+                    .await
+                    .expect("a response")
+                    .text()
+                    .await;
                 assert_eq!(soup.expect("a body"), "soup");
             }
         })
@@ -120,8 +130,8 @@ fn what_needs_a_tokio_runtime_panics_with_the_text_of_the_page_and_runs_in_compa
             let address = listener.local_addr().expect("an address");
             let router = Router::new().route("/", get(thread_name));
             let (closing, closed) = tokio::sync::oneshot::channel::<()>();
-            let server =
-                axum::serve(listener, router).with_graceful_shutdown(async { closed.await.unwrap_or(()) });
+            let server = axum::serve(listener, router)
+                .with_graceful_shutdown(async { closed.await.unwrap_or(()) });
             let guest = async {
                 let mut client = net::TcpStream::connect(address).await.expect("a connection");
                 client
@@ -129,7 +139,9 @@ fn what_needs_a_tokio_runtime_panics_with_the_text_of_the_page_and_runs_in_compa
                     .await
                     .expect("sent");
                 let mut answer = Vec::new();
-                futures::AsyncReadExt::read_to_end(&mut client, &mut answer).await.expect("an answer");
+                futures::AsyncReadExt::read_to_end(&mut client, &mut answer)
+                    .await
+                    .expect("an answer");
                 assert!(answer.ends_with(b"\r\n\r\nasync-compat/tokio-1"));
                 drop(closing);
             };
@@ -175,7 +187,8 @@ fn what_tokio_spawns_inside_compat_runs_on_the_thread_of_async_compat() {
         let there = tokio::spawn(async { thread::current().name().map(str::to_owned) }).await;
         assert_eq!(there.expect("no panic").as_deref(), Some("async-compat/tokio-1"));
         assert_eq!(thread::current().id(), home);
-        let misplaced = tokio::spawn(async { headwaiter::time::sleep(Duration::from_millis(1)).await }).await;
+        let misplaced =
+            tokio::spawn(async { headwaiter::time::sleep(Duration::from_millis(1)).await }).await;
         let payload = misplaced.expect_err("it panics").into_panic();
         let text = payload.downcast::<String>().expect("a text");
         let quoted = "headwaiter: a timer was used outside any event loop";
@@ -187,12 +200,13 @@ fn what_tokio_spawns_inside_compat_runs_on_the_thread_of_async_compat() {
 fn all_futures_in_compat_share_one_thread() {
     let threads = || {
         let tasks = std::fs::read_dir("/proc/self/task").expect("the threads of this process");
-        let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+        let names =
+            tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
         names.filter(|name| name.starts_with("async-compat")).count()
     };
     block_on(async {
-        let naps =
-            (0..100).map(|_| spawn(async { tokio::time::sleep(Duration::from_millis(5)).await }.compat()));
+        let naps = (0..100)
+            .map(|_| spawn(async { tokio::time::sleep(Duration::from_millis(5)).await }.compat()));
         let naps: Vec<_> = naps.collect();
         for nap in naps {
             nap.await.expect("no panic");

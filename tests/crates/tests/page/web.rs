@@ -82,7 +82,8 @@ fn three_events() -> impl Stream<Item = Result<Event, Infallible>> {
 #[test]
 fn server_sent_events_run_without_keep_alive() -> io::Result<()> {
     block_on(async {
-        let (status, body) = ask(at_root(get(|| async { Sse::new(three_events()) })), PLAIN).await?;
+        let (status, body) =
+            ask(at_root(get(|| async { Sse::new(three_events()) })), PLAIN).await?;
         let data: Vec<_> = body.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
         assert_eq!((status, data), (200, vec!["0", "1", "2"]));
         let kept_alive = || async { Sse::new(three_events()).keep_alive(KeepAlive::default()) };
@@ -119,7 +120,9 @@ fn the_futures_of_this_crate_are_send() {
         stream.write_all(b"soup").await?;
         stream.read_to_string(&mut String::new()).await
     });
-    is_send(async { headwaiter::net::UdpSocket::bind("127.0.0.1:0").await?.recv_from(&mut [0]).await });
+    is_send(async {
+        headwaiter::net::UdpSocket::bind("127.0.0.1:0").await?.recv_from(&mut [0]).await
+    });
     is_send(async { headwaiter::fs::File::open("menu").await?.read(&mut [0]).await });
     is_send(async { headwaiter::fs::read("menu").await });
     is_send(async { headwaiter::process::Command::new("true").output().await });
