@@ -2,11 +2,13 @@
 #![doc = include_str!("links.md")]
 #![doc = include_str!("../README.md")]
 
-// In the order in which to read them.
+// In the order in which to read them: from the turn downwards, then what users call.
 mod event_loop;
 mod reactor;
 pub mod task;
 pub mod time;
+mod door;
+mod state;
 pub mod io;
 pub mod net;
 pub mod fs;
@@ -19,27 +21,22 @@ pub mod signal;
 pub mod process;
 #[cfg(any(feature = "hyper", feature = "tokio-io", feature = "quinn"))]
 pub mod compat;
-mod core;
-mod slots;
-mod budget;
-mod places;
-mod waits;
-mod shuffle;
 pub mod observe;
+mod explore;
 mod about;
 
 pub use mio::Interest;
 
 pub use event_loop::{Builder, EventLoop, Turn, block_on};
+pub use explore::explore;
 pub use observe::dump::{Dump, dump};
 pub use observe::stats::stats;
-pub use observe::stuck::Deadlock;
 pub use offload::{spawn_blocking, try_spawn_blocking};
 pub use reactor::{Next, Ready, Registration, on_ready};
 pub use remote::{Handle, RemoteHandle};
-pub use shuffle::explore;
+pub use state::clock::Clock;
+pub use state::suspects::Deadlock;
 pub use task::spawn;
-pub use time::clock::Clock;
 
 /// The code in `docs/` compiles and runs, as the README's does.
 #[cfg(all(doctest, feature = "signal"))]

@@ -411,7 +411,7 @@ fn a_name_with_control_characters_is_written_as_in_source() {
                 let _held = lock.lock().await;
                 drop(lock.lock().await); // A deadlock of one.
             });
-            yield_now().await;
+            sleep(ms(5)).await; // Deadlocks are looked for before the loop sleeps.
             myself.abort();
             tell.send(format!("{lock:?} {}", headwaiter::stats())).unwrap();
             drop(held);

@@ -15,7 +15,7 @@ use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 
 use mio::Interest;
 
-use crate::core::Core;
+use crate::door::Door;
 use crate::io::Watched;
 use crate::net::UdpSocket;
 use crate::reactor::{Direction, Wait};
@@ -89,7 +89,7 @@ impl quinn::Runtime for Runtime {
 
     /// A connection that is dropped asks for the time too, on whatever thread that is, also after the loop.
     fn now(&self) -> Instant {
-        Core::with(|core| core.clock.now()).unwrap_or_else(Instant::now)
+        Door::open().map_or_else(Instant::now, |door| door.clock.now())
     }
 }
 

@@ -12,7 +12,7 @@ use super::File;
 #[cfg(unix)]
 use super::file::{Doing, ReadAtOffset};
 #[cfg(unix)]
-use crate::core::Core;
+use crate::door::Door;
 #[cfg(unix)]
 use crate::offload::{self, Run};
 use crate::reactor::Wait;
@@ -350,7 +350,7 @@ impl Future for ReadAt<'_> {
         let run = match &mut this.run {
             Some(run) => run,
             None => {
-                ready!(Core::poll_spend("a `File`", cx));
+                ready!(Door::expect("a `File`").poll_budget(cx));
                 let mut inner = this.file.lock();
                 let turn = ready!(inner.poll_turn(cx));
                 let read = turn.map(|()| inner.read_at(this.buf, this.offset));

@@ -25,7 +25,7 @@ use super::{
 #[cfg(unix)]
 use super::{ReadAt, WriteAt};
 use crate::about::about;
-use crate::core::Core;
+use crate::door::Door;
 #[cfg(unix)]
 use crate::io::as_raw_fd;
 use crate::io::in_one_call;
@@ -524,7 +524,7 @@ impl Inner {
                 let result = ready!(watched.poll_read(&mut call.wait, cx, bufs));
                 return Poll::Ready(result.map_err(|error| self.error(Doing::Read, error)));
             }
-            ready!(Core::poll_spend("a `File`", cx));
+            ready!(Door::expect("a `File`").poll_budget(cx));
             let n = self.take_ahead(bufs);
             if n > 0 {
                 return Poll::Ready(Ok(n));
@@ -642,7 +642,7 @@ impl Inner {
                     _ => {}
                 }
             }
-            ready!(Core::poll_spend("a `File`", cx));
+            ready!(Door::expect("a `File`").poll_budget(cx));
             let moved = self.move_back().and_then(|()| match to {
                 // Where the end is, a file system in the network may have to ask.
                 SeekFrom::End(_) => Ok(None),
@@ -987,7 +987,9 @@ fn at_once<'a, 'b>(bufs: &'a mut [IoSliceMut<'b>]) -> &'a mut [IoSliceMut<'b>] {
 /// To copy many bytes takes as long as several operations.
 fn charge(bytes: usize) {
     if bytes >= 8192 {
-        Core::with(|core| core.budget.charge((bytes / 8192) as u32));
+        if let Some(mut door) = Door::open() {
+            door.budget.charge((bytes / 8192) as u32);
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use futures_core::Stream;
 
 use super::Operation;
 use crate::about::about;
-use crate::core::Core;
+use crate::door::Door;
 use crate::offload::{self, Run};
 
 /// How many entries a job reads. Most folders are read by one job.
@@ -101,7 +101,7 @@ impl ReadDir {
                 }
             }
             if !self.batch.is_empty() {
-                ready!(Core::poll_spend("`ReadDir`", cx));
+                ready!(Door::expect("`ReadDir`").poll_budget(cx));
                 return Poll::Ready(self.batch.pop_front());
             }
             let Some(rest) = self.rest.take() else { return Poll::Ready(None) };

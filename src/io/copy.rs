@@ -11,7 +11,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use super::within;
 use crate::about::about;
-use crate::core::Core;
+use crate::door::{Door, poll_budget};
 
 /// How much is read before it is written: at first, and at most. A reader that has more than fits makes the buffer
 /// grow, so that many quiet connections are cheap. (Carrying 2 GiB over the loopback cost a proxy 2.2 s of its
@@ -173,14 +173,14 @@ impl Pump {
             if self.full && self.buffer.len() < MOST {
                 self.buffer = vec![0; self.buffer.len() * 2];
             }
-            let budget = || Core::with(|core| core.budget.left());
+            let budget = || Door::open().map(|door| door.budget.left());
             let before = budget();
             match Pin::new(&mut *reader).poll_read(cx, &mut self.buffer) {
                 Poll::Ready(result) => {
                     self.read(result)?;
                     // A stream of this crate has spent a unit. A foreign one spends none, and may be ready for ever.
                     if budget() == before {
-                        ready!(Core::poll_spend_if_running(cx));
+                        ready!(poll_budget(cx));
                     }
                 }
                 // Who sits behind the writer may wait for what it holds back, and the reader for them.

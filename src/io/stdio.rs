@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 use self::thread::{Desk, Original, Seat};
 use super::{ByteRead, ByteWrite, Read, ReadExact, Write, WriteAll, async_read, async_write};
 use crate::about::about;
-use crate::core::Core;
+use crate::door::Door;
 use crate::reactor::{Direction, Wait};
 
 /// One of the three, for the whole process.
@@ -66,7 +66,7 @@ enum Way {
 impl Stream {
     #[track_caller]
     fn open(standard: &'static Standard) -> Self {
-        Core::expect(standard.name, |_| ());
+        drop(Door::expect(standard.name));
         let way = Stream::find_way(standard).unwrap_or_else(Way::Closed);
         Stream { standard, way }
     }
@@ -122,7 +122,7 @@ impl Stream {
 }
 
 fn poll_closed(error: &io::Error, cx: &Context<'_>) -> Poll<io::Result<usize>> {
-    ready!(Core::poll_spend("a standard stream", cx));
+    ready!(Door::expect("a standard stream").poll_budget(cx));
     Poll::Ready(Err(match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),
         None => error.kind().into(),

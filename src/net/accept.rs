@@ -15,11 +15,12 @@ use futures_core::Stream;
 use log::Level;
 
 use super::listener::TcpListener;
-use crate::core::Core;
+use crate::door::Door;
 use crate::io::Watched;
-use crate::observe;
 use crate::reactor::{Direction, Wait};
-use crate::time::clock::nanos;
+use crate::state::clock::nanos;
+use crate::state::contain::say;
+use crate::state::log::SOURCE;
 use crate::time::{Sleep, sleep_until};
 
 /// How long accept holds back when the process or the machine has no more file descriptors.
@@ -71,15 +72,15 @@ impl Hold {
     }
 
     fn start(&self, error: &io::Error) {
-        let now = Core::expect("a listener", |core| core.clock.now_nanos());
+        let now = Door::expect("a listener").clock.now_nanos();
         // A virtual clock may have been moved to its very end.
         self.until.store(now.saturating_add(nanos(HOLD)), Ordering::Relaxed);
         let episode_ends =
             self.episode_ends.swap(now.saturating_add(nanos(EPISODE)), Ordering::Relaxed);
         if now >= episode_ends {
-            observe::say(
+            say(
                 Level::Warn,
-                observe::SOURCE,
+                SOURCE,
                 format_args!(
                     "accept: {error}: clients wait until file descriptors are free; trying again every {HOLD:?}"
                 ),
@@ -95,8 +96,10 @@ impl Hold {
                 *sleep = None;
                 return Poll::Ready(());
             }
-            let (now, until) =
-                Core::expect("a listener", |core| (core.clock.now(), core.clock.instant(until)));
+            let (now, until) = {
+                let door = Door::expect("a listener");
+                (door.clock.now(), door.clock.instant(until))
+            };
             if now >= until {
                 *sleep = None;
                 return Poll::Ready(());
@@ -198,9 +201,9 @@ fn poll_accept<L: Listener>(
                 return Poll::Ready(L::take_in(io).map(|stream| (stream, peer)));
             }
             Err(error) if is_of_the_connection(&error) => {
-                observe::say(
+                say(
                     Level::Debug,
-                    observe::SOURCE,
+                    SOURCE,
                     format_args!("a connection died before it was accepted: {error}"),
                 );
             }

@@ -3,8 +3,7 @@
 
 use std::num::NonZero;
 
-use crate::core::Core;
-use crate::observe::stall;
+use crate::door::{Door, is_running};
 
 /// Tells the loop how long a close has lasted. In a stream it is declared, and so dropped, after the socket.
 #[derive(Default)]
@@ -24,8 +23,8 @@ impl LingeringClose {
             linger.is_some_and(|linger| !linger.is_zero())
         };
         // On a thread without a loop there is no stall.
-        if Core::is_running() && lingers() {
-            self.began = Core::with(|core| NonZero::new(core.clock.now_nanos())).flatten();
+        if is_running() && lingers() {
+            self.began = Door::open().and_then(|door| NonZero::new(door.clock.now_nanos()));
         }
     }
 
@@ -38,10 +37,11 @@ impl LingeringClose {
 
 impl Drop for LingeringClose {
     fn drop(&mut self) {
-        if let Some(began) = self.began {
-            Core::with(|core| {
-                stall::count_linger(core, core.clock.now_nanos().saturating_sub(began.get()))
-            });
+        if let Some(began) = self.began
+            && let Some(mut door) = Door::open()
+        {
+            let took = door.clock.now_nanos().saturating_sub(began.get());
+            door.count_linger(took);
         }
     }
 }

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::{fmt, io, iter, mem, option, vec};
 
 use crate::about::about;
-use crate::core::Core;
+use crate::door::Door;
 use crate::offload::{self, Run};
 
 /// What `bind`, `connect` and [`lookup_host`] take for an address: a [`SocketAddr`] or a slice of them, an IP address
@@ -230,7 +230,7 @@ impl Resolve {
 
     fn poll_known(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<&mut Addresses>> {
         if let Found::Asked(run) = &mut self.found {
-            Core::expect(self.call, |_| ());
+            drop(Door::expect(self.call));
             self.found = match ready!(Pin::new(run).poll(cx)).and_then(|answer| answer) {
                 Ok(addresses) => Found::Known(addresses),
                 Err(error) => Found::Nothing(match &self.name {
@@ -287,7 +287,7 @@ impl Resolve {
         if matches!(self.found, Found::Asked(_)) {
             return Poll::Ready(());
         }
-        Core::poll_spend(self.call, cx)
+        Door::expect(self.call).poll_budget(cx)
     }
 
     /// Makes an attempt, a system call that does not wait, at each address until one succeeds.

@@ -20,7 +20,7 @@ use super::listener::TcpListener;
 use super::tcp::TcpStream;
 use super::tcp::connect::Attempt;
 use crate::about::about;
-use crate::core::Core;
+use crate::door::Door;
 use crate::io::{as_raw_fd, set_nonblocking};
 
 /// A TCP socket that is not connected and does not listen yet (Linux).
@@ -161,7 +161,7 @@ impl TcpSocket {
     /// Outside any event loop.
     #[track_caller]
     pub fn listen(self, backlog: u32) -> io::Result<TcpListener> {
-        Core::expect("`TcpSocket::listen`", |_| ());
+        drop(Door::expect("`TcpSocket::listen`"));
         let address = self.local_addr();
         let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
         let listening = self.into_nonblocking().and_then(|fd| {
@@ -258,7 +258,7 @@ impl TcpSocketConnect {
     fn poll_connected(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
         if self.socket.is_some() {
             // Before anything is sent to the peer.
-            Core::expect("`TcpSocket::connect`", |_| ());
+            drop(Door::expect("`TcpSocket::connect`"));
         }
         if let Some(socket) = self.socket.take() {
             self.attempt = Some(self.start(socket)?);

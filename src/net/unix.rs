@@ -26,7 +26,7 @@ pub use self::fds::{RecvFds, SendFds};
 pub use self::listener::UnixListener;
 pub use self::stream::{UnixConnect, UnixStream};
 use crate::about::about;
-use crate::core::Core;
+use crate::door::Door;
 use crate::time::Sleep;
 
 /// An error with the path that it is about.
@@ -53,7 +53,7 @@ impl Retry {
 
     /// Begins a pause.
     fn pause(&mut self) {
-        let now = Core::expect("a Unix socket", |core| core.clock.now());
+        let now = Door::expect("a Unix socket").clock.now();
         self.sleep = Some(Sleep::new(now + self.next, self.place));
         self.next = LONGEST.min(self.next * 2);
     }
@@ -64,6 +64,6 @@ impl Retry {
             ready!(Pin::new(sleep).poll(cx));
             self.sleep = None;
         }
-        Core::poll_spend("a Unix socket", cx)
+        Door::expect("a Unix socket").poll_budget(cx)
     }
 }

@@ -7,12 +7,16 @@ use std::panic::Location;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{TaskLabel, stuck};
-use crate::core::Core;
-use crate::reactor::{Direction, SourceSnapshot};
-use crate::slots::Slot;
-use crate::task::waker::TaskNumber;
-use crate::waits::{Wait, What};
+use super::wait_graph::WaitGraph;
+use super::words;
+use crate::door::Door;
+use crate::state::State;
+use crate::state::log::{TaskLabel, plural};
+use crate::state::number::TaskNumber;
+use crate::state::ready::Direction;
+use crate::state::slots::Slot;
+use crate::state::sources::SourceSnapshot;
+use crate::state::waits::{Awaited, Wait, Waiter};
 
 /// What a loop has, and who waits for what, at one moment: see [`dump`]. Its `Display` is for people, in lines of up to 100 columns
 /// (longer only where a path or a name is).
@@ -80,12 +84,12 @@ impl fmt::Display for Dump {
 /// Outside any event loop.
 #[track_caller]
 pub fn dump() -> Dump {
-    Core::expect("`dump`", |core| Dump { text: text(core, usize::MAX) })
+    Dump { text: text(&Door::expect("`dump`"), usize::MAX) }
 }
 
 /// As [`dump`], for a log line or an error: of a crowd of tasks, and of their waits, the first are listed and the others counted.
-pub(super) fn brief() -> String {
-    Core::with(|core| text(core, MOST_IN_BRIEF)).unwrap_or_default().trim_end().to_owned()
+pub(super) fn brief(state: &State) -> String {
+    text(state, MOST_IN_BRIEF).trim_end().to_owned()
 }
 
 /// So many tasks, and so many waits or locks of each, stand in a [`brief`] dump.
@@ -99,12 +103,12 @@ impl Dump {
 }
 
 /// Of tasks, and of the waits and locks of each, `most` are listed.
-fn text(core: &Core, most: usize) -> String {
-    let now = core.clock.now_nanos();
-    let waits = stuck::all_waits(core);
-    let held = held_locks(core, &waits);
-    let (sources, timers, jobs) = (core.reactor.count(), core.timers.count(), core.jobs);
-    let tasks = core.tasks.snapshot(now, core.shared.polled.load(Ordering::Relaxed) != 0);
+fn text(state: &State, most: usize) -> String {
+    let now = state.clock.now_nanos();
+    let graph = WaitGraph::new(state);
+    let held = held_locks(state, &graph);
+    let (sources, timers, jobs) = (state.sources.count(), state.timers.count(), state.jobs);
+    let tasks = state.tasks.snapshot(now, state.shared.polled.load(Ordering::Relaxed) != 0);
     let mut text = format!(
         "{}, {}, {}, {}\n",
         count(tasks.len(), "task"),
@@ -124,19 +128,19 @@ fn text(core: &Core, most: usize) -> String {
             line(&mut text, held);
         }
         add_rest(&mut text, "    and holds", held.len(), most, "more lock");
-        let waits = waits.get(&task.slot).map_or(&[][..], Vec::as_slice);
-        for wait in waits.iter().take(most) {
-            line(&mut text, &format!("    waits for {}", wait_text(core, wait, now)));
+        let waits = graph.waits_of(task.slot);
+        for wait in graph.waits_of(task.slot).take(most) {
+            line(&mut text, &format!("    waits for {}", wait_text(state, wait, now)));
         }
         add_rest(&mut text, "    and has", waits.len(), most, "more wait");
-        if task.foreign {
+        if task.is_foreign {
             line(&mut text, "    may be woken by code outside this crate, which has had its waker");
         }
     }
     add_rest(&mut text, "and", tasks.len(), most, "more task");
-    add_sources(&mut text, core);
-    add_timers(&mut text, core, now);
-    add_jobs(&mut text, core);
+    add_sources(&mut text, state);
+    add_timers(&mut text, state, now);
+    add_jobs(&mut text, state);
     text
 }
 
@@ -148,20 +152,20 @@ fn add_rest(text: &mut String, before: &str, all: usize, most: usize, what: &str
 }
 
 /// The locks that a task holds while others wait for them, as lines.
-fn held_locks(core: &Core, waits: &HashMap<Slot, Vec<Wait>>) -> HashMap<Slot, Vec<String>> {
+fn held_locks(state: &State, graph: &WaitGraph) -> HashMap<Slot, Vec<String>> {
     let mut waiting: BTreeMap<u32, (Slot, usize)> = BTreeMap::new();
-    for wait in waits.values().flatten() {
-        if let What::Lock(lock) = wait.what {
+    for wait in graph.iter() {
+        if let Awaited::Lock(lock) = wait.what {
             waiting.entry(lock.generation()).or_insert((lock, 0)).1 += 1;
         }
     }
     let mut held: HashMap<Slot, Vec<String>> = HashMap::new();
     for (lock, many) in waiting.into_values() {
-        if let Some(holder) = core.waits.lock(lock).and_then(|lock| lock.holder)
-            && let Some(slot) = core.slot_of(holder.task)
+        if let Some(holder) = state.waits.lock(lock).and_then(|lock| lock.holder)
+            && let Some(slot) = state.slot_of(holder.task)
         {
             let wait = if many == 1 { "waits" } else { "wait" };
-            let name = stuck::lock_name(core.waits.lock(lock));
+            let name = words::lock_name(state.waits.lock(lock));
             let text = format!("    holds {name} since {}, {many} {wait} for it", holder.place);
             held.entry(slot).or_default().push(text);
         }
@@ -176,8 +180,8 @@ const MOST_SOURCES: usize = 100;
 const MOST_NAMED: usize = 4;
 
 /// Those that tasks wait for come last: beneath their tasks they stand already.
-fn add_sources(text: &mut String, core: &Core) {
-    let mut sources = core.reactor.snapshot();
+fn add_sources(text: &mut String, state: &State) {
+    let mut sources = state.sources.snapshot();
     sources.sort_by_key(|source| {
         let is_awaited = source.waiting.iter().any(|(_, task)| task.is_some());
         (is_awaited, source.slot.generation())
@@ -185,7 +189,7 @@ fn add_sources(text: &mut String, core: &Core) {
     let mut others: BTreeMap<&str, usize> = BTreeMap::new();
     for (n, source) in sources.iter().enumerate() {
         if n < MOST_SOURCES {
-            line(text, &source_text(core, source));
+            line(text, &source_text(state, source));
         } else {
             *others.entry(source.kind).or_default() += 1;
         }
@@ -198,7 +202,7 @@ fn add_sources(text: &mut String, core: &Core) {
     }
 }
 
-fn source_text(core: &Core, source: &SourceSnapshot) -> String {
+fn source_text(state: &State, source: &SourceSnapshot) -> String {
     let label = format!("{} {}", source.kind, source.slot.generation());
     if source.has_callback {
         // While it is being called, it is not in its slot.
@@ -210,7 +214,7 @@ fn source_text(core: &Core, source: &SourceSnapshot) -> String {
     }
     let mut text = format!("{label}: {}", source.ready);
     for (direction, task) in source.waiting.iter().take(MOST_NAMED) {
-        let who = task.map_or_else(|| OUTSIDE.to_owned(), |task| who(core, task));
+        let who = who(state, *task);
         text += &format!(", {who} waits to {}", direction.verb());
     }
     let more = source.waiting.len().saturating_sub(MOST_NAMED);
@@ -223,15 +227,14 @@ fn source_text(core: &Core, source: &SourceSnapshot) -> String {
 }
 
 /// Those that stand beneath no task.
-fn add_timers(text: &mut String, core: &Core, now: u64) {
+fn add_timers(text: &mut String, state: &State, now: u64) {
     let mut timers: BTreeMap<_, (usize, u64)> = BTreeMap::new();
-    core.timers.each_armed(&mut |due, armed, task| {
-        let owner = match task {
-            Some(task) if core.slot_of(task).is_some() => return,
-            Some(task) => who(core, task),
-            None => OUTSIDE.to_owned(),
+    state.timers.each_armed(&mut |due, waiter| {
+        // A timer of a task of this loop is printed with the task.
+        let Some(place) = waiter.place.filter(|_| state.slot_of(waiter.task).is_none()) else {
+            return;
         };
-        let (count, first) = timers.entry((armed, owner)).or_insert((0, due));
+        let (count, first) = timers.entry((place, who(state, waiter.task))).or_insert((0, due));
         *count += 1;
         *first = due.min(*first);
     });
@@ -244,9 +247,9 @@ fn add_timers(text: &mut String, core: &Core, now: u64) {
     }
 }
 
-fn add_jobs(text: &mut String, core: &Core) {
-    let (running, waiting) = core.pool.under_way();
-    let ended = core.jobs.saturating_sub(running.len() + waiting.len());
+fn add_jobs(text: &mut String, state: &State) {
+    let [running, waiting] = state.pool.places();
+    let ended = state.jobs.saturating_sub(running.len() + waiting.len());
     for (places, state) in [(running, "running"), (waiting, "queued")] {
         let mut jobs: BTreeMap<&Location<'_>, usize> = BTreeMap::new();
         for place in places {
@@ -268,36 +271,41 @@ fn add_jobs(text: &mut String, core: &Core) {
 }
 
 fn count(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", super::plural(n))
+    format!("{n} {what}{}", plural(n))
 }
 
 const OUTSIDE: &str = "code outside this crate";
 
-fn who(core: &Core, task: TaskNumber) -> String {
-    if !task.is_of(core.id) {
+fn who(state: &State, task: TaskNumber) -> String {
+    if !task.is_some() {
+        return OUTSIDE.to_owned();
+    }
+    if !task.is_of(state.id) {
         return "a task of another loop".to_owned();
     }
-    let label = |slot| TaskLabel { slot, name: core.tasks.name(slot) }.to_string();
-    core.slot_of(task).map_or_else(|| "a task that is gone".to_owned(), label)
+    let label = |slot| TaskLabel { slot, name: state.tasks.name(slot) }.to_string();
+    state.slot_of(task).map_or_else(|| "a task that is gone".to_owned(), label)
 }
 
-fn wait_text(core: &Core, wait: &Wait, now: u64) -> String {
+fn wait_text(state: &State, wait: &Wait, now: u64) -> String {
     let what = match wait.what {
-        What::Source { slot, kind, direction } => {
+        Awaited::Source { slot, kind, direction } => {
             let what = match direction {
                 Direction::Read => "read",
                 Direction::Write => "be written",
             };
             format!("{kind} {} to {what}", slot.generation())
         }
-        What::Timer { due } => match due.checked_sub(now) {
+        Awaited::Timer { deadline } => match deadline.checked_sub(now) {
             Some(left) => format!("a timer, due in {}", short(Duration::from_nanos(left))),
             None => "a timer, which is due".to_owned(),
         },
-        what => stuck::what_text(core, what),
+        what => words::awaited(state, what),
     };
-    let place = wait.place.map(|place: &Location<'_>| format!(", at {place}")).unwrap_or_default();
-    let since = wait.since.map(|since| now.saturating_sub(since));
+    let place =
+        wait.waiter.place.map(|place: &Location<'_>| format!(", at {place}")).unwrap_or_default();
+    let since = wait.waiter.since;
+    let since = (since != Waiter::UNKNOWN).then(|| now.saturating_sub(since));
     let since = since
         .map(|since| format!(", for {}", short(Duration::from_nanos(since))))
         .unwrap_or_default();

@@ -1,16 +1,33 @@
-//! The log lines: one for each step. `trace` tells every move of the loop, `debug` the life of tasks and
-//! sources. The targets are `headwaiter::loop`, `::task`, `::source`, `::timer` and `::offload`.
+//! The log lines, one for each step: an [`Observer`] that every loop has. `trace` shows every step of the
+//! loop, `debug` the life of tasks and sources. The targets are `headwaiter::loop`, `::task`, `::source`,
+//! `::timer` and `::offload`.
 
-use super::{LOOP, OFFLOAD, Outcome, SOURCE, Step, TASK, TIMER, TaskLabel, WaitFor, plural};
-use crate::core::Core;
-use crate::task::Id;
+use log::{Level, LevelFilter, log};
 
-use log::{Level, log};
+use crate::door::Door;
+use crate::state::contain::contain;
+use crate::state::log::{LOOP, OFFLOAD, SOURCE, TASK, TIMER, TaskLabel, plural};
+use crate::state::step::{Id, Observer, Outcome, Step, WaitFor};
+use crate::state::task::Flags;
+
+/// Writes the log lines. The builder of a loop installs it before the observers of users.
+pub(crate) struct LogLines;
+
+impl Observer for LogLines {
+    fn step(&mut self, step: &Step<'_>) {
+        // A panic in a logger removes no observer.
+        contain("a logger", || write(step));
+    }
+
+    fn is_enabled(&self) -> bool {
+        log::max_level() >= LevelFilter::Debug
+    }
+}
 
 /// So many of the tasks that one event wakes are named.
 const MOST_NAMED: usize = 10;
 
-pub(super) fn write(step: &Step<'_>) {
+fn write(step: &Step<'_>) {
     match step {
         Step::Turn { number, wait } => {
             log!(target: LOOP, Level::Trace, "turn {number}: {}", wait_line(*wait));
@@ -62,7 +79,7 @@ pub(super) fn write(step: &Step<'_>) {
         }
         Step::Poll { .. } => {} // What it does stands before what came of it.
         Step::Polled { task, outcome, took: _ } => {
-            let foreign = Core::with(|core| core.tasks.is_foreign(task.slot())) == Some(true);
+            let foreign = Door::open().is_some_and(|door| door.tasks.has(task.0, Flags::FOREIGN));
             let outcome = match outcome {
                 Outcome::Pending if foreign => "pending (code outside this crate can wake it)",
                 Outcome::Pending => "pending",
@@ -141,7 +158,7 @@ fn wait_line(wait: WaitFor) -> String {
 }
 
 fn label(task: Id) -> String {
-    let slot = task.slot();
-    let label = Core::with(|core| TaskLabel { slot, name: core.tasks.name(slot) }.to_string());
-    label.unwrap_or_default()
+    let slot = task.0;
+    let name = Door::open().and_then(|door| door.tasks.name(slot).map(str::to_owned));
+    TaskLabel { slot, name: name.as_deref() }.to_string()
 }

@@ -4,161 +4,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::core::Core;
-use crate::task::Id;
-
-/// One poll in so many is timed, unless somebody wants all of them: at one in 64 the two looks at the clock cost a tenth of a short
-/// poll. A power of two.
-pub(crate) const SAMPLED: u64 = 512;
-
-/// What a loop counts.
-pub(crate) struct Counts {
-    turns: u64,
-    /// Turns in which the kernel was not asked.
-    skipped: u64,
-    events: u64,
-    timers: u64,
-    busy: u64,
-    waiting: u64,
-    turn_times: Histogram,
-    lateness: Histogram,
-    queue: Histogram,
-    poll_times: Histogram,
-    /// Of the polls that were timed, those for nothing.
-    idle_polls: u64,
-    most_tasks: usize,
-    /// Read and write calls that were not made, because the last was short.
-    pub(crate) tries_saved: u64,
-    /// Failures that nobody took.
-    pub(crate) unseen: u64,
-    /// Turns that took longer than the threshold.
-    pub(crate) stalls: u64,
-}
-
-impl Counts {
-    pub(crate) fn new() -> Self {
-        Counts {
-            turns: 0,
-            skipped: 0,
-            events: 0,
-            timers: 0,
-            busy: 0,
-            waiting: 0,
-            turn_times: Histogram::new(),
-            lateness: Histogram::new(),
-            queue: Histogram::new(),
-            poll_times: Histogram::new(),
-            idle_polls: 0,
-            most_tasks: 0,
-            tries_saved: 0,
-            unseen: 0,
-            stalls: 0,
-        }
-    }
-
-    /// A turn is over.
-    #[inline]
-    pub(crate) fn turn(&mut self, turn: &crate::Turn, asked: bool) {
-        self.turns += 1;
-        self.skipped += u64::from(!asked);
-        self.events += turn.events as u64;
-        self.timers += turn.timers as u64;
-    }
-
-    /// What the loop did since the kernel answered last took so long, in nanoseconds.
-    #[inline]
-    pub(crate) fn busy(&mut self, nanos: u64) {
-        self.busy += nanos;
-        self.turn_times.add(nanos);
-    }
-
-    /// The kernel answered after so many nanoseconds.
-    #[inline]
-    pub(crate) fn waited(&mut self, nanos: u64) {
-        self.waiting += nanos;
-    }
-
-    /// A turn comes to its tasks.
-    pub(crate) fn batch(&mut self, ready: usize, tasks: usize) {
-        self.queue.add(ready as u64);
-        self.most_tasks = self.most_tasks.max(tasks);
-    }
-
-    pub(crate) fn late(&mut self, nanos: u64) {
-        self.lateness.add(nanos);
-    }
-
-    /// A poll was timed.
-    pub(crate) fn polled(&mut self, nanos: u64, idle: bool) {
-        self.poll_times.add(nanos);
-        self.idle_polls += u64::from(idle);
-    }
-}
-
-/// How often which values came, to within a quarter: four steps for each power of two.
-#[derive(Clone)]
-struct Histogram {
-    counts: [u64; Histogram::STEPS],
-    longest: u64,
-}
-
-impl Histogram {
-    /// For 64 powers of two.
-    const STEPS: usize = 4 * 64;
-
-    fn new() -> Self {
-        Histogram { counts: [0; Histogram::STEPS], longest: 0 }
-    }
-
-    #[inline]
-    fn add(&mut self, value: u64) {
-        self.counts[Histogram::step_of(value)] += 1;
-        self.longest = self.longest.max(value);
-    }
-
-    /// Up to 3, each value is a step; from there, the two bits after the first.
-    #[inline]
-    fn step_of(value: u64) -> usize {
-        match value.checked_ilog2() {
-            None | Some(0 | 1) => value as usize,
-            Some(power) => 4 * (power as usize - 1) + (value >> (power - 2)) as usize % 4,
-        }
-    }
-
-    /// The smallest value beyond a step.
-    fn end_of(step: usize) -> u64 {
-        match step {
-            0..4 => step as u64 + 1,
-            _ => u64::try_from((4 + step as u128 % 4 + 1) << (step / 4 - 1)).unwrap_or(u64::MAX),
-        }
-    }
-
-    fn total(&self) -> u64 {
-        self.counts.iter().sum()
-    }
-
-    /// At most so much were so many of the values.
-    fn quantile(&self, share: f64) -> u64 {
-        let mut left = (self.total() as f64 * share).ceil() as u64;
-        for (step, count) in self.counts.iter().enumerate() {
-            left = left.saturating_sub(*count);
-            if left == 0 {
-                return (Histogram::end_of(step) - 1).min(self.longest);
-            }
-        }
-        self.longest
-    }
-
-    fn spread(&self) -> Spread {
-        let quantile = |share| Duration::from_nanos(self.quantile(share));
-        Spread {
-            count: self.total(),
-            p50: quantile(0.5),
-            p99: quantile(0.99),
-            max: Duration::from_nanos(self.longest),
-        }
-    }
-}
+use crate::door::Door;
+use crate::state::State;
+use crate::state::histogram::Histogram;
+use crate::state::log::plural;
 
 /// How some durations are spread. Quantiles are exact to within a quarter, and never too low.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -172,6 +21,18 @@ pub struct Spread {
     pub p99: Duration,
     /// The longest.
     pub max: Duration,
+}
+
+impl Spread {
+    fn of(histogram: &Histogram) -> Self {
+        let quantile = |share| Duration::from_nanos(histogram.quantile(share));
+        Spread {
+            count: histogram.total(),
+            p50: quantile(0.5),
+            p99: quantile(0.99),
+            max: Duration::from_nanos(histogram.longest),
+        }
+    }
 }
 
 /// What a loop has done so far: see [`stats`]. Its `Display` is a small table.
@@ -241,13 +102,13 @@ pub struct Stats {
 /// Outside any event loop.
 #[track_caller]
 pub fn stats() -> Stats {
-    Core::expect("`stats`", |core| Stats::of(core))
+    Stats::of(&Door::expect("`stats`"))
 }
 
 impl Stats {
-    fn of(core: &Core) -> Self {
-        let counts = &core.counts;
-        let (spawned, queued, polls) = core.tasks.totals();
+    fn of(state: &State) -> Self {
+        let counts = &state.counts;
+        let (spawned, queued, polls) = state.tasks.totals();
         Stats {
             turns: counts.turns,
             polls,
@@ -259,13 +120,13 @@ impl Stats {
             syscalls_saved: counts.skipped + counts.tries_saved,
             busy: Duration::from_nanos(counts.busy),
             waiting: Duration::from_nanos(counts.waiting),
-            turn_times: counts.turn_times.spread(),
-            lateness: counts.lateness.spread(),
-            poll_times: counts.poll_times.spread(),
+            turn_times: Spread::of(&counts.turn_times),
+            lateness: Spread::of(&counts.lateness),
+            poll_times: Spread::of(&counts.poll_times),
             idle_polls: counts.idle_polls,
             queue_p50: counts.queue.quantile(0.5),
             queue_max: counts.queue.longest,
-            never_waited: core.tasks.never_waited,
+            never_waited: state.tasks.never_waited,
             unseen_failures: counts.unseen,
             stalls: counts.stalls,
         }
@@ -355,7 +216,7 @@ impl Stats {
             format!(
                 "Somebody blocked the loop: {} turn{} took longer than the threshold, the longest {:.0?}. If one task does it again within ten seconds, the log names it. What computes or blocks belongs into `spawn_blocking`.",
                 self.stalls,
-                super::plural(self.stalls as usize),
+                plural(self.stalls as usize),
                 self.turn_times.max
             )
         });
@@ -385,7 +246,7 @@ impl Stats {
             format!(
                 "Nobody looked when {} task{} failed. Await their handles, use `log_error()`, or a `TaskGroup`.",
                 self.unseen_failures,
-                super::plural(self.unseen_failures as usize)
+                plural(self.unseen_failures as usize)
             )
         });
         let idle = share(self.idle_polls, self.poll_times.count);
@@ -409,47 +270,9 @@ impl Stats {
     }
 }
 
-impl Core {
-    /// The loop has done something since the kernel answered last, until this time. Returns how long that was if it was too long.
-    #[inline]
-    pub(crate) fn count_busy(&mut self, until: u64) -> Option<u64> {
-        let busy = until.saturating_sub(self.clock.turn_nanos());
-        self.counts.busy(busy);
-        if busy <= self.stalls.threshold {
-            return None;
-        }
-        self.stalls.forget_before(self.clock.turn_nanos());
-        Some(busy)
-    }
-
-    /// A task that has failed, and nobody looks.
-    pub(crate) fn count_unseen() {
-        Core::with(|core| core.counts.unseen += 1);
-    }
-}
-
-/// Which task is to be named in a report.
-pub(crate) fn name_of(task: Id) -> String {
-    let origin = Core::with(|core| core.tasks.origin(task.slot())).flatten();
-    origin.map_or_else(|| format!("task {task}"), |origin| origin.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn a_step_holds_its_values_and_is_no_wider_than_a_quarter(value: u64, shift in 0..64_u32) {
-            let value = value >> shift;
-            let step = Histogram::step_of(value);
-            prop_assert!(step < Histogram::STEPS);
-            let end = Histogram::end_of(step);
-            prop_assert!(value < end || end == u64::MAX);
-            prop_assert!(end - 1 - value <= value / 4 || end == u64::MAX);
-        }
-    }
 
     fn spread(count: u64, p50: Duration, p99: Duration, max: Duration) -> Spread {
         Spread { count, p50, p99, max }

@@ -15,9 +15,9 @@ use std::rc::Rc;
 
 use self::picture::Picture;
 use self::record::Record;
-use super::{Observer, Step};
 use crate::about::about;
-use crate::core::Core;
+use crate::door::Door;
+use crate::state::step::{Observer, Step};
 
 /// Records what the tasks of a loop do and when, and draws it: a row for each task, from left to right as time passes.
 ///
@@ -160,7 +160,7 @@ fn write(doing: &'static str, path: &Path, text: &str) -> io::Result<()> {
 
 impl Observer for Timeline {
     fn step(&mut self, step: &Step<'_>) {
-        if let Some((home, now)) = Core::with(|core| (core.id, core.clock.now_nanos())) {
+        if let Some((home, now)) = Door::open().map(|door| (door.id, door.clock.now_nanos())) {
             self.record.borrow_mut().step(home, now, step);
         }
     }

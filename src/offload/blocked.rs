@@ -1,94 +1,54 @@
-//! Threads of a pool that wait for tasks of the pool's own loop, in [`RemoteHandle::wait`](crate::RemoteHandle::wait). If all do, and
-//! their tasks wait for jobs that are queued, none of them will ever go on: that is reported. The threads themselves look,
-//! while they wait, so that nothing else pays for it.
+//! Threads of the pool that wait for tasks of their own loop, in
+//! [`RemoteHandle::wait`](crate::RemoteHandle::wait). If all of them do, and their tasks wait for queued jobs,
+//! they wait for ever: that is reported. The waiting threads check it themselves, so nothing else pays for it.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::panic::Location;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::Level;
 
-use super::{A_JOB, Pool};
-use crate::core::Core;
-use crate::observe::stuck::{self, Deadlock};
-use crate::observe::{self, plural};
-use crate::remote::{Message, Shared};
-use crate::slots::Slot;
+use super::job::A_JOB;
+use crate::door::Door;
+use crate::observe::stuck::can_only_wait_for;
+use crate::state::contain::say;
+use crate::state::log::{OFFLOAD, places, plural};
+use crate::state::message::Message;
+use crate::state::pool::{Pool, PoolState};
+use crate::state::shared::Shared;
+use crate::state::slots::Slot;
+use crate::state::suspects::Deadlock;
 
-thread_local! {
-    /// Of which pool this thread is.
-    static POOL: RefCell<Weak<Pool>> = const { RefCell::new(Weak::new()) };
-}
-
-/// Called once by each thread of a pool.
-pub(super) fn serves(pool: &Arc<Pool>) {
-    POOL.set(Arc::downgrade(pool));
-}
-
-/// The threads of a pool that wait for tasks of the pool's own loop. Under the pool's lock.
-#[derive(Default)]
-pub(super) struct BlockedThreads {
-    waits: BTreeMap<u64, ThreadWait>,
-    begun: u64,
-    /// When the loop was last asked to look what they wait for.
-    looked: Option<Instant>,
-    /// That all wait in vain was reported, and none has gone on since.
-    reported: bool,
-}
-
-struct ThreadWait {
-    /// Where it called `wait`.
-    place: &'static Location<'static>,
-    /// For which task. Known when the thread has waited for [`PATIENCE`]: what happened before it began to wait has reached the
-    /// loop by then.
-    task: Option<Slot>,
-}
-
-/// As long as this thread waits for a task of the loop whose pool it is of.
+/// A thread that waits for a task of the loop whose pool it belongs to. The drop ends the wait.
 pub(crate) struct Blocked {
     pool: Arc<Pool>,
     number: u64,
 }
 
-/// How often a thread that waits looks whether it waits in vain.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+/// How often a waiting thread checks whether it waits in vain.
+pub(crate) const CHECK_AFTER: Duration = Duration::from_secs(1);
 
-/// This thread begins to wait for a task of that loop. `None`: it is of no pool, or of another loop's.
+/// This thread begins to wait for a task of that loop. `None`: it belongs to no pool, or to another loop's.
 pub(crate) fn begin(home: &Shared, place: &'static Location<'static>) -> Option<Blocked> {
-    let pool = POOL.with_borrow(Weak::upgrade)?;
-    if pool.shared.id != home.id {
-        return None;
-    }
-    let number = {
-        let mut state = pool.state();
-        state.blocked.begun += 1;
-        let number = state.blocked.begun;
-        state.blocked.waits.insert(number, ThreadWait { place, task: None });
-        number
-    };
+    let pool = Pool::of_this_thread().filter(|pool| pool.shared.id == home.id)?;
+    let number = pool.lock().blocked.begin(place);
     Some(Blocked { pool, number })
 }
 
 impl Blocked {
-    /// It has waited for [`PATIENCE`], for this task. If all threads have, the loop is to look what their tasks wait for: only
-    /// its own thread can.
-    pub(crate) fn look(&self, task: Option<Slot>) {
-        let ask = {
-            let mut state = self.pool.state();
-            if let Some(wait) = state.blocked.waits.get_mut(&self.number) {
-                wait.task = task;
-            }
-            // Many threads wait, but one look is enough: it goes through all tasks.
-            let is_time = state.blocked.looked.is_none_or(|looked| looked.elapsed() >= PATIENCE);
-            let ask = is_time && state.all_wait().is_some();
-            if ask {
-                state.blocked.looked = Some(Instant::now());
-            }
-            ask
-        };
-        if ask {
+    /// The thread has waited for [`CHECK_AFTER`] for this task. What happened before it began to wait has
+    /// reached the loop by then, so the task is known if the loop has made it. If all threads have, the loop is
+    /// asked what their tasks wait for: only its own thread can tell.
+    pub(crate) fn check(&self, task: Option<Slot>) {
+        let mut state = self.pool.lock();
+        if let Some(wait) = state.blocked.waits.get_mut(&self.number) {
+            wait.task = task;
+        }
+        // Many threads wait, but one check is enough: it looks at all tasks.
+        let is_due = state.blocked.checked.is_none_or(|checked| checked.elapsed() >= CHECK_AFTER);
+        if is_due && all_wait(&state).is_some() {
+            state.blocked.checked = Some(Instant::now());
+            drop(state);
             let pool = Arc::clone(&self.pool);
             self.pool.shared.send(Message::Run(Box::new(move || report(&pool))));
         }
@@ -97,49 +57,42 @@ impl Blocked {
 
 impl Drop for Blocked {
     fn drop(&mut self) {
-        let mut state = self.pool.state();
-        state.blocked.waits.remove(&self.number);
-        state.blocked.reported = false;
+        self.pool.lock().blocked.end(self.number);
     }
 }
 
-impl super::State {
-    /// The tasks for which all threads wait while jobs are queued. `None`: some thread does something else, or may have done
-    /// so a moment ago, or it was reported already.
-    fn all_wait(&self) -> Option<Vec<Slot>> {
-        let no_thread_is_free = self.blocked.waits.len() == self.threads && self.lanes.len() > 0;
-        if !no_thread_is_free || self.blocked.reported {
-            return None;
-        }
-        self.blocked.waits.values().map(|wait| wait.task).collect()
-    }
+/// The tasks for which all threads wait while jobs are queued. `None`: a thread does something else, or did
+/// so a moment ago, or this was reported already.
+fn all_wait(state: &PoolState) -> Option<Vec<Slot>> {
+    let is_none_free = state.blocked.waits.len() == state.threads && state.lanes.len() > 0;
+    if is_none_free && !state.blocked.reported { state.blocked.tasks() } else { None }
 }
 
-/// On the loop's own thread, with its mail taken in.
+/// Runs on the loop's own thread, which has taken all messages that were sent before.
 fn report(pool: &Pool) {
-    let text = Core::with(|core| {
-        let mut state = pool.state();
-        let tasks = state.all_wait()?;
-        // A task that may go on without the pool, say by a timer, ends the wait of its thread, which then takes a job.
-        if core.deadlock == Deadlock::Ignore || !stuck::can_only_wait_for(core, tasks, A_JOB) {
-            return None;
-        }
-        state.blocked.reported = true;
-        let (threads, jobs) = (state.threads, state.lanes.len());
-        Some(format!(
-            "the pool waits for itself: {} `RemoteHandle::wait` for tasks of the loop, at {}, which wait for {jobs} queued job{}, called at {}, and no thread is left to run {}. Give the loop more `blocking_threads`, or do not wait for a task in a job: `.await` it in another task",
-            if threads == 1 {
-                "its one thread is in".to_owned()
-            } else {
-                format!("all its {threads} threads are in")
-            },
-            super::places(state.blocked.waits.values().map(|wait| wait.place)),
-            plural(jobs),
-            super::places(state.lanes.places()),
-            if jobs == 1 { "it" } else { "them" },
-        ))
-    });
-    if let Some(text) = text.flatten() {
-        observe::say(Level::Warn, observe::OFFLOAD, format_args!("{text}"));
+    let Some(door) = Door::open() else { return };
+    let mut state = pool.lock();
+    let Some(tasks) = all_wait(&state) else { return };
+    // A task that can go on without the pool, say by a timer, ends the wait of its thread, which then takes a
+    // job.
+    if door.deadlock == Deadlock::Ignore || !can_only_wait_for(&door, &tasks, A_JOB) {
+        return;
     }
+    state.blocked.reported = true;
+    let (threads, jobs) = (state.threads, state.lanes.len());
+    let text = format!(
+        "the pool waits for itself: {} `RemoteHandle::wait` for tasks of the loop, at {}, which wait for {jobs} queued job{}, called at {}, and no thread is left to run {}. Give the loop more `blocking_threads`, or do not wait for a task in a job: `.await` it in another task",
+        if threads == 1 {
+            "its one thread is in".to_owned()
+        } else {
+            format!("all its {threads} threads are in")
+        },
+        places(state.blocked.waits.values().map(|wait| wait.place)),
+        plural(jobs),
+        places(state.lanes.places()),
+        if jobs == 1 { "it" } else { "them" },
+    );
+    drop(state);
+    drop(door);
+    say(Level::Warn, OFFLOAD, format_args!("{text}"));
 }

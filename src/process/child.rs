@@ -16,7 +16,8 @@ use super::reap::Process;
 use crate::about::about;
 use crate::io::{ByteRead, PipeReader, PipeWriter};
 use crate::reactor::{Direction, Notice, Registered, Wait};
-use crate::remote::{self, LoopId};
+use crate::state::shared::is_of_this_process;
+use crate::state::slots::LoopId;
 use crate::time::{Sleep, deadline_after};
 
 /// What a child reads from a pipe: we write it.
@@ -82,7 +83,7 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         // Not the copy in a forked child: the process is not its child but its parent's.
-        if self.kill_on_drop && remote::is_of_this_process(self.home) {
+        if self.kill_on_drop && is_of_this_process(self.home) {
             // It fails only where there is nothing left to do.
             let _ = self.process.kill();
         }

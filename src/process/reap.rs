@@ -10,7 +10,7 @@ use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::reactor;
-use crate::slots::Slot;
+use crate::state::slots::Slot;
 
 /// A child process, as its handle and its reaper share it: the handle may be used and dropped on any thread.
 pub(super) struct Process {
@@ -212,9 +212,10 @@ mod timer {
 #[cfg(feature = "signal")]
 mod sigchld {
     use super::*;
-    use crate::observe;
     use crate::reactor::{Direction, Ready, Registered, Wait};
     use crate::signal::unix::{SignalKind, signal};
+    use crate::state::contain::say;
+    use crate::state::log::SOURCE;
     use crate::task;
     use std::future::poll_fn;
     use std::panic::Location;
@@ -225,7 +226,7 @@ mod sigchld {
     pub(super) fn watch(id: u32, reaper: Reaper, no_pidfd: io::Error) -> io::Result<()> {
         let line =
             format_args!("process {id} is watched by SIGCHLD, for it has no pidfd: {no_pidfd}");
-        observe::say(log::Level::Debug, observe::SOURCE, line);
+        say(log::Level::Debug, SOURCE, line);
         let some_child_ended = signal(SignalKind::child())?;
         // The program may set SIGCHLD to SIG_IGN or to a handler of its own at any time, and then no signal arrives here: the timer
         // looks instead. If no descriptor is left for a timer, only the signal tells.
@@ -283,7 +284,7 @@ pub(super) fn sweep() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::Core;
+    use crate::door::Door;
     use crate::process::Command;
     use crate::{EventLoop, block_on};
     use std::cell::Cell;
@@ -299,7 +300,7 @@ mod tests {
     }
 
     fn works() -> usize {
-        Core::with(|core| core.under_way()).unwrap()
+        Door::expect("a test").in_flight()
     }
 
     fn shell(script: &str) -> Command {

@@ -1,57 +1,35 @@
-//! The callback interface: a source and a closure of the user's, both in the reactor's slab, with no
-//! future anywhere. [`call`] is called by the reactor's dispatch, with nothing borrowed: the closure is
-//! taken out of its slot for the time of the call, so it may do anything, also remove itself.
+//! The callback interface: a source and a user's closure, both in the source's slot, with no future
+//! anywhere. [`on_ready`] puts them there; the door calls the closure when the slot posts that, with
+//! nothing borrowed.
 
 use std::any::Any;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::mem;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
-use std::sync::Arc;
+use std::panic::Location;
 
-use log::Level;
-use mio::event::Source;
+use mio::event::Source as Io;
 use mio::{Interest, Token};
 
-use super::{Ready, Watched, register, token_of};
-use crate::core::{Core, bury, contain, discard, panic_message, release};
-use crate::observe::{self, OneLine};
-use crate::remote::{self, Release};
-use crate::slots::{Key, Slot};
+use super::register::register;
+use crate::door::{Door, put_back, release};
+use crate::state::message::Release;
+use crate::state::ready::Ready;
+use crate::state::slots::{Key, Slot};
+use crate::state::sources::{Callback, Next, Source};
 
-/// What becomes of a callback after it was called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// Call it again at the next event.
-    Continue,
-    /// Call it again if the source is still ready, without waiting for a new event, when the kernel is asked
-    /// next: for a callback that stops before it would block, so that others have their turn.
-    Again,
-    /// Deregister the source, and drop it and the callback.
-    Remove,
-}
-
-/// A callback without its types.
-pub(super) trait Closure {
-    fn call(&mut self, ready: Ready) -> Next;
-    fn source(&mut self) -> &mut dyn Any;
-    /// An edge is reported anew for a source that is registered anew: epoll_ctl(2), EPOLL_CTL_MOD.
-    fn reregister(&mut self, registry: &mio::Registry, token: Token) -> io::Result<()>;
-    fn deregister(&mut self, registry: &mio::Registry) -> io::Result<()>;
-    fn place(&self) -> &'static Location<'static>;
-}
-
-struct Callback<S, F> {
+/// A callback with its types.
+struct Typed<S, F> {
     source: S,
     interest: Interest,
     call: F,
     place: &'static Location<'static>,
 }
 
-impl<S, F> Closure for Callback<S, F>
+impl<S, F> Callback for Typed<S, F>
 where
-    S: Source + 'static,
+    S: Io + 'static,
     F: FnMut(&mut S, Ready) -> Next,
 {
     fn call(&mut self, ready: Ready) -> Next {
@@ -131,10 +109,10 @@ where
 #[track_caller]
 pub fn on_ready<S, F>(source: S, interest: Interest, callback: F) -> io::Result<Registration<S>>
 where
-    S: Source + 'static,
+    S: Io + 'static,
     F: FnMut(&mut S, Ready) -> Next + 'static,
 {
-    enter(Watched::new("callback source", Ready::NONE), source, interest, callback)
+    enter(Source::new("callback source", Ready::NONE), source, interest, callback)
 }
 
 /// As [`on_ready`], for a callback of this crate that passes events on to other slots.
@@ -147,104 +125,29 @@ pub(crate) fn relay<S, F>(
     callback: F,
 ) -> io::Result<Registration<S>>
 where
-    S: Source + 'static,
+    S: Io + 'static,
     F: FnMut(&mut S, Ready) -> Next + 'static,
 {
-    let watched = Watched { is_relay: true, ..Watched::new(kind, Ready::NONE) };
-    enter(watched, source, interest, callback)
+    let slot = Source { is_relay: true, ..Source::new(kind, Ready::NONE) };
+    enter(slot, source, interest, callback)
 }
 
 #[track_caller]
 fn enter<S, F>(
-    mut watched: Watched,
+    slot: Source,
     source: S,
     interest: Interest,
     callback: F,
 ) -> io::Result<Registration<S>>
 where
-    S: Source + 'static,
+    S: Io + 'static,
     F: FnMut(&mut S, Ready) -> Next + 'static,
 {
-    let mut closure = Callback { source, interest, call: callback, place: Location::caller() };
-    watched.has_callback = true;
-    let key = register("`on_ready`", &mut closure.source, interest, watched)?;
-    put_back(key.slot, Box::new(closure));
+    let mut callback = Typed { source, interest, call: callback, place: Location::caller() };
+    let slot = Source { has_callback: true, has_more: true, ..slot };
+    let key = register("`on_ready`", &mut callback.source, interest, slot)?;
+    put_back(key.slot, Box::new(callback));
     Ok(Registration { key, source: PhantomData })
-}
-
-pub(super) fn call(slot: Slot, mut closure: Box<dyn Closure>, ready: Ready) {
-    Core::with(Core::lift_budget);
-    let place = closure.place();
-    let called = catch_unwind(AssertUnwindSafe(|| match closure.call(ready) {
-        Next::Again => {
-            let shared = Core::with(|core| Arc::clone(&core.shared));
-            let again = shared
-                .map_or(Ok(()), |shared| closure.reregister(&shared.registry, token_of(slot)));
-            again.map(|()| Next::Continue)
-        }
-        next => Ok(next),
-    }));
-    let next = match called {
-        Ok(Ok(next)) => next,
-        Ok(Err(error)) => {
-            observe::say(
-                Level::Error,
-                observe::SOURCE,
-                format_args!(
-                    "the callback registered at {place} cannot be called again: {}",
-                    OneLine(error)
-                ),
-            );
-            Next::Remove
-        }
-        Err(payload) => {
-            let message = OneLine(panic_message(&*payload));
-            observe::say(
-                Level::Error,
-                observe::SOURCE,
-                format_args!(
-                    "the callback registered at {place} panicked and is removed: {message}"
-                ),
-            );
-            bury(payload);
-            Next::Remove
-        }
-    };
-    put_back(slot, closure);
-    if next == Next::Remove {
-        super::remove(slot);
-    }
-}
-
-/// Back into its slot; unless the registration was dropped in the call, and with it the slot.
-fn put_back(slot: Slot, closure: Box<dyn Closure>) {
-    let mut closure = Some(closure);
-    Core::with(|core| {
-        if let Some(watched) = core.reactor.sources.get_mut(slot) {
-            mem::swap(&mut watched.closure, &mut closure);
-        }
-    });
-    if let Some(closure) = closure {
-        remove(closure);
-    }
-}
-
-/// Deregisters a callback that has no slot any more, and drops it with its source.
-pub(super) fn remove(mut closure: Box<dyn Closure>) {
-    let shared = Core::with(|core| Arc::clone(&core.shared));
-    // As in `Registered::deregister`.
-    let registry = shared.filter(|shared| remote::is_of_this_process(shared.id));
-    let deregistered =
-        registry.map(|shared| contain("a source", || closure.deregister(&shared.registry)));
-    if let Some(Some(Err(error))) = deregistered {
-        // For instance the fd was closed behind our back. There is nothing left to undo then.
-        observe::say(
-            Level::Debug,
-            observe::SOURCE,
-            format_args!("deregistering a callback's source failed: {}", OneLine(error)),
-        );
-    }
-    discard(closure);
 }
 
 /// Keeps a callback of [`on_ready`] registered; dropping it removes the callback and drops its source: at once
@@ -288,25 +191,26 @@ impl<S: 'static> Registration<S> {
     #[track_caller]
     pub fn try_with<R>(&self, reach: impl FnOnce(&mut S) -> R) -> Option<R> {
         let slot = self.key.slot;
-        let closure = Core::at_home(self.key, "a `Registration`", |core| {
-            core.reactor.sources.get_mut(slot)?.closure.take()
-        })?;
+        let mut door = Door::at_home(self.key, "a `Registration`");
+        let callback = door.sources.slots.get_mut(slot)?.callback.take()?;
+        drop(door);
         // A guard, so that a panic in `reach` does not lose the callback.
-        let mut lent = Lent { slot, closure: Some(closure) };
-        let source = lent.closure.as_mut()?.source().downcast_mut::<S>()?;
+        let mut lent = Taken { slot, callback: Some(callback) };
+        let source = lent.callback.as_mut()?.source().downcast_mut::<S>()?;
         Some(reach(source))
     }
 }
 
-struct Lent {
+/// A callback that was taken out of its slot. The drop puts it back.
+struct Taken {
     slot: Slot,
-    closure: Option<Box<dyn Closure>>,
+    callback: Option<Box<dyn Callback>>,
 }
 
-impl Drop for Lent {
+impl Drop for Taken {
     fn drop(&mut self) {
-        if let Some(closure) = self.closure.take() {
-            put_back(self.slot, closure);
+        if let Some(callback) = self.callback.take() {
+            put_back(self.slot, callback);
         }
     }
 }

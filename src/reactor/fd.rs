@@ -1,5 +1,5 @@
-//! A source of any file descriptor: what `io`, `fs` and `process` give to [`Registered`]. It only tells mio
-//! which descriptor to watch; it never reads, writes, or changes its mode.
+//! A source for any file descriptor, which `io`, `fs` and `process` give to [`Registered`]. It only tells
+//! mio which descriptor to watch. It never reads, writes or changes the mode.
 
 use std::fmt;
 use std::io;
@@ -11,7 +11,7 @@ use mio::{Interest, Registry, Token};
 
 use super::Registered;
 
-/// Whatever has a file descriptor, as a source.
+/// Anything with a file descriptor, as a source.
 pub(crate) struct FdSource<T> {
     /// `None` only while [`Registered::into_inner`] gives it back.
     io: Option<T>,
@@ -69,7 +69,7 @@ impl<T: AsFd> Source for FdSource<T> {
 }
 
 impl<T: AsFd> Registered<FdSource<T>> {
-    /// Ends the registration, on any thread, and gives back what was registered.
+    /// Ends the registration, on any thread, and returns what was registered.
     pub(crate) fn into_inner(mut self) -> T {
         self.deregister();
         self.io_mut().io.take().expect(IT_IS_THERE)

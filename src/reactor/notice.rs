@@ -1,7 +1,7 @@
-//! Sources that the kernel does not watch: another part of the loop says when one is ready, by [`give`].
-//! Listeners for signals are such, children, and who waits for the thread of a standard stream. So their futures
-//! wait, are woken and dropped, and are shown in the log, as those of a socket are. Nothing in here is known to the
-//! poller.
+//! Sources that the kernel does not watch: another part of the loop says when one is ready, with [`give`].
+//! Listeners for signals are such sources, children, and tasks that wait for the thread of a standard
+//! stream. Their futures wait, are woken and dropped, and show up in the log, as those of a socket do. The
+//! poller knows nothing of them.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -9,12 +9,15 @@ use std::task::{Context, Poll};
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 
-use super::{Direction, Reactor, Ready, Registered, Wait, slot_of, tell, token_of};
-use crate::core::Core;
-use crate::remote::{self, Message};
-use crate::slots::{Key, Slot};
+use super::{Registered, Wait};
+use crate::door::Door;
+use crate::state::message::Message;
+use crate::state::ready::{Direction, Ready};
+use crate::state::shared;
+use crate::state::slots::{Key, Slot};
+use crate::state::sources::{slot_of, token_of};
 
-/// The place of one who waits to be given notice. There is nothing to register, and nothing to close.
+/// The source of a slot that is given notice. There is nothing to register and nothing to close.
 #[derive(Debug)]
 pub(crate) struct Notice;
 
@@ -33,35 +36,36 @@ impl Source for Notice {
 }
 
 impl Registered<Notice> {
-    /// Where to [`give`] the notice.
+    /// The slot, for [`give`].
     pub(crate) fn slot(&self) -> Slot {
         self.key.slot
     }
 
-    /// Where to [`give_from_afar`].
+    /// The key, for [`give_from_afar`].
     pub(crate) fn key(&self) -> Key {
         self.key
     }
 
-    /// A place without notice so far.
+    /// A slot that has no notice yet.
     #[track_caller]
     pub(crate) fn notice(kind: &'static str) -> io::Result<Self> {
         Registered::new(Notice, kind, Ready::NONE)
     }
 
-    /// The same for the end of some work: until that is given notice of, it is under way, and a virtual clock stands still.
+    /// A slot for the end of some work. Until it is given notice the work is in flight, and a virtual clock
+    /// stands still.
     #[track_caller]
     pub(crate) fn notice_of_work(kind: &'static str) -> io::Result<Self> {
         let notice = Registered::notice(kind)?;
-        Core::with(|core| {
-            if let Some(watched) = core.reactor.sources.get_mut(notice.slot()) {
-                watched.is_work = true;
-            }
-        });
+        if let Some(mut door) = Door::open()
+            && let Some(source) = door.sources.slots.get_mut(notice.slot())
+        {
+            source.is_work = true;
+        }
         Ok(notice)
     }
 
-    /// Waits for notice, and uses it up: several that were given meanwhile are one.
+    /// Waits for notice and uses it up. Several that were given in between count as one.
     #[cfg_attr(not(feature = "signal"), expect(dead_code))]
     #[track_caller]
     pub(crate) fn poll_notice(
@@ -70,36 +74,38 @@ impl Registered<Notice> {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         let polled = self.poll_ready(wait, cx, Direction::Read);
-        if polled.is_ready() {
-            Core::with(|core| {
-                if let Some(watched) = core.reactor.sources.get_mut(self.slot()) {
-                    watched.ready.disprove(Direction::Read);
-                }
-            });
+        if polled.is_ready()
+            && let Some(mut door) = Door::open()
+            && let Some(source) = door.sources.slots.get_mut(self.slot())
+        {
+            source.ready.disprove(Direction::Read);
         }
         polled
     }
 }
 
-#[cfg_attr(not(feature = "signal"), expect(dead_code))]
-impl Reactor {
-    /// Whether anybody can be given notice in this slot still.
-    pub(crate) fn has(&self, slot: Slot) -> bool {
-        self.sources.get(slot).is_some()
+/// Whether a notice can still be given to this slot.
+#[cfg(feature = "signal")]
+pub(crate) fn is_there(slot: Slot) -> bool {
+    Door::open().is_some_and(|door| door.sources.slots.get(slot).is_some())
+}
+
+/// Gives notice: wakes what waits in this slot, or is remembered if nothing does. A slot that is gone is
+/// skipped.
+pub(crate) fn give(slot: Slot) {
+    make_ready(slot, Ready::READ);
+}
+
+/// Like [`give`], on any thread, and for both directions.
+pub(crate) fn give_from_afar(key: Key) {
+    if let Some(shared) = shared::find(key.home) {
+        let give = move || make_ready(key.slot, Ready::BOTH);
+        shared.send(Message::Run(Box::new(give)));
     }
 }
 
-/// Gives notice: whoever waits in this slot is woken; if nobody does, it is remembered. A slot that is gone is passed
-/// over.
-pub(crate) fn give(slot: Slot) {
-    tell(slot_of(token_of(slot)), Ready::READ);
-}
-
-/// As [`give`], on any thread, and for both directions.
-pub(crate) fn give_from_afar(key: Key) {
-    if let Some(shared) = remote::find(key.home) {
-        shared.send(Message::Run(Box::new(move || {
-            tell(slot_of(token_of(key.slot)), Ready::BOTH);
-        })));
+fn make_ready(slot: Slot, ready: Ready) {
+    if let Some(mut door) = Door::open() {
+        door.source_ready(slot_of(token_of(slot)), ready, true);
     }
 }

@@ -21,9 +21,9 @@ use signal_hook::consts;
 use signal_hook_mio::v1_0 as hook;
 
 use crate::about::about;
-use crate::core::Core;
+use crate::door::Door;
 use crate::reactor::{self, Next, Notice, Registered, Registration, Wait, relay};
-use crate::slots::Slot;
+use crate::state::slots::Slot;
 
 /// Which signal: see signal(7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -168,9 +168,12 @@ pub fn signal(kind: SignalKind) -> io::Result<Signal> {
     hook.borrow().add_signal(kind.0).map_err(|error| about("listen for", kind, error))?;
     if let Some(watched) = new {
         watched.detach();
-        Core::with(|core| core.signals = Some(Signals { hook, listeners: Vec::new() }));
+        let listeners = RefCell::new(Vec::new());
+        Door::expect("`signal`").signals = Some(Rc::new(Signals { hook, listeners }));
     }
-    Core::with(|core| core.listen(kind, notice.slot()));
+    if let Some(signals) = signals_of_this_loop() {
+        signals.listen(kind, notice.slot());
+    }
     Ok(Signal { notice, kind })
 }
 
@@ -236,30 +239,35 @@ impl Future for Recv<'_> {
 }
 
 /// What a loop has of signals once it has listened for one.
-pub(crate) struct Signals {
+struct Signals {
     hook: Rc<Hook>,
-    /// Also some that are gone: they are noticed when the list would grow.
-    listeners: Vec<(SignalKind, Slot)>,
+    /// Some may be gone: they are removed when the list would grow.
+    listeners: RefCell<Vec<(SignalKind, Slot)>>,
 }
 
 /// Which signals have come, and the socket pair that says that some have.
 type Hook = RefCell<hook::Signals>;
 
-impl Core {
-    fn listen(&mut self, kind: SignalKind, slot: Slot) {
-        let Some(signals) = &mut self.signals else { return };
-        if signals.listeners.len() == signals.listeners.capacity() {
-            signals.listeners.retain(|(_, slot)| self.reactor.has(*slot));
+impl Signals {
+    fn listen(&self, kind: SignalKind, slot: Slot) {
+        let mut listeners = self.listeners.borrow_mut();
+        if listeners.len() == listeners.capacity() {
+            listeners.retain(|(_, slot)| reactor::is_there(*slot));
         }
-        signals.listeners.push((kind, slot));
+        listeners.push((kind, slot));
     }
 }
 
-/// Also the registration of the hook, if it was made just now: the loop does not keep it before it has a listener.
+fn signals_of_this_loop() -> Option<Rc<Signals>> {
+    let signals = Door::open()?.signals.clone()?;
+    signals.downcast().ok()
+}
+
+/// The hook of the loop that runs here, and its registration if it was made just now: the loop does not keep
+/// the hook before it has a listener.
 fn hook_of_this_loop() -> io::Result<(Rc<Hook>, Option<Registration<Watched>>)> {
-    let hook = Core::with(|core| core.signals.as_ref().map(|signals| Rc::clone(&signals.hook)));
-    if let Some(hook) = hook.flatten() {
-        return Ok((hook, None));
+    if let Some(signals) = signals_of_this_loop() {
+        return Ok((Rc::clone(&signals.hook), None));
     }
     let hook = Rc::new(RefCell::new(hook::Signals::new::<_, c_int>([])?));
     let source = Watched(Rc::clone(&hook));
@@ -275,11 +283,11 @@ fn deliver(hook: &Hook) {
     // This empties the socket first: the next signal is a new edge.
     let came: Vec<c_int> = hook.borrow_mut().pending().collect();
     for kind in came.into_iter().map(SignalKind) {
-        let listeners = Core::with(|core| -> Vec<Slot> {
-            let all = core.signals.iter().flat_map(|signals| &signals.listeners);
-            all.filter(|(listened, _)| *listened == kind).map(|(_, slot)| *slot).collect()
-        });
-        listeners.into_iter().flatten().for_each(reactor::give);
+        let Some(signals) = signals_of_this_loop() else { return };
+        // Taken out first: a foreign waker that is woken may listen for more.
+        let of_kind = |(listened, slot): &(SignalKind, Slot)| (*listened == kind).then_some(*slot);
+        let slots: Vec<_> = signals.listeners.borrow().iter().filter_map(of_kind).collect();
+        slots.into_iter().for_each(reactor::give);
     }
 }
 
@@ -324,11 +332,10 @@ mod tests {
                 (0..10).map(|_| signal(SignalKind::window_change()).unwrap()).collect();
             for _ in 0..10_000 {
                 let listener = signal(SignalKind::window_change()).unwrap();
-                assert!(Core::with(|core| core.reactor.has(listener.notice.slot())).unwrap());
+                assert!(reactor::is_there(listener.notice.slot()));
             }
-            let listed =
-                Core::with(|core| core.signals.as_ref().map(|signals| signals.listeners.len()));
-            assert!(listed.flatten().unwrap() <= 20);
+            let listed = signals_of_this_loop().map(|signals| signals.listeners.borrow().len());
+            assert!(listed.unwrap() <= 20);
             drop(stay);
         });
     }

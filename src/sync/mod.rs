@@ -42,6 +42,7 @@ mod mutex;
 mod notify;
 mod semaphore;
 mod wait_list;
+mod single_waiter;
 
 pub mod mpsc;
 pub mod oneshot;

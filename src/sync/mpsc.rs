@@ -15,7 +15,8 @@ use futures_core::Stream;
 
 use self::error::{SendError, TryRecvError, TrySendError};
 use super::semaphore::{Permits, Semaphore};
-use super::wait_list::{Seat, Wait, WaitList};
+use super::single_waiter::SingleWaiter;
+use super::wait_list::{Wait, WaitList};
 
 /// A queue that was longer than this gives its memory back when it is empty.
 const KEPT: usize = 1024;
@@ -36,7 +37,7 @@ struct Raw {
     messages: Cell<usize>,
     senders: Cell<usize>,
     receiver_gone: Cell<bool>,
-    receiving: Seat,
+    receiving: SingleWaiter,
     /// Who waits until the receiver wants no more.
     closing: WaitList,
 }
@@ -107,7 +108,7 @@ fn ends<T>(capacity: usize) -> (End<T>, Receiver<T>) {
         messages: Cell::new(0),
         senders: Cell::new(1),
         receiver_gone: Cell::new(false),
-        receiving: Seat::new(),
+        receiving: SingleWaiter::new(),
         closing: WaitList::new("the end of a channel"),
     };
     let channel = Rc::new(Channel { queue: RefCell::new(VecDeque::new()), raw });
@@ -127,22 +128,22 @@ impl Raw {
         self.tell_end();
     }
 
-    fn give_up(&self, wait: &mut Wait) {
-        self.room.give_up(wait);
+    fn leave(&self, wait: &mut Wait) {
+        self.room.leave(wait);
         self.tell_end();
     }
 
     /// The receiver may have waited for the last who could still send.
     fn tell_end(&self) {
         if self.is_over() {
-            self.receiving.call();
+            self.receiving.wake();
         }
     }
 
     /// A message was put into the queue.
     fn sent(&self) {
         self.messages.set(self.messages.get() + 1);
-        self.receiving.call();
+        self.receiving.wake();
     }
 
     /// Waits for a message, which is then to be taken from the queue. `false`: there will be none.
@@ -461,7 +462,7 @@ impl<T> Drop for Send<'_, T> {
     #[inline]
     fn drop(&mut self) {
         if self.wait.has_place() {
-            self.sender.end.0.raw.give_up(&mut self.wait);
+            self.sender.end.0.raw.leave(&mut self.wait);
         }
     }
 }
@@ -495,7 +496,7 @@ impl<'a, T> Future for Reserve<'a, T> {
 impl<T> Drop for Reserve<'_, T> {
     fn drop(&mut self) {
         if self.wait.has_place() {
-            self.sender.end.0.raw.give_up(&mut self.wait);
+            self.sender.end.0.raw.leave(&mut self.wait);
         }
     }
 }

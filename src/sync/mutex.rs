@@ -12,10 +12,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::wait_list::{Wait, WaitList};
-use crate::core::Core;
-use crate::observe::TaskLabel;
-use crate::task::waker::{Unread, Wake};
-use crate::waits::{Holder, Shown, What};
+use crate::door::Door;
+use crate::door::waker::RawNumber;
+use crate::state::log::TaskLabel;
+use crate::state::number::Wake;
+use crate::state::waits::{Awaited, Holder};
+use crate::task::wait_record::WaitRecord;
 
 /// A value that one task at a time may use.
 ///
@@ -57,11 +59,11 @@ struct RawMutex {
     /// Where it was locked. `None`: it is free, and so nobody waits.
     held_at: Cell<Option<&'static Location<'static>>>,
     /// The task that locked it, as far as that is known. It means nothing while it is free.
-    owner: Cell<Unread>,
+    owner: Cell<RawNumber>,
     waiting: WaitList,
     name: Option<Rc<str>>,
     /// Since somebody waited for it first.
-    shown: Cell<Shown>,
+    record: Cell<WaitRecord>,
 }
 
 impl<T> Mutex<T> {
@@ -128,8 +130,8 @@ impl<T: ?Sized> Mutex<T> {
         if self.lock.held_at.get().is_some() {
             return Err(TryLockError(()));
         }
-        let owner = Core::with(|core| core.polled()).flatten();
-        self.lock.hold(Location::caller(), owner.map_or(Unread::NOBODY, Unread::from));
+        let owner = Door::open().and_then(|door| door.polled());
+        self.lock.hold(Location::caller(), owner.map_or(RawNumber::NONE, RawNumber::from));
         Ok(self.guard())
     }
 
@@ -149,10 +151,10 @@ impl RawMutex {
     const fn new(name: Option<Rc<str>>) -> Self {
         RawMutex {
             held_at: Cell::new(None),
-            owner: Cell::new(Unread::NOBODY),
+            owner: Cell::new(RawNumber::NONE),
             waiting: WaitList::new("a mutex"),
             name,
-            shown: Cell::new(Shown::NOTHING),
+            record: Cell::new(WaitRecord::NONE),
         }
     }
 
@@ -162,24 +164,24 @@ impl RawMutex {
         let done = |granted| {
             let is_ours = granted || self.held_at.get().is_none();
             is_ours.then(|| {
-                self.hold(place, Unread::of(cx.waker()));
+                self.hold(place, RawNumber::of(cx.waker()));
                 true
             })
         };
-        self.waiting.poll_for(wait, cx, done, || self.show())
+        self.waiting.poll_for(wait, cx, done, || self.awaited())
     }
 
     /// Shows the loop for which lock somebody has begun to wait, and who holds it.
-    fn show(&self) -> What {
-        let mut shown = self.shown.take();
-        let mut lock = shown.lock(self.name.as_ref(), self.holder());
+    fn awaited(&self) -> Awaited {
+        let mut record = self.record.take();
+        let mut lock = record.lock(self.name.as_ref(), self.holder());
         if lock.is_none() && self.waiting.is_single() {
             // In the other loop nobody waits any more.
-            shown.end();
-            lock = shown.lock(self.name.as_ref(), self.holder());
+            record.end();
+            lock = record.lock(self.name.as_ref(), self.holder());
         }
-        self.shown.set(shown);
-        lock.map_or(What::Gift("a lock"), What::Lock)
+        self.record.set(record);
+        lock.map_or(Awaited::FromTasks("a lock"), Awaited::Lock)
     }
 
     /// `None`: the lock was taken outside any task of ours.
@@ -188,7 +190,7 @@ impl RawMutex {
     }
 
     #[inline]
-    fn hold(&self, place: &'static Location<'static>, owner: Unread) {
+    fn hold(&self, place: &'static Location<'static>, owner: RawNumber) {
         self.held_at.set(Some(place));
         self.owner.set(owner);
     }
@@ -205,16 +207,17 @@ impl RawMutex {
     /// It is never free in between, or somebody might get ahead of who waits.
     fn hand_over(&self) {
         let Some(next) = self.waiting.grant(1) else { return };
-        let owner = if let Wake::Task(number) = next.wake { number.into() } else { Unread::NOBODY };
+        let owner =
+            if let Wake::Task(number) = next.wake { number.into() } else { RawNumber::NONE };
         self.hold(next.place, owner);
-        let mut shown = self.shown.take();
-        shown.hand_over(self.holder());
-        self.shown.set(shown);
+        let mut record = self.record.take();
+        record.hand_over(self.holder());
+        self.record.set(record);
         next.wake.wake();
     }
 
     /// Gives a future's place up, and the lock if it had been handed to it.
-    fn give_up(&self, wait: &mut Wait) {
+    fn leave(&self, wait: &mut Wait) {
         if self.waiting.leave(wait) {
             self.unlock();
         }
@@ -232,11 +235,11 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
             (_, Ok(guard)) => mutex.field("value", &&*guard),
             (Some(place), Err(_)) => {
                 mutex.field("locked_at", &format_args!("{place}"));
-                let owner = Core::with(|core| {
-                    let slot = core.slot_of(self.lock.owner.get().task()?)?;
-                    Some(TaskLabel { slot, name: core.tasks.name(slot) }.to_string())
+                let owner = Door::open().and_then(|door| {
+                    let slot = door.slot_of(self.lock.owner.get().task()?)?;
+                    Some(TaskLabel { slot, name: door.tasks.name(slot) }.to_string())
                 });
-                match owner.flatten() {
+                match owner {
                     Some(owner) => mutex.field("locked_by", &format_args!("{owner}")),
                     None => &mut mutex,
                 }
@@ -281,7 +284,7 @@ impl<T: ?Sized> Drop for Lock<'_, T> {
     #[inline]
     fn drop(&mut self) {
         if self.wait.has_place() {
-            self.mutex.lock.give_up(&mut self.wait);
+            self.mutex.lock.leave(&mut self.wait);
         }
     }
 }

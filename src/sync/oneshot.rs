@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use self::error::{RecvError, TryRecvError};
-use super::wait_list::Seat;
+use super::single_waiter::SingleWaiter;
 
 /// What both ends share. It may be touched by user code at any time, so nothing in here is ever borrowed.
 struct Channel<T> {
@@ -25,9 +25,9 @@ struct Raw {
     sender_gone: Cell<bool>,
     /// Nothing more is wanted.
     closed: Cell<bool>,
-    receiving: Seat,
+    receiving: SingleWaiter,
     /// The sender, until `closed`.
-    closing: Seat,
+    closing: SingleWaiter,
 }
 
 /// A channel for one value.
@@ -51,8 +51,8 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
         filled: Cell::new(false),
         sender_gone: Cell::new(false),
         closed: Cell::new(false),
-        receiving: Seat::new(),
-        closing: Seat::new(),
+        receiving: SingleWaiter::new(),
+        closing: SingleWaiter::new(),
     };
     let channel = Rc::new(Channel { value: Cell::new(None), raw });
     let receiver =
@@ -77,12 +77,12 @@ impl Raw {
 
     fn drop_sender(&self) {
         self.sender_gone.set(true);
-        self.receiving.call_last();
+        self.receiving.wake_last();
     }
 
     fn close(&self) {
         self.closed.set(true);
-        self.closing.call_last();
+        self.closing.wake_last();
     }
 }
 

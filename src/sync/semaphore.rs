@@ -83,7 +83,7 @@ impl Permits {
     }
 
     /// Gives a future's place up, and what it had been handed.
-    pub(super) fn give_up(&self, wait: &mut Wait) {
+    pub(super) fn leave(&self, wait: &mut Wait) {
         let granted = self.waiting.leave(wait);
         // Also without: the next may need less than the one who has left.
         self.give(if granted { wait.need() as usize } else { 0 });
@@ -322,7 +322,7 @@ impl<S: Borrow<Semaphore>> Future for Acquire<S> {
 impl<S: Borrow<Semaphore>> Drop for Acquire<S> {
     fn drop(&mut self) {
         if let (Some(semaphore), true) = (&self.semaphore, self.wait.has_place()) {
-            semaphore.borrow().permits.give_up(&mut self.wait);
+            semaphore.borrow().permits.leave(&mut self.wait);
         }
     }
 }

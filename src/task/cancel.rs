@@ -19,10 +19,12 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 use slab::Slab;
 
-use super::waker::{TaskNumber, Wake};
-use crate::core::{Core, discard};
-use crate::observe::{self, Step};
-use crate::waits::{Shown, What};
+use super::wait_record::WaitRecord;
+use crate::door::{poll_budget, report};
+use crate::state::contain::discard;
+use crate::state::number::{TaskNumber, Wake};
+use crate::state::step::Step;
+use crate::state::waits::Awaited;
 
 /// For what a listener waits.
 const A_CANCELLATION: &str = "the cancellation of a token";
@@ -103,7 +105,7 @@ impl CancelToken {
     /// Cancel-safe: there is nothing to lose.
     #[track_caller]
     pub fn cancelled(&self) -> Cancellation {
-        Cancellation { token: self.child(), place: Location::caller(), shown: Shown::NOTHING }
+        Cancellation { token: self.child(), place: Location::caller(), record: WaitRecord::NONE }
     }
 
     /// Runs `future` until the token is cancelled. Then the future is dropped, and after that [`Cancelled`] is returned.
@@ -294,7 +296,7 @@ pub struct Cancellation {
     /// A node of its own, that nobody else cancels or clones.
     token: CancelToken,
     place: &'static Location<'static>,
-    shown: Shown,
+    record: WaitRecord,
 }
 
 impl Cancellation {
@@ -304,13 +306,13 @@ impl Cancellation {
         match TaskNumber::of(cx.waker()) {
             // Whoever has a clone may cancel it, on any thread.
             Some(task) if !is_over => {
-                self.shown.wait(task, What::Outside(A_CANCELLATION), self.place);
+                self.record.wait(task, Awaited::FromOutside(A_CANCELLATION), self.place);
             }
-            _ => self.shown.end(),
+            _ => self.record.end(),
         }
         if !is_over {
             let place = self.place;
-            observe::report(|| Step::AwaitSync { what: A_CANCELLATION, place });
+            report(|| Step::AwaitSync { what: A_CANCELLATION, place });
         }
         is_over
     }
@@ -338,7 +340,7 @@ impl Future for Cancellation {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.is_over(cx) { Core::poll_spend_if_running(cx) } else { Poll::Pending }
+        if self.is_over(cx) { poll_budget(cx) } else { Poll::Pending }
     }
 }
 
@@ -377,14 +379,14 @@ impl<F: Future> Future for Cancellable<F> {
             *this.started = true;
             if let Poll::Ready(output) = future.poll(cx) {
                 this.future.set(None);
-                this.cancellation.shown.end();
+                this.cancellation.record.end();
                 return Poll::Ready(Ok(output));
             }
             if !this.cancellation.is_over(cx) {
                 return Poll::Pending;
             }
         } else {
-            ready!(Core::poll_spend_if_running(cx));
+            ready!(poll_budget(cx));
         }
         this.future.set(None);
         Poll::Ready(Err(Cancelled))

@@ -13,19 +13,23 @@ use std::mem;
 use std::panic::{Location, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use log::Level;
 use pin_project_lite::pin_project;
 
-use super::tasks::Flags;
-use super::waker::{TaskNumber, Wake};
-use super::{JoinError, Stage, abort, abort_from_anywhere, enter};
-use crate::core::{Core, discard};
-use crate::observe::{self, Step};
-use crate::remote::LoopId;
-use crate::slots::{Key, Slot};
-use crate::waits::{Children, Shown};
+use super::insert::insert;
+use super::join::abort;
+use super::wait_record::WaitRecord;
+use crate::door::{Door, poll_budget, report};
+use crate::state::contain::{discard, say};
+use crate::state::failure::JoinError;
+use crate::state::log::TASK;
+use crate::state::number::{TaskNumber, Wake};
+use crate::state::slots::{Key, LoopId, Slot};
+use crate::state::step::Step;
+use crate::state::task::{Flags, Stage};
+use crate::state::waits::Children;
 
 /// Tasks that belong together: none of them outlives the group. In a group made by [`new`](Self::new) the first failure ends
 /// them all; in one made by [`isolated`](Self::isolated) each fails alone.
@@ -171,7 +175,7 @@ impl<E> TaskGroup<E> {
 
     #[track_caller]
     fn with(what: &str, log_error: Option<fn(&E)>) -> Self {
-        let home = Core::expect(what, |core| core.id);
+        let home = Door::expect(what).id;
         let shared = Shared {
             home,
             children: Children::default(),
@@ -314,7 +318,12 @@ impl<E> TaskGroup<E> {
     /// the group's panics too, and so does polling it again after it was ready.
     #[track_caller]
     pub fn join(self) -> JoinGroup<E> {
-        JoinGroup { group: self, joined: false, place: Location::caller(), shown: Shown::NOTHING }
+        JoinGroup {
+            group: self,
+            joined: false,
+            place: Location::caller(),
+            record: WaitRecord::NONE,
+        }
     }
 }
 
@@ -410,7 +419,7 @@ pub struct JoinGroup<E> {
     group: TaskGroup<E>,
     joined: bool,
     place: &'static Location<'static>,
-    shown: Shown,
+    record: WaitRecord,
 }
 
 impl<E> JoinGroup<E> {
@@ -437,24 +446,21 @@ impl<E> Future for JoinGroup<E> {
         assert!(!self.joined, "headwaiter: a `JoinGroup` was polled again after it was ready");
         let this = &mut *self;
         let shared = &this.group.shared;
-        let is_over = shared.alive.get() == 0;
-        let may_go_on = shared.at_home(|core| !is_over || core.spend());
-        if !may_go_on {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        if !is_over {
+        shared.assert_at_home();
+        if shared.alive.get() > 0 {
             if let Some(task) = TaskNumber::of(cx.waker()) {
-                this.shown.wait_for_all(task, &shared.children, this.place);
+                this.record.wait_for_all(task, &shared.children, this.place);
             }
             discard(shared.joiner.replace(Some(Wake::of(cx.waker()))));
             let place = this.place;
-            observe::report(|| Step::AwaitSync { what: "the end of a group", place });
+            report(|| Step::AwaitSync { what: "the end of a group", place });
             return Poll::Pending;
         }
+        // Only an end that has come costs budget. A join that must wait leaves its waker in any case.
+        ready!(poll_budget(cx));
         shared.closed.set(true);
         let failure = shared.failure.take();
-        this.shown.end();
+        this.record.end();
         this.joined = true;
         match failure {
             None => Poll::Ready(Ok(())),
@@ -482,8 +488,8 @@ impl<E> fmt::Debug for JoinGroup<E> {
 
 impl<E> Shared<E> {
     #[track_caller]
-    fn at_home<R>(&self, work: impl FnOnce(&mut Core) -> R) -> R {
-        Core::at_home(self.key(NO_TASK), "a `TaskGroup`", work)
+    fn assert_at_home(&self) {
+        drop(Door::at_home(self.key(NO_TASK), "a `TaskGroup`"));
     }
 
     fn key(&self, slot: Slot) -> Key {
@@ -495,7 +501,7 @@ impl<E> Shared<E> {
         self.closed.set(true);
         let children = mem::take(&mut *self.children.borrow_mut());
         for (_, slot) in children {
-            abort_from_anywhere(self.key(slot));
+            abort(self.key(slot));
         }
     }
 
@@ -527,7 +533,7 @@ impl<E> Drop for Shared<E> {
 
 /// Logs the error of the task that is being polled, as that of a child that fails alone.
 fn log_error_of_polled<E: fmt::Display>(error: &E) {
-    let origin = Core::with(|core| core.tasks.origin(core.tasks.polled)).flatten();
+    let origin = Door::open().and_then(|door| door.tasks.origin(door.tasks.polled));
     if let Some(origin) = origin {
         origin.log_failure(Level::Error, error);
     }
@@ -552,9 +558,9 @@ impl<E: 'static> Shared<E> {
             } else {
                 "it was cancelled, joined or dropped"
             };
-            observe::say(
+            say(
                 Level::Warn,
-                observe::TASK,
+                TASK,
                 format_args!(
                     "a task was spawned into a closed `TaskGroup` at {place}, and dropped at once: {why}. This is logged once for each group; `try_spawn` tells the caller"
                 ),
@@ -572,22 +578,22 @@ impl<E: 'static> Shared<E> {
     where
         F: Future<Output = Result<(), E>> + 'static,
     {
-        self.at_home(|_| ());
+        self.assert_at_home();
         if self.closed.get() {
             discard(future);
             return Err(GroupClosed);
         }
         let child = Child { future: Some(future), membership: Membership::new(self) };
-        let seat = child.membership.seat;
+        let index = child.membership.index;
         // No handle joins it. So it is removed, and its body dropped, as soon as it has ended.
         let flags = Flags::QUEUED.and(Flags::DETACHED);
-        let key = enter(Box::pin(child), flags, name, place).ok_or(GroupClosed)?;
-        if let Some(child) = self.children.borrow_mut().get_mut(seat) {
+        let key = insert(Box::pin(child), flags, name, place).ok_or(GroupClosed)?;
+        if let Some(child) = self.children.borrow_mut().get_mut(index) {
             *child = key.slot;
             return Ok(());
         }
         // A logger that was told of the task has cancelled the group.
-        abort(key.slot);
+        abort(key);
         Err(GroupClosed)
     }
 }
@@ -637,7 +643,7 @@ where
 /// Holds a child's place in its group as long as the child lives.
 struct Membership<E> {
     group: Rc<Shared<E>>,
-    seat: usize,
+    index: usize,
     /// Counted: a child that returns an error and panics in its drop has failed once.
     has_failed: bool,
 }
@@ -645,8 +651,8 @@ struct Membership<E> {
 impl<E> Membership<E> {
     fn new(group: &Rc<Shared<E>>) -> Self {
         group.alive.set(group.alive.get() + 1);
-        let seat = group.children.borrow_mut().insert(NO_TASK);
-        Membership { group: Rc::clone(group), seat, has_failed: false }
+        let index = group.children.borrow_mut().insert(NO_TASK);
+        Membership { group: Rc::clone(group), index, has_failed: false }
     }
 
     /// Its child has failed. In a group that ends with that, the others are cancelled when this one has been dropped.
@@ -678,8 +684,8 @@ impl<E> Drop for Membership<E> {
     /// The child has ended, and its future is gone.
     fn drop(&mut self) {
         let group = &self.group;
-        // It is not there any more if the group was cancelled. Then nobody else can have got its seat.
-        let _ = group.children.borrow_mut().try_remove(self.seat);
+        // It is not there any more if the group was cancelled. Then nobody else can have got its index.
+        let _ = group.children.borrow_mut().try_remove(self.index);
         group.alive.set(group.alive.get() - 1);
         if group.has_failed() {
             group.cancel();
@@ -688,8 +694,10 @@ impl<E> Drop for Membership<E> {
             Some(joiner) if group.alive.get() == 0 => joiner.wake(),
             Some(joiner) => {
                 // It waits on for the others, and they may wait for it.
-                if let Wake::Task(number) = joiner {
-                    Core::with(|core| core.suspect(number));
+                if let Wake::Task(number) = joiner
+                    && let Some(mut door) = Door::open()
+                {
+                    door.suspect_joiner(number);
                 }
                 group.joiner.set(Some(joiner));
             }
@@ -706,7 +714,7 @@ mod tests {
 
     /// How many tasks there are, and for how many children the group has room.
     fn sizes(group: &TaskGroup<()>) -> (usize, usize) {
-        let tasks = Core::with(|core| core.tasks.slots.len()).expect("a loop");
+        let tasks = Door::expect("a test").tasks.count();
         (tasks, group.shared.children.borrow().capacity())
     }
 

@@ -1,36 +1,36 @@
-//! [`JoinHandle`]: the key of a task, by which its output is fetched, and [`JoinError`]: why there is none.
-//! Made by `spawn`. The typed output passes through the untyped task as `&mut dyn Any`.
+//! [`JoinHandle`]: the key of a task, with which its output is taken. The typed output passes through the
+//! untyped task as `&mut dyn Any`.
 
 use std::any::Any;
-use std::error::Error;
 use std::fmt;
 use std::future::Future;
-use std::io;
 use std::marker::PhantomData;
-use std::panic::Location;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, ready};
 
 use log::Level;
 
-use super::tasks::Flags;
-use super::waker::{TaskNumber, Wake};
-use super::{Body, Id, Stage, abort_from_anywhere};
-use crate::core::{Core, discard, panic_message};
-use crate::observe::{self, OneLine, Step, TaskLabel};
-use crate::slots::{Key, Slot};
+use crate::door::{Door, release, yield_to_others};
+use crate::state::State;
+use crate::state::contain::discard;
+use crate::state::failure::{FailureLog, JoinError, Origin};
+use crate::state::message::{Message, Release};
+use crate::state::number::{TaskNumber, Wake};
+use crate::state::shared;
+use crate::state::slots::{Key, Slot};
+use crate::state::step::{Id, Step};
+use crate::state::task::{Blocker, Body, Flags, Stage};
 
-/// The output of a spawned task, when it is there.
+/// Awaits the output of a spawned task.
 ///
-/// Await it inside the loop that runs the task. Dropping the handle detaches the task: it runs on, and
-/// its output is dropped. If the task panics, that is logged at `error`; an `Err` that it returns is logged only after
-/// [`log_error`](Self::log_error). The handle may be dropped, or used to abort, on any thread.
+/// Await it inside the loop that runs the task. Dropping the handle detaches the task: it runs on, and its
+/// output is dropped. If the task then panics, that is logged at `error`; an `Err` that it returns is logged
+/// only after [`log_error`](Self::log_error). The handle may be dropped, or used to abort, on any thread.
 ///
 /// Awaiting it is cancel-safe: the output stays in the task until it is taken.
 ///
-/// In a function that returns [`io::Result`], `handle.await??` hands on both the failure of the task and the error that it
-/// returned:
+/// In a function that returns [`io::Result`], `handle.await??` returns both the failure of the task and the
+/// error that the task returned:
 ///
 /// ```
 /// use headwaiter::net::TcpListener;
@@ -45,7 +45,7 @@ use crate::slots::{Key, Slot};
 /// # Ok::<(), io::Error>(())
 /// ```
 pub struct JoinHandle<T> {
-    /// `None` for a task that was spawned on a loop that was being dropped.
+    /// `None` if the loop was being dropped when the task was spawned.
     key: Option<Key>,
     taken: bool,
     output: PhantomData<fn() -> T>,
@@ -56,7 +56,8 @@ impl<T> JoinHandle<T> {
         JoinHandle { key: Some(key), taken: false, output: PhantomData }
     }
 
-    pub(super) fn stillborn() -> Self {
+    /// For a task whose loop was being dropped.
+    pub(super) fn cancelled() -> Self {
         JoinHandle { key: None, taken: false, output: PhantomData }
     }
 
@@ -64,20 +65,20 @@ impl<T> JoinHandle<T> {
         self.key.map(|key| key.slot)
     }
 
-    /// Drops the task's future: inside this call; after its poll, if the task is the one that
-    /// is running; when the loop takes the message, if this is another thread (or no loop runs on it).
-    /// Only then does the handle report [`JoinError::is_cancelled`]; or [`JoinError::is_panic`], if the drop of the future
+    /// Drops the task's future: inside this call; if the task is the one that is being polled, after that
+    /// poll; and if this is another thread, or no loop runs on it, when the loop takes the message. Only then
+    /// does the handle report [`JoinError::is_cancelled`], or [`JoinError::is_panic`] if the drop of the future
     /// panicked.
     ///
-    /// Aborting a task that has finished does nothing: its output stays. Of a job that runs on another thread see
-    /// [`spawn_blocking`](crate::spawn_blocking).
+    /// Aborting a task that has finished does nothing: its output stays. For a job that runs on another
+    /// thread see [`spawn_blocking`](crate::spawn_blocking).
     pub fn abort(&self) {
         if let Some(key) = self.key {
-            abort_from_anywhere(key);
+            abort(key);
         }
     }
 
-    /// Whether awaiting it would give the output at once.
+    /// Whether the task has finished, so that awaiting it gives the output at once.
     ///
     /// # Panics
     ///
@@ -85,12 +86,11 @@ impl<T> JoinHandle<T> {
     #[track_caller]
     pub fn is_finished(&self) -> bool {
         let Some(key) = self.key else { return true };
-        Core::at_home(key, "a `JoinHandle`", |core| {
-            core.tasks.slots.get(key.slot).is_none_or(|task| task.flags.has(Flags::FINISHED))
-        })
+        let door = Door::at_home(key, "a `JoinHandle`");
+        door.tasks.slots.get(key.slot).is_none_or(|task| task.flags.has(Flags::FINISHED))
     }
 
-    /// The task's id, which also stands in its log lines.
+    /// The task's id, which its log lines contain too.
     pub fn id(&self) -> Id {
         Id(self.slot().unwrap_or(Slot::new(u32::MAX, 0)))
     }
@@ -101,7 +101,7 @@ impl<T: 'static> Future for JoinHandle<T> {
 
     /// # Panics
     ///
-    /// In another loop than the task's, or in none; and if it is polled again after it was ready.
+    /// In another loop than the task's, or in none, and if it is polled again after it was ready.
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         assert!(
@@ -112,7 +112,7 @@ impl<T: 'static> Future for JoinHandle<T> {
             self.taken = true;
             return Poll::Ready(Err(JoinError::cancelled(None)));
         };
-        let Poll::Ready(body) = poll_finished(key, cx) else { return Poll::Pending };
+        let body = ready!(poll_finished(key, cx));
         self.taken = true;
         let mut output: Option<Self::Output> = None;
         body.take(&mut output);
@@ -120,93 +120,90 @@ impl<T: 'static> Future for JoinHandle<T> {
     }
 }
 
-/// Why a task's output is not there.
-enum Unfinished {
-    Waits,
-    /// As it does, but somebody listens.
-    Told,
-    OutOfBudget,
-    /// A foreign waker was left there before, or is to be.
-    Foreign,
-}
-
-/// The part of joining that does not depend on the output's type: takes a finished task out of its slot.
+/// The part of joining that does not depend on the type of the output: takes a finished task out of its
+/// slot.
 #[track_caller]
 fn poll_finished(key: Key, cx: &Context<'_>) -> Poll<Body> {
-    let joiner = TaskNumber::of(cx.waker());
-    let taken = Core::at_home(key, "a `JoinHandle`", |core| {
-        let waits =
-            core.tasks.slots.get_mut(key.slot).filter(|task| !task.flags.has(Flags::FINISHED));
-        if let Some(task) = waits {
-            let Some(joiner) = joiner.filter(|_| !task.has_foreign_joiner()) else {
-                return Err(Unfinished::Foreign);
-            };
-            task.joiner = joiner;
-            let is_ready = task.flags.has(Flags::QUEUED);
-            core.tasks.keep();
-            if !is_ready {
-                core.tasks.joins_waiting(joiner, key.slot);
-                core.reconsider(key.slot);
+    let mut door = Door::at_home(key, "a `JoinHandle`");
+    let state = &mut *door;
+    let is_finished =
+        state.tasks.slots.get(key.slot).is_none_or(|task| task.flags.has(Flags::FINISHED));
+    if !is_finished {
+        match TaskNumber::of(cx.waker()) {
+            Some(joiner) => state.join(key.slot, Wake::Task(joiner)),
+            None => {
+                // Cloned with the door closed, because that runs foreign code. It may even end the task.
+                drop(door);
+                let joiner = Wake::of(cx.waker());
+                Door::at_home(key, "a `JoinHandle`").join(key.slot, joiner);
             }
-            return Err(if core.observed { Unfinished::Told } else { Unfinished::Waits });
         }
-        // Only an output that is there costs budget. A join that must wait leaves its waker, whatever is left of the budget.
-        if !core.spend() {
-            return Err(Unfinished::OutOfBudget);
-        }
-        Ok(core.tasks.slots.remove(key.slot).and_then(|task| task.body))
-    });
-    match taken {
-        Ok(Some(body)) => Poll::Ready(body),
-        Ok(None) => Poll::Ready(Box::pin(Emptied)),
-        Err(why) => {
-            match why {
-                Unfinished::Waits => {}
-                Unfinished::Told => report_wait(key.slot),
-                Unfinished::OutOfBudget => cx.waker().wake_by_ref(),
-                Unfinished::Foreign => join_by_foreign(key.slot, cx.waker()),
+        return Poll::Pending;
+    }
+    // Only an output that is there costs budget. A join that must wait leaves its waker in any case.
+    if !state.budget.spend() {
+        drop(door);
+        return yield_to_others(cx);
+    }
+    let body = state.tasks.slots.remove(key.slot).and_then(|task| task.body);
+    Poll::Ready(body.unwrap_or_else(|| Box::pin(Emptied)))
+}
+
+impl State {
+    /// Leaves what to wake at the end of a task.
+    #[inline(always)]
+    fn join(&mut self, slot: Slot, joiner: Wake) {
+        self.tasks.keep();
+        let task = match self.tasks.slots.get_mut(slot) {
+            Some(task) if !task.flags.has(Flags::FINISHED) => task,
+            // It has ended while a foreign waker was cloned.
+            _ => return self.wake(joiner),
+        };
+        // A task that is ready is no reason to think that its joiner may be stuck.
+        let is_ready = task.flags.has(Flags::QUEUED);
+        let number = joiner.task();
+        match number {
+            Some(number) if task.rare.is_none() => task.joiner = number,
+            _ => {
+                let before = task.replace_joiner(joiner);
+                self.outbox.drop_wake(before);
             }
-            Poll::Pending
+        }
+        if !is_ready {
+            self.join_waiting(slot, number);
+        }
+        self.outbox.report(|| Step::AwaitTask { task: Id(slot) });
+    }
+
+    /// The awaited task itself waits.
+    #[cold]
+    #[inline(never)]
+    fn join_waiting(&mut self, slot: Slot, joiner: Option<TaskNumber>) {
+        self.reconsider(slot);
+        if let Some(joiner) = joiner {
+            self.tasks.block(joiner, Blocker::Task(slot));
         }
     }
 }
 
-#[cold]
-fn report_wait(slot: Slot) {
-    observe::report(|| Step::AwaitTask { task: Id(slot) });
-}
-
-/// A foreign waker is left for the task's end, or was before.
-#[cold]
-fn join_by_foreign(slot: Slot, waker: &Waker) {
-    // Made before the borrow, and what is there before is dropped after it: both are foreign.
-    let joiner = Wake::of(waker);
-    let left = Core::with(|core| {
-        core.tasks.keep();
-        core.reconsider(slot);
-        if let Wake::Task(joiner) = joiner {
-            core.tasks.joins_waiting(joiner, slot);
+/// Aborts a task, from any thread.
+pub(super) fn abort(key: Key) {
+    match Door::of(key) {
+        Some(mut door) => door.abort(key.slot),
+        None => {
+            if let Some(shared) = shared::find(key.home) {
+                shared.send(Message::Abort(key.slot));
+            }
         }
-        match core.tasks.slots.get_mut(slot) {
-            Some(task) if !task.flags.has(Flags::FINISHED) => Ok(task.replace_joiner(joiner)),
-            _ => Err(joiner),
-        }
-    });
-    match left {
-        // It ended while the waker was cloned.
-        Some(Err(joiner)) => joiner.wake(),
-        Some(Ok(before)) => discard(before),
-        None => {}
     }
-    report_wait(slot);
 }
 
-/// A task that the loop's own end has emptied: it has no output.
+/// A task that the end of its loop has emptied: it has no output.
 struct Emptied;
 
 impl Stage for Emptied {
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        unreachable!("it is not in the slab");
+        unreachable!("it is in no slot");
     }
 
     fn fail(self: Pin<&mut Self>, _: JoinError) {}
@@ -221,7 +218,7 @@ impl Stage for Emptied {
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
         if let (Some(key), false) = (self.key, self.taken) {
-            super::detach(key);
+            release(key, Release::Join(key.slot));
         }
     }
 }
@@ -277,22 +274,8 @@ where
     pub fn log_error_at(self, level: Level) {
         let Some(key) = self.key else { return };
         let log = FailureLog { level, write: log_failure::<T, E> };
-        Core::at_home(key, "a `JoinHandle`", |core| core.tasks.set_failure_log(key.slot, log));
+        Door::at_home(key, "a `JoinHandle`").tasks.set_failure_log(key.slot, log);
         // The task is detached by the drop of the handle. If it has ended, its failure is logged there.
-    }
-}
-
-/// Logs the failure of a task that ends detached: see [`JoinHandle::log_error_at`].
-pub(super) struct FailureLog {
-    level: Level,
-    /// Made where the type of the output is known: the task does not know it.
-    write: fn(Body, &Origin, Level),
-}
-
-impl FailureLog {
-    /// `body` is the output of the task.
-    pub(super) fn write(self, body: Body, origin: &Origin) {
-        (self.write)(body, origin, self.level);
     }
 }
 
@@ -309,247 +292,4 @@ where
         Some(Ok(Ok(_))) | None => {}
     }
     discard(output);
-}
-
-/// Which task an error is about.
-#[derive(Clone, Debug)]
-pub(crate) struct Origin {
-    pub(super) id: Option<Id>,
-    pub(super) name: Option<Box<str>>,
-    pub(super) place: &'static Location<'static>,
-}
-
-impl Origin {
-    pub(crate) fn unnamed(place: &'static Location<'static>) -> Self {
-        Origin { id: None, name: None, place }
-    }
-
-    /// The task has returned an error.
-    pub(super) fn log_failure(&self, level: Level, error: &impl fmt::Display) {
-        observe::say(level, observe::TASK, format_args!("{self} failed: {}", OneLine(error)));
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.id {
-            Some(Id(slot)) => write!(f, "{}", TaskLabel { slot, name: self.name.as_deref() })?,
-            None => f.write_str("task")?,
-        }
-        write!(f, " (spawned at {})", self.place)
-    }
-}
-
-/// Why a task has no output: it panicked, its future was dropped before it was ready, or there was no thread for
-/// it.
-///
-/// `Display` names the task, the place where it was spawned, and what the panic said.
-pub struct JoinError {
-    /// Boxed, because every task has room for its error, and few have one.
-    why: Box<(Option<Origin>, Kind)>,
-}
-
-enum Kind {
-    Cancelled,
-    /// In a mutex only so that the error is `Sync`.
-    Panic {
-        message: String,
-        payload: Mutex<Box<dyn Any + Send>>,
-    },
-    /// The system gave no thread.
-    NotStarted(io::Error),
-    /// It was stuck in a knot of tasks, of which this is the report.
-    Deadlock(String),
-}
-
-impl JoinError {
-    pub(crate) fn cancelled(origin: Option<Origin>) -> Self {
-        JoinError { why: Box::new((origin, Kind::Cancelled)) }
-    }
-
-    pub(crate) fn panicked(origin: Option<Origin>, payload: Box<dyn Any + Send>) -> Self {
-        let message = panic_message(&*payload).to_owned();
-        let kind = Kind::Panic { message, payload: Mutex::new(payload) };
-        JoinError { why: Box::new((origin, kind)) }
-    }
-
-    pub(crate) fn deadlocked(origin: Option<Origin>, report: String) -> Self {
-        JoinError { why: Box::new((origin, Kind::Deadlock(report))) }
-    }
-
-    /// A job for which there was no thread.
-    pub(crate) fn not_started(origin: Option<Origin>, error: io::Error) -> Self {
-        JoinError { why: Box::new((origin, Kind::NotStarted(error))) }
-    }
-
-    /// Nothing has taken this error, and nothing will. It is logged and counted, unless the task was cancelled.
-    pub(crate) fn log_unseen(&self) {
-        if !self.is_cancelled() {
-            Core::count_unseen();
-            self.log_with(" (and nobody awaits the task)");
-        }
-    }
-
-    /// As [`log_unseen`](Self::log_unseen), for a task whose failures are meant to go to the log.
-    pub(super) fn log(&self) {
-        if !self.is_cancelled() {
-            self.log_with("");
-        }
-    }
-
-    fn log_with(&self, remark: &str) {
-        observe::say(Level::Error, observe::TASK, format_args!("{}{remark}", ForLog(self)));
-    }
-
-    /// The task was aborted, or its loop was dropped, and its future was dropped without a panic.
-    pub fn is_cancelled(&self) -> bool {
-        matches!(self.why.1, Kind::Cancelled)
-    }
-
-    /// The task panicked: in a poll, or when its future was dropped, also if that was by [`abort`](JoinHandle::abort). If
-    /// its future panics a second time while it is dropped for the first panic, the second is only logged.
-    ///
-    /// ```
-    /// struct Bomb;
-    ///
-    /// impl Drop for Bomb {
-    ///     fn drop(&mut self) {
-    ///         panic!("the drop failed");
-    ///     }
-    /// }
-    ///
-    /// headwaiter::block_on(async {
-    ///     let bomb = Bomb;
-    ///     let task = headwaiter::spawn(async move {
-    ///         let _held = &bomb;
-    ///         std::future::pending::<()>().await
-    ///     });
-    ///     task.abort();
-    ///     let error = task.await.unwrap_err();
-    ///     assert!(error.is_panic() && !error.is_cancelled());
-    /// });
-    /// ```
-    pub fn is_panic(&self) -> bool {
-        matches!(self.why.1, Kind::Panic { .. })
-    }
-
-    /// It was a job for [`spawn_blocking`](crate::spawn_blocking), and no thread could be started that would have
-    /// taken it. `Display` says why.
-    pub fn is_not_started(&self) -> bool {
-        matches!(self.why.1, Kind::NotStarted(_))
-    }
-
-    /// The task waited for itself, alone or in a circle with other tasks, and its loop was built with
-    /// [`Deadlock::Fail`](crate::Deadlock::Fail). `Display` has the whole report.
-    ///
-    /// ```
-    /// use headwaiter::sync::Mutex;
-    /// use headwaiter::{Deadlock, EventLoop};
-    ///
-    /// let mut event_loop = EventLoop::builder().deadlock(Deadlock::Fail).build()?;
-    /// event_loop.block_on(async {
-    ///     let task = headwaiter::spawn(async {
-    ///         let till = Mutex::named("till", ());
-    ///         let _open = till.lock().await;
-    ///         let _again = till.lock().await;
-    ///     });
-    ///     let error = task.await.unwrap_err();
-    ///     assert!(error.is_deadlock());
-    ///     assert!(error.to_string().contains("waits for itself"));
-    /// });
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn is_deadlock(&self) -> bool {
-        matches!(self.why.1, Kind::Deadlock(_))
-    }
-
-    /// What the task's panic carried, for [`std::panic::resume_unwind`].
-    ///
-    /// # Panics
-    ///
-    /// If the task did not panic: ask [`is_panic`](Self::is_panic) first.
-    #[track_caller]
-    pub fn into_panic(self) -> Box<dyn Any + Send> {
-        let not_a_panic =
-            format!("headwaiter: `JoinError::into_panic` on an error that is no panic: {self}");
-        match self.why.1 {
-            Kind::Panic { payload, .. } => {
-                payload.into_inner().unwrap_or_else(PoisonError::into_inner)
-            }
-            Kind::Cancelled | Kind::NotStarted(_) | Kind::Deadlock(_) => panic!("{not_a_panic}"),
-        }
-    }
-}
-
-impl JoinError {
-    /// What a panic said stands there as it is, but for the log.
-    fn describe(&self, f: &mut fmt::Formatter<'_>, is_for_log: bool) -> fmt::Result {
-        match &self.why.0 {
-            Some(origin) => write!(f, "{origin}")?,
-            None => f.write_str("task")?,
-        }
-        match &self.why.1 {
-            Kind::Cancelled => f.write_str(" was cancelled"),
-            Kind::Panic { message, .. } if is_for_log => {
-                write!(f, " panicked: {}", OneLine(message))
-            }
-            Kind::Panic { message, .. } => write!(f, " panicked: {message}"),
-            Kind::NotStarted(error) => write!(f, " was not started: {error}"),
-            Kind::Deadlock(report) => write!(f, " was dropped. {report}"),
-        }
-    }
-}
-
-/// A [`JoinError`] as it is logged.
-struct ForLog<'a>(&'a JoinError);
-
-impl fmt::Display for ForLog<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.describe(f, true)
-    }
-}
-
-impl fmt::Display for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.describe(f, false)
-    }
-}
-
-impl fmt::Debug for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "JoinError({self})")
-    }
-}
-
-impl Error for JoinError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &self.why.1 {
-            Kind::NotStarted(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
-impl From<JoinError> for io::Error {
-    /// Of the kind [`Deadlock`](io::ErrorKind::Deadlock) if the task was dropped for one, else `Other`, also for a task that was
-    /// cancelled: `Interrupted` asks many a caller to try again. [`io::Error::get_ref`] and
-    /// [`into_inner`](io::Error::into_inner) give the `JoinError` back.
-    ///
-    /// ```
-    /// use headwaiter::task::JoinError;
-    /// use std::io;
-    ///
-    /// async fn cook() -> io::Result<u32> {
-    ///     headwaiter::spawn(async { panic!("on fire") }).await?
-    /// }
-    ///
-    /// let error = headwaiter::block_on(cook()).unwrap_err();
-    /// assert!(error.to_string().contains("on fire"));
-    /// let of_task = error.into_inner().unwrap().downcast::<JoinError>().unwrap();
-    /// assert!(of_task.is_panic());
-    /// ```
-    fn from(error: JoinError) -> Self {
-        let kind = if error.is_deadlock() { io::ErrorKind::Deadlock } else { io::ErrorKind::Other };
-        io::Error::new(kind, error)
-    }
 }

@@ -1,4 +1,4 @@
-//! The last phase of a turn: [`run_batch`] polls the tasks that are ready. And all ways in which a task ends.
+//! The last phase of a turn: [`run_batch`] polls the tasks that are ready.
 
 use std::future::Future;
 use std::mem::{self, ManuallyDrop};
@@ -7,15 +7,16 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::task::Context;
 
-use super::join::{FailureLog, JoinError, Origin};
-use super::tasks::{Flags, Left, Tasks};
-use super::waker::TaskNumber;
-use super::{Body, Id};
-use crate::core::{Core, discard, log_panic};
-use crate::observe::stuck::{self, Verdict};
-use crate::observe::{self, Outcome, Step};
-use crate::remote::{self, Message, Release};
-use crate::slots::{Key, Slot};
+use crate::door::{Door, report};
+use crate::state::State;
+use crate::state::contain::discard;
+use crate::state::failure::JoinError;
+use crate::state::number::TaskNumber;
+use crate::state::outbox::Effect;
+use crate::state::slots::Slot;
+use crate::state::step::{Id, Outcome, Step};
+use crate::state::task::{Body, Flags};
+use crate::state::tasks::Tasks;
 
 /// The main future of a `block_on`, as a turn sees it.
 pub(crate) struct Main<'a> {
@@ -25,306 +26,191 @@ pub(crate) struct Main<'a> {
 
 /// Polls the tasks that are ready now, and the main future when it is its turn. Returns how many.
 ///
-/// The batch is what was ready at its start. So a task that wakes itself, or two that wake each
-/// other, cannot keep the loop from the kernel and the timers.
+/// The batch is what was ready at its start. So a task that wakes itself, or two that wake each other,
+/// cannot keep the loop from the kernel and the timers.
 ///
-/// The next batch follows at once while fewer than `most` polls were made and the turn between them would find nothing
-/// to do: so it is with tasks that wake each other while no timer is armed.
+/// The next batch follows at once while fewer than `most` polls were made and the phases in between would
+/// find nothing to do. That is so while tasks wake each other and no timer is armed.
 pub(crate) fn run_batch(mut main: Option<&mut Main<'_>>, most: usize) -> usize {
-    let before = Core::with(|core| {
-        if core.tasks.is_batch_over() {
-            core.tasks.begin_batch(&mut core.shuffle);
-        }
-        core.counts.batch(core.tasks.batch_len(), core.tasks.count());
-        core.tasks.polls_made()
-    });
-    let first = before.unwrap_or_default();
-    // It stands outside the closure, so that a panic does not drop it.
-    let mut lent = Lent::default();
+    let Some(mut door) = Door::open() else { return 0 };
+    let state = &mut *door;
+    if state.tasks.is_batch_over() {
+        state.tasks.begin_batch(&mut state.shuffle);
+    }
+    state.counts.batch(state.tasks.batch_len(), state.tasks.count());
+    let first = state.tasks.polls_made();
+    drop(door);
+    // It is outside the closure, so that a panic does not drop it.
+    let mut current = Current::default();
     let mut last = first + most as u64;
-    // Entered once for the batch, and again after each panic: it costs as much as a short poll.
+    // `catch_unwind` costs as much as a short poll, so it is entered once for the batch, and again after
+    // each panic.
     loop {
-        let run = || while run_next(&mut lent, main.as_deref_mut(), &mut last) {};
+        let run = || while run_next(&mut current, main.as_deref_mut(), &mut last) {};
         let Err(payload) = catch_unwind(AssertUnwindSafe(run)) else { break };
-        let Some(mut body) = lent.body.take() else {
-            // The main future's panic goes on, through `block_on`.
+        let Some(body) = current.body.take() else {
+            // A panic of the main future goes on, through `block_on`.
             end_batch();
             resume_unwind(payload);
         };
-        let slot = polled_last();
-        observe::poll_ended(slot, Outcome::Panicked);
-        fail(slot, &mut body, |origin| JoinError::panicked(origin, payload));
-        finish(slot, body);
+        if let Some(mut door) = Door::open() {
+            let slot = door.tasks.polled;
+            door.end_poll(slot, Outcome::Panicked);
+            let error = JoinError::panicked(door.tasks.origin(slot), payload);
+            door.outbox.post(Effect::Fail(slot, body, error));
+        }
     }
     (end_batch() - first) as usize
 }
 
-/// No task is polled any more. Returns how many polls there were.
+/// No task is being polled any more. Returns how many polls were made, in all.
 fn end_batch() -> u64 {
-    let polls = Core::with(|core| {
-        // What is called now, until the next poll of a task, cannot yield.
-        core.lift_budget();
-        core.shared.polled.store(0, Ordering::Relaxed);
-        core.tasks.polls_made()
-    });
-    polls.unwrap_or_default()
+    let Some(mut door) = Door::open() else { return 0 };
+    // What is called from now on, until the next poll of a task, cannot yield.
+    door.budget.lift();
+    door.shared.polled.store(0, Ordering::Relaxed);
+    door.tasks.polls_made()
 }
 
-/// What was taken out of the slot of the task that is polled, until it is given back.
+/// The task that is being polled: what was taken out of its slot until it is settled.
 #[derive(Default)]
-struct Lent {
+struct Current {
     body: Option<Body>,
     /// The poll has returned `Ready`.
     is_finished: bool,
 }
 
-impl Core {
-    /// After a poll: gives the task its body back, and wakes its joiner if it has finished. `Some`: that is left to do first.
-    #[inline]
-    fn settle(&mut self, lent: &mut Lent) -> Option<Next> {
-        let tasks = &mut self.tasks;
-        let task = tasks.slots.get_mut(tasks.polled)?;
-        let is_done = lent.is_finished || task.flags.has(Flags::QUEUED.and(Flags::FINISHED));
-        let is_usual = tasks.suspicion == 0 || (tasks.suspicion == Tasks::UNKEPT && is_done);
-        if !is_usual {
-            return Some(Next::Unsettled);
-        }
-        if lent.is_finished {
-            let wakes_only_ours = match task.joiner {
-                TaskNumber::NOBODY => !task.ends_unusually(),
-                joiner => joiner.is_of(self.id),
-            };
-            if !wakes_only_ours {
-                return Some(Next::Unsettled);
-            }
-            lent.is_finished = false;
-            let joiner = tasks.end(tasks.polled, &mut lent.body);
-            if joiner != TaskNumber::NOBODY {
-                tasks.wake(joiner.packed());
-            }
-            return lent.body.take().map(Next::Unwanted);
-        }
-        if lent.body.is_some() {
-            task.give_back(lent.body.take());
-        }
-        None
+/// Settles the last poll and polls the next task of the batch, or the first of the next batch if that
+/// follows at once, which it may until there were `last` polls. `false`: the batch is over.
+#[inline(always)]
+fn run_next(current: &mut Current, main: Option<&mut Main<'_>>, last: &mut u64) -> bool {
+    let Some(mut door) = Door::open() else { return false };
+    let state = &mut *door;
+    state.settle(current);
+    if state.outbox.is_posted() {
+        // Performed before the next task is taken: to drop an output may abort that task.
+        return true;
     }
-}
-
-/// What [`run_next`] found.
-enum Next {
-    /// Whom to poll, with its body (the main future has none), and whether that is timed.
-    Poll(Key, Option<Body>, bool),
-    /// The last poll is not settled: see [`settle_unusually`].
-    Unsettled,
-    /// The last poll ended a task, whose output nobody wants.
-    Unwanted(Body),
-    Over,
-}
-
-/// Polls the next task of the batch, or the first of the next if it follows at once, which it may until there were `last` polls.
-/// `false`: the batch is over.
-#[inline]
-fn run_next(lent: &mut Lent, main: Option<&mut Main<'_>>, last: &mut u64) -> bool {
-    let next = Core::with(|core| {
-        if let Some(first) = core.settle(lent) {
-            return first;
-        }
-        core.budget.refill();
-        if core.tasks.is_batch_over() && !go_on(core, *last) {
-            return Next::Over;
-        }
-        let Some((slot, birth, body)) = core.tasks.take_ready() else { return Next::Over };
-        core.shared.polled.store(birth.published(slot), Ordering::Relaxed);
-        Next::Poll(core.key(slot), body, core.tasks.polls_made() & core.untimed == 0)
-    });
-    let (key, body, is_timed) = match next {
-        Some(Next::Poll(key, body, is_timed)) => (key, body, is_timed),
-        Some(Next::Unsettled) => {
-            settle_unusually(lent);
-            return true;
-        }
-        Some(Next::Unwanted(body)) => {
-            discard_output(body, None);
-            return true;
-        }
-        Some(Next::Over) | None => return false,
-    };
-    // Not dropped: its drop does nothing.
-    let waker = ManuallyDrop::new(TaskNumber::new(key).waker());
+    state.budget.refill();
+    if state.tasks.is_batch_over() && !begin_next_batch(state, *last) {
+        return false;
+    }
+    let Some((slot, birth, body)) = state.tasks.take_ready() else { return false };
+    state.shared.polled.store(birth.published(slot), Ordering::Relaxed);
+    let number = TaskNumber::new(state.key(slot));
+    state.tasks.polled_number = number;
+    let is_timed = state.tasks.polls_made() & state.untimed == 0;
+    door.shut();
+    // Its drop does nothing.
+    let waker = ManuallyDrop::new(number.waker());
     let mut cx = Context::from_waker(&waker);
     if is_timed {
-        observe::poll_begins(key.slot);
+        begin_poll(slot);
     }
     let Some(body) = body else {
-        if let Some(main) = main.filter(|main| main.slot == key.slot) {
-            let outcome = Outcome::of(main.future.as_mut().poll(&mut cx));
-            if let Outcome::Finished = outcome {
-                observe::poll_ended(key.slot, outcome);
-                Core::with(|core| core.tasks.suspicion = 0);
-                *last = 0; // No other batch follows.
-            }
+        if let Some(main) = main.filter(|main| main.slot == slot) {
+            poll_main(main, &mut cx, last);
         }
         return true;
     };
-    lent.is_finished = lent.body.insert(body).as_mut().poll(&mut cx).is_ready();
+    // There is none in its place, so `forget` spares the code that would drop one.
+    mem::forget(current.body.replace(body));
+    if let Some(body) = &mut current.body {
+        current.is_finished = body.as_mut().poll(&mut cx).is_ready();
+    }
     true
 }
 
-/// Begins the next batch, if the phases that come before it would find nothing to do.
-#[inline]
-fn go_on(core: &mut Core, last: u64) -> bool {
-    let has_phases =
-        core.budget.overspent || core.timers.has_armed() || core.shared.has_mail() || core.observed;
-    let goes_on = core.tasks.polls_made() < last && !has_phases;
-    if goes_on {
-        core.tasks.begin_batch(&mut core.shuffle);
-    }
-    goes_on
-}
-
-fn polled_last() -> Slot {
-    Core::expect("a poll", |core| core.tasks.polled)
-}
-
-/// After a poll that was timed, or during which the task was aborted; after which the task may be stuck, or has finished unheard.
-#[cold]
-fn settle_unusually(lent: &mut Lent) {
-    let slot = polled_last();
-    let body = lent.body.take();
-    if mem::take(&mut lent.is_finished) {
-        Core::with(|core| core.tasks.suspicion = 0);
-        observe::poll_ended(slot, Outcome::Finished);
-        body.into_iter().for_each(|body| finish(slot, body));
-        return;
-    }
-    observe::poll_ended(slot, Outcome::Pending);
-    let aborted = Core::with(|core| {
-        let was_aborted = core.tasks.suspicion & Tasks::ABORTED != 0;
-        core.tasks.suspicion &= Tasks::UNKEPT | Tasks::BLOCKED;
-        let task = core.tasks.slots.get_mut(slot).filter(|_| !was_aborted && body.is_some());
-        let Some(task) = task else { return body };
-        task.body = body;
-        None
-    });
-    if let Some(body) = aborted.flatten() {
-        cancel(slot, body);
-    }
-    if let Verdict::Panic(report) = stuck::look() {
-        panic!("headwaiter: {report}");
-    }
-}
-
-/// Drops the future and leaves an error in its place.
-fn fail(slot: Slot, body: &mut Body, error: impl FnOnce(Option<Origin>) -> JoinError) {
-    let origin = || Core::with(|core| core.tasks.origin(slot)).flatten();
-    let error = error(origin());
-    let was_asked_for = error.is_cancelled();
-    let dropped = catch_unwind(AssertUnwindSafe(|| body.as_mut().fail(error)));
-    let Err(payload) = dropped else { return };
-    if was_asked_for {
-        // To abort it was no failure, but this is one, and its joiner must be told.
-        body.as_mut().fail(JoinError::panicked(origin(), payload));
-    } else {
-        // The first failure is what led to this one, so it is the one that the task's joiner gets.
-        log_panic("the drop of a task's future", payload);
-    }
-}
-
-fn cancel(slot: Slot, mut body: Body) {
-    fail(slot, &mut body, JoinError::cancelled);
-    observe::report(|| Step::Abort { task: Id(slot) });
-    finish(slot, body);
-}
-
-/// Leaves the output to the joiner, or drops it with the task if there is none.
-fn finish(slot: Slot, body: Body) {
-    let mut body = Some(body);
-    let ended = Core::with(|core| {
-        let task = core.tasks.slots.get_mut(slot)?;
-        let (joiner, log) = (task.take_joiner(), task.take_failure_log(slot));
-        core.tasks.end(slot, &mut body);
-        Some((joiner, log))
-    });
-    let (joiner, log) = ended.flatten().unwrap_or_default();
-    if let Some(joiner) = joiner {
-        joiner.wake();
-    }
-    if let Some(body) = body {
-        discard_output(body, log);
-    }
-}
-
-/// The task has ended detached: its output is dropped, and its failure logged. An `Err` is a failure only if there is a `log` for it,
-/// which alone knows the output's type.
-fn discard_output(body: Body, log: Option<(FailureLog, Origin)>) {
-    if let Some((log, origin)) = log {
-        return log.write(body, &origin);
-    }
-    if let Some(error) = body.error() {
-        error.log_unseen();
-    }
-    discard(body);
-}
-
-/// Drops a task's future, inside this call unless the task is running right now.
-pub(crate) fn abort(slot: Slot) {
-    let body = Core::with(|core| {
-        let task =
-            core.tasks.slots.get_mut(slot).filter(|task| !task.flags.has(Flags::FINISHED))?;
-        let body = task.body.take();
-        task.flags.set(Flags::ABORTED);
-        if body.is_none() && slot == core.tasks.polled {
-            core.tasks.suspicion |= Tasks::ABORTED;
+fn poll_main(main: &mut Main<'_>, cx: &mut Context<'_>, last: &mut u64) {
+    if main.future.as_mut().poll(cx).is_ready() {
+        *last = 0; // No other batch follows.
+        if let Some(mut door) = Door::open() {
+            door.tasks.suspicion = 0;
+            door.end_poll(main.slot, Outcome::Finished);
         }
-        body
-    });
-    if let Some(body) = body.flatten() {
-        cancel(slot, body);
     }
 }
 
-/// As [`abort`], from wherever this is: inside this call at home, else when the loop takes the message.
-pub(crate) fn abort_from_anywhere(key: Key) {
-    if Core::is_home_of(key) {
-        abort(key.slot);
-    } else if let Some(shared) = remote::find(key.home) {
-        shared.send(Message::Abort(key.slot));
+/// Begins the next batch at once, if the phases before it would find nothing to do.
+#[inline]
+fn begin_next_batch(state: &mut State, last: u64) -> bool {
+    let have_phases_work = state.budget.is_overspent
+        || state.timers.wheel.has_armed()
+        || state.shared.has_mail()
+        || state.outbox.is_observed();
+    let begins = state.tasks.polls_made() < last && !have_phases_work;
+    if begins {
+        state.tasks.begin_batch(&mut state.shuffle);
+    }
+    begins
+}
+
+/// The poll that begins is timed: because somebody observes, because one of the last polls was a stall, or
+/// as one of the sample.
+#[cold]
+#[inline(never)]
+fn begin_poll(slot: Slot) {
+    report(|| Step::Poll { task: Id(slot) });
+    if let Some(mut door) = Door::open() {
+        door.begin_timed_poll();
     }
 }
 
-/// A task that cannot do what it was spawned for.
-pub(crate) fn give_up(slot: Slot, error: impl FnOnce(Option<Origin>) -> JoinError) {
-    let body = Core::with(|core| core.tasks.slots.get_mut(slot)?.body.take());
-    if let Some(mut body) = body.flatten() {
-        fail(slot, &mut body, error);
-        finish(slot, body);
+impl State {
+    /// After a poll: puts the body back, or ends the task.
+    #[inline(always)]
+    fn settle(&mut self, current: &mut Current) {
+        let Some(task) = self.tasks.slots.get_mut(self.tasks.polled) else { return };
+        // Nothing is suspicious about a task that has finished, or was woken already.
+        let is_done = current.is_finished || task.flags.has(Flags::QUEUED.and(Flags::FINISHED));
+        let is_usual =
+            self.tasks.suspicion == 0 || (self.tasks.suspicion == Tasks::UNKEPT && is_done);
+        if !is_usual {
+            return self.settle_unusual(current);
+        }
+        if current.is_finished {
+            current.is_finished = false;
+            self.end_task(self.tasks.polled, &mut current.body);
+        } else if current.body.is_some() {
+            task.give_back(current.body.take());
+        }
     }
-}
 
-/// The task's [`JoinHandle`](super::JoinHandle) was dropped, anywhere.
-pub(crate) fn detach(key: Key) {
-    let gone = Core::if_at_home(key, |core| {
-        core.reconsider(key.slot);
-        core.tasks.detach(key.slot)
-    });
-    match gone {
-        None => remote::release(key.home, Release::Join(key)),
-        Some(None) => {}
-        Some(Some(Left::Joiner(foreign))) => discard(foreign),
-        Some(Some(Left::Task(mut task))) => {
-            let log = task.take_failure_log(key.slot);
-            if let Some(body) = task.body {
-                discard_output(body, log);
+    /// As [`settle`](Self::settle), after a poll that was timed, in which the task was aborted, or after
+    /// which it may be stuck.
+    #[cold]
+    #[inline(never)]
+    fn settle_unusual(&mut self, current: &mut Current) {
+        let slot = self.tasks.polled;
+        let suspicion = mem::take(&mut self.tasks.suspicion);
+        if mem::take(&mut current.is_finished) {
+            self.end_poll(slot, Outcome::Finished);
+            self.end_task(slot, &mut current.body);
+            return;
+        }
+        self.end_poll(slot, Outcome::Pending);
+        if let Some(body) = current.body.take() {
+            match self.tasks.slots.get_mut(slot) {
+                Some(task) if suspicion & Tasks::ABORTED == 0 => task.give_back(Some(body)),
+                _ => return self.cancel(slot, body),
             }
-            discard(task.rare);
+        }
+        let mut suspect = Flags::NONE;
+        if suspicion & Tasks::UNKEPT != 0 {
+            suspect.set(Flags::MAY_BE_LOST);
+        }
+        if suspicion & Tasks::BLOCKED != 0 {
+            suspect.set(Flags::MAY_BE_DEADLOCKED);
+        }
+        if suspect.has(Flags::SUSPECT) {
+            self.suspects.add(slot, suspect, &mut self.tasks);
         }
     }
 }
 
 /// Drops every task of a loop that is being dropped. What their drops spawn is dropped at once.
 pub(crate) fn drop_all() {
-    while let Some(task) = Core::with(|core| core.tasks.slots.pop()).flatten() {
+    while let Some(task) = Door::open().and_then(|mut door| door.tasks.slots.pop()) {
         discard(task.body);
         discard(task.rare);
     }

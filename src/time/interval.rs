@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::{FAR, Sleep, now};
+use super::now::now;
+use super::sleep::{FAR, Sleep};
 
 /// Ticks every `period`, for the first time at once.
 ///

@@ -22,8 +22,9 @@ use super::listener::Listener;
 use super::serve::Server;
 use super::service::{ConnectionService, HttpService};
 use super::transport::{Traffic, Transport};
-use crate::core::Core;
-use crate::observe::{self, OneLine};
+use crate::door::Door;
+use crate::state::contain::say;
+use crate::state::log::{HTTP, OneLine};
 use crate::sync::OwnedSemaphorePermit;
 use crate::time::{Sleep, now, sleep_until, timeout_at};
 
@@ -200,8 +201,7 @@ impl Watch {
 
     /// Until when the header of the next request has to be there.
     fn header_deadline(&self) -> Instant {
-        Core::expect("`serve`", |core| core.clock.instant(self.idle_since.get()))
-            + self.limits.header
+        Door::expect("`serve`").clock.instant(self.idle_since.get()) + self.limits.header
     }
 
     /// Until when a connection with nothing in flight is kept. HTTP/2 takes a response whole, and may still be sending it: so its peer
@@ -214,7 +214,7 @@ impl Watch {
     }
 
     pub(super) fn say(&self, level: Level, what: fmt::Arguments<'_>) {
-        observe::say(level, observe::HTTP, format_args!("{}: {what}", self.label));
+        say(level, HTTP, format_args!("{}: {what}", self.label));
     }
 
     #[cold]
@@ -397,7 +397,7 @@ impl<'a> Guard<'a> {
 
 /// When this turn of the loop began. (0 in a loop that is being dropped: nothing waits for a timeout there.)
 fn turn_nanos() -> u64 {
-    Core::with(|core| core.clock.turn_nanos()).unwrap_or_default()
+    Door::open().map(|door| door.clock.turn_nanos()).unwrap_or_default()
 }
 
 /// An error with all its sources.

@@ -9,7 +9,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use crate::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use crate::net::{UnixListener, UnixStream};
-use crate::observe::OneLine;
+use crate::state::log::OneLine;
 
 /// What [`serve`](super::serve()) accepts connections from: a [`TcpListener`], or a [`UnixListener`].
 pub trait Listener: sealed::Sealed + 'static {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hyper::rt;
 
-use crate::core::Core;
+use crate::door::Door;
 use crate::time::{Sleep, now, sleep, sleep_until};
 
 /// Spawns hyper's tasks on the loop that runs here. They need not be `Send`.
@@ -67,7 +67,7 @@ impl rt::Timer for CoarseTimer {
 
     fn now(&self) -> Instant {
         // A body that is read on another thread asks too, with a lock of hyper's held: a panic would poison it.
-        Core::with(|core| core.clock.instant(core.clock.turn_nanos())).unwrap_or_else(Instant::now)
+        Door::open().map_or_else(Instant::now, |door| door.clock.instant(door.clock.turn_nanos()))
     }
 
     fn reset(&self, sleep: &mut Pin<Box<dyn rt::Sleep>>, deadline: Instant) {

@@ -20,7 +20,8 @@ use super::handshake::{Handshake, HandshakeBy, NoHandshake};
 use super::listener::Listener;
 use super::service::{HttpService, IntoService};
 use crate::net::is_out_of_files;
-use crate::observe::{self, plural};
+use crate::state::contain::say;
+use crate::state::log::{HTTP, plural};
 use crate::sync::{Notify, Semaphore};
 use crate::task::{self, CancelToken, TaskGroup};
 use crate::time::{sleep, timeout};
@@ -347,18 +348,18 @@ where
         server.close.notify_waiters();
 
         let open = connections.len();
-        observe::say(
+        say(
             Level::Info,
-            observe::HTTP,
+            HTTP,
             format_args!("closing: {open} connection{} may finish within {grace:?}", plural(open)),
         );
         let mut finishing = connections.join();
         let _ = timeout(grace, &mut finishing).await;
         let left = finishing.len();
         if left > 0 {
-            observe::say(
+            say(
                 Level::Info,
-                observe::HTTP,
+                HTTP,
                 format_args!("closed: {left} connection{} had to be cut off", plural(left)),
             );
         }
@@ -401,7 +402,7 @@ async fn accept<L, S, H>(
             Err(error) => {
                 // Of a shortage, accept has logged the beginning.
                 let level = if is_out_of_files(&error) { Level::Debug } else { Level::Warn };
-                observe::say(level, observe::HTTP, format_args!("accept: {error}"));
+                say(level, HTTP, format_args!("accept: {error}"));
                 sleep(PAUSE).await;
             }
         }

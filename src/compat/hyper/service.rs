@@ -19,8 +19,8 @@ use pin_project_lite::pin_project;
 
 use super::connection::{Chain, InFlight, Watch};
 use super::{Body, Peer};
-use crate::core::{bury, panic_message};
-use crate::observe::OneLine;
+use crate::state::contain::{drop_payload, panic_message};
+use crate::state::log::OneLine;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -329,7 +329,7 @@ fn panicked(in_flight: &Option<InFlight>, payload: Box<dyn Any + Send>) -> Refus
             .watch()
             .say(Level::Error, format_args!("a handler panicked, answered with 500: {message}"));
     }
-    bury(payload);
+    drop_payload(payload);
     Refusal::FAILED
 }
 

@@ -18,7 +18,7 @@ use slab::Slab;
 
 use crate::io::pipe;
 use crate::reactor::{Direction, Notice, Ready, Registered, Wait, give_from_afar};
-use crate::slots::Key;
+use crate::state::slots::Key;
 
 /// A thread that has had nothing to do for so long retires.
 const IDLE: Duration = Duration::from_secs(10);

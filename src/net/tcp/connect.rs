@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::TcpStream;
-use crate::core::Core;
+use crate::door::Door;
 use crate::net::resolve::{Resolve, ToSocketAddrs};
 use crate::reactor::{Direction, Ready, Wait};
 use crate::time::Sleep;
@@ -110,7 +110,7 @@ impl Connect {
     fn started(&mut self, attempt: Attempt) {
         self.attempts.push(attempt);
         self.delay = self.addresses.has_more().then(|| {
-            let now = Core::expect("`TcpStream::connect`", |core| core.clock.now());
+            let now = Door::expect("`TcpStream::connect`").clock.now();
             Sleep::new(now + ATTEMPT_DELAY, self.place)
         });
     }

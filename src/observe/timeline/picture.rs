@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::record::{Cause, LOOP, Place, Record, Row, RowId, Span, State, Who};
-use crate::observe::{WaitFor, plural, visible};
+use crate::state::log::{plural, visible};
+use crate::state::step::WaitFor;
 
 pub(super) struct Picture<'a> {
     record: &'a Record,

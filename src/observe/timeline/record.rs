@@ -6,11 +6,10 @@ use std::mem;
 use std::panic::Location;
 use std::time::Duration;
 
-use crate::core::Core;
-use crate::observe::{Direction, Outcome, SourceId, Step, TimerId, WaitFor};
-use crate::remote::LoopId;
-use crate::slots::Slot;
-use crate::task::Id;
+use crate::door::Door;
+use crate::state::ready::Direction;
+use crate::state::slots::{LoopId, Slot};
+use crate::state::step::{Id, Outcome, SourceId, Step, TimerId, WaitFor};
 
 /// Times are in nanoseconds of the loop's clock.
 pub(super) struct Record {
@@ -198,7 +197,7 @@ impl Record {
             Step::AwaitTask { task } => self.awaits(Cause::Task(task)),
             Step::AwaitSync { what, place } => self.awaits(Cause::Sync { what, place }),
             Step::Abort { task } => {
-                if let Some(&row) = self.tasks.get(&task.slot()) {
+                if let Some(&row) = self.tasks.get(&task.0) {
                     self.end(row, End::Aborted, now);
                 }
             }
@@ -235,23 +234,23 @@ impl Record {
             self.let_go();
         }
         let row = self.new_row(Who::Task { number: task, name, place }, Some(State::Ready));
-        self.tasks.insert(task.slot(), row);
+        self.tasks.insert(task.0, row);
         row
     }
 
     /// The row of a task, also of one that was spawned before anybody listened.
     fn row_of(&mut self, task: Id) -> RowId {
-        if let Some(&row) = self.tasks.get(&task.slot()) {
+        if let Some(&row) = self.tasks.get(&task.0) {
             return row;
         }
-        let name = Core::with(|core| core.tasks.name(task.slot()).map(Into::into));
-        self.new_task(task, name.flatten(), None)
+        let name = Door::open().and_then(|door| door.tasks.name(task.0).map(Into::into));
+        self.new_task(task, name, None)
     }
 
     /// What an observer does to a task is not told, not even its end.
     fn let_go(&mut self) {
         let is_gone =
-            |slot: Slot| Core::with(|core| core.tasks.origin(slot).is_none()) == Some(true);
+            |slot: Slot| Door::open().is_some_and(|door| door.tasks.origin(slot).is_none());
         let gone: Vec<_> =
             self.tasks.iter().filter(|(slot, _)| is_gone(**slot)).map(|(_, row)| *row).collect();
         for row in gone {
@@ -261,7 +260,7 @@ impl Record {
     }
 
     fn woken(&mut self, task: Id) {
-        let Some(&id) = self.tasks.get(&task.slot()) else { return };
+        let Some(&id) = self.tasks.get(&task.0) else { return };
         let Some(row) = self.rows.get_mut(&id) else { return };
         match row.state {
             Some(State::Waiting(..)) => self.turn_to(id, Some(State::Ready), self.now),
@@ -360,7 +359,7 @@ impl Record {
         row.end = Some(end);
         (row.causes, row.timers) = (Vec::new(), Vec::new());
         if let Who::Task { number, .. } = &row.what {
-            self.tasks.remove(&number.slot());
+            self.tasks.remove(&number.0);
         }
         if self.main == Some(id) {
             self.main = None;
@@ -393,7 +392,7 @@ impl Cause {
     fn is_armed(&self) -> bool {
         match self {
             Cause::Timer { timer, .. } => {
-                Core::with(|core| core.timers.is_armed(timer.0)) == Some(true)
+                Door::open().is_some_and(|mut door| door.timers.is_armed(timer.0))
             }
             _ => false,
         }

@@ -328,7 +328,7 @@ fn number(pixels: f64) -> String {
     text.strip_suffix(".0").unwrap_or(&text).to_owned()
 }
 
-/// For XML. That it has no control characters at all is seen to before: see [`visible`](crate::observe::visible).
+/// For XML. That it has no control characters at all is seen to before: see [`visible`](crate::state::log::visible).
 fn escaped(text: &str) -> String {
     let mut xml = String::new();
     for c in text.chars() {

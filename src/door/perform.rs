@@ -1,0 +1,182 @@
+//! Performs the effects that were posted while the state was borrowed. All user code that the loop calls,
+//! but for the polls of tasks, is called from here, with nothing borrowed and with panics contained.
+
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use log::Level;
+
+use super::{Door, report, tell::tell};
+use crate::state::contain::{contain, discard, drop_payload, log_panic, panic_message, say};
+use crate::state::failure::{FailureLog, JoinError, Origin};
+use crate::state::log::{OneLine, SOURCE};
+use crate::state::message::Release;
+use crate::state::outbox::Effect;
+use crate::state::ready::Ready;
+use crate::state::shared::is_of_this_process;
+use crate::state::slots::Slot;
+use crate::state::sources::{Callback, Next, token_of};
+use crate::state::step::{Id, SourceId, Step};
+use crate::state::task::Body;
+
+/// Performs what is in the outbox. The batch is taken out first: user code that is called here opens doors
+/// of its own, and these perform what it posts before it goes on.
+#[cold]
+#[inline(never)]
+pub(super) fn perform_all() {
+    let Some(mut door) = Door::open() else { return };
+    let mut batch = door.outbox.take();
+    door.shut(); // Nothing is posted now, and a look would come here again.
+    batch.drain(..).for_each(perform);
+    if let Some(mut door) = Door::open() {
+        door.outbox.recycle(batch);
+    }
+}
+
+fn perform(effect: Effect) {
+    match effect {
+        Effect::Wake(wake) => wake.wake(),
+        Effect::DropWaker(waker) => discard(waker),
+        Effect::DropOutput(body, log) => drop_output(body, log),
+        Effect::Fail(slot, body, error) => fail(slot, body, error),
+        Effect::Call(slot, callback, ready) => call(slot, callback, ready),
+        Effect::DropCallback(callback) => drop_callback(callback),
+        Effect::Report(step) => tell(&step),
+        Effect::ReportReady { source, kind, ready, woken, foreign, callback } => {
+            let source = SourceId(source);
+            tell(&Step::Ready { source, kind, ready, woken: &woken, foreign, callback });
+        }
+        Effect::ReportSpawn(slot, place) => {
+            let name = Door::open().and_then(|door| door.tasks.name(slot).map(str::to_owned));
+            tell(&Step::Spawn { task: Id(slot), name: name.as_deref(), place });
+        }
+        Effect::Log(level, target, line) => say(level, target, format_args!("{line}")),
+    }
+}
+
+/// Drops the output of a task that ended detached. An `Err` in it is a failure only if there is a `log` for
+/// it, which alone knows the type of the output.
+fn drop_output(body: Body, log: Option<(FailureLog, Origin)>) {
+    if let Some((log, origin)) = log {
+        return log.write(body, &origin);
+    }
+    if let Some(error) = body.error() {
+        error.log_unseen();
+    }
+    discard(body);
+}
+
+/// Drops the future of a task and stores an error in its place. Then the task ends.
+fn fail(slot: Slot, mut body: Body, error: JoinError) {
+    let (is_abort, is_panic) = (error.is_cancelled(), error.is_panic());
+    let dropped = catch_unwind(AssertUnwindSafe(|| body.as_mut().fail(error)));
+    match dropped {
+        Ok(()) => {}
+        // The abort was no failure, but this panic is one, and the joiner must learn of it.
+        Err(payload) if is_abort => {
+            let origin = Door::open().and_then(|door| door.tasks.origin(slot));
+            body.as_mut().fail(JoinError::panicked(origin, payload));
+        }
+        // The first failure is the cause of this one, so the joiner gets the first.
+        Err(payload) => log_panic("the drop of a task's future", payload),
+    }
+    if !is_panic {
+        report(|| Step::Abort { task: Id(slot) });
+    }
+    let mut body = Some(body);
+    if let Some(mut door) = Door::open() {
+        door.end_task(slot, &mut body);
+    }
+    discard(body); // Only where no loop runs here any more.
+}
+
+/// Calls the callback of a source. Meanwhile it is not in its slot, so the call may do anything, also
+/// remove the source.
+fn call(slot: Slot, mut callback: Box<dyn Callback>, ready: Ready) {
+    let Some(mut door) = Door::open() else { return drop_callback(callback) };
+    door.budget.lift(); // A callback cannot yield.
+    let shared = Arc::clone(&door.shared);
+    drop(door);
+    let place = callback.place();
+    let called = catch_unwind(AssertUnwindSafe(|| match callback.call(ready) {
+        Next::Again => {
+            callback.reregister(&shared.registry, token_of(slot)).map(|()| Next::Continue)
+        }
+        next => Ok(next),
+    }));
+    let next = match called {
+        Ok(Ok(next)) => next,
+        Ok(Err(error)) => {
+            let error = OneLine(error);
+            say(
+                Level::Error,
+                SOURCE,
+                format_args!("the callback registered at {place} cannot be called again: {error}"),
+            );
+            Next::Remove
+        }
+        Err(payload) => {
+            let message = OneLine(panic_message(&*payload));
+            say(
+                Level::Error,
+                SOURCE,
+                format_args!(
+                    "the callback registered at {place} panicked and is removed: {message}"
+                ),
+            );
+            drop_payload(payload);
+            Next::Remove
+        }
+    };
+    put_back(slot, callback);
+    if next == Next::Remove
+        && let Some(mut door) = Door::open()
+    {
+        door.release(Release::Source(slot));
+    }
+}
+
+/// Puts a callback into its slot. If the source was removed meanwhile, the callback is dropped.
+pub(crate) fn put_back(slot: Slot, callback: Box<dyn Callback>) {
+    let mut callback = Some(callback);
+    if let Some(mut door) = Door::open()
+        && let Some(source) = door.sources.slots.get_mut(slot)
+    {
+        mem::swap(&mut source.callback, &mut callback);
+    }
+    if let Some(callback) = callback {
+        drop_callback(callback);
+    }
+}
+
+/// Deregisters and drops a callback that is in no slot.
+fn drop_callback(mut callback: Box<dyn Callback>) {
+    let shared = Door::open().map(|door| Arc::clone(&door.shared));
+    // A forked child must not deregister it: the poller is its parent's.
+    let shared = shared.filter(|shared| is_of_this_process(shared.id));
+    let deregistered =
+        shared.map(|shared| contain("a source", || callback.deregister(&shared.registry)));
+    if let Some(Some(Err(error))) = deregistered {
+        // For instance, the fd was closed elsewhere. There is nothing left to undo.
+        let error = OneLine(error);
+        say(
+            Level::Debug,
+            SOURCE,
+            format_args!("deregistering a callback's source failed: {error}"),
+        );
+    }
+    discard(callback);
+}
+
+impl JoinError {
+    /// Logs and counts an error that nothing has taken and nothing will. A cancelled task has not failed.
+    pub(crate) fn log_unseen(&self) {
+        if !self.is_cancelled() {
+            if let Some(mut door) = Door::open() {
+                door.counts.unseen += 1;
+            }
+            self.log_with(" (and nobody awaits the task)");
+        }
+    }
+}

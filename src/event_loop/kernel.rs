@@ -1,0 +1,224 @@
+//! What wraps the wait for the kernel: how long it may be and why, the look for stuck tasks before it, and
+//! the accounting of the time before and after it.
+
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use mio::Events;
+
+use super::turn::{Driver, Progress};
+use crate::door::{Door, report};
+use crate::observe::stuck::{self, Verdict};
+use crate::observe::watcher::Watcher;
+use crate::state::shared::Shared;
+use crate::state::step::{Step, WaitFor};
+use crate::state::tasks::POLLS_BETWEEN_WAITS;
+
+/// The longest single wait, in nanoseconds. A later timer costs one idle turn a day.
+const LONGEST_WAIT: u64 = 24 * 3600 * 1_000_000_000;
+
+impl Driver {
+    /// For how long the kernel may wait in this turn. Begins the turn for those who observe, and looks for stuck
+    /// tasks if the kernel is to be asked.
+    pub(super) fn decide_wait(&mut self, progress: &Progress) -> WaitFor {
+        let number = self.accounting.begin_turn();
+        let mut wait = self.wait_for(progress);
+        if let Some(mut door) = Door::open()
+            && door.outbox.is_observed()
+        {
+            door.untimed = 0;
+            door.outbox.report(|| Step::Turn { number, wait });
+            drop(door);
+            // An observer may have woken a task, or armed a timer.
+            wait = self.wait_for(progress);
+        }
+        if is_look_due(wait, progress.in_block_on) {
+            let for_ever = progress.in_block_on && matches!(wait, WaitFor::Ever);
+            match stuck::look(for_ever) {
+                Verdict::Fine => {}
+                Verdict::Panic(report) => panic!("headwaiter: {report}"),
+                // That may have made a task ready, or armed a timer.
+                Verdict::Reported | Verdict::Resolved => wait = self.wait_for(progress),
+            }
+        }
+        wait
+    }
+
+    fn wait_for(&self, progress: &Progress) -> WaitFor {
+        let door = Door::expect("a turn");
+        let (max_wait, ready) = (progress.max_wait, door.tasks.ready());
+        if ready > 0 {
+            // Outside `block_on` the kernel is asked in each turn: an embedder may have been told of our events
+            // by an edge, which it will not get again.
+            return match self.polls_since_wait {
+                0..POLLS_BETWEEN_WAITS if progress.in_block_on && !door.budget.is_overspent => {
+                    WaitFor::Skip { ready }
+                }
+                _ => WaitFor::Tasks { ready },
+            };
+        }
+        let Some(earliest) = door.timers.wheel.earliest_at_best() else {
+            return max_wait.map_or(WaitFor::Ever, WaitFor::Caller);
+        };
+        if door.clock.is_virtual() {
+            if let under_way @ 1.. = door.in_flight() {
+                return max_wait.map_or(WaitFor::Work { under_way }, WaitFor::Caller);
+            }
+            let is_awaited = door.sources.is_any_awaited();
+            let whole = if is_awaited { self.io_grace } else { Duration::ZERO };
+            let given = whole.saturating_sub(self.graced);
+            let given = max_wait.map_or(given, |max| max.min(given));
+            return WaitFor::Grace { given, whole };
+        }
+        let left = earliest.saturating_sub(door.clock.now_nanos()).min(LONGEST_WAIT);
+        let left = Duration::from_nanos(left);
+        match max_wait {
+            Some(max) if max < left => WaitFor::Caller(max),
+            _ => WaitFor::Timer { left },
+        }
+    }
+
+    pub(super) fn set_alarm(&mut self, wait: WaitFor) {
+        match wait {
+            WaitFor::Timer { left } => {
+                let deadline = Door::open().and_then(|door| door.timers.wheel.earliest_at_best());
+                self.alarm.set(self.poll.registry(), left, deadline);
+            }
+            WaitFor::Caller(left) => self.alarm.set(self.poll.registry(), left, None),
+            _ => {}
+        }
+    }
+}
+
+/// Whether a task, or all of them, may be stuck, and it is time to look. Most often a task waits for a
+/// source, so the loop can be woken.
+fn is_look_due(wait: WaitFor, in_block_on: bool) -> bool {
+    let Some(mut door) = Door::open() else { return false };
+    let state = &mut *door;
+    match wait {
+        WaitFor::Skip { .. } => false,
+        WaitFor::Tasks { .. } => state.suspects.is_due_while_busy(),
+        WaitFor::Ever if in_block_on => {
+            !state.suspects.is_empty() || !state.sources.is_any_awaited()
+        }
+        _ => !state.suspects.is_empty(),
+    }
+}
+
+impl WaitFor {
+    /// `None`: the kernel is not asked. `Some(None)`: it may wait for as long as it takes.
+    pub(super) fn timeout(self) -> Option<Option<Duration>> {
+        match self {
+            WaitFor::Skip { .. } => None,
+            WaitFor::Tasks { .. } => Some(Some(Duration::ZERO)),
+            WaitFor::Ever | WaitFor::Work { .. } => Some(None),
+            WaitFor::Timer { left } | WaitFor::Caller(left) => Some(Some(left)),
+            WaitFor::Grace { given, .. } => Some(Some(given)),
+        }
+    }
+}
+
+/// Counts how long the loop works and how long the kernel waits, and tells the stall watcher.
+pub(super) struct Accounting {
+    shared: Arc<Shared>,
+    pub(super) watcher: Option<Watcher>,
+    turns: u64,
+    /// How many polls of tasks were made since the kernel answered.
+    polls: u32,
+    /// What was done since the kernel answered, or since the loop was resumed, counts as busy.
+    is_busy: bool,
+    /// When the kernel was asked, if the loop was about to sleep, in nanoseconds of its clock.
+    asked: Option<u64>,
+}
+
+impl Accounting {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Accounting { shared, watcher: None, turns: 0, polls: 0, is_busy: false, asked: None }
+    }
+
+    pub(super) fn turns(&self) -> u64 {
+        self.turns
+    }
+
+    /// Starts busy-time accounting. With `is_busy` what is done before the kernel is asked counts.
+    pub(super) fn resume(&mut self, is_busy: bool) {
+        if let Some(mut door) = Door::open() {
+            door.clock.begin_turn();
+        }
+        self.is_busy = is_busy;
+        self.tell_watcher(false);
+    }
+
+    /// Stops busy-time accounting.
+    pub(super) fn suspend(&mut self) {
+        // The time that a panic hook takes, for instance for a backtrace, is no stall.
+        if self.is_busy
+            && !thread::panicking()
+            && let Some(mut door) = Door::open()
+        {
+            let now = door.clock.now_nanos();
+            door.end_busy(now, mem::take(&mut self.polls));
+        }
+        self.tell_watcher(true);
+    }
+
+    /// Returns the number of the turn.
+    fn begin_turn(&mut self) -> u64 {
+        self.turns += 1;
+        if let Some(mut door) = Door::open() {
+            door.update_observed();
+        }
+        self.turns
+    }
+
+    pub(super) fn before_wait(&mut self, timeout: Option<Duration>) {
+        self.asked = None;
+        if timeout != Some(Duration::ZERO) {
+            self.tell_watcher(true);
+            self.asked = Door::open().map(|door| door.clock.now_nanos());
+        }
+    }
+
+    pub(super) fn after_wait(&mut self, events: &Events) {
+        let Some(mut door) = Door::open() else { return };
+        let state = &mut *door;
+        let now = state.clock.now_nanos();
+        let asked = self.asked.unwrap_or(now);
+        let polls = mem::take(&mut self.polls);
+        if mem::replace(&mut self.is_busy, true) {
+            state.end_busy(asked, polls);
+        }
+        let waited = now.saturating_sub(asked);
+        state.counts.waited(waited);
+        state.clock.set_turn(now);
+        state.budget.is_overspent = false;
+        drop(door);
+        // Also where the loop did not sleep: this is a sign that it turns.
+        self.tell_watcher(false);
+        report(|| Step::Answer {
+            events: events.iter().count(),
+            waited: Duration::from_nanos(waited),
+        });
+    }
+
+    pub(super) fn end_turn(&mut self, progress: &Progress) {
+        self.polls = self.polls.saturating_add(progress.turn.polls as u32);
+        if let Some(mut door) = Door::open() {
+            let turn = &progress.turn;
+            door.counts.turn(turn.events, turn.timers, progress.was_kernel_asked());
+        }
+    }
+
+    #[inline]
+    fn tell_watcher(&self, sleeps: bool) {
+        let Some(watcher) = &self.watcher else { return };
+        self.shared.turns.store(self.turns, Ordering::Relaxed);
+        self.shared.sleeps.store(sleeps, Ordering::Release);
+        if !sleeps {
+            watcher.wake();
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The turn: one pass of the event loop. This file is the loop; all else is what the turn calls.
+
+use std::io;
+use std::mem;
+use std::time::Duration;
+
+use mio::Events;
+
+use super::alarm::Alarm;
+use super::kernel::Accounting;
+use crate::door::Door;
+use crate::reactor::dispatch;
+use crate::state::State;
+use crate::state::clock::nanos;
+use crate::state::contain::contain;
+use crate::state::message::Message;
+use crate::state::step::{Step, WaitFor};
+use crate::state::tasks::POLLS_BETWEEN_WAITS;
+use crate::task::{Main, run_batch};
+use crate::time::fire;
+
+/// The poller, and what only the turn needs.
+pub(super) struct Driver {
+    pub(super) poll: mio::Poll,
+    /// What the kernel reported in this turn.
+    pub(super) events: Events,
+    /// The kernel may have more events than the buffer holds.
+    pub(super) is_full: bool,
+    /// How many polls of tasks were made since the kernel was asked.
+    pub(super) polls_since_wait: u32,
+    /// The grace period of a virtual clock, and how much of it the kernel has had in turns that were allowed
+    /// less.
+    pub(super) io_grace: Duration,
+    pub(super) graced: Duration,
+    /// Makes short waits exact.
+    pub(super) alarm: Alarm,
+    /// Counts what the loop and the kernel take, and reports stalls.
+    pub(super) accounting: Accounting,
+}
+
+/// What happened in one [`EventLoop::turn`](crate::EventLoop::turn).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Turn {
+    /// How many events the kernel reported.
+    pub events: usize,
+    /// How many tasks were polled, with the main future of a `block_on`.
+    pub polls: usize,
+    /// How many timers fired.
+    pub timers: usize,
+    /// The kernel filled the whole event buffer. It may have more events, which the next turn takes.
+    pub full: bool,
+}
+
+/// A turn in progress.
+pub(super) struct Progress {
+    pub(super) turn: Turn,
+    pub(super) max_wait: Option<Duration>,
+    pub(super) in_block_on: bool,
+    /// For how long the kernel may wait, and why.
+    pub(super) wait: WaitFor,
+    /// A signal handler interrupted the wait: it was not as long as it should have been.
+    pub(super) is_interrupted: bool,
+    /// Neither the kernel nor another thread had anything.
+    pub(super) is_idle: bool,
+}
+
+impl Driver {
+    // Who runs in which order (a public contract: see `EventLoop::turn`):
+    //
+    // 1. The kernel is asked for events. If tasks are ready, it is asked without waiting, and inside `block_on`
+    //    only after 64 polls. Otherwise the loop sleeps here. The wait ends when
+    //      - a source becomes ready: the kernel reports its event;
+    //      - another thread sends a message: it writes to the eventfd of the poller, which is an event too;
+    //      - the next timer is due: the timeout was set to it, or the alarm (a timerfd) for less than 5 ms;
+    //      - the caller's `max_wait` is over;
+    //      - a virtual clock's grace period is over;
+    //      - a signal handler runs: the turn goes on without events, and the next one waits again.
+    // 2. The events are dispatched: tasks that wait for a source are woken, callbacks are called.
+    // 3. What other threads sent is taken in: wakes, drops of handles, closures.
+    // 4. The timers that are due fire. Before that, a virtual clock jumps if there was nothing at all.
+    // 5. The tasks that are ready now are polled. A task that is woken meanwhile runs in the next turn.
+    //
+    // A phase wakes tasks only by putting them into the ready queue; only phase 5 polls them.
+    pub(super) fn turn(
+        &mut self,
+        max_wait: Option<Duration>,
+        main: Option<&mut Main<'_>>,
+    ) -> io::Result<Turn> {
+        let mut progress = Progress::new(max_wait, main.is_some());
+        self.ask_kernel(&mut progress)?;
+        self.dispatch_events(&mut progress);
+        take_messages(&mut progress);
+        self.fire_timers(&mut progress);
+        self.run_tasks(&mut progress, main);
+        Ok(progress.turn)
+    }
+
+    /// Phase 1.
+    fn ask_kernel(&mut self, progress: &mut Progress) -> io::Result<()> {
+        self.events.clear();
+        progress.wait = self.decide_wait(progress);
+        let Some(timeout) = progress.wait.timeout() else { return Ok(()) };
+        self.polls_since_wait = 0;
+        self.set_alarm(progress.wait);
+        self.accounting.before_wait(timeout);
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                progress.is_interrupted = true;
+            }
+            result => result?,
+        }
+        self.accounting.after_wait(&self.events);
+        Ok(())
+    }
+
+    /// Phase 2.
+    fn dispatch_events(&mut self, progress: &mut Progress) {
+        self.is_full = false;
+        if self.events.is_empty() {
+            return;
+        }
+        let (events, is_full) = dispatch(&self.events);
+        (progress.turn.events, progress.turn.full) = (events, is_full);
+        self.is_full = is_full;
+        // Not idle even if the only event is that of the inbox, whose messages an earlier turn may have taken.
+        progress.is_idle = false;
+    }
+
+    /// Phase 4.
+    fn fire_timers(&mut self, progress: &mut Progress) {
+        self.give_grace(progress);
+        progress.turn.timers = fire();
+    }
+
+    /// Phase 5.
+    fn run_tasks(&mut self, progress: &mut Progress, main: Option<&mut Main<'_>>) {
+        let left = POLLS_BETWEEN_WAITS.saturating_sub(self.polls_since_wait);
+        let most = if progress.in_block_on { left } else { 0 };
+        let polls = run_batch(main, most as usize);
+        progress.turn.polls = polls;
+        self.polls_since_wait = self.polls_since_wait.saturating_add(polls as u32);
+        self.accounting.end_turn(progress);
+    }
+}
+
+/// Phase 3.
+fn take_messages(progress: &mut Progress) {
+    let Some(door) = Door::open() else { return };
+    let has_mail = door.shared.has_mail();
+    door.shut();
+    if has_mail {
+        progress.is_idle = false;
+        take_mail();
+    }
+}
+
+fn take_mail() {
+    let Some(mut door) = Door::open() else { return };
+    let state = &mut *door;
+    let mail = state.shared.take();
+    state.jobs -= mail.jobs;
+    mail.foreign.iter().for_each(|task| state.tasks.mark_foreign(*task));
+    let (wakes, jobs) = (mail.wakes.len(), mail.jobs);
+    let messages = mail.messages.len() + mail.foreign.len();
+    state.outbox.report(|| Step::Mail { wakes, messages, jobs });
+    mail.wakes.into_iter().for_each(|task| state.wake_task(task));
+    drop(door);
+    for message in mail.messages {
+        // The door closes after each: its effects may concern the next.
+        let Some(mut door) = Door::open() else { return };
+        match message {
+            Message::Release(what) => door.release(what),
+            Message::Abort(task) => door.abort(task),
+            Message::Unheld(task) => door.unhold(task),
+            Message::Run(job) => {
+                door.budget.lift(); // It cannot yield.
+                drop(door);
+                contain("a job from another thread", job);
+            }
+        }
+    }
+}
+
+impl Progress {
+    fn new(max_wait: Option<Duration>, in_block_on: bool) -> Self {
+        Progress {
+            turn: Turn::default(),
+            max_wait,
+            in_block_on,
+            wait: WaitFor::Ever,
+            is_interrupted: false,
+            is_idle: true,
+        }
+    }
+
+    pub(super) fn was_kernel_asked(&self) -> bool {
+        !matches!(self.wait, WaitFor::Skip { .. })
+    }
+}
+
+impl Driver {
+    /// After an idle turn: once the kernel has had its whole grace period, the virtual clock jumps.
+    fn give_grace(&mut self, progress: &Progress) {
+        if progress.is_interrupted {
+            return;
+        }
+        let had = mem::take(&mut self.graced);
+        if let (WaitFor::Grace { given, whole }, true) = (progress.wait, progress.is_idle) {
+            if had + given < whole {
+                self.graced = had + given;
+            } else if let Some(mut door) = Door::open() {
+                door.jump(progress.max_wait);
+            }
+        }
+    }
+}
+
+impl State {
+    /// Moves a virtual clock to its next timer, if the loop is idle.
+    fn jump(&mut self, max_wait: Option<Duration>) {
+        if self.tasks.ready() > 0 || self.in_flight() > 0 || self.shared.has_mail() {
+            return;
+        }
+        let Some(next) = self.timers.wheel.earliest() else { return };
+        let left = next.saturating_sub(self.clock.now_nanos());
+        let by = max_wait.map_or(left, |max| left.min(nanos(max)));
+        if by > 0 {
+            self.clock.move_by(by);
+            self.outbox.report(|| Step::Jump { by: Duration::from_nanos(by) });
+        }
+    }
+}

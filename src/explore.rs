@@ -1,0 +1,78 @@
+//! [`explore`]: runs a test under many schedules, each of which can be replayed.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use log::Level;
+
+use crate::event_loop::EventLoop;
+use crate::state::clock::Clock;
+use crate::state::contain::{panic_message, say};
+use crate::state::log::LOOP;
+use crate::state::suspects::Deadlock;
+
+/// Runs a test under many schedules: for each seed in a loop of its own, with a [virtual clock](Clock::Virtual), that
+/// [`shuffle`](crate::Builder::shuffle) and [`Deadlock::Fail`]. At the first seed under which the test panics it stops, and
+/// says which it was.
+///
+/// Finds what only goes wrong in an order of tasks that a plain run never shows, and shows it again:
+///
+/// ```should_panic
+/// use headwaiter::{spawn, task::yield_now};
+/// use std::{cell::Cell, rc::Rc};
+///
+/// headwaiter::explore(0..100, || async {
+///     let tips = Rc::new(Cell::new(0));
+///     let waiters = [1, 2].map(|tip| {
+///         let tips = Rc::clone(&tips);
+///         spawn(async move {
+///             let before = tips.get();
+///             if tip == 2 {
+///                 yield_now().await; // Whoever runs meanwhile is not seen in `before`.
+///             }
+///             tips.set(before + tip);
+///         })
+///     });
+///     for waiter in waiters {
+///         waiter.await.unwrap();
+///     }
+///     assert_eq!(tips.get(), 3);
+/// });
+/// ```
+///
+/// That panics with `under the seed 0: assertion ... left: 2, right: 3`, or with whichever seed is the first to let the one with
+/// the pause begin first. (A test that fails in every order needs no seeds.) To replay it alone, `explore([seed], ...)`, or build a
+/// loop with that `shuffle`.
+///
+/// A panic of a task that nobody joins is only logged, here as elsewhere: join the tasks, or use a
+/// [`TaskGroup`](crate::task::TaskGroup).
+///
+/// # Panics
+///
+/// If the test does, inside a running loop, or if the kernel gives no poller. The message names the seed and holds the
+/// test's own.
+#[track_caller]
+pub fn explore<F>(seeds: impl IntoIterator<Item = u64>, test: impl Fn() -> F)
+where
+    F: Future<Output = ()>,
+{
+    for seed in seeds {
+        say(Level::Debug, LOOP, format_args!("explores the schedule of seed {seed}"));
+        let run = || {
+            let event_loop = EventLoop::builder()
+                .clock(Clock::Virtual)
+                .shuffle(seed)
+                .deadlock(Deadlock::Fail)
+                .build();
+            let mut event_loop = event_loop.expect("headwaiter: cannot make an event loop");
+            // Called in there, so that it may spawn before its first `await`.
+            event_loop.block_on(async { test().await });
+        };
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
+            panic!(
+                "headwaiter: under the seed {seed}: {}\n(`explore([{seed}], ...)` replays this schedule alone, and so does a loop of `EventLoop::builder().clock(Clock::Virtual).shuffle({seed})`)",
+                panic_message(&*payload)
+            );
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The stall watcher: a thread that reports a stall while it lasts, for a loop that may not come back.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use log::Level;
+
+use crate::state::contain::say;
+use crate::state::log::LOOP;
+use crate::state::shared::Shared;
+use crate::state::stalls::QUIET_FOR;
+use crate::state::task::published;
+
+/// A thread that checks whether the loop still turns. It sleeps while the loop does.
+pub(crate) struct Watcher {
+    thread: Thread,
+    is_parked: Arc<AtomicBool>,
+}
+
+impl Watcher {
+    pub(crate) fn start(shared: &Arc<Shared>, threshold: Duration) -> io::Result<Self> {
+        let is_parked = Arc::new(AtomicBool::new(false));
+        let watch = {
+            let (shared, is_parked) = (Arc::clone(shared), Arc::clone(&is_parked));
+            move || watch(&shared, &is_parked, threshold)
+        };
+        let thread = thread::Builder::new().name("headwaiter-watcher".to_owned()).spawn(watch)?;
+        Ok(Watcher { thread: thread.thread().clone(), is_parked })
+    }
+
+    /// The loop goes on after a sleep.
+    pub(crate) fn wake(&self) {
+        // Most often it has not gone to sleep since the last time.
+        if self.is_parked.swap(false, Ordering::AcqRel) {
+            self.thread.unpark();
+        }
+    }
+}
+
+impl Drop for Watcher {
+    /// The thread finds the loop gone and ends. It is not joined.
+    fn drop(&mut self) {
+        self.thread.unpark();
+    }
+}
+
+fn watch(shared: &Shared, is_parked: &AtomicBool, threshold: Duration) {
+    let (mut last, mut since, mut is_reported) = (None, Instant::now(), false);
+    let mut reported_at: Option<Instant> = None;
+    while !shared.is_closed() {
+        let now = (shared.polled.load(Ordering::Relaxed), shared.turns.load(Ordering::Relaxed));
+        if last != Some(now) {
+            (last, since, is_reported) = (Some(now), Instant::now(), false);
+        }
+        if shared.sleeps.load(Ordering::Acquire) {
+            is_parked.store(true, Ordering::Release);
+            // Unparked by the loop, or by its end. The loop may have gone on just now: then the timeout is soon
+            // enough.
+            if shared.sleeps.load(Ordering::Acquire) {
+                thread::park_timeout(LONGEST_SLEEP);
+            }
+            last = None;
+            continue;
+        }
+        let blocked = since.elapsed();
+        let quiet = reported_at.is_some_and(|at| at.elapsed() < Duration::from_nanos(QUIET_FOR));
+        if blocked >= threshold && !is_reported && !quiet {
+            (is_reported, reported_at) = (true, Some(Instant::now()));
+            report(now.0, blocked);
+        }
+        thread::park_timeout((threshold / 4).max(SHORTEST_CHECK));
+    }
+}
+
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// Checking more often would keep a processor busy.
+const SHORTEST_CHECK: Duration = Duration::from_millis(1);
+
+fn report(polled: u64, blocked: Duration) {
+    let who = match published(polled) {
+        Some(task) => format!("It polls {task}"),
+        None => "It polls no task: a callback, an observer or a drop blocks it".to_owned(),
+    };
+    say(
+        Level::Warn,
+        LOOP,
+        format_args!(
+            "the event loop has been blocked for {blocked:.0?}, and still is. {who}. A debugger shows where: docs/stalls.md"
+        ),
+    );
+}

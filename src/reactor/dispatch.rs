@@ -1,0 +1,64 @@
+//! The second phase of a turn: the events of the kernel reach their sources.
+
+use mio::Events;
+use mio::event::Event;
+
+use crate::door::Door;
+use crate::state::State;
+use crate::state::ready::Ready;
+use crate::state::sources::{ALARM, EVENTS, INBOX, slot_of};
+use crate::state::step::Step;
+
+/// Hands the kernel's events to their sources. Returns how many events of sources there were, and whether
+/// the kernel filled the whole buffer.
+pub(crate) fn dispatch(events: &Events) -> (usize, bool) {
+    let Some(mut door) = Door::open() else { return (0, false) };
+    let Some(shuffle) = &mut door.shuffle else {
+        drop(door);
+        return dispatch_each(events.iter());
+    };
+    let mut events: Vec<&Event> = events.iter().collect();
+    // First into an order of our own: the kernel's is not the same in each run.
+    events.sort_by_key(|event| event.token());
+    shuffle.permute(&mut events);
+    drop(door);
+    dispatch_each(events.into_iter())
+}
+
+#[inline(always)]
+fn dispatch_each<'a>(mut events: impl Iterator<Item = &'a Event>) -> (usize, bool) {
+    let (mut all, mut of_sources) = (0, 0);
+    'doors: while let Some(mut door) = Door::open() {
+        for event in events.by_ref() {
+            all += 1;
+            of_sources += usize::from(dispatch_one(&mut door, event));
+            // What a callback does must be done before the next event is looked at: it may have removed the
+            // source of that event. So the door closes.
+            if door.outbox.is_posted() {
+                continue 'doors;
+            }
+        }
+        break;
+    }
+    (of_sources, all == EVENTS)
+}
+
+/// `false`: the event is not a source's.
+#[inline(always)]
+fn dispatch_one(state: &mut State, event: &Event) -> bool {
+    let ready = Ready::of(event);
+    state.source_ready(slot_of(event.token()), ready, false) || dispatch_other(state, event)
+}
+
+#[cold]
+#[inline(never)]
+fn dispatch_other(state: &mut State, event: &Event) -> bool {
+    // Messages and timers are looked at in the next phases of the turn, with or without these events.
+    if [INBOX, ALARM].contains(&event.token()) {
+        return false;
+    }
+    // Stale: an earlier event of the same batch made its task or callback drop this source. The fd number
+    // and the place in the slab may have a new owner already; the generation tells the owners apart.
+    state.outbox.report(|| Step::Stale);
+    true
+}

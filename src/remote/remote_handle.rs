@@ -1,0 +1,160 @@
+//! [`RemoteHandle`]: the result of a task that runs on another thread's loop.
+
+use std::fmt;
+use std::future::Future;
+use std::mem;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::thread;
+
+use super::spawned::{Packet, Slot};
+use crate::door::{is_running, poll_budget};
+use crate::offload::blocked;
+use crate::state::failure::JoinError;
+use crate::state::message::Message;
+use crate::state::number::Wake;
+
+/// The result of [`Handle::spawn`](crate::Handle::spawn). Await it in any loop or other executor, or
+/// [`wait`](Self::wait) for it on a thread that runs none.
+///
+/// Dropping it detaches the task; if that then panics, it is logged. Awaiting it is cancel-safe: the result stays
+/// until it is taken. Polling it again after that panics.
+pub struct RemoteHandle<T> {
+    packet: Arc<Packet<T>>,
+}
+
+impl<T> RemoteHandle<T> {
+    pub(super) fn new(packet: Arc<Packet<T>>) -> Self {
+        RemoteHandle { packet }
+    }
+}
+
+impl<T> RemoteHandle<T> {
+    /// Blocks this thread until the task has ended.
+    ///
+    /// In a job of [`spawn_blocking`](crate::spawn_blocking), for a task of the same loop, it occupies a thread that
+    /// the task may need, for a file, a host name or a job of its own. If all threads of the pool wait like that,
+    /// and their tasks for queued jobs, they wait for ever; that is logged at `warn` after a second or two, with
+    /// the places of the waits and of the jobs. `.await` the task in another task instead, or give the loop more
+    /// [threads](crate::Builder::blocking_threads).
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError`], if the task panicked, was aborted, or its loop was dropped.
+    ///
+    /// # Panics
+    ///
+    /// On a thread that runs an event loop, or that owns the one it waits for, which would stand still. `.await`
+    /// the handle there.
+    #[track_caller]
+    pub fn wait(self) -> Result<T, JoinError> {
+        assert!(
+            !is_running(),
+            "headwaiter: `RemoteHandle::wait` was called inside an event loop, which would block it: `.await` the handle instead"
+        );
+        assert!(
+            self.packet.home.thread != thread::current().id()
+                || self.is_finished()
+                || self.packet.home.is_closed(),
+            "headwaiter: `RemoteHandle::wait` was called on the thread of the loop that it waits for, which would stand still: turn the loop, or `block_on` the handle"
+        );
+        // From here on nothing can abort it.
+        self.let_go();
+        // In a job of the loop that it waits for: if all threads do that, it may wait for ever.
+        let blocked = blocked::begin(&self.packet.home, Location::caller());
+        let mut inner = self.packet.slot.lock();
+        loop {
+            if let Some(result) = take(&mut inner) {
+                return result;
+            }
+            let arrived = self.packet.slot.arrived();
+            inner = match &blocked {
+                None => arrived.wait(inner).unwrap_or_else(PoisonError::into_inner),
+                Some(blocked) => {
+                    let waited = arrived.wait_timeout(inner, blocked::CHECK_AFTER);
+                    let (inner, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+                    if waited.timed_out() {
+                        let task = inner.extra.task;
+                        drop(inner);
+                        blocked.check(task);
+                        self.packet.slot.lock()
+                    } else {
+                        inner
+                    }
+                }
+            };
+        }
+    }
+
+    /// Asks the loop to drop the task. The future is dropped before
+    /// [`JoinError::is_cancelled`] is reported.
+    pub fn abort(&self) {
+        let task = {
+            let mut inner = self.packet.slot.lock();
+            let is_first = !mem::replace(&mut inner.extra.abort, true);
+            inner.extra.task.filter(|_| is_first)
+        };
+        if let Some(task) = task {
+            self.packet.home.send(Message::Abort(task));
+        }
+    }
+
+    /// Whether the task has ended.
+    pub fn is_finished(&self) -> bool {
+        !self.packet.slot.lock().is_pending()
+    }
+
+    /// Nothing can abort the task any more: its loop checks anew whether it is stuck.
+    fn let_go(&self) {
+        let unheld = {
+            let mut inner = self.packet.slot.lock();
+            let was_held = mem::replace(&mut inner.extra.held, false);
+            inner.extra.task.filter(|_| was_held && inner.is_pending())
+        };
+        if let Some(task) = unheld {
+            self.packet.home.send(Message::Unheld(task));
+        }
+    }
+}
+
+impl<T> Drop for RemoteHandle<T> {
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}
+
+#[track_caller]
+fn take<T>(inner: &mut Slot<T>) -> Option<Result<T, JoinError>> {
+    assert!(
+        !inner.is_closed(),
+        "headwaiter: a `RemoteHandle` was polled again after it had given its result"
+    );
+    inner.take()
+}
+
+impl<T> Future for RemoteHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // Only a result that is there costs budget.
+        if self.packet.slot.lock().is_ready() {
+            ready!(poll_budget(cx));
+        }
+        // A plain clone: this wait is one for another thread, which the loop cannot see.
+        let wake = Wake::Foreign(cx.waker().clone());
+        match ready!(self.packet.slot.poll(wake)) {
+            Some(result) => Poll::Ready(result),
+            None => panic!(
+                "headwaiter: a `RemoteHandle` was polled again after it had given its result"
+            ),
+        }
+    }
+}
+
+impl<T> fmt::Debug for RemoteHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteHandle").field("finished", &self.is_finished()).finish()
+    }
+}

@@ -1,0 +1,173 @@
+//! A task that was spawned from another thread, on its way to its loop and back.
+
+use std::any::Any;
+use std::future::Future;
+use std::mem;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::door::Door;
+use crate::state::contain::{discard, log_panic};
+use crate::state::failure::{JoinError, Origin};
+use crate::state::result_slot::{self, ResultSlot};
+use crate::state::shared::Shared;
+use crate::state::slots;
+use crate::state::task::Flags;
+use crate::task::spawn_at;
+
+/// What the [`RemoteHandle`](crate::RemoteHandle) and the task share.
+pub(super) struct Packet<T> {
+    pub(super) home: Arc<Shared>,
+    pub(super) slot: ResultSlot<Result<T, JoinError>, Remote>,
+}
+
+pub(super) type Slot<T> = result_slot::Inner<Result<T, JoinError>, Remote>;
+
+/// What they share besides the result.
+pub(super) struct Remote {
+    /// Known when the loop has made the task.
+    pub(super) task: Option<slots::Slot>,
+    /// An abort was asked for.
+    pub(super) abort: bool,
+    /// The [`RemoteHandle`](crate::RemoteHandle) exists, so it may abort the task: see [`Flags::HELD`].
+    pub(super) held: bool,
+}
+
+impl<T> Packet<T> {
+    pub(super) fn new(home: Arc<Shared>) -> Self {
+        let remote = Remote { task: None, abort: false, held: true };
+        Packet { home, slot: ResultSlot::new(remote) }
+    }
+}
+
+impl<T> Drop for Packet<T> {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.slot.get_mut().ready() {
+            error.log_unseen();
+        }
+    }
+}
+
+/// What is sent to the loop. The closure is declared, and so dropped, before the sender that reports the
+/// end, also when the job never runs.
+pub(super) struct Job<M, T> {
+    make: M,
+    sender: Sender<T>,
+}
+
+impl<M, T> Job<M, T> {
+    pub(super) fn new(make: M, packet: Arc<Packet<T>>, place: &'static Location<'static>) -> Self {
+        Job { make, sender: Sender { packet, place } }
+    }
+
+    pub(super) fn run<F>(self)
+    where
+        M: FnOnce() -> F,
+        F: Future<Output = T> + 'static,
+        T: Send + 'static,
+    {
+        if self.sender.packet.slot.lock().extra.abort {
+            return;
+        }
+        let Job { make, sender } = self;
+        let place = sender.place;
+        let packet = Arc::clone(&sender.packet);
+        match catch_unwind(AssertUnwindSafe(make)) {
+            Ok(future) => {
+                let task = spawn_at(Deliver { future: Some(future), sender }, None, place);
+                let aborted = {
+                    let mut inner = packet.slot.lock();
+                    inner.extra.task = task.slot();
+                    if let Some(slot) = task.slot()
+                        && let Some(mut door) = Door::open()
+                    {
+                        door.tasks.set(slot, Flags::HELD, inner.extra.held);
+                    }
+                    inner.extra.abort
+                };
+                // While the future was being made.
+                if aborted {
+                    task.abort();
+                }
+            }
+            Err(payload) => sender.send(Err(sender.panicked(payload))),
+        }
+    }
+}
+
+/// Stores the result of the task. If it is dropped before that, the task was.
+struct Sender<T> {
+    packet: Arc<Packet<T>>,
+    place: &'static Location<'static>,
+}
+
+impl<T> Sender<T> {
+    fn panicked(&self, payload: Box<dyn Any + Send>) -> JoinError {
+        JoinError::panicked(Some(Origin::unnamed(self.place)), payload)
+    }
+
+    /// Stores the result, unless there is one already.
+    fn send(&self, result: Result<T, JoinError>) {
+        let put = self.packet.slot.lock().put(result);
+        if let Ok(wake) = put {
+            self.packet.slot.notify_all();
+            if let Some(wake) = wake {
+                wake.wake();
+            }
+        }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        self.send(Err(JoinError::cancelled(Some(Origin::unnamed(self.place)))));
+    }
+}
+
+pin_project! {
+    /// A future whose result is awaited on another thread.
+    struct Deliver<F: Future> {
+        // `None` at the end: the future is dropped before its end is reported.
+        #[pin]
+        future: Option<F>,
+        sender: Sender<F::Output>,
+    }
+
+    impl<F: Future> PinnedDrop for Deliver<F> {
+        /// After an abort the future is dropped before the sender reports it. If that drop panics, the panic is
+        /// reported.
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| this.future.set(None))) {
+                this.sender.send(Err(this.sender.panicked(payload)));
+            }
+        }
+    }
+}
+
+impl<F: Future> Future for Deliver<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Ready(()) };
+        let mut result = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(output)) => Ok(output),
+            Err(payload) => Err(this.sender.panicked(payload)),
+        };
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| this.future.set(None))) {
+            match result {
+                Ok(_) => discard(mem::replace(&mut result, Err(this.sender.panicked(payload)))),
+                // The first panic is the one that is reported.
+                Err(_) => log_panic("the drop of a task's future", payload),
+            }
+        }
+        this.sender.send(result);
+        Poll::Ready(())
+    }
+}

@@ -1,0 +1,97 @@
+//! The cooperative budget: how many operations that complete at once a task may do in one poll. Every
+//! operation of the crate spends a unit of it. `task/budget.rs` has what users can do with it.
+
+/// How many operations that complete at once a task may do in one poll. The figure is tokio's: large enough
+/// to cost nothing, and small enough that 128 reads of a full socket stay well under a millisecond.
+const UNITS: u32 = 128;
+
+pub(crate) struct Budget {
+    /// What is left of [`UNITS`] for the user code that runs now.
+    left: u32,
+    /// A task has spent its budget since the kernel was last asked. Then the kernel is asked before the next
+    /// batch, or 64 polls could be of 128 operations each.
+    pub(crate) is_overspent: bool,
+}
+
+impl Budget {
+    pub(crate) fn new() -> Self {
+        Budget { left: UNITS, is_overspent: false }
+    }
+
+    /// Called before a task is polled.
+    #[inline]
+    pub(crate) fn refill(&mut self) {
+        self.left = UNITS;
+    }
+
+    /// Called before other user code, which cannot yield. Returns what was left, for
+    /// [`restore`](Self::restore).
+    pub(crate) fn lift(&mut self) -> u32 {
+        std::mem::replace(&mut self.left, u32::MAX)
+    }
+
+    pub(crate) fn restore(&mut self, left: u32) {
+        self.left = left;
+    }
+
+    pub(crate) fn left(&self) -> u32 {
+        self.left
+    }
+
+    /// Whether no operation has completed since the task was polled.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.left == UNITS
+    }
+
+    /// Called before an operation that may complete at once. `false`: the task has spent its budget, and the
+    /// operation must wake it and return `Pending`. An operation that does not complete
+    /// [refunds](Self::refund) the unit.
+    #[inline]
+    pub(crate) fn spend(&mut self) -> bool {
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                true
+            }
+            None => self.refuse(),
+        }
+    }
+
+    /// Grants one unit for the next attempt. A program that ignores the `Pending`, such as a `select` in a
+    /// loop with a branch that is always ready, would otherwise be refused until it yields, which it may
+    /// never do.
+    #[cold]
+    fn refuse(&mut self) -> bool {
+        self.is_overspent = true;
+        self.left = 1;
+        false
+    }
+
+    /// The operation did not complete.
+    #[inline]
+    pub(crate) fn refund(&mut self) {
+        self.left += 1;
+    }
+
+    /// For an operation that took as long as this many more.
+    pub(crate) fn charge(&mut self, more: u32) {
+        self.left = self.left.saturating_sub(more);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_grants_one_unit_so_that_attempts_alternate_once_the_budget_is_spent() {
+        let mut budget = Budget::new();
+        let spent = (0..UNITS).filter(|_| budget.spend()).count();
+        assert_eq!(spent, UNITS as usize);
+        let more: Vec<bool> = (0..6).map(|_| budget.spend()).collect();
+        assert_eq!(more, [false, true, false, true, false, true]);
+        assert!(budget.is_overspent);
+        budget.refill();
+        assert!(budget.is_whole() && budget.spend());
+    }
+}

@@ -1,0 +1,240 @@
+//! Layer 0: the state of a loop. All of it is plain data. A function that changes it takes `&mut State`,
+//! runs no user code and returns plain values; what must run user code it posts to the [outbox].
+//!
+//! Nothing here knows the layers above. The [door](crate::door) lends the state out and performs what was
+//! posted.
+
+// In reading order: what a loop has, then what these are made of.
+pub(crate) mod outbox;
+pub(crate) mod sources;
+pub(crate) mod waiters;
+pub(crate) mod ready;
+pub(crate) mod tasks;
+pub(crate) mod task;
+pub(crate) mod lifecycle;
+pub(crate) mod timers;
+pub(crate) mod wheel;
+pub(crate) mod soonest;
+pub(crate) mod clock;
+pub(crate) mod budget;
+pub(crate) mod waits;
+pub(crate) mod suspects;
+pub(crate) mod counts;
+pub(crate) mod histogram;
+pub(crate) mod stalls;
+pub(crate) mod shuffle;
+pub(crate) mod shared;
+pub(crate) mod message;
+pub(crate) mod inbox;
+pub(crate) mod pool;
+pub(crate) mod lanes;
+pub(crate) mod blocked;
+pub(crate) mod result_slot;
+pub(crate) mod step;
+pub(crate) mod failure;
+pub(crate) mod number;
+pub(crate) mod slots;
+pub(crate) mod places;
+pub(crate) mod contain;
+pub(crate) mod log;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use self::budget::Budget;
+use self::clock::LoopClock;
+use self::counts::{Counts, SAMPLED};
+use self::message::Release;
+use self::number::TaskNumber;
+use self::outbox::{Effect, Outbox};
+use self::pool::Pool;
+use self::shared::Shared;
+use self::shuffle::Shuffle;
+use self::slots::{Key, LoopId, Slot};
+use self::sources::{Source, Sources};
+use self::stalls::Stalls;
+use self::step::{Observer, SourceId, Step};
+use self::suspects::{Deadlock, Suspects};
+use self::task::Flags;
+use self::tasks::Tasks;
+use self::timers::Timers;
+use self::waits::{Wait, Waits};
+
+/// Everything that a loop knows, but for the poller, which belongs to the turn.
+pub(crate) struct State {
+    pub(crate) id: LoopId,
+    pub(crate) tasks: Tasks,
+    pub(crate) sources: Sources,
+    pub(crate) timers: Timers,
+    pub(crate) clock: LoopClock,
+    pub(crate) budget: Budget,
+    /// Work that must wait until the state is no longer borrowed.
+    pub(crate) outbox: Outbox,
+    /// The part of the loop that other threads can reach.
+    pub(crate) shared: Arc<Shared>,
+    /// The threads for work that has no readiness.
+    pub(crate) pool: Arc<Pool>,
+    /// How many offloaded jobs have not reported their end: a virtual clock stands still until they have.
+    pub(crate) jobs: usize,
+    /// What tasks wait for besides sources, timers and each other.
+    pub(crate) waits: Waits,
+    /// Tasks that may be stuck, for the analysis before the kernel is asked.
+    pub(crate) suspects: Suspects,
+    pub(crate) deadlock: Deadlock,
+    /// The listeners for signals, if there are any. Only `signal/` knows the type.
+    #[cfg(all(unix, feature = "signal"))]
+    pub(crate) signals: Option<std::rc::Rc<dyn std::any::Any>>,
+    /// Permutes what has no order of its own, if the loop was built with a seed.
+    pub(crate) shuffle: Option<Shuffle>,
+    /// The loop is being dropped: a task that is spawned now is dropped at once.
+    pub(crate) is_closing: bool,
+    /// Taken out while they are told a step.
+    pub(crate) observers: Vec<Box<dyn Observer>>,
+    /// When the poll in progress began, if it is timed.
+    pub(crate) poll_began: Option<u64>,
+    /// A poll is timed if its number has none of these bits: one in 512, or each.
+    pub(crate) untimed: u64,
+    /// Boxed, because it is large and rarely touched.
+    pub(crate) counts: Box<Counts>,
+    pub(crate) stalls: Stalls,
+}
+
+impl State {
+    pub(crate) fn new(
+        clock: LoopClock,
+        shared: Arc<Shared>,
+        pool: Pool,
+        shuffle: Option<Shuffle>,
+        stall_threshold: u64,
+    ) -> Self {
+        State {
+            id: shared.id,
+            tasks: Tasks::new(),
+            sources: Sources::new(),
+            timers: Timers::new(),
+            clock,
+            budget: Budget::new(),
+            outbox: Outbox::default(),
+            shared,
+            pool: Arc::new(pool),
+            jobs: 0,
+            waits: Waits::new(),
+            suspects: Suspects::default(),
+            deadlock: Deadlock::default(),
+            #[cfg(all(unix, feature = "signal"))]
+            signals: None,
+            shuffle,
+            is_closing: false,
+            observers: Vec::new(),
+            poll_began: None,
+            untimed: SAMPLED - 1,
+            counts: Box::new(Counts::new()),
+            stalls: Stalls::new(stall_threshold),
+        }
+    }
+
+    pub(crate) fn key(&self, slot: Slot) -> Key {
+        Key { home: self.id, slot }
+    }
+
+    /// The task that is being polled.
+    pub(crate) fn polled(&self) -> Option<TaskNumber> {
+        let is_polling = self.shared.polled.load(Ordering::Relaxed) != 0;
+        is_polling.then_some(self.tasks.polled_number)
+    }
+
+    /// The task that a number names, if it is a task of this loop.
+    pub(crate) fn slot_of(&self, number: TaskNumber) -> Option<Slot> {
+        if number.is_of(self.id) { self.tasks.slot_of(number) } else { None }
+    }
+
+    /// How many jobs and child processes are in flight whose end the loop will be told.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.jobs + self.sources.works()
+    }
+
+    /// Whether other threads can reach this loop, or have sent a message that it has not taken yet. They
+    /// may help a task that looks stuck.
+    pub(crate) fn can_be_reached(&self) -> bool {
+        self.shared.has_mail() || self.shared.has_handles()
+    }
+
+    /// Asks the observers whether any of them wants steps.
+    pub(crate) fn update_observed(&mut self) {
+        let is_observed = self.observers.iter().any(|observer| observer.is_enabled());
+        self.outbox.set_observed(is_observed);
+    }
+
+    /// All waits of tasks of this loop, with the task. (The waits of foreign wakers are not known.)
+    pub(crate) fn each_wait(&self, mut each: impl FnMut(Slot, Wait)) {
+        let mut each = |wait: Wait| {
+            if let Some(task) = self.slot_of(wait.waiter.task) {
+                each(task, wait);
+            }
+        };
+        self.sources.each_wait(&self.tasks, &mut each);
+        self.timers.each_wait(&mut each);
+        self.tasks.each_join(&mut each);
+        self.waits.iter().for_each(each);
+    }
+
+    /// Takes back what a dropped handle held.
+    pub(crate) fn release(&mut self, what: Release) {
+        match what {
+            Release::Source(slot) => self.remove_source(slot),
+            Release::Waiter(slot, direction, ticket) => {
+                if let Some(source) = self.sources.slots.get_mut(slot) {
+                    source.waiters(direction).remove(ticket, &mut self.outbox);
+                }
+            }
+            Release::Timer(slot) => self.timers.cancel(slot, &mut self.outbox),
+            Release::Join(slot) => self.detach(slot),
+            Release::Record(slot) => self.waits.remove(slot),
+        }
+    }
+
+    /// Empties the slot of a source, which must have been deregistered or be in the slot.
+    fn remove_source(&mut self, slot: Slot) {
+        let Some(source) = self.sources.slots.remove(slot) else { return };
+        let kind = source.kind;
+        self.drop_source(source);
+        self.outbox.report(|| Step::Deregister { source: SourceId(slot), kind });
+    }
+
+    /// Posts the drop of what a source held.
+    pub(crate) fn drop_source(&mut self, mut source: Source) {
+        if let Some(callback) = source.callback.take() {
+            self.outbox.post(Effect::DropCallback(callback));
+        }
+        let mut waiting = Vec::new();
+        source.readers.take_all(&mut waiting);
+        source.writers.take_all(&mut waiting);
+        waiting.into_iter().for_each(|wake| self.outbox.drop_wake(Some(wake)));
+    }
+}
+
+/// Notes for the stuck-task analysis.
+impl State {
+    /// A task of the group that `joiner` waits for has ended. That does not wake it, but the tasks that are
+    /// left may wait for it.
+    pub(crate) fn suspect_joiner(&mut self, joiner: TaskNumber) {
+        if let Some(task) = self.slot_of(joiner) {
+            self.suspects.add(task, Flags::MAY_BE_DEADLOCKED, &mut self.tasks);
+        }
+    }
+
+    /// A task is awaited from now on, or its `JoinHandle` can no longer abort it. If its lost waker was
+    /// reported at `info`, that deserves a warning now.
+    pub(crate) fn reconsider(&mut self, task: Slot) {
+        if self.tasks.set(task, Flags::TOLD_AT_INFO, false) {
+            self.tasks.set(task, Flags::REPORTED, false);
+            self.suspects.add(task, Flags::MAY_BE_LOST, &mut self.tasks);
+        }
+    }
+
+    /// The [`RemoteHandle`](crate::RemoteHandle) of a task was dropped: now it may be stuck.
+    pub(crate) fn unhold(&mut self, task: Slot) {
+        self.tasks.set(task, Flags::HELD, false);
+        self.suspects.add(task, Flags::SUSPECT, &mut self.tasks);
+    }
+}

@@ -1,0 +1,70 @@
+//! [`TaskNumber`], the word that a waker of this crate carries, and [`Wake`], which is what a slot
+//! stores in place of a `Waker`. The functions that wake are in `door/waker.rs`.
+
+use std::task::Waker;
+
+use super::slots::{Key, Layout, LoopId, Slot};
+
+/// A loop and a task of it, packed into the word of a waker: see [`Layout::WAKER`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TaskNumber(usize);
+
+impl TaskNumber {
+    /// No task has this number: see [`Layout::indexes`].
+    pub(crate) const NONE: TaskNumber = TaskNumber(usize::MAX);
+
+    #[inline]
+    pub(crate) fn new(task: Key) -> Self {
+        TaskNumber(Layout::WAKER.pack(task.home.narrow(), task.slot) as usize)
+    }
+
+    pub(crate) const fn from_bits(bits: usize) -> Self {
+        TaskNumber(bits)
+    }
+
+    pub(crate) const fn bits(self) -> usize {
+        self.0
+    }
+
+    pub(crate) fn is_some(self) -> bool {
+        self != TaskNumber::NONE
+    }
+
+    /// Whether this is a task of the loop with this id.
+    #[inline]
+    pub(crate) fn is_of(self, home: LoopId) -> bool {
+        self.narrow() == home.narrow()
+    }
+
+    /// The narrow id of the loop.
+    #[inline]
+    pub(crate) fn narrow(self) -> u64 {
+        Layout::WAKER.unpack(self.0 as u64).0
+    }
+
+    /// The slot, with as many bits of its generation as a waker holds.
+    #[inline]
+    pub(crate) fn packed(self) -> Slot {
+        Layout::WAKER.unpack(self.0 as u64).1
+    }
+}
+
+/// What a slot stores of a waker.
+#[derive(Debug)]
+pub(crate) enum Wake {
+    /// A task of this crate. It is woken without a call through the vtable.
+    Task(TaskNumber),
+    /// A waker that other code made, for instance a combinator that polls its children one by one.
+    /// Cloning, waking and dropping it runs that code, so none of this is done while the state is
+    /// borrowed: see [`Effect`](super::outbox::Effect).
+    Foreign(Waker),
+}
+
+impl Wake {
+    pub(crate) fn task(&self) -> Option<TaskNumber> {
+        match self {
+            Wake::Task(number) => Some(*number),
+            Wake::Foreign(_) => None,
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The outbox: work that must run user code, and so must wait until the state is no longer borrowed.
+//! Functions that change the state *post* it here. The [door](crate::door) through which the state was
+//! borrowed takes it out and performs it when the borrow ends, in the order of posting.
+
+use std::panic::Location;
+use std::task::Waker;
+
+use log::Level;
+
+use super::failure::{FailureLog, JoinError, Origin};
+use super::number::Wake;
+use super::ready::Ready;
+use super::slots::Slot;
+use super::sources::Callback;
+use super::step::{Id, Step};
+use super::task::Body;
+
+/// One piece of such work. `door/perform.rs` says what becomes of each.
+pub(crate) enum Effect {
+    /// Wake a waker of other code, or a task of another loop.
+    Wake(Wake),
+    /// Drop a waker of other code.
+    DropWaker(Waker),
+    /// Drop the output of a task that ended detached, and log its failure.
+    DropOutput(Body, Option<(FailureLog, Origin)>),
+    /// Drop the future of a task, which then ends with this error.
+    Fail(Slot, Body, JoinError),
+    /// Call the callback of a source.
+    Call(Slot, Box<dyn Callback>, Ready),
+    /// Deregister and drop a callback with its source.
+    DropCallback(Box<dyn Callback>),
+    /// Report a step to the observers.
+    Report(Step<'static>),
+    /// Report [`Step::Ready`], whose list of tasks a [`Step`] can only borrow.
+    ReportReady {
+        source: Slot,
+        kind: &'static str,
+        ready: Ready,
+        woken: Vec<Id>,
+        foreign: usize,
+        callback: bool,
+    },
+    /// Report [`Step::Spawn`] with the name of the task.
+    ReportSpawn(Slot, &'static Location<'static>),
+    /// Write a log line that is due whether or not anybody observes.
+    Log(Level, &'static str, String),
+}
+
+#[derive(Default)]
+pub(crate) struct Outbox {
+    effects: Vec<Effect>,
+    /// [`POSTED`] and [`OBSERVED`]. One byte, so that the usual case, in which nothing was posted and nobody
+    /// observes, is one comparison.
+    state: u8,
+}
+
+/// Effects were posted.
+const POSTED: u8 = 1;
+
+/// Somebody observes: steps are to be posted.
+const OBSERVED: u8 = 2;
+
+impl Outbox {
+    #[inline(always)]
+    pub(crate) fn is_posted(&self) -> bool {
+        self.state & POSTED != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_observed(&self) -> bool {
+        self.state & OBSERVED != 0
+    }
+
+    /// Whether effects were posted or somebody observes.
+    #[inline(always)]
+    pub(crate) fn is_active(&self) -> bool {
+        self.state != 0
+    }
+
+    /// Sets whether somebody observes. Returns whether somebody did before.
+    pub(crate) fn set_observed(&mut self, observed: bool) -> bool {
+        let before = self.is_observed();
+        self.state = (self.state & !OBSERVED) | if observed { OBSERVED } else { 0 };
+        before
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn post(&mut self, effect: Effect) {
+        self.effects.push(effect);
+        self.state |= POSTED;
+    }
+
+    /// Posts the drop of a waker, if that runs code of others.
+    pub(crate) fn drop_wake(&mut self, wake: Option<Wake>) {
+        if let Some(Wake::Foreign(waker)) = wake {
+            self.post(Effect::DropWaker(waker));
+        }
+    }
+
+    /// Posts a step, if somebody observes. `step` is called only then.
+    #[inline(always)]
+    pub(crate) fn report(&mut self, step: impl FnOnce() -> Step<'static>) {
+        if self.is_observed() {
+            self.post(Effect::Report(step()));
+        }
+    }
+
+    /// Takes out what was posted.
+    pub(crate) fn take(&mut self) -> Vec<Effect> {
+        self.state &= !POSTED;
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Gives the memory of an emptied batch back, so that posting need not allocate.
+    pub(crate) fn recycle(&mut self, emptied: Vec<Effect>) {
+        const KEPT: usize = 64;
+        if self.effects.capacity() == 0 && emptied.capacity() <= KEPT {
+            self.effects = emptied;
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The sources of a loop: what the poller watches, one slot each. A slot holds the sticky readiness of
+//! its source and the *readiness callbacks*: the tasks to wake, or the callback to call, when the kernel
+//! reports it ready. Pure data; `reactor/` has the operations.
+
+use std::any::Any;
+use std::io;
+use std::panic::Location;
+use std::task::Poll;
+
+#[cfg(unix)]
+use mio::event::Source as _;
+#[cfg(unix)]
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+
+use super::number::TaskNumber;
+use super::ready::{Direction, Ready};
+use super::slots::{Layout, Slot, Slots};
+use super::tasks::Tasks;
+use super::waiters::{NO_TICKET, Waiters};
+use super::waits::{Awaited, Wait};
+
+/// The token of the waker of the poller: no source's token has all bits set.
+pub(crate) const INBOX: Token = Token(usize::MAX);
+
+/// The token of the [alarm](super::alarm): no source's token has an index with all bits set.
+pub(crate) const ALARM: Token = Token(Layout::TOKEN.indexes() as usize);
+
+/// How many events a turn takes from the kernel at most. The next turn takes the rest.
+pub(crate) const EVENTS: usize = 1024;
+
+/// What a socket is registered for, once.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) const ALL: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) const ALL: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
+pub(crate) fn token_of(slot: Slot) -> Token {
+    Token(Layout::TOKEN.pack(0, slot) as usize)
+}
+
+#[inline]
+pub(crate) fn slot_of(token: Token) -> Slot {
+    Layout::TOKEN.unpack(token.0 as u64).1
+}
+
+/// A user's callback and its source, without their types: see [`on_ready`](crate::on_ready). All methods
+/// but `place` run user code.
+pub(crate) trait Callback {
+    fn call(&mut self, ready: Ready) -> Next;
+    fn source(&mut self) -> &mut dyn Any;
+    /// The kernel reports an edge anew for a source that is registered anew: epoll_ctl(2),
+    /// EPOLL_CTL_MOD.
+    fn reregister(&mut self, registry: &Registry, token: Token) -> io::Result<()>;
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()>;
+    fn place(&self) -> &'static Location<'static>;
+}
+
+/// What becomes of a callback after it was called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Call it again at the next event.
+    Continue,
+    /// Call it again when the kernel is asked next if the source is still ready then, without waiting for
+    /// a new event. For a callback that stops before it would block, so that other tasks get their turn.
+    Again,
+    /// Deregister the source, and drop it and the callback.
+    Remove,
+}
+
+pub(crate) struct Source {
+    /// What the kernel has reported and no operation has disproved since.
+    pub(crate) ready: Ready,
+    pub(crate) readers: Waiters,
+    pub(crate) writers: Waiters,
+    /// `None` while it is being called, and for the sources of futures.
+    pub(crate) callback: Option<Box<dyn Callback>>,
+    /// What it is called in log lines and messages.
+    pub(crate) kind: &'static str,
+    /// It has a callback, also while that is being called.
+    pub(crate) has_callback: bool,
+    /// It has a callback, or may have waiters besides one task of this loop for each direction. An event
+    /// for a source without this wakes at most two tasks.
+    pub(crate) has_more: bool,
+    /// The callback belongs to this crate and passes events on to other slots. What waits there is counted
+    /// there, so the callback itself does not make this source an awaited one.
+    pub(crate) is_relay: bool,
+    /// Work is in flight until this source is ready: a virtual clock stands still until then.
+    pub(crate) is_work: bool,
+    /// The descriptor of a [quiet](crate::reactor::Registered::quiet) source until a task waits for room
+    /// to write, else [`LOUD`].
+    pub(crate) quiet: i32,
+}
+
+pub(crate) const LOUD: i32 = -1;
+
+impl Source {
+    /// Without waiters.
+    pub(crate) fn new(kind: &'static str, ready: Ready) -> Self {
+        Source {
+            ready,
+            readers: Waiters::NONE,
+            writers: Waiters::NONE,
+            callback: None,
+            kind,
+            has_callback: false,
+            has_more: false,
+            is_relay: false,
+            is_work: false,
+            quiet: LOUD,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn waiters(&mut self, direction: Direction) -> &mut Waiters {
+        match direction {
+            Direction::Read => &mut self.readers,
+            Direction::Write => &mut self.writers,
+        }
+    }
+
+    /// A task waits for room to write: a quiet source becomes like all others. The kernel reports the
+    /// readiness that there is already: epoll_ctl(2), EPOLL_CTL_MOD.
+    #[cfg(unix)]
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn ask_for_room<T>(
+        &mut self,
+        slot: Slot,
+        registry: &Registry,
+    ) -> Poll<io::Result<T>> {
+        if self.quiet != LOUD {
+            if let Err(error) = SourceFd(&self.quiet).reregister(registry, token_of(slot), ALL) {
+                return Poll::Ready(Err(error));
+            }
+            self.quiet = LOUD;
+        }
+        Poll::Pending
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn ask_for_room<T>(&mut self, _: Slot, _: &Registry) -> Poll<io::Result<T>> {
+        Poll::Pending
+    }
+}
+
+pub(crate) struct Sources {
+    pub(crate) slots: Slots<Source>,
+    /// The ticket that was last given to a waiter. Tickets are never repeated.
+    pub(crate) last_ticket: u64,
+}
+
+/// A source as a dump prints it.
+pub(crate) struct SourceSnapshot {
+    pub(crate) slot: Slot,
+    pub(crate) kind: &'static str,
+    pub(crate) ready: Ready,
+    pub(crate) has_callback: bool,
+    /// Where its callback was registered. `None` while that is being called.
+    pub(crate) callback: Option<&'static Location<'static>>,
+    /// A waiter of foreign code has [no task](TaskNumber::NONE).
+    pub(crate) waiting: Vec<(Direction, TaskNumber)>,
+}
+
+impl Sources {
+    pub(crate) fn new() -> Self {
+        Sources { slots: Slots::new(), last_ticket: NO_TICKET }
+    }
+
+    /// Whether a task or a user's callback waits for a source. A virtual clock then gives the kernel a
+    /// grace period before it jumps.
+    pub(crate) fn is_any_awaited(&self) -> bool {
+        let is_awaited = |source: &Source| {
+            (source.callback.is_some() && !source.is_relay)
+                || !source.readers.is_empty()
+                || !source.writers.is_empty()
+        };
+        self.slots.iter().any(is_awaited)
+    }
+
+    /// How many pieces of work are in flight whose end will make a source ready.
+    pub(crate) fn works(&self) -> usize {
+        self.slots.iter().filter(|source| source.is_work && !source.ready.is_readable()).count()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// What the tasks of this loop wait for here.
+    pub(crate) fn each_wait(&self, tasks: &Tasks, each: &mut impl FnMut(Wait)) {
+        for (slot, source) in self.slots.iter_with_slots() {
+            for (direction, waiters) in
+                [(Direction::Read, &source.readers), (Direction::Write, &source.writers)]
+            {
+                let what = Awaited::Source { slot, kind: source.kind, direction };
+                waiters.tasks(tasks).for_each(|waiter| each(Wait { waiter, what }));
+            }
+        }
+    }
+
+    /// All sources as a dump prints them.
+    pub(crate) fn snapshot(&self) -> Vec<SourceSnapshot> {
+        let snapshot = |(slot, source): (Slot, &Source)| {
+            let readers = source.readers.all().map(|task| (Direction::Read, task));
+            let writers = source.writers.all().map(|task| (Direction::Write, task));
+            SourceSnapshot {
+                slot,
+                kind: source.kind,
+                ready: source.ready,
+                has_callback: source.has_callback,
+                callback: source.callback.as_ref().map(|callback| callback.place()),
+                waiting: readers.chain(writers).collect(),
+            }
+        };
+        self.slots.iter_with_slots().map(snapshot).collect()
+    }
+}

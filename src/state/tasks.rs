@@ -1,0 +1,446 @@
+//! [`Tasks`]: the table of a loop's tasks and its ready queue. Pure data: it runs no user code.
+
+use std::mem;
+use std::panic::Location;
+
+use super::failure::{FailureLog, Origin};
+use super::number::TaskNumber;
+use super::places::PlaceId;
+use super::shuffle::Shuffle;
+use super::slots::{Layout, Slot, Slots};
+use super::task::{Birth, Blocker, Body, Flags, Rare, Snapshot, Task};
+use super::waits::{Awaited, Wait, Waiter};
+
+pub(crate) struct Tasks {
+    pub(crate) slots: Slots<Task>,
+    /// The ready queue, in the order of the wakes. The entries before `done` have had their turn; from
+    /// `done` to `batch_end` is the current batch. A panic of the main future leaves a part of it over.
+    ready: Vec<Slot>,
+    done: usize,
+    batch_end: usize,
+    /// How many entries have been removed from the front of the queue, in all.
+    retired: u64,
+    /// How many polls were made. The number of a poll decides whether it is timed.
+    polls_made: u64,
+    /// How many tasks finished in their first poll.
+    pub(crate) never_waited: u64,
+    /// The task that is being polled, or was polled last.
+    pub(crate) polled: Slot,
+    /// The same, as its waker has it. A waiter that leaves the polled task need not be looked up.
+    pub(crate) polled_number: TaskNumber,
+    /// What is to be checked after the poll, as bits: see [`Tasks::UNKEPT`].
+    pub(crate) suspicion: u8,
+}
+
+/// With tasks ready, the kernel is asked at the first turn boundary after this many polls. (After a stall,
+/// also when one poll took long.)
+pub(crate) const POLLS_BETWEEN_WAITS: u32 = 64;
+
+/// A queue of up to this many entries keeps its memory.
+const KEPT: usize = 1024;
+
+/// Entries that have had their turn are removed when there are this many, and at least half the queue.
+const RETIRED_AT_ONCE: usize = 64;
+
+impl Tasks {
+    /// No waker of the polled task was stored anywhere, as far as was seen. Set when the poll begins; of no
+    /// interest if the task was woken or has finished.
+    pub(crate) const UNKEPT: u8 = 1;
+    /// The polled task waits for a task that itself waits, for a held lock, or for a group.
+    pub(crate) const BLOCKED: u8 = 2;
+    /// The poll is timed.
+    pub(crate) const TIMED: u8 = 4;
+    /// The task was aborted during its poll. (Its flag says so too, but each poll checks only these bits.)
+    pub(crate) const ABORTED: u8 = 8;
+
+    /// Something outside the tasks can wake or abort a task with one of these.
+    const REACHABLE: Flags = Flags::FOREIGN.and(Flags::HELD);
+
+    pub(crate) fn new() -> Self {
+        Tasks {
+            slots: Slots::new(),
+            ready: Vec::new(),
+            done: 0,
+            batch_end: 0,
+            retired: 0,
+            polls_made: 0,
+            never_waited: 0,
+            polled: Slot::NONE,
+            polled_number: TaskNumber::NONE,
+            suspicion: 0,
+        }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.slots.len()
+    }
+
+    fn get(&self, slot: Slot) -> Option<&Task> {
+        self.slots.get(slot)
+    }
+}
+
+/// The ready queue.
+impl Tasks {
+    /// Queues the task that the bits of a waker name. `None` if it is queued already, has finished or is
+    /// gone.
+    #[inline]
+    pub(crate) fn wake(&mut self, packed: Slot) -> Option<Slot> {
+        let (slot, task) = self.slots.get_packed_mut(Layout::WAKER, packed)?;
+        if task.flags.has(Flags::QUEUED.and(Flags::FINISHED)) {
+            return None;
+        }
+        task.flags.set(Flags::QUEUED);
+        self.ready.push(slot);
+        Some(slot)
+    }
+
+    /// How many entries the queue has.
+    pub(crate) fn ready(&self) -> usize {
+        self.ready.len() - self.done
+    }
+
+    /// Whether any task in the queue is still to be polled. It may have been aborted since.
+    pub(crate) fn is_any_ready(&self) -> bool {
+        self.ready[self.done..].iter().any(|slot| self.is_queued(*slot))
+    }
+
+    /// The entries that are in the queue now become the batch. The last batch must be over.
+    #[inline]
+    pub(crate) fn begin_batch(&mut self, shuffle: &mut Option<Shuffle>) {
+        if self.done >= RETIRED_AT_ONCE {
+            self.retire();
+        }
+        self.batch_end = self.ready.len();
+        if let Some(shuffle) = shuffle {
+            self.shuffle_batch(shuffle);
+        }
+    }
+
+    #[cold]
+    fn shuffle_batch(&mut self, shuffle: &mut Shuffle) {
+        shuffle.permute(&mut self.ready[self.done..]);
+    }
+
+    /// Removes the entries that have had their turn, unless more entries would have to move than are
+    /// removed: so an entry moves at most once on average.
+    #[inline(never)]
+    fn retire(&mut self) {
+        if self.done < self.ready() {
+            return;
+        }
+        self.ready.drain(..self.done);
+        self.retired += mem::take(&mut self.done) as u64;
+        // The memory that a past peak needed is given back.
+        if self.ready.capacity() > KEPT && self.ready.len() < self.ready.capacity() / 4 {
+            self.ready.shrink_to(KEPT.max(2 * self.ready.len()));
+        }
+    }
+
+    /// How many entries of the batch are left.
+    pub(crate) fn batch_len(&self) -> usize {
+        self.batch_end - self.done
+    }
+
+    #[inline]
+    pub(crate) fn is_batch_over(&self) -> bool {
+        self.done == self.batch_end
+    }
+
+    /// Takes the next task of the batch and the body out of its slot, and begins its poll. `None` if no
+    /// task of the batch is left. The batch must not be over, unless the queue is empty.
+    #[inline]
+    pub(crate) fn take_ready(&mut self) -> Option<(Slot, Birth, Option<Body>)> {
+        loop {
+            let slot = *self.ready.get(self.done)?;
+            self.done += 1;
+            // A queued task may have finished or gone since. Its place may even have a new occupant, which
+            // the generation tells apart.
+            if let Some(task) = self.slots.get_mut(slot)
+                && task.flags.has(Flags::QUEUED)
+            {
+                task.flags.begin_poll();
+                self.polls_made += 1;
+                self.polled = slot;
+                self.suspicion = Tasks::UNKEPT;
+                return Some((slot, task.birth, task.body.take()));
+            }
+            if self.is_batch_over() {
+                return None;
+            }
+        }
+    }
+
+    /// How many polls were made. This is also the number of the poll in progress.
+    #[inline]
+    pub(crate) fn polls_made(&self) -> u64 {
+        self.polls_made
+    }
+
+    pub(crate) fn is_queued(&self, slot: Slot) -> bool {
+        self.get(slot).is_some_and(|task| task.flags.has(Flags::QUEUED))
+    }
+
+    /// How many tasks were spawned, entries queued and polls made, in all.
+    pub(crate) fn totals(&self) -> (u64, u64, u64) {
+        (self.slots.inserted(), self.retired + self.ready.len() as u64, self.polls_made)
+    }
+}
+
+/// The table.
+impl Tasks {
+    /// Whether a waker can tell one more task apart.
+    pub(crate) fn has_room(&self) -> bool {
+        self.slots.has_room(Layout::WAKER)
+    }
+
+    /// Inserts a task, queued, where [there is room](Self::has_room).
+    #[inline(always)]
+    pub(crate) fn insert(
+        &mut self,
+        body: Option<Body>,
+        flags: Flags,
+        rare: Option<Box<Rare>>,
+        birth: Birth,
+    ) -> Slot {
+        let (slot, task) = self.slots.insert_empty(Task::EMPTY);
+        task.give_back(body);
+        // As with the body, there is none in its place to be dropped.
+        mem::forget(mem::replace(&mut task.rare, rare));
+        task.flags = flags;
+        task.birth = birth;
+        self.ready.push(slot);
+        slot
+    }
+
+    /// Inserts the main future of a `block_on`. It is woken, named and queued like any task, and is a new
+    /// task for each `block_on`, so a waker kept from an earlier one wakes nothing.
+    pub(crate) fn insert_main(
+        &mut self,
+        place: &'static Location<'static>,
+        now: u64,
+    ) -> Option<Slot> {
+        let birth = Birth::new(PlaceId::of(place), now);
+        let rare = Some(Rare::named("main".into()));
+        self.has_room().then(|| self.insert(None, Flags::QUEUED, rare, birth))
+    }
+
+    pub(crate) fn remove_main(&mut self, main: Slot) {
+        self.slots.remove(main);
+    }
+
+    /// Whether this is the main future: only that has no body while it is not being polled.
+    pub(crate) fn is_main(&self, slot: Slot) -> bool {
+        self.get(slot).is_some_and(|task| task.body.is_none())
+    }
+
+    pub(crate) fn slot_of(&self, number: TaskNumber) -> Option<Slot> {
+        Some(self.slots.get_packed(Layout::WAKER, number.packed())?.0)
+    }
+
+    pub(crate) fn name(&self, slot: Slot) -> Option<&str> {
+        self.get(slot)?.name()
+    }
+
+    /// What an error or a log line says of the task.
+    pub(crate) fn origin(&self, slot: Slot) -> Option<Origin> {
+        Some(self.get(slot)?.origin(slot))
+    }
+
+    /// How often a task was polled.
+    pub(crate) fn polls(&self, slot: Slot) -> u32 {
+        self.get(slot).map_or(0, |task| task.flags.polls())
+    }
+
+    pub(crate) fn set_failure_log(&mut self, slot: Slot, log: FailureLog) {
+        if let Some(task) = self.slots.get_mut(slot) {
+            task.rare.get_or_insert_default().failure_log = Some(log);
+        }
+    }
+
+    /// All tasks as a dump prints them, in the order of their numbers.
+    pub(crate) fn snapshot(&self, now: u64, is_polling: bool) -> Vec<Snapshot> {
+        let snapshot = |(slot, task)| Snapshot::of(slot, task, now);
+        let mut tasks: Vec<_> = self.slots.iter_with_slots().map(snapshot).collect();
+        tasks.sort_by_key(|task| task.slot.generation());
+        for task in &mut tasks {
+            if task.slot == self.polled && task.state == "waiting" && is_polling {
+                task.state = "running";
+            }
+        }
+        tasks
+    }
+}
+
+/// What the stuck-task analysis needs.
+impl Tasks {
+    /// A waker of the polled task was stored.
+    #[inline]
+    pub(crate) fn keep(&mut self) {
+        self.suspicion &= !Tasks::UNKEPT;
+    }
+
+    /// The polled task waits for this. (Another task, polled by the first within its own poll, may be meant.)
+    #[cold]
+    pub(crate) fn block(&mut self, task: TaskNumber, blocker: Blocker) {
+        self.suspicion |= Tasks::BLOCKED;
+        if let Some((_, task)) = self.slots.get_packed_mut(Layout::WAKER, task.packed()) {
+            task.block(blocker);
+        }
+    }
+
+    /// The task that waits for the end of this one, if it is a task of this loop. Notes that it does: while
+    /// the awaited task was ready that was not worth a store.
+    pub(crate) fn note_joiner(&mut self, slot: Slot) -> Option<Slot> {
+        let joiner = self.get(slot).map(|task| task.joiner).filter(|joiner| joiner.is_some())?;
+        let (joiner, task) = self.slots.get_packed_mut(Layout::WAKER, joiner.packed())?;
+        task.block(Blocker::Task(slot));
+        Some(joiner)
+    }
+
+    pub(crate) fn blocker(&self, slot: Slot) -> Option<Blocker> {
+        self.get(slot)?.blocker()
+    }
+
+    /// Whether the task waits, and nothing outside the tasks can wake or abort it.
+    pub(crate) fn can_be_stuck(&self, slot: Slot) -> bool {
+        const BUSY: Flags =
+            Flags::QUEUED.and(Flags::FINISHED).and(Flags::ABORTED).and(Tasks::REACHABLE);
+        self.get(slot).is_some_and(|task| !task.flags.has(BUSY))
+    }
+
+    pub(crate) fn is_abortable(&self, slot: Slot) -> bool {
+        self.get(slot).is_some_and(Task::is_abortable)
+    }
+
+    pub(crate) fn is_any_abortable(&self) -> bool {
+        self.slots.iter().any(Task::is_abortable)
+    }
+
+    /// Whether something outside the tasks can wake or abort any of them.
+    pub(crate) fn is_any_reachable(&self) -> bool {
+        let is_alive = |task: &Task| !task.flags.has(Flags::FINISHED);
+        self.slots.iter().any(|task| task.flags.has(Tasks::REACHABLE) && is_alive(task))
+    }
+
+    pub(crate) fn mark_foreign(&mut self, packed: Slot) {
+        if let Some((_, task)) = self.slots.get_packed_mut(Layout::WAKER, packed) {
+            task.flags.set(Flags::FOREIGN);
+        }
+    }
+
+    pub(crate) fn has(&self, slot: Slot, flag: Flags) -> bool {
+        self.get(slot).is_some_and(|task| task.flags.has(flag))
+    }
+
+    /// Sets or clears a flag. Returns whether that changed it.
+    pub(crate) fn set(&mut self, slot: Slot, flag: Flags, value: bool) -> bool {
+        let Some(task) = self.slots.get_mut(slot) else { return false };
+        let changes = task.flags.has(flag) != value;
+        if value {
+            task.flags.set(flag);
+        } else {
+            task.flags.clear(flag);
+        }
+        changes
+    }
+
+    /// Which task waits for the end of which.
+    pub(crate) fn each_join(&self, each: &mut impl FnMut(Wait)) {
+        for (slot, task) in self.slots.iter_with_slots() {
+            if task.joiner.is_some() {
+                let waiter = Waiter { task: task.joiner, ..Waiter::NONE };
+                each(Wait { waiter, what: Awaited::Task(slot) });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::door::Door;
+    use crate::event_loop::EventLoop;
+    use crate::task::{spawn, yield_now};
+
+    /// How many entries the queue has, with those that had their turn, and for how many it has room.
+    fn queue() -> (usize, usize) {
+        {
+            let state = Door::expect("a test");
+            (state.tasks.ready.len(), state.tasks.ready.capacity())
+        }
+    }
+
+    async fn yield_for(turns: usize) {
+        for _ in 0..turns {
+            yield_now().await;
+        }
+    }
+
+    fn turn(event_loop: &mut EventLoop) -> (usize, usize) {
+        event_loop.turn(Some(Duration::ZERO)).expect("a turn");
+        event_loop.enter(queue)
+    }
+
+    #[test]
+    fn however_many_yield_for_ever_the_queue_is_about_twice_as_long() {
+        for crowd in [1, 2, 3, 63, 64, 65, 500] {
+            let mut event_loop = EventLoop::new().expect("a loop");
+            event_loop.enter(|| (0..crowd).for_each(|_| drop(spawn(yield_for(usize::MAX)))));
+            for _ in 0..1000 {
+                let (length, room) = turn(&mut event_loop);
+                let most = 2 * crowd + RETIRED_AT_ONCE;
+                assert!(
+                    length <= most && room <= 2 * most,
+                    "{crowd} tasks: {length} entries, room for {room}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_past_crowd_leaves_no_queue_behind() {
+        let mut event_loop = EventLoop::new().expect("a loop");
+        for _ in 0..3 {
+            event_loop.enter(|| (0..100_000).for_each(|_| drop(spawn(yield_for(1)))));
+            for _ in 0..2 {
+                assert!(turn(&mut event_loop).0 >= 100_000);
+            }
+            event_loop.enter(|| drop(spawn(yield_for(5))));
+            let (length, room) = turn(&mut event_loop);
+            assert!(length < RETIRED_AT_ONCE && room <= KEPT, "{length} entries, room for {room}");
+        }
+    }
+
+    #[test]
+    fn crowds_that_grow_and_shrink_keep_the_queue_in_proportion() {
+        let mut event_loop = EventLoop::new().expect("a loop");
+        let mut before = 0;
+        for round in 0..200 {
+            let crowd = [1, 10, 100, 1000, 100, 10, 1, 1][round % 8];
+            event_loop.enter(|| (0..crowd).for_each(|_| drop(spawn(yield_for(1)))));
+            let (length, _) = turn(&mut event_loop);
+            // This batch, who waits for the next, and who had their turn: no more of these than of the others.
+            let most = 2 * (before + 2 * crowd) + RETIRED_AT_ONCE;
+            assert!(length <= most, "round {round}: {length} entries after {before} and {crowd}");
+            before = crowd;
+        }
+        for _ in 0..2 {
+            turn(&mut event_loop);
+        }
+        assert_eq!(event_loop.enter(|| Door::expect("a test").tasks.ready()), 0);
+    }
+
+    #[test]
+    fn tasks_that_end_before_their_turn_do_not_stay_in_the_queue() {
+        let mut event_loop = EventLoop::new().expect("a loop");
+        event_loop.enter(|| (0..10_000).for_each(|_| spawn(async {}).abort()));
+        let event_loop = &mut event_loop;
+        assert_eq!(event_loop.next_deadline(), None);
+        assert_eq!(event_loop.turn(Some(Duration::ZERO)).expect("a turn").polls, 0);
+        let (length, room) = turn(event_loop);
+        assert!(length == 0 && room <= KEPT, "{length} entries, room for {room}");
+    }
+}

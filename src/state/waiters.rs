@@ -1,0 +1,198 @@
+//! The waiters of one direction of a source: the wakers that futures leave in its slot. Pure data:
+//! wakers of other code are posted to the outbox, never woken, cloned or dropped here.
+
+use std::mem;
+use std::task::Waker;
+
+use super::number::{TaskNumber, Wake};
+use super::outbox::{Effect, Outbox};
+use super::tasks::Tasks;
+use super::waits::Waiter;
+
+/// One event wakes all of them.
+pub(crate) struct Waiters {
+    /// The usual case is one task of this loop, or none: then nothing is allocated and no foreign code
+    /// involved.
+    first: Waiter,
+    /// The ticket of `first`.
+    ticket: u64,
+    others: Vec<Other>,
+}
+
+struct Other {
+    ticket: u64,
+    waiter: Waiter,
+    /// Set where the waiter is not a task of this crate.
+    foreign: Option<Waker>,
+}
+
+impl Other {
+    fn into_wake(self) -> Wake {
+        self.foreign.map_or(Wake::Task(self.waiter.task), Wake::Foreign)
+    }
+}
+
+/// The ticket of a waiter that `poll_read` and its kin leave. They have no future that could come back
+/// for it, so such a waiter stays until the next event, one for each waker. The tickets of futures are
+/// never repeated in a loop, so a dropped future finds its own waiter and no other.
+pub(crate) const NO_TICKET: u64 = 0;
+
+/// Marks the ticket of a waiter that `poll_readable` and its kin keep without a future. Each direction
+/// has one, the latest.
+const LATEST: u64 = 1 << 63;
+
+/// Marks such a ticket that holds, in its lower half, how often the task had been polled. A task that has
+/// been polled since without leaving its waiter again waits for something else.
+const COUNTED: u64 = 1 << 62;
+
+fn is_latest(ticket: u64) -> bool {
+    ticket & LATEST != 0
+}
+
+/// Whether the task has gone on to wait for something else: then this waiter is no reason to think that
+/// the task will be woken.
+fn is_stale(ticket: u64, number: TaskNumber, tasks: &Tasks) -> bool {
+    let has_gone_on = |task| tasks.polls(task) != ticket as u32;
+    ticket & COUNTED != 0 && tasks.slot_of(number).is_none_or(has_gone_on)
+}
+
+/// How many waiters without a ticket one direction of a source keeps. One more wakes the oldest, which
+/// polls again if it still waits; most often it was abandoned. (More real waiters than this would wake
+/// each other without end.)
+const MOST_UNTICKETED: usize = 1024;
+
+impl Waiters {
+    pub(crate) const NONE: Waiters =
+        Waiters { first: Waiter::NONE, ticket: NO_TICKET, others: Vec::new() };
+
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.first.task.is_some() && self.others.is_empty()
+    }
+
+    /// Stores a waiter that is the polled task, where it is the only one. `false`: it is to be
+    /// [added](Self::add).
+    #[inline(always)]
+    pub(crate) fn set_first(&mut self, ticket: u64, waiter: Waiter, polled: TaskNumber) -> bool {
+        // The polled task is one of this loop, and comparing with it is cheaper than looking that up.
+        let is_usual = !self.first.task.is_some() && waiter.task == polled;
+        if is_usual {
+            self.first = waiter;
+            self.ticket = ticket;
+        }
+        is_usual
+    }
+
+    /// Adds any waiter.
+    pub(crate) fn add(
+        &mut self,
+        ticket: u64,
+        waiter: Waiter,
+        foreign: Option<Waker>,
+        outbox: &mut Outbox,
+    ) {
+        if ticket == NO_TICKET {
+            let wake = foreign.map_or(Wake::Task(waiter.task), Wake::Foreign);
+            return self.add_unticketed(waiter, wake, outbox);
+        }
+        self.others.push(Other { ticket, waiter, foreign });
+    }
+
+    fn add_unticketed(&mut self, waiter: Waiter, wake: Wake, outbox: &mut Outbox) {
+        let is_same = |other: &Other| match (&other.foreign, &wake) {
+            (None, Wake::Task(task)) => other.waiter.task == *task,
+            (Some(other), Wake::Foreign(waker)) => other.will_wake(waker),
+            _ => false,
+        };
+        let is_first = self.ticket == NO_TICKET && wake.task() == Some(self.first.task);
+        let mut unticketed =
+            self.others.iter().enumerate().filter(|(_, other)| other.ticket == NO_TICKET);
+        if is_first || unticketed.clone().any(|(_, other)| is_same(other)) {
+            return outbox.drop_wake(Some(wake));
+        }
+        if let (Some((oldest, _)), MOST_UNTICKETED..) = (unticketed.next(), unticketed.count() + 1)
+        {
+            outbox.post(Effect::Wake(self.others.remove(oldest).into_wake()));
+        }
+        let foreign = match wake {
+            Wake::Task(_) => None,
+            Wake::Foreign(waker) => Some(waker),
+        };
+        self.others.push(Other { ticket: NO_TICKET, waiter, foreign });
+    }
+
+    /// Removes the waiter with this ticket.
+    #[inline(always)]
+    pub(crate) fn remove(&mut self, ticket: u64, outbox: &mut Outbox) {
+        if self.ticket == ticket {
+            self.first.task = TaskNumber::NONE;
+        } else if !self.others.is_empty() {
+            self.remove_other(ticket, outbox);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn remove_other(&mut self, ticket: u64, outbox: &mut Outbox) {
+        if let Some(at) = self.others.iter().position(|other| other.ticket == ticket) {
+            outbox.drop_wake(Some(self.others.swap_remove(at).into_wake()));
+        }
+    }
+
+    /// Keeps the waiter with this ticket without its future, in place of the one that was kept before.
+    /// `polled` is the task that is being polled, and how often it was.
+    pub(crate) fn keep_latest(
+        &mut self,
+        ticket: u64,
+        polled: Option<(TaskNumber, u32)>,
+        outbox: &mut Outbox,
+    ) {
+        if let Some(at) = self.others.iter().position(|other| is_latest(other.ticket)) {
+            outbox.drop_wake(Some(self.others.swap_remove(at).into_wake()));
+        }
+        if self.first.task.is_some() && is_latest(self.ticket) {
+            self.first.task = TaskNumber::NONE;
+        }
+        // The polls of a task of another loop, or of one whose waker was passed on, are not known here.
+        let latest = |task| match polled {
+            Some((polled, polls)) if polled == task => LATEST | COUNTED | u64::from(polls),
+            _ => LATEST,
+        };
+        if self.first.task.is_some() && self.ticket == ticket {
+            self.ticket = latest(self.first.task);
+        } else if let Some(other) = self.others.iter_mut().find(|other| other.ticket == ticket) {
+            other.ticket = latest(other.waiter.task);
+        }
+    }
+
+    /// Takes the first waiter, which may be [`TaskNumber::NONE`].
+    #[inline(always)]
+    pub(crate) fn take_first(&mut self) -> TaskNumber {
+        mem::replace(&mut self.first.task, TaskNumber::NONE)
+    }
+
+    /// Takes all of them.
+    pub(crate) fn take_all(&mut self, all: &mut Vec<Wake>) {
+        let first = self.take_first();
+        all.extend(first.is_some().then_some(Wake::Task(first)));
+        all.extend(self.others.drain(..).map(Other::into_wake));
+        self.others.shrink_to(16);
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (u64, Waiter)> {
+        let first = self.first.task.is_some().then_some((self.ticket, self.first));
+        first.into_iter().chain(self.others.iter().map(|other| (other.ticket, other.waiter)))
+    }
+
+    /// All of them. A waiter of foreign code has [no task](TaskNumber::NONE).
+    pub(crate) fn all(&self) -> impl Iterator<Item = TaskNumber> {
+        self.iter().map(|(_, waiter)| waiter.task)
+    }
+
+    /// Those that are tasks, and have not gone on to wait for something else.
+    pub(crate) fn tasks(&self, tasks: &Tasks) -> impl Iterator<Item = Waiter> {
+        let tasks_only = self.iter().filter(|(_, waiter)| waiter.task.is_some());
+        tasks_only
+            .filter(|(ticket, waiter)| !is_stale(*ticket, waiter.task, tasks))
+            .map(|(_, waiter)| waiter)
+    }
+}

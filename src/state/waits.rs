@@ -1,0 +1,154 @@
+//! Which task waits for what, since when and where: [`Waiter`] is that record wherever something waits.
+//! [`Waits`] holds the records of waits that neither a source, a timer nor a task has a place for: locks,
+//! permits, messages, jobs, groups. Only the dump and the stuck-task analysis read them.
+
+use std::cell::RefCell;
+use std::panic::Location;
+use std::rc::Rc;
+
+use slab::Slab;
+
+use super::number::TaskNumber;
+use super::ready::Direction;
+use super::slots::{Layout, Slot, Slots};
+
+/// A task that waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiter {
+    /// [`TaskNumber::NONE`]: no task of this crate waits here.
+    pub(crate) task: TaskNumber,
+    /// Where the operation was called, if that is known.
+    pub(crate) place: Option<&'static Location<'static>>,
+    /// When the wait began, in nanoseconds of the loop's clock as of that turn.
+    /// [`Waiter::UNKNOWN`] if that is not known.
+    pub(crate) since: u64,
+}
+
+impl Waiter {
+    pub(crate) const UNKNOWN: u64 = u64::MAX;
+    pub(crate) const NONE: Waiter =
+        Waiter { task: TaskNumber::NONE, place: None, since: Waiter::UNKNOWN };
+}
+
+/// A wait as the dump and the stuck-task analysis see it.
+#[derive(Clone, Copy)]
+pub(crate) struct Wait {
+    pub(crate) waiter: Waiter,
+    pub(crate) what: Awaited,
+}
+
+/// What a task waits for.
+#[derive(Clone, Copy)]
+pub(crate) enum Awaited {
+    /// A lock that a task holds: its record.
+    Lock(Slot),
+    /// The end of a task.
+    Task(Slot),
+    /// The end of all tasks of a group: the record of this wait.
+    Group(Slot),
+    /// Something that any task may provide, and that none owns: a message, a permit, a notification.
+    FromTasks(&'static str),
+    /// Something that comes, or may come, from outside the tasks: the end of a job, a cancellation.
+    FromOutside(&'static str),
+    Source {
+        slot: Slot,
+        kind: &'static str,
+        direction: Direction,
+    },
+    /// A timer with this deadline, in nanoseconds of the loop's clock.
+    Timer {
+        deadline: u64,
+    },
+}
+
+/// A lock for which a task waits, or has waited.
+pub(crate) struct Lock {
+    pub(crate) name: Option<Rc<str>>,
+    /// Updated when a task begins to wait and when the lock is handed over. `None` if it is not known.
+    pub(crate) holder: Option<Holder>,
+}
+
+/// The task that holds a lock, and where it locked it.
+#[derive(Clone, Copy)]
+pub(crate) struct Holder {
+    pub(crate) task: TaskNumber,
+    pub(crate) place: &'static Location<'static>,
+}
+
+/// The tasks of a group that have not ended.
+pub(crate) type Children = Rc<RefCell<Slab<Slot>>>;
+
+pub(crate) enum Record {
+    Wait(Wait),
+    Lock(Lock),
+    /// A task waits for the end of a group.
+    Group(Waiter, Children),
+}
+
+impl Record {
+    pub(crate) const EMPTY: (Slot, Record) = (
+        Slot::NONE,
+        Record::Wait(Wait { waiter: Waiter::NONE, what: Awaited::FromTasks("nothing") }),
+    );
+
+    #[inline]
+    pub(crate) fn waiter(&mut self) -> Option<&mut Waiter> {
+        match self {
+            Record::Wait(Wait { waiter, .. }) | Record::Group(waiter, _) => Some(waiter),
+            Record::Lock(_) => None,
+        }
+    }
+}
+
+/// The records of a loop.
+pub(crate) struct Waits {
+    records: Slots<Record>,
+}
+
+impl Waits {
+    pub(crate) fn new() -> Self {
+        Waits { records: Slots::new() }
+    }
+
+    /// A new record in which nothing waits. `None` where four billion are in use.
+    #[inline]
+    pub(crate) fn insert(&mut self) -> Option<(Slot, &mut Record)> {
+        if self.records.has_room(Layout::UNPACKED) {
+            Some(self.records.insert_empty(Record::EMPTY))
+        } else {
+            None
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Record> {
+        self.records.get_mut(slot)
+    }
+
+    pub(crate) fn remove(&mut self, slot: Slot) {
+        self.records.remove(slot);
+    }
+
+    pub(crate) fn lock(&self, slot: Slot) -> Option<&Lock> {
+        match self.records.get(slot)? {
+            Record::Lock(lock) => Some(lock),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn group(&self, slot: Slot) -> Option<&Children> {
+        match self.records.get(slot)? {
+            Record::Group(_, children) => Some(children),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Wait> {
+        let waits = self.records.iter_with_slots().filter_map(|(slot, record)| match record {
+            Record::Wait(wait) => Some(*wait),
+            Record::Lock(_) => None,
+            Record::Group(waiter, _) => Some(Wait { waiter: *waiter, what: Awaited::Group(slot) }),
+        });
+        waits.filter(|wait| wait.waiter.task.is_some())
+    }
+}

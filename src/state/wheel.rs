@@ -1,0 +1,485 @@
+//! A hierarchical timing wheel over a slab: arming, re-arming and cancelling a timer take constant
+//! time, whatever the number of timers. Used by [`Timers`](super::timers::Timers) alone; it knows nothing of
+//! tasks, clocks or threads: times are plain nanoseconds since the loop's start.
+//!
+//! Eleven levels of 64 buckets. A bucket of level 0 is 1 ns wide, of level 1 64 ns, and so on: with
+//! six bits a level, eleven levels hold every `u64`. A timer stands on the level of the highest six
+//! bits in which its deadline differs from `elapsed`, the time up to which the wheel has been emptied:
+//!
+//! ```text
+//!   deadline  = ...000101 110000 000000   differs from elapsed first in the middle group:
+//!   elapsed   = ...000101 010011 101100   level 1, bucket 110000
+//! ```
+//!
+//! So everything on a lower level is due before everything on a higher one, and within a level the buckets
+//! are due in their order: the first occupied bucket of the lowest occupied level holds the earliest
+//! timer. When `elapsed` comes to the start of a bucket, its timers differ from `elapsed` in
+//! lower bits only: they move down to other levels. A timer moves at most ten times in its life, and most
+//! are cancelled before they move once. Firing compares whole deadlines, so the widths of the
+//! buckets never make a timer early or late.
+
+use std::cell::RefCell;
+use std::iter;
+
+use super::slots::{Layout, Slot, Slots};
+use super::soonest::Soonest;
+
+const LEVEL_BITS: u32 = 6;
+const BUCKETS: usize = 1 << LEVEL_BITS;
+const LEVELS: usize = u64::BITS.div_ceil(LEVEL_BITS) as usize;
+
+/// No index: the end of a list.
+const NIL: u32 = u32::MAX;
+
+pub(crate) struct Wheel<T> {
+    timers: Slots<Timer<T>>,
+    levels: Box<[Level; LEVELS]>,
+    /// A bit for each level that has a timer.
+    occupied: u32,
+    /// Every timer due up to here has fired.
+    elapsed: u64,
+    /// For [`earliest`](Self::earliest), which changes nothing else.
+    soonest: RefCell<Soonest>,
+}
+
+struct Level {
+    /// A bit for each bucket that has a timer.
+    occupied: u64,
+    buckets: [Bucket; BUCKETS],
+}
+
+/// A list of timers, linked by index, in the order of arming.
+#[derive(Clone, Copy)]
+struct Bucket {
+    head: u32,
+    tail: u32,
+    /// Not later than the earliest deadline in here.
+    earliest: u64,
+    /// The timer that was earliest has been cancelled, so `earliest` may be too early. It is
+    /// looked for when somebody must know.
+    stale: bool,
+}
+
+#[derive(Debug)]
+struct Timer<T> {
+    deadline: u64,
+    prev: u32,
+    next: u32,
+    /// `None` once it has fired. It keeps its slot until its owner cancels it.
+    place: Option<(u8, u8)>,
+    value: T,
+}
+
+const EMPTY: Bucket = Bucket { head: NIL, tail: NIL, earliest: u64::MAX, stale: false };
+
+impl<T> Wheel<T> {
+    pub(crate) fn new() -> Self {
+        let level = || Level { occupied: 0, buckets: [EMPTY; BUCKETS] };
+        Wheel {
+            timers: Slots::new(),
+            levels: Box::new(std::array::from_fn(|_| level())),
+            occupied: 0,
+            elapsed: 0,
+            soonest: RefCell::default(),
+        }
+    }
+
+    /// Arms a new timer. Its owner must [`cancel`](Self::cancel) it in the end, fired or not. Gives the
+    /// value back if there are four billion timers.
+    pub(crate) fn arm(&mut self, deadline: u64, value: T) -> Result<Slot, T> {
+        let timer = Timer { deadline, prev: NIL, next: NIL, place: None, value };
+        let slot = self.timers.insert(Layout::UNPACKED, timer).map_err(|timer| timer.value)?;
+        self.link(slot.index());
+        Ok(slot)
+    }
+
+    /// Gives a timer another deadline, whether it has fired or not.
+    pub(crate) fn rearm(&mut self, slot: Slot, deadline: u64) {
+        if self.timers.get(slot).is_some() {
+            self.unlink(slot.index());
+            self.timers.at_mut(slot.index()).deadline = deadline;
+            self.link(slot.index());
+        }
+    }
+
+    /// Takes a timer out, fired or not.
+    pub(crate) fn cancel(&mut self, slot: Slot) -> Option<T> {
+        self.timers.get(slot)?;
+        self.unlink(slot.index());
+        Some(self.timers.remove(slot)?.value)
+    }
+
+    /// What is kept with a timer, and whether it has fired.
+    pub(crate) fn get(&mut self, slot: Slot) -> Option<(&mut T, bool)> {
+        let timer = self.timers.get_mut(slot)?;
+        Some((&mut timer.value, timer.place.is_none()))
+    }
+
+    /// Takes any one timer out: how a dying loop empties itself.
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        let slot = self.timers.any()?;
+        self.cancel(slot)
+    }
+
+    /// Each timer's deadline, what is kept with it, and whether it has fired.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &T, bool)> {
+        self.timers.iter().map(|timer| (timer.deadline, &timer.value, timer.place.is_none()))
+    }
+
+    pub(crate) fn has_armed(&self) -> bool {
+        self.occupied != 0
+    }
+
+    /// No timer is due before this. It may be too early after a cancellation, never too late: who waits
+    /// until then, and calls [`advance`](Self::advance), makes it exact.
+    pub(crate) fn earliest_at_best(&self) -> Option<u64> {
+        let (level, bucket) = self.first()?;
+        Some(self.levels[level].buckets[bucket].earliest)
+    }
+
+    /// The earliest deadline. Where cancellations have left it unknown, one in as many as the square root of all timers costs a
+    /// walk over one bucket.
+    pub(crate) fn earliest(&self) -> Option<u64> {
+        let (level, index) = self.first()?;
+        let bucket = &self.levels[level].buckets[index];
+        if !bucket.stale {
+            return Some(bucket.earliest);
+        }
+        let mut soonest = self.soonest.borrow_mut();
+        let is_armed = |deadline, slot| {
+            self.timers
+                .get(slot)
+                .is_some_and(|timer| timer.place.is_some() && timer.deadline == deadline)
+        };
+        let walk = || {
+            let next = |index: &u32| Some(self.timers.at(*index).next).filter(|next| *next != NIL);
+            let indexes = iter::successors(Some(bucket.head), next);
+            indexes.map(|index| (self.timers.at(index).deadline, self.timers.slot_at(index)))
+        };
+        soonest.earliest(is_armed).or_else(|| soonest.fill(walk(), self.timers.len()))
+    }
+
+    /// Fires every timer that is due at `now`: appends them to `due` in the order of their deadlines,
+    /// equal ones in the order in which they were armed.
+    pub(crate) fn advance(&mut self, now: u64, due: &mut Vec<(u64, Slot)>) {
+        while let Some((level, index)) = self.first() {
+            let width = LEVEL_BITS * level as u32;
+            // The bits above this level are those of `elapsed`, or the timers would stand higher.
+            let above = self.elapsed.checked_shr(width + LEVEL_BITS).unwrap_or(0);
+            let start =
+                above.checked_shl(width + LEVEL_BITS).unwrap_or(0) | (index as u64) << width;
+            if start > now {
+                break;
+            }
+            self.elapsed = self.elapsed.max(start);
+            let first_due = due.len();
+            let mut next = self.empty(level, index).head;
+            while next != NIL {
+                let timer = self.timers.at_mut(next);
+                let current = next;
+                next = timer.next;
+                if timer.deadline <= now {
+                    timer.place = None;
+                    let deadline = timer.deadline;
+                    due.push((deadline, self.timers.slot_at(current)));
+                } else {
+                    self.link(current);
+                }
+            }
+            due[first_due..].sort_by_key(|(deadline, _)| *deadline);
+        }
+        // No bucket begins in between, so every timer keeps its place with the new `elapsed`.
+        self.elapsed = self.elapsed.max(now);
+    }
+
+    /// The bucket that holds the earliest timer.
+    fn first(&self) -> Option<(usize, usize)> {
+        if self.occupied == 0 {
+            return None;
+        }
+        let level = self.occupied.trailing_zeros() as usize;
+        Some((level, self.levels[level].occupied.trailing_zeros() as usize))
+    }
+
+    fn link(&mut self, index: u32) {
+        let slot = self.timers.slot_at(index);
+        let timer = self.timers.at_mut(index);
+        let deadline = timer.deadline;
+        self.soonest.get_mut().armed(deadline, slot);
+        // A deadline in the past stands in the bucket of `elapsed` itself, the first to be emptied.
+        let due = deadline.max(self.elapsed);
+        let differing = (due ^ self.elapsed) | (BUCKETS as u64 - 1);
+        let level = (differing.ilog2() / LEVEL_BITS) as usize;
+        let bucket_index = (due >> (LEVEL_BITS * level as u32)) as usize % BUCKETS;
+        let bucket = &mut self.levels[level].buckets[bucket_index];
+        timer.place = Some((level as u8, bucket_index as u8));
+        timer.prev = bucket.tail;
+        timer.next = NIL;
+        if deadline <= bucket.earliest {
+            bucket.earliest = deadline;
+            bucket.stale = false;
+        }
+        let before = std::mem::replace(&mut bucket.tail, index);
+        if before == NIL {
+            bucket.head = index;
+            self.levels[level].occupied |= 1 << bucket_index;
+            self.occupied |= 1 << level;
+        } else {
+            self.timers.at_mut(before).next = index;
+        }
+    }
+
+    /// Nothing, if it has fired.
+    fn unlink(&mut self, index: u32) {
+        let timer = self.timers.at_mut(index);
+        let Some((level, bucket_index)) = timer.place.take() else { return };
+        let (prev, next, deadline) = (timer.prev, timer.next, timer.deadline);
+        let (level, bucket_index) = (level as usize, bucket_index as usize);
+        let bucket = &mut self.levels[level].buckets[bucket_index];
+        bucket.stale |= deadline == bucket.earliest;
+        match (prev, next) {
+            (NIL, NIL) => {
+                self.empty(level, bucket_index);
+            }
+            (NIL, next) => {
+                bucket.head = next;
+                self.timers.at_mut(next).prev = NIL;
+            }
+            (prev, NIL) => {
+                bucket.tail = prev;
+                self.timers.at_mut(prev).next = NIL;
+            }
+            (prev, next) => {
+                self.timers.at_mut(prev).next = next;
+                self.timers.at_mut(next).prev = prev;
+            }
+        }
+    }
+
+    /// Takes a whole list out of its bucket.
+    fn empty(&mut self, level_index: usize, bucket_index: usize) -> Bucket {
+        let level = &mut self.levels[level_index];
+        level.occupied &= !(1 << bucket_index);
+        if level.occupied == 0 {
+            self.occupied &= !(1 << level_index);
+        }
+        std::mem::replace(&mut level.buckets[bucket_index], EMPTY)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    /// A wheel beside a map from (deadline, order of arming) to the timer: the model.
+    struct Pair {
+        wheel: Wheel<()>,
+        model: BTreeMap<(u64, u64), Slot>,
+        keys: Vec<(Slot, u64, u64)>,
+        now: u64,
+        armed: u64,
+    }
+
+    impl Pair {
+        fn new() -> Self {
+            Pair { wheel: Wheel::new(), model: BTreeMap::new(), keys: Vec::new(), now: 0, armed: 0 }
+        }
+
+        fn arm(&mut self, deadline: u64) {
+            let slot = self.wheel.arm(deadline, ()).unwrap();
+            self.armed += 1;
+            self.model.insert((deadline, self.armed), slot);
+            self.keys.push((slot, deadline, self.armed));
+        }
+
+        fn rearm(&mut self, pick: usize, deadline: u64) {
+            if self.keys.is_empty() {
+                return;
+            }
+            let pick = pick % self.keys.len();
+            let (slot, old, order) = self.keys[pick];
+            self.wheel.rearm(slot, deadline);
+            self.armed += 1;
+            self.model.remove(&(old, order));
+            self.model.insert((deadline, self.armed), slot);
+            self.keys[pick] = (slot, deadline, self.armed);
+        }
+
+        fn cancel(&mut self, pick: usize) {
+            if self.keys.is_empty() {
+                return;
+            }
+            let pick = pick % self.keys.len();
+            let (slot, deadline, order) = self.keys.swap_remove(pick);
+            assert!(self.wheel.cancel(slot).is_some());
+            assert!(self.wheel.cancel(slot).is_none());
+            self.model.remove(&(deadline, order));
+        }
+
+        fn advance(&mut self, by: u64) {
+            self.now = self.now.saturating_add(by);
+            let now = self.now;
+            let mut due = Vec::new();
+            self.wheel.advance(now, &mut due);
+            let later = match now.checked_add(1) {
+                Some(after) => self.model.split_off(&(after, 0)),
+                None => BTreeMap::new(),
+            };
+            let expected: Vec<_> = std::mem::replace(&mut self.model, later)
+                .into_iter()
+                .map(|((deadline, _), slot)| (deadline, slot))
+                .collect();
+            assert_eq!(due, expected);
+            for (_, slot) in &due {
+                assert!(matches!(self.wheel.get(*slot), Some(((), true))));
+                // A fired timer keeps its slot until its owner gives it back, and so do its keys.
+            }
+        }
+
+        fn check_earliest(&mut self) {
+            let expected = self.model.keys().next().map(|(deadline, _)| *deadline);
+            let at_best = self.wheel.earliest_at_best();
+            assert_eq!(at_best.is_some(), expected.is_some());
+            assert!(at_best <= expected, "{at_best:?} is later than {expected:?}");
+            assert_eq!(self.wheel.earliest(), expected);
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Arm(u64),
+        Rearm(usize, u64),
+        Cancel(usize),
+        Advance(u64),
+        Earliest,
+    }
+
+    /// Spans of every magnitude, many of them equal.
+    fn span() -> impl Strategy<Value = u64> {
+        prop_oneof![
+            (0_u64..4),
+            (0_u32..64, 0_u64..64).prop_map(|(shift, low)| (1_u64 << shift).wrapping_add(low)),
+            any::<u64>(),
+        ]
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        prop_oneof![
+            4 => span().prop_map(Op::Arm),
+            1 => (any::<usize>(), span()).prop_map(|(pick, span)| Op::Rearm(pick, span)),
+            2 => any::<usize>().prop_map(Op::Cancel),
+            2 => span().prop_map(|span| Op::Advance(span % (1 << 40))),
+            1 => Just(Op::Earliest),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_wheel_agrees_with_an_ordered_map(ops in prop::collection::vec(op(), 1..300)) {
+            let mut pair = Pair::new();
+            for op in ops {
+                match op {
+                    Op::Arm(span) => pair.arm(pair.now.saturating_add(span)),
+                    Op::Rearm(pick, span) => pair.rearm(pick, pair.now.saturating_add(span)),
+                    Op::Cancel(pick) => pair.cancel(pick),
+                    Op::Advance(by) => pair.advance(by),
+                    Op::Earliest => pair.check_earliest(),
+                }
+            }
+            pair.check_earliest();
+            pair.advance(u64::MAX);
+            prop_assert!(!pair.wheel.has_armed());
+        }
+    }
+
+    /// A small fixed generator, so that the long runs are the same everywhere.
+    fn next_random(state: &mut u64) -> u64 {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        *state
+    }
+
+    #[test]
+    fn a_million_random_operations_agree_with_an_ordered_map() {
+        let mut pair = Pair::new();
+        let mut random = 0x9E37_79B9_7F4A_7C15;
+        for _ in 0..1_000_000 {
+            let dice = next_random(&mut random);
+            let span = next_random(&mut random) >> (dice % 40 + 24);
+            match dice >> 32 & 7 {
+                0..=2 => pair.arm(pair.now.saturating_add(span)),
+                3 => pair.rearm(span as usize, pair.now.saturating_add(span)),
+                4 | 5 => pair.cancel(span as usize),
+                6 => pair.advance(span >> 6),
+                _ => pair.check_earliest(),
+            }
+        }
+    }
+
+    #[test]
+    fn ten_million_armed_and_cancelled_leave_nothing_behind() {
+        let mut wheel = Wheel::new();
+        let mut random = 7;
+        for now in 0..10_000_000_u64 {
+            let slot = wheel.arm(now + (next_random(&mut random) >> 30), ()).unwrap();
+            if now % 1024 == 0 {
+                wheel.advance(now, &mut Vec::new());
+            }
+            wheel.cancel(slot);
+        }
+        assert!(!wheel.has_armed());
+        assert_eq!(wheel.timers.len(), 0);
+        assert!(
+            wheel
+                .timers
+                .insert(
+                    Layout::UNPACKED,
+                    Timer { deadline: 0, prev: NIL, next: NIL, place: None, value: () }
+                )
+                .unwrap()
+                .index()
+                < 4
+        );
+    }
+
+    /// Timeouts of the same length, which end in the order in which they began, and others between them.
+    #[test]
+    fn a_hundred_thousand_cancellations_with_the_exact_deadline_asked_after_each_take_a_few_hundred_walks()
+     {
+        const TIMERS: u64 = 100_000;
+        let mut wheel = Wheel::new();
+        let far = 1 << 40;
+        let slots: Vec<_> = (0..TIMERS).map(|n| wheel.arm(far + n * 10, ()).unwrap()).collect();
+        for (n, slot) in (0..TIMERS - 1).zip(slots) {
+            wheel.cancel(slot);
+            assert_eq!(wheel.earliest(), Some(far + (n + 1) * 10));
+            if n % 7 == 0 {
+                let sooner = wheel.arm(far + n * 10 + 3, ()).unwrap();
+                assert_eq!(wheel.earliest(), Some(far + n * 10 + 3));
+                wheel.cancel(sooner);
+            }
+        }
+        let walks = wheel.soonest.get_mut().walks;
+        assert!(walks < 1_000, "{walks} walks");
+    }
+
+    #[test]
+    fn waiting_for_the_earliest_at_best_ends_at_the_earliest() {
+        let mut wheel = Wheel::new();
+        let first = wheel.arm(1_000_000, ()).unwrap();
+        let second = wheel.arm(1_000_001, ()).unwrap();
+        wheel.cancel(first);
+        let mut waits = 0;
+        let mut due = Vec::new();
+        while due.is_empty() {
+            let until = wheel.earliest_at_best().unwrap();
+            wheel.advance(until, &mut due);
+            waits += 1;
+        }
+        assert_eq!(due, [(1_000_001, second)]);
+        assert!(waits <= 2, "{waits}");
+    }
+}

@@ -1,0 +1,48 @@
+//! The part of spawning that does not depend on the type of the future.
+
+use std::panic::Location;
+
+use crate::door::Door;
+use crate::state::contain::discard;
+use crate::state::outbox::Effect;
+use crate::state::places::PlaceId;
+use crate::state::slots::{Key, Layout};
+use crate::state::task::{Birth, Body, Flags, Rare};
+
+/// Inserts a task, ready to be polled. `None`: the loop is being dropped, and the future was.
+#[track_caller]
+pub(super) fn insert(
+    body: Body,
+    flags: Flags,
+    name: Option<Box<str>>,
+    place: &'static Location<'static>,
+) -> Option<Key> {
+    let rare = name.map(Rare::named);
+    let place_id = PlaceId::of(place);
+    let mut door = Door::expect("`spawn`");
+    let state = &mut *door;
+    if state.is_closing || !state.tasks.has_room() {
+        drop(door);
+        refuse(body);
+        return None;
+    }
+    let birth = Birth::new(place_id, state.clock.turn_nanos());
+    let slot = state.tasks.insert(Some(body), flags, rare, birth);
+    if state.outbox.is_observed() {
+        state.outbox.post(Effect::ReportSpawn(slot, place));
+    }
+    Some(state.key(slot))
+}
+
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn refuse(body: Body) {
+    let is_closing = Door::open().is_some_and(|door| door.is_closing);
+    discard(body);
+    assert!(
+        is_closing,
+        "headwaiter: this loop has {} tasks, and a waker cannot tell more apart: await some before you spawn more",
+        Layout::WAKER.indexes()
+    );
+}

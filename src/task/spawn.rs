@@ -1,0 +1,181 @@
+//! How a task begins: [`spawn`], and [`Builder`] for a task with a name.
+
+use std::any::Any;
+use std::future::Future;
+use std::mem;
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use super::group::{GroupClosed, TaskGroup};
+use super::insert::insert;
+use super::join::JoinHandle;
+use crate::state::failure::JoinError;
+use crate::state::task::{Flags, Stage};
+
+pin_project! {
+    /// A task with its type. This is the one allocation of a task.
+    #[project = SpawnedProject]
+    enum Spawned<F: Future> {
+        Running { #[pin] future: F },
+        Finished { output: Option<Result<F::Output, JoinError>> },
+    }
+}
+
+impl<F> Stage for Spawned<F>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let SpawnedProject::Running { future } = self.as_mut().project() else {
+            unreachable!("a finished task is not polled");
+        };
+        let Poll::Ready(output) = future.poll(cx) else { return Poll::Pending };
+        self.set(Spawned::Finished { output: Some(Ok(output)) });
+        Poll::Ready(())
+    }
+
+    fn fail(mut self: Pin<&mut Self>, error: JoinError) {
+        self.set(Spawned::Finished { output: Some(Err(error)) });
+    }
+
+    fn take(mut self: Pin<Box<Self>>, out: &mut dyn Any) {
+        if let (SpawnedProject::Finished { output }, Some(out)) =
+            (self.as_mut().project(), out.downcast_mut())
+        {
+            // `out` is empty, so `forget` spares the code that would drop a value.
+            mem::forget(mem::replace(out, output.take()));
+        }
+    }
+
+    fn error(&self) -> Option<&JoinError> {
+        match self {
+            Spawned::Finished { output: Some(Err(error)) } => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// Runs `future` on this thread's loop, concurrently with all its other tasks. It is polled for the first
+/// time in the next batch, not inside this call.
+///
+/// The future need not be `Send`. Dropping the [`JoinHandle`] detaches the task, which runs on; if it then
+/// panics, that is logged at `error`. On a loop that is being dropped, the future is dropped at once and the
+/// handle reports [`JoinError::is_cancelled`](super::JoinError::is_cancelled).
+///
+/// ```
+/// headwaiter::block_on(async {
+///     let task = headwaiter::spawn(async { 6 * 7 });
+///     assert_eq!(task.await.unwrap(), 42);
+/// });
+/// ```
+///
+/// # Panics
+///
+/// Outside any event loop, and if the loop has as many tasks as a waker can tell apart (four billion; on a
+/// 32-bit machine a million).
+#[inline]
+#[track_caller]
+pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    spawn_at(future, None, Location::caller())
+}
+
+/// Spawns a task with a name, which log lines and errors then contain.
+///
+/// ```
+/// headwaiter::block_on(async {
+///     let task = headwaiter::task::Builder::new().name("oven").spawn(async { panic!("on fire") });
+///     let error: headwaiter::task::JoinError = task.await.map(|()| ()).unwrap_err();
+///     assert!(error.to_string().contains("oven"));
+/// });
+/// ```
+#[derive(Debug, Default)]
+#[must_use = "a builder spawns nothing until `spawn` is called"]
+pub struct Builder {
+    name: Option<Box<str>>,
+}
+
+impl Builder {
+    /// A builder without a name.
+    pub fn new() -> Self {
+        Builder::default()
+    }
+
+    /// Names the task. The name may be any text: log lines, dumps, reports and a
+    /// [`Timeline`](crate::observe::Timeline) escape it as Rust source would, a line break as `\n`, an escape
+    /// as `\u{1b}`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into().into_boxed_str());
+        self
+    }
+
+    /// Like [`spawn`], with the same panics.
+    #[track_caller]
+    pub fn spawn<F>(self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        spawn_at(future, self.name, Location::caller())
+    }
+
+    /// Like [`TaskGroup::spawn`], with the same panics.
+    #[track_caller]
+    pub fn spawn_in<E, F>(self, group: &TaskGroup<E>, future: F)
+    where
+        E: 'static,
+        F: Future<Output = Result<(), E>> + 'static,
+    {
+        group.shared.spawn(future, self.name, Location::caller());
+    }
+
+    /// Like [`TaskGroup::try_spawn`], with the same errors and panics.
+    ///
+    /// ```
+    /// use headwaiter::task::{Builder, GroupClosed, TaskGroup};
+    ///
+    /// headwaiter::block_on(async {
+    ///     let guests = TaskGroup::<std::io::Error>::isolated();
+    ///     let seat = |name: &str| Builder::new().name(name).try_spawn_in(&guests, async { Ok(()) });
+    ///     assert_eq!(seat("Anna"), Ok(()));
+    ///     guests.cancel();
+    ///     assert_eq!(seat("Ben"), Err(GroupClosed));
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`GroupClosed`]. The future was dropped.
+    #[track_caller]
+    pub fn try_spawn_in<E, F>(self, group: &TaskGroup<E>, future: F) -> Result<(), GroupClosed>
+    where
+        E: 'static,
+        F: Future<Output = Result<(), E>> + 'static,
+    {
+        group.shared.try_spawn(future, self.name, Location::caller())
+    }
+}
+
+#[inline]
+#[track_caller]
+pub(crate) fn spawn_at<F>(
+    future: F,
+    name: Option<Box<str>>,
+    place: &'static Location<'static>,
+) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    match insert(Box::pin(Spawned::Running { future }), Flags::QUEUED, name, place) {
+        Some(key) => JoinHandle::new(key),
+        None => JoinHandle::cancelled(),
+    }
+}

@@ -1,0 +1,170 @@
+//! [`WaitRecord`]: how a future, a lock or a group tells the loop which task waits for it. Outside a loop of
+//! this crate, and with a waker of other code, there is no record. Nothing but the dump and the stuck-task
+//! analysis reads them.
+
+use std::panic::Location;
+use std::rc::Rc;
+
+use crate::door::{Door, release};
+use crate::state::State;
+use crate::state::message::Release;
+use crate::state::number::TaskNumber;
+use crate::state::slots::{Key, Slot};
+use crate::state::task::Blocker;
+use crate::state::waits::{Awaited, Children, Holder, Lock, Record, Wait, Waiter};
+
+/// A record in the [`Waits`](crate::state::waits::Waits) of a loop, or none. It may be dropped anywhere.
+#[derive(Debug, Default)]
+pub(crate) struct WaitRecord(Option<Key>);
+
+impl WaitRecord {
+    pub(crate) const NONE: WaitRecord = WaitRecord(None);
+
+    /// A task begins to wait, or still waits. The record is made in its own loop, if that runs here.
+    #[inline]
+    pub(crate) fn wait(
+        &mut self,
+        task: TaskNumber,
+        what: Awaited,
+        place: &'static Location<'static>,
+    ) {
+        let mut is_recorded = false;
+        if let Some(mut door) = Door::open() {
+            is_recorded = self.wait_in(&mut door, task, what, place);
+        }
+        if !is_recorded && self.0.is_some() {
+            // The record is in another loop: the future has moved, or its task belongs to none that runs here.
+            self.end();
+            self.wait(task, what, place);
+        }
+    }
+
+    /// Like [`wait`](Self::wait), in the loop that runs here. `false`: the task belongs to another loop, or a
+    /// record in another loop must end first.
+    #[inline(always)]
+    pub(crate) fn wait_in(
+        &mut self,
+        state: &mut State,
+        task: TaskNumber,
+        what: Awaited,
+        place: &'static Location<'static>,
+    ) -> bool {
+        if !task.is_of(state.id) {
+            return false;
+        }
+        state.tasks.keep();
+        if let Awaited::Lock(lock) = what {
+            state.tasks.block(task, Blocker::Record(lock));
+        }
+        let since = state.clock.turn_nanos();
+        let Some(record) = self.get_or_insert(state) else { return false };
+        match record {
+            Record::Wait(wait) => wait.what = what,
+            Record::Group(..) => {}
+            Record::Lock(_) => return false,
+        }
+        let Some(waiter) = record.waiter() else { return false };
+        if waiter.task != task {
+            (waiter.task, waiter.since) = (task, since);
+        }
+        waiter.place = Some(place);
+        true
+    }
+
+    /// Like [`wait`](Self::wait), for the end of all these tasks.
+    pub(crate) fn wait_for_all(
+        &mut self,
+        task: TaskNumber,
+        children: &Children,
+        place: &'static Location<'static>,
+    ) {
+        self.wait(task, Awaited::FromTasks("a group"), place);
+        let Some(key) = self.0 else { return };
+        let Some(mut door) = Door::open() else { return };
+        door.tasks.block(task, Blocker::Record(key.slot));
+        if let Some(record) = self.get(&mut door)
+            && let Record::Wait(Wait { waiter, .. }) = *record
+        {
+            *record = Record::Group(waiter, Rc::clone(children));
+        }
+    }
+
+    /// Removes the record, if it is in this loop.
+    #[inline(always)]
+    pub(crate) fn end_in(&mut self, state: &mut State) {
+        if let Some(key) = self.0
+            && key.home == state.id
+        {
+            state.waits.remove(key.slot);
+            self.0 = None;
+        }
+    }
+
+    /// Marks the record idle without freeing it, if it is in this loop.
+    #[inline(always)]
+    pub(crate) fn pause_in(&mut self, state: &mut State) {
+        if let Some(waiter) = self.get(state).and_then(Record::waiter) {
+            waiter.task = Waiter::NONE.task;
+        }
+    }
+
+    /// Records a lock for which a task waits, and its holder. `None`: it has no record in this loop, for
+    /// instance because it has one in another loop of this thread.
+    pub(crate) fn lock(&mut self, name: Option<&Rc<str>>, holder: Option<Holder>) -> Option<Slot> {
+        let mut door = Door::open()?;
+        let is_new = self.0.is_none();
+        match self.get_or_insert(&mut door)? {
+            Record::Lock(lock) => lock.holder = holder,
+            record if is_new => *record = Record::Lock(Lock { name: name.cloned(), holder }),
+            _ => return None,
+        }
+        self.0.map(|key| key.slot)
+    }
+
+    /// The lock has another holder, or one that is not known.
+    pub(crate) fn hand_over(&mut self, holder: Option<Holder>) {
+        let Some(key) = self.0 else { return };
+        match Door::of(key) {
+            Some(mut door) => {
+                if let Some(Record::Lock(lock)) = self.get(&mut door) {
+                    lock.holder = holder;
+                }
+            }
+            // It is in another loop, where from now on the lock looks free.
+            None => self.end(),
+        }
+    }
+
+    /// Removes the record, wherever it is.
+    #[inline]
+    pub(crate) fn end(&mut self) {
+        if let Some(key) = self.0.take() {
+            release(key, Release::Record(key.slot));
+        }
+    }
+
+    #[inline]
+    fn get<'a>(&self, state: &'a mut State) -> Option<&'a mut Record> {
+        let key = self.0.filter(|key| key.home == state.id)?;
+        state.waits.get_mut(key.slot)
+    }
+
+    /// Makes a record if there is none. `None`: four billion are in use, or this one is in another loop.
+    #[inline(always)]
+    fn get_or_insert<'a>(&mut self, state: &'a mut State) -> Option<&'a mut Record> {
+        if self.0.is_some() {
+            return self.get(state);
+        }
+        let home = state.id;
+        let (slot, record) = state.waits.insert()?;
+        self.0 = Some(Key { home, slot });
+        Some(record)
+    }
+}
+
+impl Drop for WaitRecord {
+    #[inline]
+    fn drop(&mut self) {
+        self.end();
+    }
+}

@@ -1,0 +1,215 @@
+//! [`sleep`] and its kin: one timer of the loop each, armed by the first poll.
+
+use std::future::Future;
+use std::mem;
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use crate::door::{Door, release};
+use crate::state::State;
+use crate::state::message::Release;
+use crate::state::number::Wake;
+use crate::state::slots::Key;
+use crate::state::step::{Step, TimerId};
+use crate::state::timers::Armed;
+
+/// Waits for `duration`: never less, and as little more as the kernel and the other tasks allow. (On Linux a
+/// wait of 5 ms or more ends on a whole millisecond; shorter ones are exact to about 50 µs.)
+///
+/// `sleep(Duration::ZERO)` waits for one turn of the loop. A duration beyond what the clock can count, such
+/// as [`Duration::MAX`], is taken as 30 years.
+///
+/// The first poll arms the timer and is always `Pending`; the turn in which the deadline passes makes it
+/// ready. If the task polls it again within the same poll, as a `select` in a loop does while another branch
+/// is ready, it reads the clock and is ready once the deadline has passed. So a `timeout` that is polled once
+/// does not read the clock.
+///
+/// The time runs from this call on, not from the first poll. Cancel-safe: dropping it disarms the timer.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// headwaiter::block_on(async {
+///     let start = Instant::now();
+///     headwaiter::time::sleep(Duration::from_millis(5)).await;
+///     assert!(start.elapsed() >= Duration::from_millis(5));
+/// });
+/// ```
+///
+/// # Panics
+///
+/// Outside any event loop: where it is called, and where it is polled.
+#[track_caller]
+pub fn sleep(duration: Duration) -> Sleep {
+    Sleep::new(deadline_after(duration), Location::caller())
+}
+
+/// Waits until `deadline`, an instant of the clock of [`now`](super::now). A deadline in the past is due in
+/// the next turn.
+///
+/// Otherwise like [`sleep`], with the same panics.
+#[track_caller]
+pub fn sleep_until(deadline: Instant) -> Sleep {
+    drop(Door::expect("`time::sleep_until`"));
+    Sleep::new(deadline, Location::caller())
+}
+
+/// Stands in for a deadline that an [`Instant`] cannot hold: 30 years.
+pub(super) const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
+#[track_caller]
+pub(crate) fn deadline_after(duration: Duration) -> Instant {
+    let now = Door::expect("a timer").clock.now();
+    now.checked_add(duration).unwrap_or_else(|| now + FAR)
+}
+
+/// The future of [`sleep`] and [`sleep_until`]. It may be moved to and dropped on any thread, but must be
+/// polled in one loop only.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct Sleep {
+    deadline: Instant,
+    /// The timer. `None` before the first poll and after the last.
+    timer: Option<Key>,
+    done: bool,
+    /// The number of the task poll in which it was polled last.
+    polled_in: u64,
+    pub(super) place: &'static Location<'static>,
+}
+
+impl Sleep {
+    pub(crate) fn new(deadline: Instant, place: &'static Location<'static>) -> Self {
+        Sleep { deadline, timer: None, done: false, polled_in: u64::MAX, place }
+    }
+
+    /// The deadline.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Whether its `await` has ended: `false` before the first poll, however late that is.
+    pub fn is_elapsed(&self) -> bool {
+        self.done
+    }
+
+    /// Sets another deadline, whether the last one has passed or not, and reuses the timer. A deadline in the
+    /// past is due in the next turn, as in [`sleep_until`].
+    ///
+    /// # Panics
+    ///
+    /// If it has been polled, and this is not the loop in which it was.
+    #[track_caller]
+    pub fn reset(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+        self.done = false;
+        if let Some(key) = self.timer {
+            let mut door = Door::at_home(key, "a `Sleep`");
+            let nanos = door.clock.nanos(deadline);
+            door.timers.wheel.rearm(key.slot, nanos);
+        }
+    }
+
+    /// Whether a poll could be left out, because its timer has not fired. Cheaper than a poll, which stores
+    /// the waker anew. Only for a task that alone polls it, so that it has the task's waker.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn still_waits(&self) -> bool {
+        let Some(key) = self.timer else { return false };
+        let mut door = Door::at_home(key, "a `Sleep`");
+        door.tasks.keep();
+        door.timers.is_armed(key.slot)
+    }
+
+    /// Arms the timer. Returns whether it was due already.
+    fn arm(&mut self, cx: &Context<'_>) -> bool {
+        // Cloned before the door opens, because a clone runs foreign code.
+        let wake = Wake::of(cx.waker());
+        let mut door = Door::expect("a timer");
+        let state = &mut *door;
+        if self.is_overdue(state) {
+            state.outbox.drop_wake(Some(wake));
+            return true;
+        }
+        let armed = Armed::new(wake, self.place, state.clock.turn_nanos());
+        state.tasks.keep();
+        match state.timers.wheel.arm(state.clock.nanos(self.deadline), armed) {
+            Ok(slot) => {
+                self.timer = Some(state.key(slot));
+                let (timer, place) = (TimerId(slot), self.place);
+                let (deadline, clock) = (self.deadline, &state.clock);
+                state.outbox.report(|| {
+                    let left = deadline.saturating_duration_since(clock.now());
+                    Step::AwaitTimer { timer, left, place }
+                });
+                false
+            }
+            Err(armed) => {
+                state.outbox.drop_wake(armed.foreign.map(Wake::Foreign));
+                drop(door);
+                panic!(
+                    "headwaiter: this loop has four billion timers, and cannot count more: drop some first"
+                )
+            }
+        }
+    }
+
+    /// Stores the waker of this poll. Returns whether the timer has fired.
+    fn rearm(&mut self, key: Key, cx: &Context<'_>) -> bool {
+        let wake = Wake::of(cx.waker());
+        let mut door = Door::at_home(key, "a `Sleep`");
+        let state = &mut *door;
+        let is_overdue = self.is_overdue(state);
+        match state.timers.wheel.get(key.slot) {
+            Some((armed, false)) if !is_overdue => {
+                state.tasks.keep();
+                let before = armed.set_wake(wake);
+                state.outbox.drop_wake(before.map(Wake::Foreign));
+                false
+            }
+            _ => {
+                state.outbox.drop_wake(Some(wake));
+                state.timers.cancel(key.slot, &mut state.outbox);
+                self.timer = None;
+                true
+            }
+        }
+    }
+
+    /// Whether the deadline has passed, if that is to be checked. The clock is read only from the second poll
+    /// within one poll of the task on. The first poll, such as that of a plain `timeout`, need not pay for it,
+    /// because the turn fires what is due. But a task that goes on polling in a loop of its own, for instance
+    /// with a `select` that has a branch that is always ready, may not let the loop take that turn.
+    #[inline]
+    fn is_overdue(&mut self, state: &mut State) -> bool {
+        let this_poll = state.tasks.polls_made();
+        // Being ready costs budget, or a task could catch up with the missed ticks of an interval without end.
+        mem::replace(&mut self.polled_in, this_poll) == this_poll
+            && state.clock.now() >= self.deadline
+            && state.budget.spend()
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.done {
+            // A deadline in the past is armed too, and fires in the next turn: so the first poll is always
+            // `Pending`.
+            self.done = match self.timer {
+                None => self.arm(cx),
+                Some(key) => self.rearm(key, cx),
+            };
+        }
+        if self.done { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let Some(key) = self.timer {
+            release(key, Release::Timer(key.slot));
+        }
+    }
+}
