@@ -368,23 +368,23 @@ async fn echo_all(listener: TcpListener) -> io::Result<()> {
 async fn serve(listener: TcpListener, closing: CancelToken, grace: Duration) -> usize {
     let clients = TaskGroup::isolated();
 
-    // 1. Runs until the token is cancelled. The listener is dropped with the future: no new client comes in.
+    // 1. Accepts until the token is cancelled. The future owns the listener, so the listener is closed with it.
     let _ = closing.run(accept(listener, &clients, &closing)).await;
 
-    // 2. Those who are here have some time.
+    // 2. Connected clients have the grace period to finish.
     let mut finishing = clients.join();
     let in_time = timeout(grace, &mut finishing).await;
 
-    // 3. With `finishing` the group is dropped, and with it, inside that call, each client that is left.
+    // 3. Dropping `finishing` drops the group, and the group drops every remaining client before it returns.
     if in_time.is_ok() { 0 } else { finishing.len() }
 }
 
-/// Each client is a task that fails alone: its error, or its panic, is logged by the group, and the others are served on.
+/// Each client is a task of its own. If one fails or panics, the group logs that; the other clients are not affected.
 async fn accept(listener: TcpListener, clients: &TaskGroup<io::Error>, closing: &CancelToken) {
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
         if clients.try_spawn(wait_on(stream, closing.clone())).is_err() {
-            return; // The group is closed: no client would be served any more.
+            return; // The group is closed, so no further client can be served.
         }
     }
 }
