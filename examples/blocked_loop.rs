@@ -1,8 +1,9 @@
-//! A heartbeat stops while another task keeps the thread for itself: it waits in `std::thread::sleep`, or computes. Then
-//! the same work is done so that nobody has to wait for it. Measured is the longest gap between two beats.
+//! A heartbeat stops while another task blocks the thread, in `std::thread::sleep` or with a
+//! computation. Then the same work is done without blocking. The example measures the longest gap
+//! between two beats.
 //!
-//! `cargo run --example blocked_loop`: first the damage, then the cures, and at the end who it was. `RUST_LOG=warn` shows what the
-//! loop says meanwhile.
+//! `cargo run --example blocked_loop` shows the damage, then the fixes, and at the end which task
+//! it was. With `RUST_LOG=warn` it also shows the reports of the loop.
 
 use std::cell::Cell;
 use std::hash::{DefaultHasher, Hasher};
@@ -19,7 +20,7 @@ const BEAT: Duration = Duration::from_millis(10);
 const STEP: Duration = Duration::from_millis(5);
 const STEPS: u32 = 60;
 
-/// The task that blocked the loop, as the loop's log has it.
+/// The task that blocked the loop, according to the loop's log.
 static NAMED: Mutex<String> = Mutex::new(String::new());
 
 fn main() {
@@ -37,37 +38,35 @@ fn main() {
     headwaiter::block_on(async {
         let (work, due) = (STEPS * STEP, (STEPS * STEP).div_duration_f64(BEAT));
         println!(
-            "one task beats every {BEAT:?}, while another has {work:?} of work, in pieces of {STEP:?}."
+            "One task beats every {BEAT:?}. Another has {work:?} of work, in pieces of {STEP:?}."
         );
-        println!("{due} beats are due.\n");
+        println!("{due} beats are due in that time.\n");
 
-        println!("the mistake: a task that keeps the thread for itself");
+        println!("the mistake: a task that keeps the thread");
         beside_a_heartbeat(line!(), "std::thread::sleep", async || thread::sleep(STEP)).await;
         beside_a_heartbeat(line!(), "a computation", async || hash_for(STEP)).await;
         println!(
-            "what went wrong: all tasks share one thread, and it goes on to the next only where one"
+            "what went wrong: all tasks share one thread. It switches to another task only where a task"
         );
         println!(
-            "  waits in an `.await`. Until then no other runs, no timer fires, no socket is served.\n"
+            "  waits in an `.await`. Until then no other task runs, no timer fires, no socket is served.\n"
         );
 
-        println!(
-            "what to do: wait by `.await`, and compute on another thread, or a piece at a time"
-        );
+        println!("what to do: wait with `.await`; compute on another thread, or in short pieces");
         beside_a_heartbeat(line!(), "headwaiter::time::sleep", async || sleep(STEP).await).await;
         let on_a_thread = async || spawn_blocking(|| hash_for(STEP)).await.expect("no panic");
         beside_a_heartbeat(line!() - 1, "headwaiter::spawn_blocking", on_a_thread).await;
         let in_pieces = async || {
             hash_for(STEP);
-            yield_now().await; // The others have their turn.
+            yield_now().await; // Other tasks run here.
         };
         beside_a_heartbeat(line!() - 3, "pieces with task::yield_now between", in_pieces).await;
     });
-    println!("\nwho it was, by the loop's log, which knows it from the second time on:");
+    println!("\nThe task, according to the loop's log, which names it from the second stall on:");
     println!("  {}", NAMED.lock().expect("no panic"));
 }
 
-/// Stands for any long computation.
+/// Represents any long computation.
 fn hash_for(time: Duration) {
     let (start, mut hasher) = (Instant::now(), DefaultHasher::new());
     while start.elapsed() < time {
@@ -87,11 +86,11 @@ async fn beside_a_heartbeat(line: u32, what: &str, step: impl AsyncFn() + 'stati
     work.await.expect("no panic");
     done.set(true);
     let (beats, longest) = heartbeat.await.expect("no panic");
-    sleep(BEAT).await; // The loop asks the kernel, and sees how long it was blocked.
+    sleep(BEAT).await; // The loop asks the kernel now, and detects the stall.
     println!("  {}:{line}, {what}: beats {beats}, longest gap {} ms", file!(), longest.as_millis());
 }
 
-/// Returns the number of beats, and the longest gap between two.
+/// Returns the number of beats and the longest gap between two of them.
 async fn beat_until(done: Rc<Cell<bool>>) -> (u32, Duration) {
     let (mut beats, mut longest, mut last) = (0, Duration::ZERO, Instant::now());
     while !done.get() {

@@ -1,7 +1,9 @@
-//! A small event loop of its own, on mio, which breaks the rules on purpose, one at a time. No error comes of it: somebody
-//! waits for ever, or a stranger is hit. Then it keeps the rule, and it is shown where headwaiter does.
+//! A small event loop on mio that breaks the rules of event loops on purpose, one at a time. The
+//! result is never an error: a task waits for ever, or an event reaches the wrong connection. Then
+//! it follows the rule, and shows where headwaiter does.
 //!
-//! `cargo run --example break_it`. Nothing of headwaiter runs here; but its source must be there, for the lines.
+//! `cargo run --example break_it`. It does not run any code of headwaiter, but it needs its source,
+//! to print the lines.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind::WouldBlock, Read, Write};
@@ -12,10 +14,11 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-/// All that is sent is there before the kernel is asked. When it says nothing for so long, it has nothing to say.
+/// Everything is sent before the kernel is asked. If it reports nothing for this long, there is
+/// nothing to report.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// What can be broken.
+/// The rules that can be broken.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Rule {
     Drain,
@@ -26,50 +29,50 @@ enum Rule {
 
 fn main() -> io::Result<()> {
     println!(
-        "A loop that breaks one rule at a time, and then keeps it. Its words: a source is what the"
+        "A loop that breaks one rule at a time, and then follows it. Its terms: the kernel watches a"
     );
     println!(
-        "kernel watches, here a connection; an event says that it is ready, its token which one it is;"
+        "source, here a connection. An event says that a source is ready, and its token says which one."
     );
-    println!("a batch is what the kernel tells at once; a task is polled when its waker says so.");
+    println!(
+        "A batch is all events that the kernel reports together. A waker asks to poll its task."
+    );
     show(
         Rule::Drain,
-        "after one read, the loop takes a source for empty. Two messages come at once",
+        "after one read, the loop assumes that the source is empty. Two messages arrive together",
         |mini_loop| a_message_before_the_task(mini_loop, b"soupcake"),
-        "the kernel told of both at once, and does not tell again of what is still there",
+        "the kernel reported both in one event, and does not report the second one again",
         "read until the kernel says \"would block\", and only then wait",
         ["src/reactor/registered.rs", "attempt", "while watched.ready.allows(direction)"],
     )?;
     show(
         Rule::KeepTheWaker,
-        "a task that must wait leaves no waker. Then a message comes",
-        a_message_for_who_waits,
-        "the loop was told of the message, but not who waits for it",
-        "leave the waker before you say \"pending\"",
+        "a task that must wait does not store its waker. Then a message arrives",
+        a_message_for_a_waiting_task,
+        "the loop received the event, but does not know which task waits for it",
+        "store the waker before you return `Pending`",
         ["src/reactor/registered.rs", "attempt", "leave_task(ticket, number"],
     )?;
     show(
         Rule::Remember,
-        "a message comes while nobody waits, and the loop forgets it. Then a task waits for it",
+        "a message arrives while no task waits, and the loop forgets it. Then a task waits for it",
         |mini_loop| a_message_before_the_task(mini_loop, b"soup"),
-        "the waker was left after the event, and of the same bytes there is no second event",
-        "remember what the kernel said, and try before you wait",
+        "the waker was stored after the event, and the same bytes cause no second event",
+        "remember what the kernel reported, and try before you wait",
         ["src/reactor.rs", "dispatch_to_own", "watched.ready.learn("],
     )?;
     show(
         Rule::Generations,
-        "a token is a place, and no more. Ben hangs up; in the same batch Carla gets his place",
-        an_event_for_who_has_left,
-        "Ben's event was on its way when he left, and its token means Carla now",
-        "count the guests, put the number into the token too, and let a stale event miss",
+        "a token is only an index. Ben hangs up, and in the same batch Carla gets his index",
+        an_event_for_a_closed_connection,
+        "Ben's event was in flight when he left, and its token now identifies Carla",
+        "count the guests, add the count to the token as a generation, and ignore stale events",
         ["src/slots.rs", "get_packed_mut", "== packed.generation()"],
     )?;
     println!(
-        "\nWith headwaiter you need do nothing of this. Only a callback of `on_ready` must read until"
+        "\nheadwaiter follows these rules for you. Only a callback of `on_ready` must itself read until"
     );
-    println!(
-        "the kernel says \"would block\", and a future that you write by hand must leave its waker."
-    );
+    println!("\"would block\", and a future that you write by hand must store its waker.");
     Ok(())
 }
 
@@ -88,11 +91,11 @@ fn show(
     println!("  {}", try_it(MiniLoop::new(Some(rule))?)?);
     println!("what went wrong: {wrong}.");
     println!("what to do: {cure}. Then:\n  {}", try_it(MiniLoop::new(None)?)?);
-    println!("  In headwaiter, `{}` does it:\n  {}", there[1], line_of(there)?);
+    println!("  In headwaiter, `{}` does this:\n  {}", there[1], line_of(there)?);
     Ok(())
 }
 
-/// The first line with that text in the function, or in the whole file.
+/// The first line with this text in the function, or in the whole file.
 fn line_of([file, function, text]: [&str; 3]) -> io::Result<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     let source = fs::read_to_string(&path);
@@ -112,7 +115,7 @@ struct MiniLoop {
     broken: Option<Rule>,
     poll: Poll,
     guests: Slab<Guest>,
-    /// How many there ever were.
+    /// How many guests there have been.
     count: usize,
 }
 
@@ -123,10 +126,10 @@ struct Guest {
     waker: Option<Waker>,
 }
 
-/// Set for a task that is to be polled.
+/// Set when the task must be polled.
 type Waker = Rc<Cell<bool>>;
 
-/// Of a token, the lower half is a place.
+/// The lower half of a token is an index.
 const HALF: u32 = usize::BITS / 2;
 
 impl MiniLoop {
@@ -134,7 +137,7 @@ impl MiniLoop {
         Ok(MiniLoop { broken, poll: Poll::new()?, guests: Slab::new(), count: 0 })
     }
 
-    /// Takes a guest in, at the first place that is free.
+    /// Adds a guest at the first free index.
     fn add(&mut self, stream: Peer) -> io::Result<Token> {
         stream.set_nonblocking(true)?;
         let mut stream = TcpStream::from_std(stream);
@@ -151,7 +154,8 @@ impl MiniLoop {
         guest.filter(|guest| guest.token == token)
     }
 
-    /// Asks the kernel, and wakes who waits. Returns whom it told of, and whether they have hung up.
+    /// Asks the kernel, and wakes waiting tasks. Returns the token of each event, and whether that
+    /// guest has hung up.
     fn turn(&mut self) -> io::Result<Vec<(Token, bool)>> {
         let (mut events, broken) = (Events::with_capacity(64), self.broken);
         self.poll.poll(&mut events, Some(PATIENCE))?;
@@ -165,10 +169,10 @@ impl MiniLoop {
         Ok(events.iter().map(|event| (event.token(), event.is_read_closed())).collect())
     }
 
-    /// Reads up to 4 bytes. `None`: it must wait.
+    /// Reads up to 4 bytes. Returns `None` if the task must wait.
     fn try_read(&mut self, token: Token, waker: &Waker) -> io::Result<Option<usize>> {
         let broken = self.broken;
-        let guest = self.guest(token).expect("tasks are for guests who are here");
+        let guest = self.guest(token).expect("the task's guest exists");
         while guest.ready {
             match guest.stream.read(&mut [0; 4]) {
                 Err(error) if error.kind() == WouldBlock => guest.ready = false,
@@ -182,7 +186,8 @@ impl MiniLoop {
         Ok(None)
     }
 
-    /// Runs a task that reads so many bytes, until it has or waits in vain. `later` sends when the task waits first.
+    /// Runs a task until it has read this many bytes or waits in vain. `later` sends a message once
+    /// the task waits.
     fn run(
         &mut self,
         guest: Token,
@@ -205,19 +210,20 @@ impl MiniLoop {
             if let Some(peer) = later.take() {
                 peer.write_all(b"soup")?;
             }
-            let told = self.turn()?.len();
-            if told == 0 {
+            let reported = self.turn()?.len();
+            if reported == 0 {
                 let waits =
                     format!("and waits for ever (polls: {polls}, events meanwhile: {events}).");
                 return Ok(format!("The task has {read} of {bytes} bytes, {waits}"));
             }
-            events += told;
+            events += reported;
         }
     }
 }
 
-/// A guest who sends something, as the loop and as the guest sees the connection. All has come.
-fn guest_who_sends(bytes: &[u8]) -> io::Result<(Peer, Peer)> {
+/// Connects a guest that sends these bytes. Returns both ends of the connection, after the bytes
+/// have arrived.
+fn connect_guest(bytes: &[u8]) -> io::Result<(Peer, Peer)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let mut peer = Peer::connect(listener.local_addr()?)?;
     let (stream, _) = listener.accept()?;
@@ -229,27 +235,27 @@ fn guest_who_sends(bytes: &[u8]) -> io::Result<(Peer, Peer)> {
     Ok((stream, peer))
 }
 
-fn a_message_for_who_waits(mut mini_loop: MiniLoop) -> io::Result<String> {
-    let (stream, mut peer) = guest_who_sends(b"")?;
+fn a_message_for_a_waiting_task(mut mini_loop: MiniLoop) -> io::Result<String> {
+    let (stream, mut peer) = connect_guest(b"")?;
     let guest = mini_loop.add(stream)?;
     mini_loop.run(guest, 4, Some(&mut peer))
 }
 
 fn a_message_before_the_task(mut mini_loop: MiniLoop, bytes: &[u8]) -> io::Result<String> {
-    let (stream, _peer) = guest_who_sends(bytes)?;
-    let guest = mini_loop.add(stream)?; // It does no harm that this is late: the kernel tells what is there.
+    let (stream, _peer) = connect_guest(bytes)?;
+    let guest = mini_loop.add(stream)?; // Registering reports bytes that are there.
     let before = mini_loop.turn()?.len();
     Ok(format!("Events before the task: {before}. {}", mini_loop.run(guest, bytes.len(), None)?))
 }
 
-fn an_event_for_who_has_left(mut mini_loop: MiniLoop) -> io::Result<String> {
-    let (anna, _annas) = guest_who_sends(b"Carla takes Ben's place")?;
-    let ((ben, bens), (carla, _carlas)) = (guest_who_sends(b"")?, guest_who_sends(b"")?);
+fn an_event_for_a_closed_connection(mut mini_loop: MiniLoop) -> io::Result<String> {
+    let (anna, _annas) = connect_guest(b"Carla takes Ben's place")?;
+    let ((ben, bens), (carla, _carlas)) = (connect_guest(b"")?, connect_guest(b"")?);
     drop(bens);
-    ben.peek(&mut [0])?; // The end has come.
+    ben.peek(&mut [0])?; // EOF has arrived.
     let (anna, ben) = (mini_loop.add(anna)?, mini_loop.add(ben)?);
     let (mut batch, mut seated) = (mini_loop.turn()?, ben);
-    batch.sort(); // Anna's event first.
+    batch.sort(); // Process Anna's event first.
     for (token, hung_up) in batch {
         if token == anna {
             mini_loop.guests.retain(|_, guest| guest.token != ben);
@@ -258,6 +264,7 @@ fn an_event_for_who_has_left(mut mini_loop: MiniLoop) -> io::Result<String> {
             mini_loop.guests.retain(|_, guest| guest.token != token);
         }
     }
-    let carla = if mini_loop.guest(seated).is_some() { "stays" } else { "is thrown out" };
+    let carla =
+        if mini_loop.guest(seated).is_some() { "stays connected" } else { "is disconnected" };
     Ok(format!("Carla, who has not hung up, {carla}."))
 }

@@ -1,7 +1,7 @@
-//! What cancellation does to a program that does not expect it: a transfer between two accounts is cut in each of its
-//! waits in turn, by a token. Prints the damage, and then two cures.
+//! What cancellation does to code that is not prepared for it: a token cancels a transfer between
+//! two accounts in each of its waits in turn. The example prints the damage and then two fixes.
 //!
-//! `cargo run --example cancellation`. It waits on a virtual clock, and so takes no time.
+//! `cargo run --example cancellation`. It uses a virtual clock, so the waits take no time.
 
 use std::{cell::Cell, future::Future, io, panic::Location, rc::Rc, time::Duration};
 
@@ -13,29 +13,30 @@ use headwaiter::{Clock, EventLoop, spawn};
 struct Bank {
     anna: Cell<i64>,
     ben: Cell<i64>,
-    /// The line in which a transfer waits.
+    /// The line in which the transfer waits.
     line: Cell<u32>,
 }
 
 fn main() -> io::Result<()> {
     env_logger::init();
     EventLoop::builder().clock(Clock::Virtual).build()?.block_on(async {
-        println!("Anna has 100 and pays Ben 10. The transfer waits three times. In each wait a CancelToken cuts it:");
-        println!("it is dropped there, as by a `timeout`, by `abort`, or by a group that ends.\n");
+        println!("Anna has 100 and pays Ben 10. The transfer waits three times. A CancelToken cancels it in each wait:");
+        println!("it is dropped there, as a `timeout`, `abort` or the end of a group would do.\n");
         println!("the mistake: an `.await` between two steps that belong together");
-        cut_everywhere(careless).await;
-        println!("what went wrong: what stands after the `.await` where it was cut never happens.");
-        println!("  In the second wait the 10 were taken from Anna, and nobody gives them to Ben.\n");
-        println!("what to do, either: undo it in a `drop` (`Taken`), which runs however the transfer ends");
-        cut_everywhere(guarded).await;
-        println!("what to do, or: `spawn` it (`shielded`). The token cuts the waiting, and the task runs on");
-        cut_everywhere(shielded).await;
+        cancel_in_each_wait(careless).await;
+        println!("what went wrong: the code after the `.await` at which it was cancelled never runs.");
+        println!("  In the second wait, Anna has already lost the 10, and Ben never gets them.\n");
+        println!("what to do, either: undo the first step in a `drop` (`Taken`), which runs however the transfer ends");
+        cancel_in_each_wait(guarded).await;
+        println!("what to do, or: `spawn` it (`shielded`). The token cancels only the wait, and the task continues");
+        cancel_in_each_wait(shielded).await;
     });
     Ok(())
 }
 
 impl Bank {
-    /// Here may be a socket, a file, a lock. Who waits may be dropped there, and then never goes on.
+    /// Represents a wait for a socket, a file or a lock. The transfer may be dropped there, and
+    /// then never continues.
     #[track_caller]
     fn write_journal(&self, _entry: &str) -> Sleep {
         self.line.set(Location::caller().line());
@@ -43,7 +44,7 @@ impl Bank {
     }
 }
 
-/// Reads well. But there is an `await` between its two bookings.
+/// Looks correct, but there is an `.await` between its two bookings.
 async fn careless(bank: Rc<Bank>) {
     bank.write_journal("a transfer of 10").await;
     bank.anna.update(|has| has - 10);
@@ -52,7 +53,7 @@ async fn careless(bank: Rc<Bank>) {
     bank.write_journal("10 given").await;
 }
 
-/// The first cure: what was half done is undone in a `drop`.
+/// The first fix: a `drop` undoes the first booking.
 async fn guarded(bank: Rc<Bank>) {
     bank.write_journal("a transfer of 10").await;
     bank.anna.update(|has| has - 10);
@@ -62,7 +63,7 @@ async fn guarded(bank: Rc<Bank>) {
     bank.write_journal("10 given").await;
 }
 
-/// Taken from Anna, and not given to anybody yet.
+/// An amount that was taken from Anna and not given to Ben yet.
 struct Taken<'a>(&'a Bank, i64);
 
 impl Drop for Taken<'_> {
@@ -71,25 +72,25 @@ impl Drop for Taken<'_> {
     }
 }
 
-/// The second cure: a task runs on when nobody waits for it any more.
+/// The second fix: a task continues when it is not awaited any more.
 async fn shielded(bank: Rc<Bank>) {
     spawn(careless(bank)).await.expect("no panic");
 }
 
-async fn cut_everywhere<F: Future<Output = ()> + 'static>(transfer: fn(Rc<Bank>) -> F) {
+async fn cancel_in_each_wait<F: Future<Output = ()> + 'static>(transfer: fn(Rc<Bank>) -> F) {
     for wait in 1..=3 {
         let (bank, token) = (Rc::new(Bank::default()), CancelToken::new());
         bank.anna.set(100);
-        let (cut, transfer) = (token.clone(), transfer(Rc::clone(&bank)));
-        spawn(async move { cut.run(transfer).await });
+        let (inner, transfer) = (token.clone(), transfer(Rc::clone(&bank)));
+        spawn(async move { inner.run(transfer).await });
         sleep(Duration::from_millis(10 * wait - 5)).await;
         let line = bank.line.get();
         token.cancel();
-        sleep(Duration::from_millis(100)).await; // For what goes on by itself.
+        sleep(Duration::from_millis(100)).await; // Until a detached task has finished.
         let (anna, ben) = (bank.anna.get(), bank.ben.get());
         let lost = if anna + ben == 100 { "" } else { ". 10 are lost" };
         println!(
-            "  cut while it waits at {}:{line}: Anna {anna} + Ben {ben} = {}{lost}",
+            "  cancelled while it waits at {}:{line}: Anna {anna} + Ben {ben} = {}{lost}",
             file!(),
             anna + ben
         );

@@ -1,7 +1,8 @@
-//! Two accounts, two transfers, a deadlock: each transfer locks the account it takes from, then waits for the other. The
-//! loop sees it at once, though it is still busy with a timer, and says who holds what since which line.
+//! Two accounts, two transfers and a deadlock: each transfer locks the account that it takes from,
+//! then waits for the other one. The loop detects that immediately, although a timer is still
+//! armed, and reports which task holds which lock since which line.
 //!
-//! `cargo run --example deadlock`: first the damage, then the cure.
+//! `cargo run --example deadlock` shows the damage and then the fix.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -13,20 +14,21 @@ type Account = Rc<Mutex<i64>>;
 
 fn main() -> std::io::Result<()> {
     env_logger::init();
-    // The default logs a report. With `Fail` it is an error, of the future that closed the circle: that is dropped.
+    // By default the loop logs a report. With `Fail` it drops the task that closed the cycle, and
+    // the report is that task's error.
     let mut event_loop = EventLoop::builder().deadlock(Deadlock::Fail).build()?;
     event_loop.block_on(async {
         println!(
             "Anna and Ben have 100 each. She pays him 10, and he pays her 20, at the same time.\n"
         );
-        println!("the mistake: a transfer locks the account that it takes from, then the other");
+        println!("the mistake: each transfer locks the account that it takes from, then the other one");
         run(transfer_from_first).await;
-        println!("what went wrong: each holds what the other waits for. Both would wait for ever.");
+        println!("what went wrong: each task holds the lock that the other waits for. Both would wait for ever.");
         println!(
-            "  With `Deadlock::Fail` the loop drops the one that came last, which frees its lock.\n"
+            "  With `Deadlock::Fail` the loop drops the task that came last, which releases its lock.\n"
         );
         println!(
-            "what to do: lock in one order in all tasks, as `transfer_in_order` in {} does",
+            "what to do: lock in the same order in all tasks, as `transfer_in_order` in {} does",
             file!()
         );
         run(transfer_in_order).await;
@@ -34,10 +36,10 @@ fn main() -> std::io::Result<()> {
     Ok(())
 }
 
-/// From `accounts.0` to `accounts.1`.
+/// Transfers from `accounts.0` to `accounts.1`.
 async fn transfer_from_first(accounts: (Account, Account), amount: i64) {
     let mut from = accounts.0.lock().await;
-    yield_now().await; // Whatever a transfer has to wait for in the middle.
+    yield_now().await; // Represents any wait in the middle of a transfer.
     let mut to = accounts.1.lock().await;
     *from -= amount;
     *to += amount;
@@ -56,7 +58,7 @@ async fn transfer_in_order(accounts: (Account, Account), amount: i64) {
 async fn run<F: Future<Output = ()> + 'static>(transfer: fn((Account, Account), i64) -> F) {
     let anna = Rc::new(Mutex::named("Anna's account", 100));
     let ben = Rc::new(Mutex::named("Ben's account", 100));
-    // The loop has other things to do meanwhile, and never sleeps for ever.
+    // With a timer, the loop is never idle for ever. The deadlock is found nevertheless.
     let heartbeat = headwaiter::spawn(sleep(Duration::from_secs(3600)));
     let start = Instant::now();
     let there =

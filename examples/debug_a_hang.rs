@@ -1,7 +1,9 @@
-//! A server that hangs, and the dump that shows why: no task has failed, nothing is logged, and yet no guest is served.
-//! It is no deadlock that the loop could see, because one of the two waits is for a message, which anybody might send.
+//! A server that hangs, and the dump that shows why. No task has failed and nothing is logged, but
+//! no guest is served. The loop cannot report this as a deadlock, because one of the two waits is
+//! for a message, and any code might send that.
 //!
-//! `cargo run --example debug_a_hang`: the hang, how to read its dump, and the server without the mistake.
+//! `cargo run --example debug_a_hang` shows the hang, how to read its dump, and the server without
+//! the mistake.
 
 use std::{io, rc::Rc, time::Duration};
 
@@ -10,9 +12,9 @@ use headwaiter::sync::{Mutex, mpsc, oneshot};
 use headwaiter::task::{Builder, TaskGroup};
 use headwaiter::time::timeout;
 
-/// How many bowls of soup there are.
+/// How many bowls of soup are left.
 type Stock = Rc<Mutex<u32>>;
-/// Where the dish goes.
+/// Receives the dish.
 type Order = oneshot::Sender<[u8; 4]>;
 
 fn main() -> io::Result<()> {
@@ -36,7 +38,7 @@ async fn order_from_server(careful: bool) -> io::Result<()> {
         Ok(read) => println!("  served: {}", read.map(|()| String::from_utf8_lossy(&dish))?),
         Err(_) => explain(&headwaiter::dump().to_string()),
     }
-    Ok(()) // With the group its tasks end.
+    Ok(()) // Dropping the group ends its tasks.
 }
 
 async fn serve(
@@ -50,13 +52,13 @@ async fn serve(
         guest.read_exact(&mut order).await?;
         let bowls = stock.lock().await;
         if *bowls == 0 {
-            continue; // The guest is sent away.
+            continue; // The connection is closed.
         }
         if careful {
             drop(bowls);
         }
         let (reply, dish) = oneshot::channel();
-        let _ = orders.send(reply).await; // Without a kitchen, `dish` fails.
+        let _ = orders.send(reply).await; // If the kitchen has ended, awaiting `dish` fails.
         guest.write_all(&dish.await.map_err(io::Error::other)?).await?;
     }
 }
@@ -69,34 +71,34 @@ async fn cook(mut orders: mpsc::Receiver<Order>, stock: Stock) -> io::Result<()>
     Ok(())
 }
 
-/// Says of each line of the dump that matters what it means.
+/// Prints the dump and explains its important lines.
 fn explain(dump: &str) {
     println!(
-        "  no answer for 1 s. Nothing has failed or ended. So who waits for what? `dump()` says:\n"
+        "  no answer for 1 s, and no task has failed or ended. `dump()` shows what the tasks wait for:\n"
     );
     dump.lines().for_each(|line| println!("    {line}"));
-    let dump = dump.replace(",\n        ", ", "); // Long lines were broken.
+    let dump = dump.replace(",\n        ", ", "); // Long lines are wrapped.
     let find = |what| dump.lines().find(|line| line.contains(what)).unwrap_or_default().trim();
     let (lock, reply) = (find("waits for the lock"), find("waits for the value"));
     println!(
-        "\nhow to read it: sources are sockets, with what may be tried on them; jobs are calls on"
+        "\nhow to read it: sources are sockets, with their readiness; jobs are calls on threads; polls is"
     );
     println!(
-        "  threads; polls: so often a task ran. Look for one that no socket and no timer will wake."
+        "  how often a task ran. Look for a task that waits for neither a socket nor a timer."
     );
     let [kitchen, waiter] = [lock, reply].map(|wait| wait.replace(", at ", ",\n     at "));
     println!("  1. The kitchen {kitchen}.");
-    println!("  2. So the waiter keeps the kitchen waiting. Why? The waiter {waiter}.");
+    println!("  2. So the kitchen waits for the waiter. The waiter {waiter}.");
     println!(
-        "  3. Who would send it? Only the source tells: the next line there hands the sender to the"
+        "  3. The dump does not say which task sends that value, but the source does: the next line passes"
     );
-    println!("     kitchen. So each waits for the other.");
+    println!("     the sender to the kitchen. So each waits for the other.");
     let at = |line: &str, word| {
         line.split(", ").find_map(|part| Some(part.split_once(word)?.1.to_owned()))
     };
     let (taken, made) =
         (at(lock, "since ").unwrap_or_default(), at(reply, "at ").unwrap_or_default());
-    println!("what went wrong: the lock that is taken at {taken} is still held when the waiter");
-    println!("  awaits the channel made at {made}, and whoever would send there needs that lock.");
+    println!("what went wrong: the lock taken at {taken} is still held when the waiter");
+    println!("  awaits the channel created at {made}, and the kitchen needs that lock to send.");
     println!("what to do: `drop` the guard before that `.await`.");
 }

@@ -1,7 +1,7 @@
 //! The echo server without any event loop: one thread a client, each standing and waiting.
 //!
-//! `cargo run --example echo_blocking [ADDRESS]`. The first rung of a ladder of four servers that do the
-//! same: next is `echo_callbacks`.
+//! `cargo run --example echo_blocking [ADDRESS]`. The first rung of a ladder of four servers that
+//! do the same: next is `echo_callbacks`.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -19,7 +19,8 @@ fn main() -> io::Result<()> {
     serve(&listener)
 }
 
-/// A panic in one client's thread costs the others nothing: it ends that thread, and std says so on stderr.
+/// A panic in one client's thread costs the others nothing: it ends that thread, and std says so on
+/// stderr.
 pub(crate) fn serve(listener: &TcpListener) -> ! {
     loop {
         // The thread stands still in here until a client comes.

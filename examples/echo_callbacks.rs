@@ -1,5 +1,6 @@
-//! The echo server on the loop's callbacks: no future anywhere. The kernel says "ready", the loop calls a
-//! closure, which does what can be done without waiting. The second rung: next is `echo_futures`.
+//! The echo server on the loop's callbacks: no future anywhere. The kernel says "ready", the loop
+//! calls a closure, which does what can be done without waiting. The second rung: next is
+//! `echo_futures`.
 
 use std::io::{self, ErrorKind::WouldBlock, Read, Write};
 use std::{net::SocketAddr, time::Duration, time::Instant};
@@ -19,7 +20,8 @@ fn main() -> io::Result<()> {
     let listener = event_loop.enter(|| on_ready(listener, Interest::READABLE, accept_all))?;
     loop {
         event_loop.turn(Some(Duration::from_millis(100)))?;
-        // Clients that found no free file descriptor cause no further event: look for them without one.
+        // Clients that found no free file descriptor cause no further event: look for them without
+        // one.
         if looked.elapsed().as_millis() > 100 {
             event_loop.enter(|| listener.with(|listener| accept_all(listener, Ready::default())));
             looked = Instant::now();

@@ -1,5 +1,6 @@
-//! The echo server on futures written by hand: no `async`, so that it can be seen what `async` makes. A
-//! future is a state machine that tries when it is polled, and returns `Pending` when it would wait.
+//! The echo server on futures written by hand: no `async`, so that it can be seen what `async`
+//! makes. A future is a state machine that tries when it is polled, and returns `Pending` when it
+//! would wait.
 //!
 //! `cargo run --example echo_futures [ADDRESS]`. The third rung: the last is `echo_server`.
 
@@ -21,7 +22,8 @@ fn main() -> io::Result<()> {
     event_loop.block_on(Serve { incoming: listener.incoming(), clients })
 }
 
-/// Spawns an [`Echo`] for each client, for ever. Each fails alone: a panic in one costs the others nothing.
+/// Spawns an [`Echo`] for each client, for ever. Each fails alone: a panic in one costs the others
+/// nothing.
 pub(crate) struct Serve<'a> {
     pub(crate) incoming: Incoming<'a>,
     pub(crate) clients: TaskGroup<Infallible>,
@@ -41,7 +43,8 @@ impl Future for Serve<'_> {
     }
 }
 
-/// Gives every byte back until the client ends its side. Its state is what it has read and not yet written.
+/// Gives every byte back until the client ends its side. Its state is what it has read and not yet
+/// written.
 struct Echo {
     stream: TcpStream,
     peer: SocketAddr,

@@ -1,7 +1,7 @@
 //! A crowd of echo clients on one loop: each sends messages and checks that every byte comes back.
 //!
-//! `cargo run --release --example echo_load [ADDRESS [CONNECTIONS [MESSAGES [BYTES]]]]`. The exit code is not
-//! 0 if one byte came back wrong or a client was lost.
+//! `cargo run --release --example echo_load [ADDRESS [CONNECTIONS [MESSAGES [BYTES]]]]`. The exit
+//! code is not 0 if one byte came back wrong or a client was lost.
 
 use std::io;
 use std::process::ExitCode;

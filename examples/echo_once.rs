@@ -1,6 +1,8 @@
-//! One order over TCP, there and back, in one thread: small enough that each step of the loop can be read.
+//! One order over TCP, there and back, in one thread: small enough that each step of the loop can
+//! be read.
 //!
-//! `RUST_LOG=headwaiter=trace cargo run --example echo_once`; `docs/trace.md` walks through what that says.
+//! `RUST_LOG=headwaiter=trace cargo run --example echo_once`; `docs/trace.md` walks through what
+//! that says.
 
 use std::io;
 

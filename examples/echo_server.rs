@@ -1,7 +1,8 @@
 //! The echo server with async/await: one task a client, all on one thread.
 //!
-//! `cargo run --example echo_server [ADDRESS [GRACE]]`, then for instance `nc 127.0.0.1 7777`. Ctrl-C ends it:
-//! those who are there then have GRACE seconds to finish, 5 if not given. A second Ctrl-C ends it at once.
+//! `cargo run --example echo_server [ADDRESS [GRACE]]`, then for instance `nc 127.0.0.1 7777`.
+//! Ctrl-C ends it: those who are there then have GRACE seconds to finish, 5 if not given. A second
+//! Ctrl-C ends it at once.
 
 use std::{convert::Infallible, env, io, net::SocketAddr, time::Duration};
 

@@ -1,8 +1,10 @@
-//! A program that has an event loop already, here one of its own on epoll(7), and runs headwaiter inside it: it watches the
-//! loop's descriptor beside its own, waits no longer than until `next_deadline`, and gives the loop a turn when either
-//! says so. No second thread, and no waiting in two places.
+//! A program that has an event loop already, here one of its own on epoll(7), and runs headwaiter
+//! inside it: it watches the loop's descriptor beside its own, waits no longer than until
+//! `next_deadline`, and gives the loop a turn when either says so. No second thread, and no waiting
+//! in two places.
 //!
-//! `cargo run --example embedded`: the host counts its own ticks, while a headwaiter task echoes to another.
+//! `cargo run --example embedded`: the host counts its own ticks, while a headwaiter task echoes to
+//! another.
 
 #[cfg(not(target_os = "linux"))]
 fn main() {

@@ -1,7 +1,9 @@
-//! Five orders are tasks, of which the second fails and the fourth panics. Who notices depends on what is done with the tasks:
-//! they are dropped, dropped after `log_error()`, awaited, or put into a group.
+//! Five orders are tasks; the second fails and the fourth panics. Whether the program notices
+//! depends on what it does with the handles: it drops them, calls `log_error()`, awaits them, or
+//! spawns the tasks in a group.
 //!
-//! `cargo run --example ignored_errors`. It waits on a virtual clock, and so takes no time. The log goes to stderr.
+//! `cargo run --example ignored_errors`. It uses a virtual clock, so the waits take no time. The
+//! log goes to stderr.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -14,7 +16,7 @@ static SERVED: AtomicU32 = AtomicU32::new(0);
 static LOGGED: AtomicU32 = AtomicU32::new(0);
 
 fn main() -> io::Result<()> {
-    panic::set_hook(Box::new(|_| ())); // What std says of a panic, the log says too.
+    panic::set_hook(Box::new(|_| ())); // The log contains the message, so std need not print it.
     let mut log =
         env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info"));
     log.format(|line, record| {
@@ -23,23 +25,23 @@ fn main() -> io::Result<()> {
     });
     log.init();
     EventLoop::builder().clock(Clock::Virtual).build()?.block_on(async {
-        println!("five orders are five tasks: the second fails, the fourth panics\n");
-        println!("the mistake: nobody asks the tasks how they ended, at {}:{}", file!(), line!() + 1);
+        println!("Five orders are five tasks: the second fails, the fourth panics.\n");
+        println!("the mistake: the results of the tasks are ignored, at {}:{}", file!(), line!() + 1);
         (1..=5).for_each(|n| drop(order(n)));
-        who_noticed(Ok(())).await;
-        println!("what went wrong: the error is in what the task returned, and nobody ever looked at it.");
-        println!("  The panic is at least in the log. The program goes on as if all had been served.");
+        report(Ok(())).await;
+        println!("what went wrong: the task returned the error, but its handle was dropped.");
+        println!("  The panic is at least in the log. The program continues as if all orders had been served.");
 
-        println!("\nwhat to do if somebody should hear of it: log_error(), at {}:{}", file!(), line!() + 1);
+        println!("\nwhat to do if failures must be logged: log_error(), at {}:{}", file!(), line!() + 1);
         (1..=5).for_each(|n| order(n).log_error());
-        who_noticed(Ok(())).await;
+        report(Ok(())).await;
         println!("\nwhat to do if the results matter: `.await` each task, as `awaited` in {} does", file!());
-        who_noticed(awaited().await).await;
-        println!("  The caller stops at the first failure. The others run on; the log has their panics.");
-        println!("\nwhat to do if they belong together: a TaskGroup, as `grouped` in {} does", file!());
-        who_noticed(grouped().await).await;
-        println!("  The first failure ends the others at once, and nobody cooks in vain: orders 3, 4 and 5");
-        println!("  were cancelled, order 4 before it could panic.");
+        report(awaited().await).await;
+        println!("  The caller stops at the first failure. The other tasks continue, and their panics are logged.");
+        println!("\nwhat to do if the tasks belong together: a TaskGroup, as `grouped` in {} does", file!());
+        report(grouped().await).await;
+        println!("  The first failure ends the other tasks immediately, so no work is wasted: orders 3, 4 and 5");
+        println!("  were cancelled, order 4 before it panicked.");
     });
     Ok(())
 }
@@ -71,9 +73,9 @@ async fn grouped() -> Result<(), Box<dyn Error>> {
     Ok(orders.join().await?)
 }
 
-async fn who_noticed(outcome: Result<(), Box<dyn Error>>) {
-    sleep(Duration::from_secs(1)).await; // For those that are not done.
+async fn report(outcome: Result<(), Box<dyn Error>>) {
+    sleep(Duration::from_secs(1)).await; // Until all other tasks have ended.
     let (log, served) = (LOGGED.swap(0, Relaxed), SERVED.swap(0, Relaxed));
     let caller = outcome.map_or_else(|error| format!("1 ({error})"), |()| "0".to_owned());
-    println!("  failures seen by the caller: {caller}, by the log: {log}; orders served: {served}");
+    println!("  failures returned to the caller: {caller}, logged: {log}; orders served: {served}");
 }

@@ -1,8 +1,10 @@
-//! The echo server on all cores: one event loop a thread, each with a listener of its own on the same port, among which
-//! the kernel shares the clients out (SO_REUSEPORT, socket(7)). The loops share nothing, so there is nothing to lock.
-//! The main thread runs no loop: it reaches the others by their `Handle`s.
+//! The echo server on all cores: one event loop a thread, each with a listener of its own on the
+//! same port, among which the kernel shares the clients out (SO_REUSEPORT, socket(7)). The loops
+//! share nothing, so there is nothing to lock. The main thread runs no loop: it reaches the others
+//! by their `Handle`s.
 //!
-//! `cargo run --release --example one_loop_per_core [ADDRESS [LOOPS]]`, then press Enter to see who served how many.
+//! `cargo run --release --example one_loop_per_core [ADDRESS [LOOPS]]`, then press Enter to see who
+//! served how many.
 
 use std::cell::Cell;
 use std::convert::Infallible;

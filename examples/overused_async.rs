@@ -1,7 +1,8 @@
-//! The same sum as a plain loop, with an `async fn` for each number, with a task for each number, and in one task. And then
-//! what async is for: a thousand waits at the same time.
+//! The same sum computed in a plain loop, with an async call per number, with a task per number,
+//! and in one task. Then an example of what async is for: a thousand concurrent waits.
 //!
-//! `cargo run --release --example overused_async`. Without `--release` the figures are others, but tell the same.
+//! `cargo run --release --example overused_async`. Without `--release` the figures differ, but the
+//! conclusion is the same.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -15,36 +16,40 @@ const WAIT: Duration = Duration::from_millis(50);
 fn main() {
     env_logger::init();
     block_on(async {
-        println!("the sum of {NUMBERS} numbers, each way ten times; the shortest counts.");
         println!(
-            "(0.9 to 1.1 times is the same. With `--release` all is faster, the ratios are larger.)"
+            "The sum of {NUMBERS} numbers, in several ways. Each is measured ten times; the shortest counts."
+        );
+        println!(
+            "(Ratios of 0.9 to 1.1 are noise. With `--release` all times are shorter and the ratios larger.)"
         );
         let plain = time_of(async || plain_loop()).await;
         let show = |line, what, time: Duration| {
             let (each, times) =
                 (time.as_secs_f64() * 1e9 / NUMBERS as f64, time.div_duration_f64(plain));
             println!(
-                "  {}:{line}, {what}: {each:.1} ns a number, {times:.1} times the plain loop",
+                "  {}:{line}, {what}: {each:.1} ns per number, {times:.1} times the plain loop",
                 file!()
             );
         };
         show(line!(), "a plain loop", plain);
         println!("\nthe mistake: async where nothing waits");
-        show(line!(), "an async call a number", time_of(async_calls).await);
-        show(line!(), "a task a number", time_of(a_task_a_number).await);
+        show(line!(), "an async call per number", time_of(async_calls).await);
+        show(line!(), "a task per number", time_of(a_task_per_number).await);
         println!(
-            "what went wrong: no number waits for anything, so nothing can be won. But each future is"
+            "what went wrong: no addition waits for anything, so async gains nothing. But each future is"
         );
         println!(
-            "  made and polled, and each task is allocated, queued, woken and joined as well."
+            "  created and polled, and each task is also allocated, queued, woken and joined."
         );
 
         println!(
-            "\nwhat to do: compute in plain functions; make a task of a whole errand, not of each step"
+            "\nwhat to do: compute in plain functions; use one task per job, not one per step"
         );
         let one_task = async || spawn(async { plain_loop() }).await.expect("no panic");
         show(line!(), "one task", time_of(one_task).await);
-        println!("when async pays: where there is waiting, for a socket, a timer, another program");
+        println!(
+            "when async pays off: with waits, for example for a socket, a timer or another process"
+        );
         let (start, in_a_row) = (Instant::now(), WAITS * WAIT);
         let waits: Vec<_> = (0..WAITS).map(|_| spawn(sleep(WAIT))).collect();
         for wait in waits {
@@ -52,12 +57,12 @@ fn main() {
         }
         let (together, in_a_row) = (start.elapsed().as_millis(), in_a_row.as_millis());
         println!(
-            "  {WAITS} waits of {WAIT:?} took {together} ms together. In a row: {in_a_row} ms."
+            "  {WAITS} concurrent waits of {WAIT:?} took {together} ms. One after another: {in_a_row} ms."
         );
     });
 }
 
-/// The shortest of ten times.
+/// Returns the shortest of ten durations.
 async fn time_of(sum: impl AsyncFn() -> u64) -> Duration {
     let mut shortest = Duration::MAX;
     for _ in 0..10 {
@@ -73,7 +78,7 @@ fn plain_loop() -> u64 {
 }
 
 fn add(sum: u64, number: u64) -> u64 {
-    black_box(sum + number) // Or the compiler would find a formula for the whole sum.
+    black_box(sum + number) // Otherwise the compiler replaces the loop with a formula.
 }
 
 async fn async_calls() -> u64 {
@@ -85,7 +90,7 @@ async fn async_calls() -> u64 {
     sum
 }
 
-async fn a_task_a_number() -> u64 {
+async fn a_task_per_number() -> u64 {
     let mut sum = 0;
     for number in 0..NUMBERS {
         sum = spawn(async move { add(sum, number) }).await.expect("no panic");

@@ -1,8 +1,9 @@
-//! Reads all files of a tree, many at the same time, with a progress bar, and prints how many they are, their bytes, and a
-//! checksum over their names and contents.
+//! Reads all files of a tree, many at the same time, with a progress bar, and prints how many they
+//! are, their bytes, and a checksum over their names and contents.
 //!
-//! `cargo run --release --example read_files [--plain] [FOLDER [AT_ONCE]]`. `--plain` does it with std, one file after
-//! the other: the result must be the same. What cannot be read is listed; then the exit code is not 0.
+//! `cargo run --release --example read_files [--plain] [FOLDER [AT_ONCE]]`. `--plain` does it with
+//! std, one file after the other: the result must be the same. What cannot be read is listed; then
+//! the exit code is not 0.
 
 use std::cell::RefCell;
 use std::io;

@@ -1,6 +1,8 @@
-//! Runs shell commands, all at the same time, and prints what they say as it comes, each line with its command's name.
+//! Runs shell commands, all at the same time, and prints what they say as it comes, each line with
+//! its command's name.
 //!
-//! `cargo run --example run_commands ["COMMAND" ...]`. The exit code is not 0 if one of them failed.
+//! `cargo run --example run_commands ["COMMAND" ...]`. The exit code is not 0 if one of them
+//! failed.
 
 use std::io;
 use std::process::{ExitCode, ExitStatus, Stdio};

@@ -1,5 +1,5 @@
-//! Follows a file as it grows: prints its last lines and then what is appended, also after the file was truncated, or
-//! replaced by a new one of its name. It waits with inotify, through `Async`.
+//! Follows a file as it grows: prints its last lines and then what is appended, also after the file
+//! was truncated, or replaced by a new one of its name. It waits with inotify, through `Async`.
 //!
 //! `cargo run --example tail_f FILE`
 

@@ -1,7 +1,9 @@
-//! Fetches many things at the same time, from servers of this very process. All of them together are one task group:
-//! once all is well, and once one server breaks off, which ends the others at once.
+//! Fetches many things at the same time, from servers of this very process. All of them together
+//! are one task group: once all is well, and once one server breaks off, which ends the others at
+//! once.
 //!
-//! `cargo run --example task_group`. With `RUST_LOG=headwaiter=debug` the loop tells of each task as well.
+//! `cargo run --example task_group`. With `RUST_LOG=headwaiter=debug` the loop tells of each task
+//! as well.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -72,8 +74,8 @@ async fn fetch(address: SocketAddr) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&page).into_owned())
 }
 
-/// Needs the longer, the higher its number is. One may break off in the middle of its page; those above it would then
-/// need an hour.
+/// Needs the longer, the higher its number is. One may break off in the middle of its page; those
+/// above it would then need an hour.
 async fn serve(listener: TcpListener, n: usize, broken: Option<usize>) -> io::Result<()> {
     let (mut stream, _) = listener.accept().await?;
     let needs_an_hour = broken.is_some_and(|broken| n > broken);

@@ -1,9 +1,10 @@
-//! Breakfast for one: coffee, eggs, bacon, toast and juice, each of which needs its time. First made synchronously, where the
-//! cook stands and waits for each dish; then asynchronously, where all of them cook at the same time. The timeline shows
-//! both, as measured: synchronous, a dish that is ready to be begun must wait until the cook is done with those before it.
+//! Breakfast for one: coffee, eggs, bacon, toast and juice, each of which needs its time. First
+//! made synchronously, where the cook stands and waits for each dish; then asynchronously, where
+//! all of them cook at the same time. The timeline shows both, as measured: synchronous, a dish
+//! that is ready to be begun must wait until the cook is done with those before it.
 //!
-//! `cargo run --example toast`. `-- --svg FILE` draws the same for a browser, `-- --trace FILE` writes it for
-//! <https://ui.perfetto.dev>.
+//! `cargo run --example toast`. `-- --svg FILE` draws the same for a browser, `-- --trace FILE`
+//! writes it for <https://ui.perfetto.dev>.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};

@@ -1,7 +1,8 @@
-//! How many tasks are too many? Those that wait cost memory only. Those that are woken at the same time wait for each
-//! other, and all else waits for them: a heartbeat beside them shows how long.
+//! How many tasks are too many? Waiting tasks cost only memory. Tasks that are woken at the same
+//! time delay each other and everything else. A heartbeat that runs beside them shows by how much.
 //!
-//! `cargo run --release --example too_many_tasks`: first the damage, then the cure. All figures are measured.
+//! `cargo run --release --example too_many_tasks` shows the damage and then the fix. All figures
+//! are measured.
 
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
@@ -12,19 +13,20 @@ use headwaiter::{
     EventLoop, spawn, spawn_blocking, sync::Semaphore, task::yield_now, time::sleep_until,
 };
 
-/// A heartbeat is due so long after the last.
+/// The interval of the heartbeat.
 const BEAT: Duration = Duration::from_millis(1);
 
 fn main() {
     env_logger::init();
     println!(
-        "Beside each crowd a heart should beat every {BEAT:?}. Half of the beats were late by what"
+        "Beside each crowd of tasks or threads, a heartbeat is due every {BEAT:?}. The last column shows"
     );
+    println!("its median delay. (With `--release` the tasks take about a tenth of the time.)\n");
+    println!("the mistake: a crowd that is woken again and again, at {}:{}", file!(), line!() + 9);
     println!(
-        "is shown, or more. (With `--release` the tasks take about a tenth, and tell the same.)\n"
+        "  {:<40} {:>8} {:>18}",
+        "all of them at the same time", "per wake", "heartbeat late by"
     );
-    println!("the mistake: a crowd that is woken again and again, at {}:{}", file!(), line!() + 5);
-    println!("  {:<40} {:>8} {:>18}", "so many, all at once", "a wake", "heartbeat late by");
     let (mut crowd, mut thread) = ((BEAT, 0), 0);
     for (n, waits) in [(1, 30_000), (10, 3_000), (100, 300), (1_000, 30), (10_000, 5), (100_000, 3)]
     {
@@ -36,21 +38,21 @@ fn main() {
     }
     let (late, task) = (crowd.0.as_millis(), crowd.1 / 100_000);
     println!(
-        "  A task takes {task} bytes, a thread {thread}. But threads are interrupted, tasks never."
+        "  A task takes {task} bytes, a thread {thread}. But the kernel preempts threads, never tasks."
     );
     println!(
-        "  One task alone costs more: at each wake the loop looks at its timers. A crowd shares that."
+        "  A single task costs more per wake: the loop checks its timers each time. A crowd shares that."
     );
     println!(
-        "what went wrong: a turn of the loop polls all tasks that are ready. Who is due then waits,"
+        "what went wrong: a turn of the loop polls all tasks that are ready. The heartbeat waits for"
     );
-    println!("  here for {late} ms, and so misses {late} beats.");
+    println!("  them, here for {late} ms, and so misses {late} beats.");
     println!(
-        "\nwhat to do: let few of them run at once (a Semaphore), and do more at each wake (batches)"
+        "\nwhat to do: limit how many run at the same time (a Semaphore), and do more per wake (batches)"
     );
     println!(
         "  {:<40} {:>8} {:>18}",
-        "50000 orders that wait 3 times", "an order", "heartbeat late by"
+        "50000 orders that wait 3 times", "per order", "heartbeat late by"
     );
     let orders = async |tasks, at_once| {
         run_tasks(tasks, at_once, 3).await;
@@ -58,13 +60,13 @@ fn main() {
     };
     measure("a task for each, all at once", orders(50_000, 50_000));
     measure("a task for each, 64 at once", orders(50_000, 64));
-    measure("a task for 10 of them, 64 at once", orders(5_000, 64));
+    measure("a task for ten of them, 64 at once", orders(5_000, 64));
     println!(
-        "  64 at once cost no less, but the heart beats in time. Batches: a tenth of the wakes."
+        "  The limit saves little time, but the heartbeat is on time. Batches need a tenth of the wakes."
     );
 }
 
-/// Returns how many wakes there were.
+/// Returns the number of wakes.
 async fn run_tasks(tasks: usize, at_once: usize, waits: usize) -> usize {
     let permits = Rc::new(Semaphore::new(at_once));
     for _ in 0..tasks {
@@ -79,11 +81,12 @@ async fn run_tasks(tasks: usize, at_once: usize, waits: usize) -> usize {
             drop(permit);
         });
     }
-    let _ = permits.acquire_many(at_once as u32).await; // All have given theirs back.
+    let _ = permits.acquire_many(at_once as u32).await; // All permits have been returned.
     tasks * waits
 }
 
-/// They run for a fixed time: on a busy machine, it may take long until a thread that has given way goes on.
+/// The threads run for a fixed time, because on a busy machine a thread that yields may wait long.
+/// Returns the number of wakes.
 async fn run_threads(threads: usize) -> usize {
     let gate = Arc::new(RwLock::new(()));
     let (closed, mut jobs, mut wakes) = (gate.write(), Vec::new(), 0);
@@ -94,14 +97,15 @@ async fn run_threads(threads: usize) -> usize {
             repeat_with(thread::yield_now).take_while(|()| start.elapsed() < 50 * BEAT).count() + 1
         }));
     }
-    drop(closed); // Now they begin, all at once.
+    drop(closed); // Now all of them start.
     for job in jobs {
         wakes += job.await.expect("a thread");
     }
     wakes
 }
 
-/// Returns by how much half of the heartbeats were late at least, and the memory that the process took.
+/// Returns the median delay of the heartbeats, and by how many bytes the memory of the process
+/// grew.
 fn measure(what: &str, work: impl Future<Output = usize>) -> (Duration, usize) {
     let (before, mut grown, mut late) = (resident(), 0, Vec::new());
     let heart = async {
@@ -124,7 +128,7 @@ fn measure(what: &str, work: impl Future<Output = usize>) -> (Duration, usize) {
     (half.copied().unwrap_or_default(), grown)
 }
 
-/// The memory of this process in bytes, where the kernel tells.
+/// The resident memory of this process in bytes, or 0 where the kernel does not report it.
 fn resident() -> usize {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let kilobytes = status.split_whitespace().skip_while(|word| *word != "VmRSS:").nth(1);

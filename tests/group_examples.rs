@@ -74,7 +74,7 @@ fn cancellation_shows_the_damage_and_two_cures() {
                 "the mistake: ",
                 "10 are lost",
                 "what went wrong: ",
-                "either: undo it in a `drop`",
+                "either: undo the first step in a `drop`",
                 "or: `spawn` it",
             ],
         );

@@ -22,7 +22,7 @@ fn blocked_loop_stops_the_heartbeat_for_the_whole_work_and_the_cures_do_not() {
         );
         tells(
             &said,
-            &["what went wrong: all tasks share one thread", "what to do: wait by `.await`"],
+            &["what went wrong: all tasks share one thread", "what to do: wait with `.await`"],
         );
         let figures = |what| ["beats", "longest gap"].map(|label| figure(&said, &[what, label]));
         for blocks in [", std::thread::sleep:", ", a computation:"] {
@@ -47,21 +47,23 @@ fn sync_in_async_shows_what_stops_the_loop_and_that_the_cures_do_not() {
             &[
                 "1. the mistake: block_on inside a task, at examples/sync_in_async.rs:",
                 "headwaiter: `block_on` was called inside a running event loop",
-                "what to do: `.await` in its place",
-                "2. the mistake: a std::sync::Mutex that stays locked during an `.await`",
+                "what to do: use `.await` instead",
+                "2. the mistake: a std::sync::Mutex that stays locked across an `.await`",
                 "Task 2 has locked it at examples/sync_in_async.rs:",
                 "Task 3 calls `lock()` at examples/sync_in_async.rs:",
                 "the event loop has not answered for 1s:",
                 "it polls task 3, spawned at examples/sync_in_async.rs:",
-                "what to do: unlock before the `.await`. Or use headwaiter::sync::Mutex",
+                "what to do: unlock before the `.await`, or use headwaiter::sync::Mutex",
                 "3. the mistake: a blocking read inside a task",
                 "what to do: use headwaiter::net and io, or spawn_blocking",
             ],
         );
-        assert!(figure(&said, &["the task has its result after"]) >= 100., "{said:#?}");
-        assert!(figure(&said, &["both are done after"]) >= 200., "{said:#?}"); // One after the other.
-        let (blocked, cured) =
-            (figure(&said, &["a sleep of 10 ms took"]), figure(&said, &["so the sleep took"]));
+        assert!(figure(&said, &["The task then has its result after"]) >= 100., "{said:#?}");
+        assert!(figure(&said, &["Both tasks are then done after"]) >= 200., "{said:#?}"); // One after the other.
+        let (blocked, cured) = (
+            figure(&said, &["a sleep of 10 ms in another task took"]),
+            figure(&said, &["The sleep then took"]),
+        );
         assert!(blocked >= 500. && cured >= 10. && cured < blocked * 0.8, "{said:#?}");
     });
 }
@@ -74,19 +76,19 @@ fn overused_async_costs_a_sum_many_times_its_time_and_overlaps_what_waits() {
             &said,
             &[
                 "the mistake: async where nothing waits",
-                "what went wrong: no number waits for anything",
-                "what to do: compute in plain functions; make a task of a whole errand",
-                "when async pays: where there is waiting",
+                "what went wrong: no addition waits for anything",
+                "what to do: compute in plain functions; use one task per job",
+                "when async pays off: with waits",
             ],
         );
-        let times = |what| figure(&said, &[what, "ns a number,"]);
-        let (calls, tasks) = (times(", an async call a number:"), times(", a task a number:"));
+        let times = |what| figure(&said, &[what, "ns per number,"]);
+        let (calls, tasks) = (times(", an async call per number:"), times(", a task per number:"));
         assert_eq!(times(", a plain loop:"), 1.);
         // About 1.5 and 120.
         assert!(tasks > 10. && tasks > 3. * calls, "{said:#?}");
         assert!(times(", one task:") < tasks / 3., "{said:#?}");
         assert!(
-            figure(&said, &["waits of 50ms took"]) * 10. < figure(&said, &["In a row:"]),
+            figure(&said, &["waits of 50ms took"]) * 10. < figure(&said, &["One after another:"]),
             "{said:#?}"
         );
     });
@@ -99,16 +101,16 @@ fn ignored_errors_tells_who_has_seen_which_failure() {
         tells(
             &said,
             &[
-                "the mistake: nobody asks the tasks how they ended, at examples/ignored_errors.rs:",
+                "the mistake: the results of the tasks are ignored, at examples/ignored_errors.rs:",
                 "\"order 4\"",
-                "failures seen by the caller: 0, by the log: 1; orders served: 3",
-                "what went wrong: the error is in what the task returned",
+                "failures returned to the caller: 0, logged: 1; orders served: 3",
+                "what went wrong: the task returned the error",
                 "log_error()",
-                "failures seen by the caller: 0, by the log: 2; orders served: 3",
+                "failures returned to the caller: 0, logged: 2; orders served: 3",
                 "`.await` each task, as `awaited`",
-                "failures seen by the caller: 1 (the fish is out), by the log: 1; orders served: 3",
+                "failures returned to the caller: 1 (the fish is out), logged: 1; orders served: 3",
                 "a TaskGroup",
-                "failures seen by the caller: 1 (the fish is out), by the log: 0; orders served: 1",
+                "failures returned to the caller: 1 (the fish is out), logged: 0; orders served: 1",
             ],
         );
         // The log does have what is counted, and has it of those who are meant.
@@ -129,13 +131,13 @@ fn await_is_no_magic_neither_overlaps_waits_nor_helps_computing_nor_begins_a_fut
             &said,
             &[
                 "1. the mistake: three waits of 100ms in a row, at examples/await_is_no_magic.rs:",
-                "what to do: first begin all, then await",
+                "what to do: spawn all, then await them",
                 "2. the mistake: three computations in async tasks, at examples/await_is_no_magic.rs:",
                 "what went wrong: tasks share one thread",
                 "what to do: spawn_blocking",
-                "3. the mistake: a future that nobody awaits, at examples/await_is_no_magic.rs:",
-                "what went wrong: to call an async fn only makes a future",
-                "what to do: `.await` it at once, or spawn it",
+                "3. the mistake: a future that is not awaited, at examples/await_is_no_magic.rs:",
+                "what went wrong: calling an async fn only creates a future",
+                "what to do: `.await` it immediately, or spawn it",
             ],
         );
         let all = |label| figure(&said, &[label]);
@@ -148,7 +150,7 @@ fn await_is_no_magic_neither_overlaps_waits_nor_helps_computing_nor_begins_a_fut
             "{said:#?}"
         );
         let lazy = all("Awaited now, it still took");
-        assert!(all("it has begun") == 0. && lazy >= 100., "{said:#?}");
+        assert!(all("it has started") == 0. && lazy >= 100., "{said:#?}");
         assert!(all("and awaited now, it took") < lazy * 0.8, "{said:#?}");
     });
 }
