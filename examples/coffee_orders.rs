@@ -48,7 +48,7 @@ fn main() -> io::Result<()> {
     draw("the waiter takes all orders and brings each dish when it is ready", &app);
     let times = longest(&counter).as_secs_f64() / longest(&app).as_secs_f64();
     println!(
-        "  The same waiter, {:?}, is {times:.1} times as fast, without a second one.",
+        "  The same waiter, {:?}, is {times:.1} times as fast. No second waiter is needed.",
         app[3].2
     );
     if let Some(file) = env::args().skip_while(|arg| arg != "--svg").nth(1) {

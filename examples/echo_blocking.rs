@@ -1,7 +1,8 @@
-//! The echo server without any event loop: one thread a client, each standing and waiting.
+//! The echo server without an event loop: one thread per client, which blocks in each read and
+//! write.
 //!
-//! `cargo run --example echo_blocking [ADDRESS]`. The first rung of a ladder of four servers that
-//! do the same: next is `echo_callbacks`.
+//! `cargo run --example echo_blocking [ADDRESS]`. This is the first of four servers that do the
+//! same; the next is `echo_callbacks`.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -19,35 +20,35 @@ fn main() -> io::Result<()> {
     serve(&listener)
 }
 
-/// A panic in one client's thread costs the others nothing: it ends that thread, and std says so on
-/// stderr.
+/// A panic in one client's thread does not affect the others: it ends that thread, and std reports
+/// it on stderr.
 pub(crate) fn serve(listener: &TcpListener) -> ! {
     loop {
-        // The thread stands still in here until a client comes.
+        // Blocks until a client connects.
         match listener.accept() {
             Ok((stream, peer)) => {
                 let client = thread::Builder::new().spawn(move || serve_client(stream, peer));
                 if let Err(error) = client {
-                    warn!("{peer} was lost: no thread for it: {error}");
+                    warn!("{peer} failed: no thread: {error}");
                 }
             }
             Err(error) => {
-                warn!("a client was lost: {error}");
-                thread::sleep(Duration::from_millis(20)); // Out of files, perhaps: do not spin.
+                warn!("accept failed: {error}");
+                thread::sleep(Duration::from_millis(20)); // Perhaps out of file descriptors: do not spin.
             }
         }
     }
 }
 
 fn serve_client(stream: TcpStream, peer: SocketAddr) {
-    info!("{peer} is here");
+    info!("{peer} connected");
     match echo(stream) {
-        Ok(bytes) => info!("{peer} left after {bytes} bytes"),
-        Err(error) => warn!("{peer} was lost: {error}"),
+        Ok(bytes) => info!("{peer} disconnected after {bytes} bytes"),
+        Err(error) => warn!("{peer} failed: {error}"),
     }
 }
 
-/// Gives every byte back until the client ends its side.
+/// Echoes every byte until the client sends EOF.
 fn echo(mut stream: TcpStream) -> io::Result<u64> {
     let mut bytes = [0; 16 * 1024];
     let mut total = 0;

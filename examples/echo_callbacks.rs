@@ -1,6 +1,6 @@
-//! The echo server on the loop's callbacks: no future anywhere. The kernel says "ready", the loop
-//! calls a closure, which does what can be done without waiting. The second rung: next is
-//! `echo_futures`.
+//! The echo server on callbacks of the loop, without any future. When the kernel reports a source
+//! as ready, the loop calls a closure, which does what it can without blocking. This is the second
+//! of four servers; the next is `echo_futures`.
 
 use std::io::{self, ErrorKind::WouldBlock, Read, Write};
 use std::{net::SocketAddr, time::Duration, time::Instant};
@@ -20,8 +20,8 @@ fn main() -> io::Result<()> {
     let listener = event_loop.enter(|| on_ready(listener, Interest::READABLE, accept_all))?;
     loop {
         event_loop.turn(Some(Duration::from_millis(100)))?;
-        // Clients that found no free file descriptor cause no further event: look for them without
-        // one.
+        // Clients that are queued for want of file descriptors cause no further event, so try
+        // without one.
         if looked.elapsed().as_millis() > 100 {
             event_loop.enter(|| listener.with(|listener| accept_all(listener, Ready::default())));
             looked = Instant::now();
@@ -29,13 +29,13 @@ fn main() -> io::Result<()> {
     }
 }
 
-/// Edge-triggered: one event may be for many clients.
+/// Events are edge-triggered: one event may stand for many clients.
 pub(crate) fn accept_all(listener: &mut TcpListener, _: Ready) -> Next {
     loop {
         if let Err(error) = listener.accept().and_then(|(stream, peer)| watch_client(stream, peer))
         {
             if error.kind() != WouldBlock {
-                warn!("a client was lost: {error}"); // Out of files, perhaps: do not spin.
+                warn!("accept failed: {error}"); // Perhaps out of file descriptors: do not spin.
             }
             return Next::Continue;
         }
@@ -43,21 +43,21 @@ pub(crate) fn accept_all(listener: &mut TcpListener, _: Ready) -> Next {
 }
 
 fn watch_client(stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
-    info!("{peer} is here");
+    info!("{peer} connected");
     let mut client = Client { bytes: vec![0; 16 * 1024], ..Client::default() };
     let callback = move |stream: &mut TcpStream, _ready| {
         match client.echo(stream) {
-            Ok(Next::Remove) => info!("{peer} left after {} bytes", client.total),
+            Ok(Next::Remove) => info!("{peer} disconnected after {} bytes", client.total),
             Ok(next) => return next,
             Err(error) if error.kind() == WouldBlock => return Next::Continue,
-            Err(error) => warn!("{peer} was lost: {error}"),
+            Err(error) => warn!("{peer} failed: {error}"),
         }
         Next::Remove
     };
     on_ready(stream, Interest::READABLE | Interest::WRITABLE, callback).map(Registration::detach)
 }
 
-#[derive(Default)] // What an async function would keep in its variables.
+#[derive(Default)] // In an async function, these would be local variables.
 struct Client {
     bytes: Vec<u8>,
     unsent: (usize, usize),
@@ -65,7 +65,7 @@ struct Client {
 }
 
 impl Client {
-    /// Gives every byte back until the client ends its side, or until that would block.
+    /// Echoes every byte until the client sends EOF, or until a call would block.
     fn echo(&mut self, stream: &mut TcpStream) -> io::Result<Next> {
         for _ in 0..64 {
             let (from, to) = self.unsent;
@@ -78,6 +78,6 @@ impl Client {
                 read => (self.unsent, self.total) = ((0, read), self.total + read as u64),
             }
         }
-        Ok(Next::Again) // The others' turn: a greedy client may never let it block.
+        Ok(Next::Again) // Lets other clients run: a fast client may never block.
     }
 }

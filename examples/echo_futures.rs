@@ -1,8 +1,9 @@
-//! The echo server on futures written by hand: no `async`, so that it can be seen what `async`
-//! makes. A future is a state machine that tries when it is polled, and returns `Pending` when it
-//! would wait.
+//! The echo server on hand-written futures, without `async`, to show what the compiler generates
+//! from it. A future is a state machine: when it is polled it tries to proceed, and it returns
+//! `Pending` where it would have to wait.
 //!
-//! `cargo run --example echo_futures [ADDRESS]`. The third rung: the last is `echo_server`.
+//! `cargo run --example echo_futures [ADDRESS]`. This is the third of four servers; the last is
+//! `echo_server`.
 
 use std::task::{Context, Poll, ready};
 use std::{convert::Infallible, future::Future, io, net::SocketAddr, pin::Pin};
@@ -22,8 +23,8 @@ fn main() -> io::Result<()> {
     event_loop.block_on(Serve { incoming: listener.incoming(), clients })
 }
 
-/// Spawns an [`Echo`] for each client, for ever. Each fails alone: a panic in one costs the others
-/// nothing.
+/// Spawns an [`Echo`] for each client, for ever. Each fails alone: a panic in one does not affect
+/// the others.
 pub(crate) struct Serve<'a> {
     pub(crate) incoming: Incoming<'a>,
     pub(crate) clients: TaskGroup<Infallible>,
@@ -36,15 +37,15 @@ impl Future for Serve<'_> {
         while let Some(stream) = ready!(self.incoming.poll_next(cx)) {
             match stream.and_then(|stream| Ok((stream.peer_addr()?, stream))) {
                 Ok((peer, stream)) => self.clients.try_spawn(Echo::new(stream, peer))?,
-                Err(error) => warn!("a client was lost: {error}"),
+                Err(error) => warn!("accept failed: {error}"),
             }
         }
         Poll::Ready(Ok(()))
     }
 }
 
-/// Gives every byte back until the client ends its side. Its state is what it has read and not yet
-/// written.
+/// Echoes every byte until the client sends EOF. Its state is the bytes that it has read and not
+/// yet written.
 struct Echo {
     stream: TcpStream,
     peer: SocketAddr,
@@ -55,7 +56,7 @@ struct Echo {
 
 impl Echo {
     fn new(stream: TcpStream, peer: SocketAddr) -> Self {
-        info!("{peer} is here");
+        info!("{peer} connected");
         Echo { stream, peer, bytes: vec![0; 16 * 1024], unsent: (0, 0), total: 0 }
     }
 
@@ -79,8 +80,8 @@ impl Future for Echo {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match ready!(self.poll_echo(cx)) {
-            Ok(()) => info!("{} left after {} bytes", self.peer, self.total),
-            Err(error) => warn!("{} was lost: {error}", self.peer),
+            Ok(()) => info!("{} disconnected after {} bytes", self.peer, self.total),
+            Err(error) => warn!("{} failed: {error}", self.peer),
         }
         Poll::Ready(Ok(()))
     }

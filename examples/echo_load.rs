@@ -1,7 +1,7 @@
-//! A crowd of echo clients on one loop: each sends messages and checks that every byte comes back.
+//! Many echo clients on one loop: each sends messages and checks that every byte comes back.
 //!
 //! `cargo run --release --example echo_load [ADDRESS [CONNECTIONS [MESSAGES [BYTES]]]]`. The exit
-//! code is not 0 if one byte came back wrong or a client was lost.
+//! code is not 0 if a client failed or a byte was wrong.
 
 use std::io;
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use headwaiter::task::JoinHandle;
 use headwaiter::time::timeout;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A server that answers no message within this is taken for dead.
+/// A client fails if the server takes longer than this to answer a message.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Clone)]
@@ -42,7 +42,7 @@ fn load(mut args: impl Iterator<Item = String>) -> Result<Load, String> {
         None => Ok(default),
         Some((Ok(number @ 1..), _)) => Ok(number),
         Some((_, text)) => {
-            Err(format!("{name} must be a whole number of at least 1, and {text:?} is none"))
+            Err(format!("{name} must be a whole number of at least 1, and {text:?} is not"))
         }
     };
     let load = Load {
@@ -100,20 +100,20 @@ async fn run(load: Load) -> ExitCode {
     match lost {
         0 => ExitCode::SUCCESS,
         lost => {
-            println!("{lost} clients were lost or got a wrong byte");
+            println!("{lost} clients failed or received a wrong byte");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Returns how long each message took to come back.
+/// Returns the round-trip time of each message.
 async fn client(n: usize, load: Load, bar: ProgressBar) -> io::Result<Vec<Duration>> {
     let mut stream = timeout(PATIENCE, TcpStream::connect(&load.address)).await??;
     stream.set_nodelay(true)?;
     let (mut message, mut back) = (vec![0; load.bytes], vec![0; load.bytes]);
     let mut times = Vec::with_capacity(load.messages);
     for round in 0..load.messages {
-        // No two messages alike, so that one that belongs to another is seen.
+        // All messages differ, so that a message that reaches the wrong client is detected.
         message
             .iter_mut()
             .enumerate()
@@ -132,7 +132,8 @@ async fn client(n: usize, load: Load, bar: ProgressBar) -> io::Result<Vec<Durati
     Ok(times)
 }
 
-/// Writes and reads at the same time: a message larger than all buffers would else wait for ever.
+/// Writes and reads concurrently: otherwise a message that is larger than all buffers would wait
+/// for ever.
 async fn exchange(stream: &mut TcpStream, message: &[u8], back: &mut [u8]) -> io::Result<()> {
     use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
     let (mut read, mut write): (&TcpStream, &TcpStream) = (stream, stream);

@@ -1,8 +1,6 @@
-//! One order over TCP, there and back, in one thread: small enough that each step of the loop can
-//! be read.
+//! One message over TCP and back, on one thread: short enough to read each step of the loop.
 //!
-//! `RUST_LOG=headwaiter=trace cargo run --example echo_once`; `docs/trace.md` walks through what
-//! that says.
+//! `RUST_LOG=headwaiter=trace cargo run --example echo_once`; `docs/trace.md` explains the output.
 
 use std::io;
 
@@ -10,7 +8,7 @@ use headwaiter::net::{TcpListener, TcpStream};
 use headwaiter::task;
 
 fn main() -> io::Result<()> {
-    // Without times, so that each run says the same.
+    // Without timestamps, so that all runs log the same lines.
     env_logger::builder().format_timestamp(None).init();
     headwaiter::block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;

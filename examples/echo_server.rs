@@ -1,8 +1,9 @@
-//! The echo server with async/await: one task a client, all on one thread.
+//! The echo server with async/await: one task per client, all on one thread. This is the last of
+//! four servers; the first is `echo_blocking`.
 //!
-//! `cargo run --example echo_server [ADDRESS [GRACE]]`, then for instance `nc 127.0.0.1 7777`.
-//! Ctrl-C ends it: those who are there then have GRACE seconds to finish, 5 if not given. A second
-//! Ctrl-C ends it at once.
+//! `cargo run --example echo_server [ADDRESS [GRACE]]`, then for example `nc 127.0.0.1 7777`. After
+//! Ctrl-C, connected clients have GRACE seconds to finish (5 by default). A second Ctrl-C ends the
+//! server immediately.
 
 use std::{convert::Infallible, env, io, net::SocketAddr, time::Duration};
 
@@ -21,7 +22,7 @@ fn main() -> io::Result<()> {
     headwaiter::block_on(serve(&address, Duration::from_secs(grace)))
 }
 
-/// Ends as `docs/shutdown.md` tells.
+/// Shuts down as described in `docs/shutdown.md`.
 pub(crate) async fn serve(address: &str, grace: Duration) -> io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     info!("listening on {}", listener.local_addr()?);
@@ -31,17 +32,18 @@ pub(crate) async fn serve(address: &str, grace: Duration) -> io::Result<()> {
     headwaiter::spawn(on_ctrl_c).log_error();
     let _ = closing.run(accept(listener, &clients)).await;
 
-    let there = clients.len();
+    let connected = clients.len();
     let mut finishing = clients.join();
     let asked_again = async { _ = ctrl_c().await };
     let finished = async {
-        info!("closing; clients that have {grace:?} to finish: {there}"); // A second Ctrl-C is heard by now.
+        // By now, `asked_again` listens for a second Ctrl-C.
+        info!("closing; {connected} clients have {grace:?} to finish");
         _ = (&mut finishing).await;
     };
     let _ = timeout(grace, or(asked_again, finished)).await;
-    let cut_off = finishing.len();
-    info!("closed; {} finished, {cut_off} were cut off", there - cut_off);
-    Ok(()) // With the group its tasks end.
+    let dropped = finishing.len();
+    info!("closed; {} clients finished, {dropped} were dropped", connected - dropped);
+    Ok(()) // Dropping the group drops its tasks.
 }
 
 async fn accept(listener: TcpListener, clients: &TaskGroup<Infallible>) {
@@ -51,25 +53,26 @@ async fn accept(listener: TcpListener, clients: &TaskGroup<Infallible>) {
             Ok((peer, stream)) => {
                 let task = task::Builder::new().name(format!("client {peer}"));
                 if task.try_spawn_in(clients, serve_client(stream, peer)).is_err() {
-                    return; // The group is closed: no client would be served any more.
+                    return; // The group is closed, so no further client can be served.
                 }
             }
-            Err(error) => warn!("a client was lost: {error}"), // Before we had its address.
+            Err(error) => warn!("accept failed: {error}"),
         }
     }
 }
 
-/// A lost client is no failure of the server. A panic is: the group logs it, and serves the others.
+/// A failed connection is not a failure of the server. A panic is; the group logs it and serves the
+/// other clients.
 async fn serve_client(stream: TcpStream, peer: SocketAddr) -> Result<(), Infallible> {
-    info!("{peer} is here");
+    info!("{peer} connected");
     match echo(stream).await {
-        Ok(bytes) => info!("{peer} left after {bytes} bytes"),
-        Err(error) => warn!("{peer} was lost: {error}"),
+        Ok(bytes) => info!("{peer} disconnected after {bytes} bytes"),
+        Err(error) => warn!("{peer} failed: {error}"),
     }
     Ok(())
 }
 
-/// Gives every byte back until the client ends its side.
+/// Echoes every byte until the client sends EOF.
 async fn echo(mut stream: TcpStream) -> io::Result<u64> {
     let (mut bytes, mut total) = ([0; 16 * 1024], 0);
     loop {

@@ -1,14 +1,14 @@
-//! A program that has an event loop already, here one of its own on epoll(7), and runs headwaiter
-//! inside it: it watches the loop's descriptor beside its own, waits no longer than until
-//! `next_deadline`, and gives the loop a turn when either says so. No second thread, and no waiting
-//! in two places.
+//! A program with an event loop of its own, on epoll(7), that runs headwaiter inside it. It watches
+//! the loop's descriptor beside its own, waits at most until `next_deadline`, and calls `turn` when
+//! the descriptor is readable or the deadline has passed. It needs no second thread, and it waits
+//! in one place only.
 //!
-//! `cargo run --example embedded`: the host counts its own ticks, while a headwaiter task echoes to
-//! another.
+//! `cargo run --example embedded`: the host counts its own ticks while one headwaiter task echoes
+//! to another.
 
 #[cfg(not(target_os = "linux"))]
 fn main() {
-    println!("this example speaks epoll, and needs Linux");
+    println!("this example uses epoll and needs Linux");
 }
 
 #[cfg(target_os = "linux")]
@@ -44,7 +44,7 @@ mod host {
         epoll::add(&epoll, &guest, epoll::EventData::new_u64(GUEST), epoll::EventFlags::IN)?;
 
         let mut events = Vec::with_capacity(16);
-        // The guest's first turn polls what was spawned: nothing would announce that.
+        // The first turn polls the spawned task. Nothing else would announce that it is ready.
         let mut guests_turn = true;
         while !guest.enter(|| task.is_finished()) {
             if guests_turn {
@@ -73,7 +73,7 @@ mod host {
         Ok(())
     }
 
-    /// Five messages to an echo server on the same loop, with a pause after each.
+    /// Sends five messages to an echo server on the same loop, with a pause after each.
     async fn conversation() -> io::Result<()> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let mut client = TcpStream::connect(listener.local_addr()?).await?;

@@ -1,10 +1,10 @@
-//! The echo server on all cores: one event loop a thread, each with a listener of its own on the
-//! same port, among which the kernel shares the clients out (SO_REUSEPORT, socket(7)). The loops
-//! share nothing, so there is nothing to lock. The main thread runs no loop: it reaches the others
-//! by their `Handle`s.
+//! The echo server on all cores: one event loop per thread, each with its own listener on the same
+//! port. The kernel distributes the clients among the listeners (SO_REUSEPORT, socket(7)). The
+//! loops share nothing, so they need no locks. The main thread runs no loop; it reaches the others
+//! through their `Handle`s.
 //!
-//! `cargo run --release --example one_loop_per_core [ADDRESS [LOOPS]]`, then press Enter to see who
-//! served how many.
+//! `cargo run --release --example one_loop_per_core [ADDRESS [LOOPS]]`, then press Enter to see how
+//! many clients each loop has served.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -34,33 +34,33 @@ fn main() -> io::Result<()> {
     let mut handles = Vec::new();
     for number in 0..loops {
         let listener = listen(address)?;
-        // With port 0, the first takes the port that the others share.
+        // With port 0, the first listener gets a port, which the others then share.
         address = listener.local_addr()?;
         handles.push(start(number, listener)?);
     }
-    info!("listening on {address}, {loops} times");
+    info!("listening on {address}, with {loops} loops");
     for line in io::stdin().lines() {
         line?;
         for (number, handle) in handles.iter().enumerate() {
-            // Only the closure travels; what it makes stays on that loop's thread.
+            // Only the closure is sent; the future that it creates stays on that loop's thread.
             let served = handle.spawn(|| async { SERVED.get() }).wait();
             info!("loop {number} has served {} clients", served?);
         }
     }
     loop {
-        thread::park(); // There is nobody left to press Enter.
+        thread::park(); // stdin has ended.
     }
 }
 
 fn arguments() -> Result<(SocketAddr, usize), String> {
     let mut args = std::env::args().skip(1);
     let address = args.next().unwrap_or_else(|| "127.0.0.1:7777".to_owned());
-    let address = address.parse().map_err(|_| format!("{address:?} is no address in numbers"))?;
+    let address = address.parse().map_err(|_| format!("{address:?} is not a numeric address"))?;
     let loops = match args.next() {
-        Some(text) => text.parse().map_err(|_| format!("{text:?} is no number of loops"))?,
+        Some(text) => text.parse().map_err(|_| format!("{text:?} is not a number of loops"))?,
         None => thread::available_parallelism().map_or(1, NonZero::get),
     };
-    if loops == 0 { Err("no loop serves nobody".to_owned()) } else { Ok((address, loops)) }
+    if loops == 0 { Err("at least one loop is needed".to_owned()) } else { Ok((address, loops)) }
 }
 
 fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
@@ -72,7 +72,8 @@ fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-/// A loop is not `Send`: it is made on the thread that runs it, and only its handle leaves.
+/// A loop is not `Send`: it is created on the thread that runs it, and only its handle is sent to
+/// the main thread.
 fn start(number: usize, listener: std::net::TcpListener) -> io::Result<Handle> {
     let (tell, told) = std::sync::mpsc::channel();
     thread::Builder::new().name(format!("loop {number}")).spawn(move || {
@@ -80,7 +81,7 @@ fn start(number: usize, listener: std::net::TcpListener) -> io::Result<Handle> {
         let _ = tell.send(made.as_ref().map(EventLoop::handle).map_err(|error| error.to_string()));
         let Ok(mut event_loop) = made else { return };
         if let Err(error) = event_loop.block_on(serve(listener)) {
-            warn!("loop {number} has ended: {error}");
+            warn!("loop {number} failed: {error}");
         }
     })?;
     told.recv().map_err(io::Error::other)?.map_err(io::Error::other)
@@ -88,20 +89,20 @@ fn start(number: usize, listener: std::net::TcpListener) -> io::Result<Handle> {
 
 pub(crate) async fn serve(listener: std::net::TcpListener) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
-    let clients = TaskGroup::<Infallible>::isolated(); // A panic in one costs the others nothing.
+    let clients = TaskGroup::<Infallible>::isolated(); // A panic in one client does not affect the others.
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 SERVED.set(SERVED.get() + 1);
                 clients.try_spawn(async move {
                     if let Err(error) = futures_lite::io::copy(&stream, &mut &stream).await {
-                        warn!("a client was lost: {error}");
+                        warn!("a connection failed: {error}");
                     }
                     Ok(())
                 })?;
             }
-            // `accept` holds back by itself while there are no file descriptors.
-            Err(error) => warn!("a client was not taken in: {error}"),
+            // Without free file descriptors, `accept` itself waits before the next attempt.
+            Err(error) => warn!("accept failed: {error}"),
         }
     }
 }

@@ -1,6 +1,7 @@
-//! A TCP proxy: what comes from a client goes to the target, and back, until both have ended.
+//! A TCP proxy: it copies bytes between a client and the target, in both directions, until both
+//! have sent EOF.
 //!
-//! `cargo run --example proxy 127.0.0.1:8080 example.org:80`, then for instance
+//! `cargo run --example proxy 127.0.0.1:8080 example.org:80`, then for example
 //! `curl -H 'Host: example.org' http://127.0.0.1:8080/`.
 
 use std::convert::Infallible;
@@ -17,7 +18,7 @@ use headwaiter::task::{self, TaskGroup};
 use headwaiter::time::timeout;
 use log::{error, info, warn};
 
-/// How long the target may take to answer a connection.
+/// How long connecting to the target may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
@@ -40,8 +41,8 @@ fn main() -> ExitCode {
 
 pub(crate) async fn serve(listen: &str, target: Rc<str>) -> io::Result<()> {
     let listener = TcpListener::bind(listen).await?;
-    info!("listening on {}, for {target}", listener.local_addr()?);
-    let clients = TaskGroup::isolated(); // A panic in one costs the others nothing.
+    info!("listening on {}, forwarding to {target}", listener.local_addr()?);
+    let clients = TaskGroup::isolated(); // A panic in one client does not affect the others.
     let mut incoming = listener.incoming();
     while let Some(stream) = incoming.next().await {
         match stream.and_then(|stream| Ok((stream.peer_addr()?, stream))) {
@@ -49,8 +50,7 @@ pub(crate) async fn serve(listen: &str, target: Rc<str>) -> io::Result<()> {
                 let task = task::Builder::new().name(format!("client {peer}"));
                 task.try_spawn_in(&clients, serve_client(stream, peer, Rc::clone(&target)))?;
             }
-            // It was gone before we had its address.
-            Err(error) => warn!("a client was lost: {error}"),
+            Err(error) => warn!("accept failed: {error}"),
         }
     }
     Ok(())
@@ -61,10 +61,12 @@ async fn serve_client(
     peer: SocketAddr,
     target: Rc<str>,
 ) -> Result<(), Infallible> {
-    info!("{peer} is here");
+    info!("{peer} connected");
     match carry(client, &target).await {
-        Ok((sent, received)) => info!("{peer} left after {sent} bytes there and {received} back"),
-        Err(error) => warn!("{peer} was lost: {error}"),
+        Ok((sent, received)) => {
+            info!("{peer} disconnected after sending {sent} and receiving {received} bytes")
+        }
+        Err(error) => warn!("{peer} failed: {error}"),
     }
     Ok(())
 }

@@ -1,9 +1,9 @@
-//! Reads all files of a tree, many at the same time, with a progress bar, and prints how many they
-//! are, their bytes, and a checksum over their names and contents.
+//! Reads all files of a directory tree, many concurrently, with a progress bar. Prints the number
+//! of files and bytes, and a checksum over their names and contents.
 //!
-//! `cargo run --release --example read_files [--plain] [FOLDER [AT_ONCE]]`. `--plain` does it with
-//! std, one file after the other: the result must be the same. What cannot be read is listed; then
-//! the exit code is not 0.
+//! `cargo run --release --example read_files [--plain] [FOLDER [AT_ONCE]]`. With `--plain` it reads
+//! one file after another with std; the result must be the same. Files that cannot be read are
+//! listed, and then the exit code is not 0.
 
 use std::cell::RefCell;
 use std::io;
@@ -15,7 +15,7 @@ use std::time::Instant;
 use headwaiter::fs;
 use indicatif::ProgressBar;
 
-/// Of each file its size and the checksum of its contents.
+/// For each file, its size and the checksum of its contents.
 type Tree = Vec<(PathBuf, io::Result<(usize, u64)>)>;
 
 fn main() -> ExitCode {
@@ -61,7 +61,7 @@ async fn read_tree(folder: PathBuf, at_once: usize) -> Tree {
         }
     }
     let bar = ProgressBar::new(files.len() as u64);
-    // So many tasks, and each takes the next file of the same list when it is done with one.
+    // Each of these tasks takes the next file from a shared list until the list is empty.
     let (files, done) = (Rc::new(RefCell::new(files.into_iter())), Rc::new(RefCell::new(tree)));
     let readers = (0..at_once).map(|_| {
         let (files, done, bar) = (files.clone(), done.clone(), bar.clone());
@@ -91,7 +91,7 @@ async fn list(
         match entry.file_type().await? {
             kind if kind.is_dir() => folders.push(entry.path()),
             kind if kind.is_file() => files.push(entry.path()),
-            _ => {} // Links are not followed, and who opens a FIFO waits.
+            _ => {} // Does not follow links, and does not open FIFOs, which could wait for ever.
         }
     }
     Ok(())
@@ -117,7 +117,7 @@ fn sum_up(contents: Vec<u8>) -> (usize, u64) {
 
 const EMPTY: u64 = 0xCBF2_9CE4_8422_2325;
 
-/// FNV-1a: simple, and it notices a byte in the wrong place.
+/// FNV-1a: simple, and it detects bytes in the wrong order.
 fn checksum(sum: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(sum, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3))
 }

@@ -1,8 +1,7 @@
-//! Runs shell commands, all at the same time, and prints what they say as it comes, each line with
-//! its command's name.
+//! Runs several shell commands concurrently and prints their output as it arrives, each line with
+//! the number of its command.
 //!
-//! `cargo run --example run_commands ["COMMAND" ...]`. The exit code is not 0 if one of them
-//! failed.
+//! `cargo run --example run_commands ["COMMAND" ...]`. The exit code is not 0 if a command failed.
 
 use std::io;
 use std::process::{ExitCode, ExitStatus, Stdio};
@@ -33,7 +32,7 @@ async fn run_all(commands: Vec<String>) -> ExitCode {
         .iter()
         .enumerate()
         .map(|(n, command)| {
-            println!("[{n}] is: {command}");
+            println!("[{n}] runs: {command}");
             headwaiter::spawn(run(format!("[{n}]"), command.clone()))
         })
         .collect();
@@ -48,16 +47,16 @@ async fn run_all(commands: Vec<String>) -> ExitCode {
                 }
             }
             Err(error) => {
-                println!("[{n}] was lost: {error}");
+                println!("[{n}] failed: {error}");
                 code = ExitCode::FAILURE;
             }
         }
     }
-    println!("all in {:.2?}; one after the other it would have been {sum:.2?}", start.elapsed());
+    println!("all in {:.2?}; one after another they would have taken {sum:.2?}", start.elapsed());
     code
 }
 
-/// Returns how it ended, and how long it took.
+/// Returns the exit status of the command and how long it took.
 async fn run(name: String, command: String) -> io::Result<(ExitStatus, Duration)> {
     let start = Instant::now();
     let mut shell = Command::new("sh");

@@ -1,11 +1,12 @@
-//! Follows a file as it grows: prints its last lines and then what is appended, also after the file
-//! was truncated, or replaced by a new one of its name. It waits with inotify, through `Async`.
+//! Follows a file as it grows: prints its last lines and then everything that is appended, even if
+//! the file is truncated or replaced by a new file of the same name. It waits with inotify, through
+//! `Async`.
 //!
 //! `cargo run --example tail_f FILE`
 
 #[cfg(not(target_os = "linux"))]
 fn main() {
-    println!("this example waits with inotify, and needs Linux");
+    println!("this example uses inotify and needs Linux");
 }
 
 #[cfg(target_os = "linux")]
@@ -31,17 +32,18 @@ mod follow {
     use headwaiter::io::{Async, copy, stdout};
     use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
 
-    /// Never ends but with an error.
+    /// Returns only if there is an error.
     pub async fn follow(path: &Path) -> io::Result<std::convert::Infallible> {
         let mut file = File::open(path).await?;
         let mut at = last_lines(&mut file).await?;
-        // The folder and not the file is watched, because a new file of the same name may come.
+        // Watches the directory and not the file, because the file may be replaced by a new one.
         let folder = path.parent().filter(|folder| *folder != "").unwrap_or(Path::new("."));
         let watch = Async::new(init(CreateFlags::CLOEXEC)?)?;
         add_watch(&watch, folder, WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO)?;
         let mut stdout = stdout();
         loop {
-            // Looked for before the old one is read to its end, so that nothing of it is missed.
+            // Looks for a new file before it reads the old one to its end, so that it misses
+            // nothing.
             let successor = successor(path, &file).await?;
             at += copy(&mut file, &mut stdout).await?;
             if let Some(successor) = successor {
@@ -51,14 +53,14 @@ mod follow {
                 eprintln!("tail_f: {} was truncated", path.display());
                 at = file.seek(SeekFrom::Start(0)).await?;
             } else {
-                // Whatever happened, and to whichever file of the folder: the loop looks again.
+                // Any change to any file in the directory: check again.
                 let mut events = [0; 4096];
                 watch.read_with(|fd| Ok(rustix::io::read(fd, &mut events)?)).await?;
             }
         }
     }
 
-    /// Goes to where the last ten lines begin, as far as they are in the last 8 KiB.
+    /// Seeks to the start of the last ten lines, within the last 8 KiB.
     async fn last_lines(file: &mut File) -> io::Result<u64> {
         let start = file.metadata().await?.len().saturating_sub(8192);
         let start = file.seek(SeekFrom::Start(start)).await?;
@@ -69,7 +71,8 @@ mod follow {
         file.seek(SeekFrom::Start(start + first as u64)).await
     }
 
-    /// Another file of this name, if there is one now. There may be none at all for the moment.
+    /// Returns the new file if the name refers to another file now. For a moment, there may be no
+    /// such file.
     async fn successor(path: &Path, file: &File) -> io::Result<Option<File>> {
         let named = match File::open(path).await {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),

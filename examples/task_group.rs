@@ -1,9 +1,8 @@
-//! Fetches many things at the same time, from servers of this very process. All of them together
-//! are one task group: once all is well, and once one server breaks off, which ends the others at
-//! once.
+//! Fetches several pages concurrently, from servers in the same process. All fetches form one task
+//! group. In the first run all succeed. In the second run one server closes its connection early,
+//! which ends the other fetches immediately.
 //!
-//! `cargo run --example task_group`. With `RUST_LOG=headwaiter=debug` the loop tells of each task
-//! as well.
+//! `cargo run --example task_group`. With `RUST_LOG=headwaiter=debug` the loop also logs the tasks.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -19,31 +18,35 @@ const SERVERS: usize = 8;
 fn main() -> io::Result<()> {
     env_logger::init();
     headwaiter::block_on(async {
-        println!("1. eight fetches in a TaskGroup, each from a server of its own. All is well:");
+        println!("1. eight fetches in a TaskGroup, each from a server of its own. All succeed:");
         let start = Instant::now();
         let pages = fetch_all(None).await?.len();
         println!(
             "  `join` returns when all have ended, after {} ms: {pages} pages",
             start.elapsed().as_millis()
         );
-        println!("\n2. the same, but server 5 breaks off, and those above it would need an hour:");
+        println!(
+            "\n2. the same, but server 5 closes early, and servers 6 and 7 would take an hour:"
+        );
         let start = Instant::now();
-        let error = fetch_all(Some(5)).await.expect_err("one breaks off");
+        let error = fetch_all(Some(5)).await.expect_err("one fetch fails");
         println!(
             "  `join` returns the first failure after {} ms: {error}",
             start.elapsed().as_millis()
         );
         println!(
-            "what the group did for you: the first failure ended the fetches that were not done."
+            "what the group did for you: the first failure ended the fetches that were still running."
         );
-        println!("  Nobody waits an hour, no task is left behind, and the error is not lost.");
+        println!(
+            "  The program does not wait an hour, no task is left behind, and the error is returned."
+        );
         Ok(())
     })
 }
 
-/// Fetches one page from each server; if one breaks off, nothing.
+/// Fetches one page from each server. Fails if one of them fails.
 async fn fetch_all(broken: Option<usize>) -> io::Result<Vec<String>> {
-    // They end with this function, however it ends: then their group is dropped.
+    // The group is dropped at the end of this function, and ends the servers.
     let servers = TaskGroup::<io::Error>::new();
     let pages = Rc::new(RefCell::new(Vec::new()));
     let fetches = TaskGroup::<io::Error>::new();
@@ -53,7 +56,7 @@ async fn fetch_all(broken: Option<usize>) -> io::Result<Vec<String>> {
         servers.spawn(serve(listener, n, broken));
         let pages = Rc::clone(&pages);
         Builder::new().name(format!("fetch {n}")).spawn_in(&fetches, async move {
-            let mut end = TellsItsEnd(n, "was cancelled".to_owned());
+            let mut end = PrintOnDrop(n, "was cancelled".to_owned());
             let page = fetch(address).await;
             end.1 = page
                 .as_ref()
@@ -74,8 +77,8 @@ async fn fetch(address: SocketAddr) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&page).into_owned())
 }
 
-/// Needs the longer, the higher its number is. One may break off in the middle of its page; those
-/// above it would then need an hour.
+/// Takes longer the higher its number is. The broken server closes in the middle of its page; those
+/// above it take an hour.
 async fn serve(listener: TcpListener, n: usize, broken: Option<usize>) -> io::Result<()> {
     let (mut stream, _) = listener.accept().await?;
     let needs_an_hour = broken.is_some_and(|broken| n > broken);
@@ -84,10 +87,10 @@ async fn serve(listener: TcpListener, n: usize, broken: Option<usize>) -> io::Re
     stream.write_all(&page.as_bytes()[..if broken == Some(n) { 3 } else { 6 }]).await
 }
 
-/// However a task ends, what it holds is dropped.
-struct TellsItsEnd(usize, String);
+/// Prints its text when it is dropped. A task drops its variables however it ends.
+struct PrintOnDrop(usize, String);
 
-impl Drop for TellsItsEnd {
+impl Drop for PrintOnDrop {
     fn drop(&mut self) {
         println!("  fetch {} {}", self.0, self.1);
     }

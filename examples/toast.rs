@@ -1,10 +1,10 @@
-//! Breakfast for one: coffee, eggs, bacon, toast and juice, each of which needs its time. First
-//! made synchronously, where the cook stands and waits for each dish; then asynchronously, where
-//! all of them cook at the same time. The timeline shows both, as measured: synchronous, a dish
-//! that is ready to be begun must wait until the cook is done with those before it.
+//! Breakfast for one: coffee, eggs, bacon, toast and juice, each of which takes its time. In the
+//! first run the cook blocks in front of each dish. In the second run all dishes cook at the same
+//! time. The timeline shows both runs, as measured: in the first run, a dish that is ready to start
+//! waits until the cook has finished the dishes before it.
 //!
-//! `cargo run --example toast`. `-- --svg FILE` draws the same for a browser, `-- --trace FILE`
-//! writes it for <https://ui.perfetto.dev>.
+//! `cargo run --example toast`. `-- --svg FILE` also draws the timeline for a browser, and
+//! `-- --trace FILE` writes it for <https://ui.perfetto.dev>.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use std::{env, io, thread};
 use headwaiter::observe::Timeline;
 use headwaiter::{EventLoop, task, time};
 
-/// In milliseconds.
+/// The dishes, with their times in milliseconds.
 const DISHES: [(&str, u64); 5] =
     [("coffee", 50), ("eggs", 40), ("bacon", 60), ("toast", 30), ("juice", 20)];
 
@@ -46,17 +46,15 @@ fn run() -> io::Result<()> {
         let asynchronous = breakfast(time::sleep).await;
         (synchronous, asynchronous)
     });
-    println!(
-        "breakfast, twice. Each dish is a task and a row; `loop` is the thread, which runs or waits."
-    );
+    println!("Breakfast, twice. Each row is a task that makes one dish; `loop` is the thread.");
     print!("{}", timeline.to_text(100));
     println!("\nthe mistake: in rows 2 to 6 the cook waits in `thread::sleep`, {}:{line}", file!());
     println!("synchronous:  {:3} ms", synchronous.as_millis());
     println!(
-        "what went wrong: it keeps the thread (█), so the next dish is ready (▒) but not begun."
+        "what went wrong: that blocks the thread (█), so the next dish is ready (▒) but not started."
     );
     println!(
-        "what to do: `.await` each wait, as `time::sleep` in rows 7 to 11, {}:{}",
+        "what to do: `.await` each wait, as with `time::sleep` in rows 7 to 11, {}:{}",
         file!(),
         line + 1
     );
@@ -68,12 +66,12 @@ fn run() -> io::Result<()> {
             "--svg" => timeline.write_svg(&pair[1])?,
             _ => timeline.write_chrome_json(&pair[1])?,
         }
-        println!("written: {}", pair[1]);
+        println!("written to {}", pair[1]);
     }
     Ok(())
 }
 
-/// Makes all dishes, each in a task of its own, and says how long that took.
+/// Makes all dishes, each in a task of its own. Returns how long that took.
 async fn breakfast<F: Future<Output = ()> + 'static>(cook: fn(Duration) -> F) -> Duration {
     let start = Instant::now();
     let dishes = DISHES.map(|(dish, millis)| {

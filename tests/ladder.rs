@@ -104,7 +104,7 @@ fn a_half_closed_client_gets_all_its_bytes_and_then_the_end(server: &Server) {
     client.shutdown(Shutdown::Write).unwrap();
     assert_eq!(bytes.expect_until_the_end(&client), all);
     let name = client.local_addr().unwrap();
-    server.program.wait_for_line(&format!("{name} left after {all} bytes"));
+    server.program.wait_for_line(&format!("{name} disconnected after {all} bytes"));
 }
 
 fn a_slow_client_is_served_and_slows_nobody(server: &Server) {
@@ -134,7 +134,8 @@ fn clients_that_vanish_are_forgotten(server: &Server) {
     }
     // However each was lost, the server has noticed, and has nothing of it any more.
     server.program.wait_for("the end of all clients", |said| {
-        let ended = |line: &&String| line.contains(" left after ") || line.contains(" was lost: ");
+        let ended =
+            |line: &&String| line.contains(" disconnected after ") || line.contains(" failed: ");
         said.lines.iter().filter(ended).count() == 3 * EACH
     });
 }
@@ -154,7 +155,7 @@ fn a_client_that_never_reads_costs_only_its_own_connection(server: &Server) {
     let name = greedy.local_addr().unwrap();
     drop(greedy);
     // Its bytes are unread, so this is a reset; the server is told of it where it is stuck: in a write.
-    server.program.wait_for_line(&format!("{name} was lost: "));
+    server.program.wait_for_line(&format!("{name} failed: "));
 }
 
 fn a_client_that_never_pauses_starves_nobody(server: &Server) {
@@ -202,7 +203,7 @@ fn a_thousand_clients_at_once_are_all_served(server: &Server) {
     let mut clients = Vec::with_capacity(AT_ONCE);
     while clients.len() < AT_ONCE {
         server.program.wait_for("the clients to be accepted", |said| {
-            let accepted = said.lines.iter().filter(|line| line.ends_with(" is here")).count();
+            let accepted = said.lines.iter().filter(|line| line.ends_with(" connected")).count();
             clients.len() < accepted + WAITING
         });
         match server.try_connect() {
@@ -285,7 +286,7 @@ fn interrupted(address: &str, grace: &str, clients: usize) -> (Server, Vec<TcpSt
     let mut first = server.connect();
     server.echoes(&mut first, b"is it open?");
     drop(first);
-    server.program.wait_for_line(" left after ");
+    server.program.wait_for_line(" disconnected after ");
     let mut clients: Vec<_> = (0..clients).map(|_| server.connect()).collect();
     for client in &mut clients {
         server.echoes(client, b"we are served");
@@ -306,8 +307,8 @@ fn after_ctrl_c_clients_may_finish_and_the_others_are_cut_off_in_the_end() {
         assert_eq!(clients[0].read(&mut last).unwrap_or(0), 0);
         let (code, said) = server.program.end();
         assert_eq!(code, Some(0), "{said}");
-        assert!(said.contains("clients that have 1s to finish: 3"), "{said}");
-        assert!(said.contains("closed; 0 finished, 3 were cut off"), "{said}");
+        assert!(said.contains("3 clients have 1s to finish"), "{said}");
+        assert!(said.contains("closed; 0 clients finished, 3 were dropped"), "{said}");
 
         let (server, clients) = interrupted("127.0.99.2:0", "3600", 2);
         for mut client in clients {
@@ -316,7 +317,7 @@ fn after_ctrl_c_clients_may_finish_and_the_others_are_cut_off_in_the_end() {
         // With the last client it ends, long before the hour is over.
         let (code, said) = server.program.end();
         assert_eq!(code, Some(0), "{said}");
-        assert!(said.contains("closed; 2 finished, 0 were cut off"), "{said}");
+        assert!(said.contains("closed; 2 clients finished, 0 were dropped"), "{said}");
     });
 }
 
@@ -327,11 +328,11 @@ fn a_second_ctrl_c_ends_the_server_at_once() {
         let (server, mut clients) = interrupted("127.0.99.3:0", "3600", 2);
         let name = clients[0].local_addr().unwrap();
         drop(clients.remove(0));
-        server.program.wait_for_line(&format!("{name} left after "));
+        server.program.wait_for_line(&format!("{name} disconnected after "));
         server.program.interrupt();
         let (code, said) = server.program.end();
         assert_eq!(code, Some(0), "{said}");
-        assert!(said.contains("closed; 1 finished, 1 were cut off"), "{said}");
+        assert!(said.contains("closed; 1 clients finished, 1 were dropped"), "{said}");
     });
 }
 
@@ -367,7 +368,7 @@ fn the_load_fails_when_the_server_ends_a_connection() {
     sharing_files(|| {
         let (code, said) = load_against(|stream| stream.read_exact(&mut [0; 64]));
         assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains("1 clients were lost"), "{said}");
+        assert!(said.contains("1 clients failed"), "{said}");
     });
 }
 

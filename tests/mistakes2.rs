@@ -67,7 +67,7 @@ fn coffee_orders_shows_that_one_waiter_serves_all_in_the_time_of_the_longest_dis
                 "what went wrong: `thread::sleep`",
                 "what to do: `.await` each wait",
                 "the waiter takes all orders",
-                "without a second one",
+                "No second waiter is needed",
             ],
         );
         assert!(

@@ -743,7 +743,7 @@ fn commands_run_at_the_same_time_and_their_lines_come_as_they_are_said() {
         assert_eq!(code, Some(1), "{said}");
         assert!(said.contains("[0] ended with exit status: 3 after "), "{said}");
         assert!(said.contains("[1] ended with exit status: 0 after "), "{said}");
-        assert!(said.contains("one after the other it would have been "), "{said}");
+        assert!(said.contains("one after another they would have taken "), "{said}");
     });
 }
 

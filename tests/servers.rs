@@ -245,7 +245,7 @@ async fn one_client_panics(server: Connections) {
     echoes(&mut before, b"before").await;
     let mut lost = server.connect().await;
     echoes(&mut lost, b"it is served").await;
-    panic_at("was lost: ");
+    panic_at(" failed: ");
     // So the kernel resets the connection: socket(7).
     socket2::SockRef::from(&lost).set_linger(Some(Duration::ZERO)).unwrap();
     drop(lost);

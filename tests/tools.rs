@@ -74,7 +74,9 @@ fn the_proxy_carries_each_clients_bytes_there_and_back() {
             .collect();
         for client in clients {
             let name = client.join().unwrap();
-            program.wait_for_line(&format!("{name} left after 300000 bytes there and 300000 back"));
+            program.wait_for_line(&format!(
+                "{name} disconnected after sending 300000 and receiving 300000 bytes"
+            ));
         }
     });
 }
@@ -90,7 +92,8 @@ fn the_proxy_survives_clients_that_vanish() {
             // With unread bytes there, the kernel says a reset instead of an end.
             assert!(client.peek(&mut [0]).unwrap() > 0);
         }
-        let ended = |line: &&String| line.contains(" left after ") || line.contains(" was lost: ");
+        let ended =
+            |line: &&String| line.contains(" disconnected after ") || line.contains(" failed: ");
         program.wait_for("the end of all clients", |said| {
             said.lines.iter().filter(ended).count() == 40
         });
@@ -116,7 +119,7 @@ fn the_proxy_says_when_its_target_is_not_there_and_goes_on() {
             let mut client = connect(address);
             let name = client.local_addr().unwrap();
             assert!(matches!(client.read(&mut [0]), Ok(0) | Err(_)), "it hangs up");
-            let line = program.wait_for_line(&format!("{name} was lost: "));
+            let line = program.wait_for_line(&format!("{name} failed: "));
             assert!(line.contains(&target), "{line}");
         }
     });
