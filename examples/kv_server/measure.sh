@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# How much processor time the server takes for a request, beside Redis: bash measure.sh
+# Compares the processor time per request with that of Redis: bash measure.sh
 #
-# Both are started on a free port, and asked in turns by redis-benchmark, ROUNDS times: first one command after another on each of 50
-# connections (-P 1), then sixteen in flight (-P 16). Counted is the user and system time of the server's process, from
-# /proc/PID/stat. Printed are the medians, in microseconds for a request, and their ratio.
+# Both servers run on a free port, and redis-benchmark sends requests to them alternately, in ROUNDS
+# rounds: first with one command in flight on each of 50 connections (-P 1), then with sixteen (-P
+# 16). The measure is the user and system time of the server's process, from /proc/PID/stat. The
+# script prints the medians, in microseconds per request, and their ratio.
 set -euo pipefail
 cd "$(dirname "$0")"
 requests=${REQUESTS:-200000} # Of SET, and as many of GET.
@@ -35,7 +36,7 @@ until ours_port=$(grep -o 'listening on .*' "$folder/ours.log" | grep -o '[0-9]*
     sleep 0.1
 done
 
-# The user and system time of a process so far, in ticks. Behind the name, which may have spaces in it, they are the 12th and 13th field.
+# The user and system time of a process so far, in ticks. After the name, which may contain spaces, they are fields 12 and 13.
 ticks() { sed 's/.*) //' "/proc/$1/stat" | awk '{ print $12 + $13 }'; }
 # PID PORT PIPELINE: microseconds for a request.
 measure() {

@@ -1,4 +1,5 @@
-//! One call: up to so many attempts, each within its time, with pauses in between that grow and are random.
+//! One call: a limited number of attempts, each with a timeout, and growing random pauses between
+//! them.
 
 use std::error::Error;
 use std::fmt;
@@ -18,20 +19,20 @@ use crate::tls::Connector;
 /// The largest body that is read, in bytes.
 const MOST: usize = 8 * 1024 * 1024;
 
-/// The longest pause before the second attempt. It doubles with each.
+/// The longest pause before the second attempt. It doubles with each further attempt.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// No pause is longer, also if the server asks for it.
+/// The limit for pauses, even if the server asks for a longer one.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 pub struct Policy {
     /// At least one.
     pub attempts: u32,
-    /// Of an attempt: until the last byte of the body is there.
+    /// The limit for an attempt, until the last byte of the body has arrived.
     pub timeout: Duration,
 }
 
-/// Makes calls, and keeps the connections for the next.
+/// Makes calls, and keeps the connections for further calls.
 pub struct Caller {
     client: Client<Connector, Empty<Bytes>>,
     policy: Policy,
@@ -45,7 +46,7 @@ pub struct Called {
 }
 
 impl Called {
-    /// It was cut off by Ctrl-C.
+    /// It was cancelled by Ctrl-C.
     pub fn given_up() -> Self {
         Called { attempts: 0, took: Duration::ZERO, answer: Err("given up".to_owned()) }
     }
@@ -68,7 +69,7 @@ impl fmt::Display for Answer {
 /// Why an attempt failed.
 struct Failure {
     why: String,
-    /// Whether another attempt may go better, and the pause that the server asks for.
+    /// Whether another attempt may succeed, and the pause that the server asks for.
     retry: Option<Option<Duration>>,
 }
 
@@ -82,7 +83,8 @@ impl Caller {
         Caller { client, policy }
     }
 
-    /// Only a call that changes nothing may be made again after an attempt of which it is not known how far it came. So this is a GET.
+    /// After a failed attempt it is unknown how much of it the server has executed. So only a call
+    /// that changes nothing may be repeated, and this is a GET.
     pub async fn call(&self, url: &Uri) -> Called {
         let start = now();
         let mut attempts = 0;
@@ -91,7 +93,8 @@ impl Caller {
             let failure = match timeout(self.policy.timeout, self.attempt(url)).await {
                 Ok(Ok(answer)) => break Ok(answer),
                 Ok(Err(failure)) => failure,
-                // What was dropped with the attempt is closed: the next has a connection that works.
+                // The connection was dropped together with the attempt, so the next attempt uses
+                // another one.
                 Err(_) => Failure {
                     why: format!("no answer within {:?}", self.policy.timeout),
                     retry: Some(None),
@@ -122,7 +125,7 @@ impl Caller {
         let asked =
             response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let body = Limited::new(response.into_body(), MOST).collect().await;
-        // Read also if the status is bad: only then can the connection be used again.
+        // Reads the body even if the status is bad: only then can the connection be used again.
         let bytes = body
             .map_err(|error| Failure { why: chain(&*error), retry: Some(None) })?
             .to_bytes()
@@ -139,15 +142,16 @@ impl Caller {
     }
 }
 
-/// Anything up to a bound that doubles with each attempt. Without the chance in it, clients that failed together would all come back
-/// together. If the server has said when to come back, not before.
+/// Returns a random pause up to a bound that doubles with each attempt. Without the randomness,
+/// clients that failed together would retry together. The pause is at least as long as the server
+/// asks for.
 fn pause(attempts: u32, asked: Option<Duration>) -> Duration {
     let bound = FIRST_PAUSE.saturating_mul(1 << attempts.min(16) >> 1).min(LONGEST_PAUSE);
     let random = bound.mul_f64(fastrand::f64());
     asked.map_or(random, |asked| asked.min(LONGEST_PAUSE) + random)
 }
 
-/// hyper keeps what happened in the sources of its errors. Some errors say what their source says.
+/// The sources of hyper's errors contain the cause. Some errors repeat the text of their source.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

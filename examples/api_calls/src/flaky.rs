@@ -1,4 +1,4 @@
-//! An API to call when there is none: slow, and it fails now and then, always in the same way.
+//! An API to call if none is given: it is slow and fails now and then, always in the same way.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -24,7 +24,7 @@ const DISHES: u32 = 40;
 /// How often each dish was asked for.
 type Asked = Rc<RefCell<HashMap<u32, u32>>>;
 
-/// Ends when it is dropped.
+/// The server ends when this is dropped.
 pub struct Api {
     address: SocketAddr,
     closing: CancelToken,
@@ -58,7 +58,8 @@ impl Drop for Api {
     }
 }
 
-/// Each dish has its own way to fail, which depends on its number and on how often it was asked for.
+/// Each dish has its own way to fail, which depends on its number and on how often it was asked
+/// for.
 async fn answer(request: Request<Body>, asked: Asked) -> io::Result<Response<Full<Bytes>>> {
     let dish = request.uri().path().strip_prefix("/dishes/").and_then(|dish| dish.parse().ok());
     let Some(dish) = dish.filter(|dish| (1..=DISHES).contains(dish)) else {
@@ -76,9 +77,9 @@ async fn answer(request: Request<Body>, asked: Asked) -> io::Result<Response<Ful
         13 => return Ok(status(StatusCode::NOT_FOUND)),
         // Never works.
         26 => return Ok(status(StatusCode::INTERNAL_SERVER_ERROR)),
-        // So slow that the first attempt is given up.
+        // So slow that the first attempt times out.
         _ if dish % 10 == 7 && times == 1 => sleep(Duration::from_secs(60)).await,
-        // Overloaded twice, and says when to come back.
+        // Overloaded twice, and says when to retry.
         _ if dish % 5 == 0 && times <= 2 => {
             let mut response = status(StatusCode::SERVICE_UNAVAILABLE);
             response.headers_mut().insert(RETRY_AFTER, 0.into());

@@ -1,17 +1,19 @@
-//! Calls many APIs at once with hyper-util's client: a limit on how many at a time, a timeout for each attempt, retries with back-off and
-//! jitter, a progress bar, and a table of what came back.
+//! Makes many concurrent API calls with hyper-util's client, with a limit on concurrency, a timeout
+//! for each attempt, retries with back-off and jitter, a progress bar, and a table of the results.
 //!
 //! ```text
-//! cargo run -p api_calls                                   # starts a slow and flaky API of its own, and calls it
+//! cargo run -p api_calls                                   # starts its own slow and flaky API, and calls it
 //! cargo run -p api_calls -- --at-once 2                    # the same, with two calls at a time
 //! cargo run -p api_calls -- https://www.rust-lang.org/ https://crates.io/api/v1/crates/mio
 //! ```
 //!
-//! `--at-once N`, `--timeout SECONDS` (of an attempt), `--attempts N`, and `--ca FILE` (a certificate in PEM to trust besides those of the
-//! system) stand before the addresses. It ends with 0 if every call was answered well. Ctrl-C gives up what has not been answered, and
-//! shows the table.
+//! The options come before the URLs: `--at-once N`, `--timeout SECONDS` (of an attempt),
+//! `--attempts N`, and `--ca FILE` (a PEM certificate to trust in addition to those of the system).
+//! The exit code is 0 if every call succeeded. Ctrl-C cancels the remaining calls and shows the
+//! table.
 //!
-//! The files: `call.rs` is one call with its attempts, `tls.rs` the connector for `https`, `flaky.rs` the API of its own.
+//! The files: `call.rs` is one call with its attempts, `tls.rs` is the connector for `https`, and
+//! `flaky.rs` is the built-in API.
 //!
 //! To start from this program, copy `src`, with this in the `Cargo.toml`:
 //!
@@ -52,7 +54,7 @@ use log::{error, info};
 
 use crate::call::{Called, Caller, Policy};
 
-/// What the arguments ask for.
+/// The arguments of the command line.
 struct Options {
     at_once: usize,
     policy: Policy,
@@ -90,7 +92,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
             }
             _ => {
                 let url: Uri =
-                    arg.parse().map_err(|error| format!("{arg:?} is no URL: {error}"))?;
+                    arg.parse().map_err(|error| format!("{arg:?} is not a URL: {error}"))?;
                 if !matches!(url.scheme_str(), Some("http" | "https")) {
                     return Err(format!(
                         "{arg:?} cannot be called: it must begin with http:// or https://"
@@ -109,7 +111,7 @@ fn positive<T: FromStr + PartialOrd + From<u8>>(option: &str, text: &str) -> Res
     number.ok_or_else(|| format!("{option} {text:?}: it must be a whole number of at least 1"))
 }
 
-/// Makes all calls. Returns whether every one was answered well.
+/// Makes all calls. Returns whether all of them succeeded.
 async fn run(options: Options) -> Result<bool, Box<dyn Error>> {
     let Options { at_once, policy, ca, mut urls } = options;
     let ca = ca
@@ -129,7 +131,7 @@ async fn run(options: Options) -> Result<bool, Box<dyn Error>> {
     let on_ctrl_c = async move { ctrl_c().await.map(|()| close.cancel()) };
     headwaiter::spawn(on_ctrl_c).log_error();
 
-    // One for the whole program: it keeps the connections.
+    // One client for the whole program, because it keeps the connections.
     let caller = Caller::new(tls::Connector::new(ca.as_deref())?, policy);
     let bar = ProgressBar::new(urls.len() as u64);
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}")?);

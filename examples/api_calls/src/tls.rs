@@ -20,7 +20,7 @@ use hyper::Uri;
 use log::warn;
 use tower_service::Service;
 
-/// Of the handshake.
+/// The limit for the handshake.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
@@ -32,7 +32,7 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// Trusts what the system trusts, and the certificates in `ca`, which is in PEM.
+    /// Trusts the certificates of the system and those in `ca`, which is in PEM format.
     pub fn new(ca: Option<&[u8]>) -> Result<Self, Box<dyn std::error::Error>> {
         let mut roots = RootCertStore::empty();
         let native = rustls_native_certs::load_native_certs();

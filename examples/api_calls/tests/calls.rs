@@ -1,4 +1,4 @@
-//! The program against the API of its own, and against HTTPS servers of others.
+//! The program against its built-in API, and against other HTTPS servers.
 
 use std::io::Read;
 use std::net::TcpListener;
@@ -13,13 +13,13 @@ fn api_calls(args: &[&str]) -> Program {
     start(env!("CARGO_BIN_EXE_api_calls"), args)
 }
 
-/// Its exit code, and the lines that it said.
+/// Returns the exit code and the lines of output.
 fn ended(program: Program) -> (Option<i32>, Vec<String>) {
     let (code, said) = program.end();
     (code, said.lines().map(str::to_owned).collect())
 }
 
-/// The line of the table for an address that ends so, in words.
+/// Returns the line of the table for an address with this end, split into words.
 fn row<'a>(said: &'a [String], end: &str) -> Vec<&'a str> {
     let rows = said
         .iter()
@@ -34,7 +34,7 @@ fn passing_failures_are_tried_again_and_lasting_ones_are_told() {
     let (code, said) = ended(api_calls(&[]));
     assert_eq!(code, Some(1), "two of them fail for good: {said:#?}");
     assert_eq!(row(&said, "/dishes/1")[1], "1");
-    // Overloaded twice; too slow once; not there; broken at each attempt.
+    // Overloaded twice; too slow once; not found; failing at each attempt.
     assert_eq!(row(&said, "/dishes/5")[1], "3");
     assert_eq!(row(&said, "/dishes/7")[1], "2");
     let (gone, broken) = (row(&said, "/dishes/13"), row(&said, "/dishes/26"));
@@ -89,7 +89,7 @@ fn arguments_that_make_no_sense_are_named() {
         (&["--slow"], "there is no option --slow"),
         (&["/menu"], "\"/menu\" cannot be called: it must begin with http:// or https://"),
         (&["ftp://127.0.0.1/"], "\"ftp://127.0.0.1/\" cannot be called"),
-        (&["http://a b/"], "\"http://a b/\" is no URL"),
+        (&["http://a b/"], "\"http://a b/\" is not a URL"),
         (&["--ca", "nowhere.pem", "https://localhost/"], "--ca nowhere.pem: No such file"),
     ] {
         let (code, said) = ended(api_calls(args));
@@ -98,7 +98,7 @@ fn arguments_that_make_no_sense_are_named() {
     }
 }
 
-/// A key, and a certificate for localhost that is signed by itself.
+/// Creates a key, and a self-signed certificate for localhost.
 fn certificate(openssl: &Path, folder: &Folder) -> (PathBuf, PathBuf) {
     let (key, certificate) = (folder.path().join("key.pem"), folder.path().join("certificate.pem"));
     let mut command = Command::new(openssl);
@@ -114,7 +114,7 @@ fn certificate(openssl: &Path, folder: &Folder) -> (PathBuf, PathBuf) {
         "/CN=localhost",
     ]);
     command.args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]);
-    // rustls takes no certificate of an authority for that of a server.
+    // rustls does not accept the certificate of an authority as that of a server.
     command.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
     command.arg("-keyout").arg(&key).arg("-out").arg(&certificate);
     run_well(&mut command, PATIENCE);

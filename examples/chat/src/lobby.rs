@@ -1,13 +1,15 @@
 //! The lobby: one task that knows all rooms. It opens rooms, and spawns a session for each client.
+//! # Why handlers use a channel
 //!
-//! # Why a channel leads here
+//! axum requires its handlers to be `Send`, because in other runtimes they run on many threads. The
+//! channels and groups of headwaiter belong to one thread and are not `Send`. So the handlers hold
+//! only the sender of a channel that is `Send`, and the lobby has the receiver. Each piece of state
+//! is owned by one task, to which other tasks send messages: the lobby owns the list of rooms, a
+//! room owns its members, and a session owns its socket. So no locks are needed, and a panic in one
+//! room does not affect the others.
 //!
-//! axum requires its handlers to be `Send`, since elsewhere they run on many threads. The tasks, channels and groups of this crate live
-//! on one thread, and are not. So the handlers hold only the sender of a channel that is `Send`, and the lobby receives at the
-//! other end. From there on, each piece of state is owned by one task, and other tasks send messages to it: the lobby owns the list
-//! of rooms, a room its members, a session its socket. There is nothing to lock, and a panic in one room leaves the others intact.
-//!
-//! (`send_wrapper` is another way: it lets the handlers hold state that is not `Send`, and panics if they use it on another thread.)
+//! (`send_wrapper` is an alternative: with it, the handlers can hold state that is not `Send`; it
+//! panics if they use that on another thread.)
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -27,13 +29,13 @@ use crate::room::{self, Event, Member, QUEUE};
 use crate::session::{Seat, Session};
 use crate::websocket::{Refusal, refuse};
 
-/// How many rooms there may be.
+/// The maximum number of rooms.
 const ROOMS: usize = 100;
 
-/// How many characters the name of a room or of a client may have.
+/// The maximum number of characters in the name of a room or of a client.
 const NAME: usize = 24;
 
-/// What the handlers send.
+/// A message from a handler.
 pub enum Ask {
     Enter(Visit),
     Rooms(async_channel::Sender<Vec<Listed>>),
@@ -54,9 +56,10 @@ pub struct Listed {
     members: usize,
 }
 
-/// Serves until all senders of `asks` are dropped, and then until all sessions have ended. Dropping this future ends the sessions.
+/// Runs until all senders of `asks` are dropped and all sessions have ended. Dropping this future
+/// ends the sessions.
 pub async fn run(asks: async_channel::Receiver<Ask>, patience: Duration, closing: CancelToken) {
-    // A session fails alone: a panic in it is logged, and costs that client its connection.
+    // Each session fails alone: a panic is logged, and only that client loses its connection.
     let sessions = TaskGroup::<Infallible>::isolated();
     let mut rooms = Rooms::default();
     let mut last_id = 0;
@@ -66,14 +69,15 @@ pub async fn run(asks: async_channel::Receiver<Ask>, patience: Duration, closing
                 last_id += 1;
                 let (room, name) = (room.trim(), name.trim());
                 let seat = rooms.enter(last_id, room, name, closing.child()).await;
-                // Escaped by `{:?}`: a name that is refused may contain line breaks and other control characters.
+                // `{:?}` escapes the name: one that is refused may contain line breaks and other
+                // control characters.
                 let label = format!("{name:?} in {room:?} ({peer})");
                 let session = Session { label, upgrade, seat, patience, closing: closing.clone() };
                 task::Builder::new()
                     .name(session.label.as_str())
                     .spawn_in(&sessions, session.run());
             }
-            // It fails if the client has gone, and its handler with it.
+            // Fails if the client, and so its handler, is gone.
             Ask::Rooms(answer) => _ = answer.try_send(rooms.list()),
         }
     }
@@ -86,12 +90,12 @@ struct Rooms(BTreeMap<String, Room>);
 
 struct Room {
     events: mpsc::Sender<Event>,
-    /// How many members it has. Only the room writes it.
+    /// The number of members. Only the room writes it.
     members: Rc<Cell<usize>>,
 }
 
 impl Rooms {
-    /// Sends a client into a room, and opens the room if needed. The room answers through the queue.
+    /// Adds a client to a room, and opens the room if needed. The room answers through the queue.
     async fn enter(
         &mut self,
         id: u64,
@@ -108,7 +112,7 @@ impl Rooms {
             let events = self.open(room)?;
             match events.send(join).await {
                 Ok(()) => return Ok(Seat { id, events, outgoing, stop }),
-                // The room's task has panicked. The next round opens the room anew.
+                // The task of the room has panicked. The next iteration opens the room again.
                 Err(SendError(not_sent)) => join = not_sent,
             }
         }
@@ -128,7 +132,7 @@ impl Rooms {
         info!("room {name:?} opens");
         let (events, incoming) = mpsc::channel(room::EVENTS);
         let members = Rc::new(Cell::new(0));
-        // Detached by the drop: it ends by itself, and a panic in it is logged.
+        // Dropping the handle detaches the task. It ends by itself, and a panic is logged.
         let room = room::run(name.to_owned(), incoming, Rc::clone(&members));
         drop(task::Builder::new().name(format!("room {name}")).spawn(room));
         self.0.insert(name.to_owned(), Room { events: events.clone(), members });
@@ -185,11 +189,11 @@ mod tests {
             assert_eq!(next(&mut ada).await["members"], json!(["Ada"]));
             ada.events.send(Event::Say { id: 1, text: "soup".into() }).await.unwrap();
             assert_eq!(next(&mut ada).await["text"], "soup");
-            // However quiet it is: there is a member.
+            // The room stays open while it has a member, even without messages.
             sleep(Duration::from_secs(3600)).await;
             drop(ada);
 
-            // Back in time.
+            // The member returned before the room closed.
             sleep(Duration::from_secs(59)).await;
             let mut ben = rooms.enter(2, "kitchen", "Ben", CancelToken::new()).await.unwrap();
             assert_eq!(next(&mut ben).await["members"], json!(["Ben"]));

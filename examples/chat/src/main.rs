@@ -1,8 +1,11 @@
-//! A chat server over WebSockets: rooms, names, who is here, the last messages for newcomers. All of it runs on one thread.
+//! A chat server over WebSockets, with rooms, names, lists of members, and the last messages for
+//! new members. It runs on one thread.
 //!
-//! `cargo run -p chat -- [ADDRESS [GRACE [PATIENCE]]]`, then open <http://127.0.0.1:8080> in two tabs of a browser. Ctrl-C ends the
-//! server: each client gets a close frame (code 1001), and has GRACE seconds to answer, 5 if not given. A second Ctrl-C ends it at once.
-//! Each client is pinged every PATIENCE seconds, 20 if not given, and closed after a silence of twice that.
+//! `cargo run -p chat -- [ADDRESS [GRACE [PATIENCE]]]`, then open <http://127.0.0.1:8080> in two
+//! tabs of a browser. Ctrl-C ends the server: each client receives a close frame (code 1001) and
+//! has GRACE seconds to answer (5 by default). A second Ctrl-C ends the server immediately. The
+//! server pings each client every PATIENCE seconds (20 by default), and closes a client that is
+//! silent for twice as long.
 //!
 //! To try without a browser, in several terminals:
 //!
@@ -13,18 +16,22 @@
 //! curl -i 'http://127.0.0.1:8080/ws?room=kitchen&name=Ben'                 # no WebSocket: 426, with the reason
 //! ```
 //!
-//! What a client sends is a message; what it receives is JSON (see `src/room.rs`). The server closes a client
+//! A client sends plain messages and receives JSON (see `src/room.rs`). The server closes a client
 //!
-//! - for which [`room::QUEUE`] messages are waiting because it does not read (code 1013): it must not delay the others;
-//! - that sends a message of more than [`websocket::MESSAGE`] bytes (1009), or more than [`session::RATE`] a second (1008);
-//! - that breaks the protocol (1002, 1003, 1007), or answers no pings (1008);
+//! - that does not read, when [`room::QUEUE`] messages are waiting for it (code 1013), so that it
+//!   cannot delay the others;
+//! - that sends a message of more than [`websocket::MESSAGE`] bytes (1009), or more than
+//!   [`session::RATE`] a second (1008);
+//! - that violates the protocol (1002, 1003, 1007), or does not answer pings (1008);
 //! - whose name is taken or too long (1008), or for which there is no room (1013).
 //!
-//! There are no passwords, and no encryption: let it listen on this machine only, or behind a proxy that has both. The limits are for
-//! each connection. A server on the internet needs one for the connections of each address too.
+//! There are no passwords and no encryption, so listen only on this machine or behind a proxy that
+//! has both. The limits apply to each connection. A server on the internet also needs a limit for
+//! the connections of each address.
 //!
-//! The files are best read in this order: this one (routes, the end), `lobby` (all rooms), `room`, `session` (one client), `websocket`
-//! (the handshakes). To start from this program, copy `src`, with this in `Cargo.toml`:
+//! Read the files in this order: this one (routes, shutdown), `lobby` (all rooms), `room`,
+//! `session` (one client), `websocket` (the handshakes). To start from this program, copy `src`,
+//! with this in `Cargo.toml`:
 //!
 //! ```toml
 //! [dependencies]
@@ -70,13 +77,14 @@ use serde::Deserialize;
 
 use crate::lobby::{Ask, Visit};
 
-/// How many connections may be open that have not become WebSockets. More wait in the kernel's queue.
+/// The maximum number of connections that are not WebSockets yet. Others wait in the kernel's
+/// queue.
 const HTTP_CONNECTIONS: usize = 1000;
 
 /// How long the header of a request may take.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The way from the handlers to the lobby.
+/// The sender that handlers use to reach the lobby.
 type Door = async_channel::Sender<Ask>;
 
 fn main() -> ExitCode {
@@ -110,7 +118,7 @@ impl Config {
         let seconds = |at: usize, name, default| match args.get(at) {
             None => Ok(Duration::from_secs(default)),
             Some(arg) => match arg.parse() {
-                // A `u32` of seconds is far from overflowing any clock.
+                // A `u32` of seconds cannot overflow any clock.
                 Ok(seconds @ 1..=u32::MAX) => Ok(Duration::from_secs(seconds.into())),
                 _ => {
                     Err(format!("{name} is a whole number of seconds, 1 or more, and not {arg:?}"))
@@ -136,12 +144,13 @@ async fn run(config: Config) -> io::Result<()> {
     let server = serve(listener, router(door))
         .header_timeout(HEADER_TIMEOUT)
         .max_connections(HTTP_CONNECTIONS)
-        .max_body(0) // No route takes one.
+        .max_body(0) // No route accepts a body.
         .graceful(closing.clone(), config.grace);
     let lobby = lobby::run(asks, config.patience, closing.clone());
 
-    // The order of the end: when its connections have ended, the server drops the router, and with it the door. Then the lobby waits for
-    // the sessions, which close because of the token.
+    // The order of the shutdown: when its connections have ended, the server drops the router,
+    // which drops the sender to the lobby. The lobby then waits for the sessions, which the token
+    // ends.
     let serving = pin!(join(server.into_future(), lobby));
     match select(serving, pin!(out_of_time(closing, config.grace))).await {
         Either::Left(((served, ()), _)) => {
@@ -149,13 +158,14 @@ async fn run(config: Config) -> io::Result<()> {
             served
         }
         Either::Right((interrupted, _)) => {
-            warn!("closed; clients that had not answered were cut off");
+            warn!("closed; clients that had not answered were dropped");
             interrupted
         }
-    } // What is left is dropped here.
+    } // Drops the remaining sessions.
 }
 
-/// The first Ctrl-C starts the end. Returns with the second one, or when the grace period is over.
+/// The first Ctrl-C starts the shutdown. Returns at the second one, or when the grace period is
+/// over.
 async fn out_of_time(closing: CancelToken, grace: Duration) -> io::Result<()> {
     ctrl_c().await?;
     info!("closing; clients have {grace:?} to answer");
@@ -172,7 +182,8 @@ fn router(door: Door) -> Router {
 }
 
 async fn page() -> impl IntoResponse {
-    // A second line of defence: the page shows messages as text only. If that ever fails, it still loads nothing from elsewhere.
+    // A second line of defence. The page shows messages only as text; if that fails, it still loads
+    // nothing from other sites.
     const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; script-src 'unsafe-inline'; \
         style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     (
@@ -183,7 +194,7 @@ async fn page() -> impl IntoResponse {
 
 async fn rooms(State(door): State<Door>) -> Response {
     let (answer, rooms) = async_channel::bounded(1);
-    let _ = door.send(Ask::Rooms(answer)).await; // If the lobby has gone, so has `answer`.
+    let _ = door.send(Ask::Rooms(answer)).await; // If the lobby is gone, `answer` is dropped.
     match rooms.recv().await {
         Ok(rooms) => ([(CACHE_CONTROL, "no-store")], Json(rooms)).into_response(),
         Err(_) => ending(),
@@ -196,8 +207,8 @@ struct Place {
     name: String,
 }
 
-/// Opens a WebSocket, also for a client that may not enter the room: a page in a browser cannot read the response to a handshake that
-/// fails, but it can read the code and the reason of a close frame.
+/// Opens a WebSocket even for a client that may not enter the room: a page in a browser cannot read
+/// the response to a failed handshake, but it can read the code and the reason of a close frame.
 async fn enter(
     State(door): State<Door>,
     Extension(Peer(peer)): Extension<Peer<SocketAddr>>,

@@ -1,10 +1,11 @@
-//! A room: one task that owns its members and its history. Sessions send it [`Event`]s, and it sends messages to the queues of its members.
+//! A room: one task that owns its members and its history. Sessions send it [`Event`]s, and it
+//! sends messages to the queues of its members. A room never waits for a client. It puts each
+//! message into the queues of all members (which share its bytes), and removes a member whose queue
+//! is full. So a client that does not read cannot delay others, and its memory is bounded.
 //!
-//! It never waits for a client. It puts a message into the queue of each member (they share its bytes), and removes a member whose queue is
-//! full. So a client that does not read delays no other, and the memory that it costs is bounded.
-//!
-//! The messages are JSON. The first one is of the type `welcome` (with `room`, `name` and `members`), then follows the history, and from
-//! then on what happens: `message` (`name`, `text`, and `at` in milliseconds since 1970), `joined` and `left` (`name`).
+//! The messages are JSON. The first one has the type `welcome` (with `room`, `name` and `members`).
+//! Then follow the history and the events: `message` (`name`, `text`, and `at` in milliseconds
+//! since 1970), `joined` and `left` (`name`).
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
@@ -22,20 +23,21 @@ use serde_json::{Value, json};
 
 use crate::websocket::{Refusal, refuse};
 
-/// How many members a room may have.
+/// The maximum number of members in a room.
 const MEMBERS: usize = 500;
 
-/// How many messages a newcomer is shown.
+/// How many earlier messages a new member receives.
 const HISTORY: usize = 50;
 
-/// A room closes when it has been empty for so long, and forgets its history.
+/// A room that has been empty for this long closes and forgets its history.
 const EMPTY: Duration = Duration::from_secs(60);
 
-/// How many events may wait for a room. While there are so many, senders wait.
+/// The capacity of a room's queue of events. If it is full, senders wait.
 pub const EVENTS: usize = 64;
 
-/// How many messages may wait for a client. It has to be more than the history and [`EVENTS`] together: a room may handle that many events
-/// before a session has its turn, and then a full queue would not be the fault of the client.
+/// The capacity of a client's queue of messages. It must be larger than the history and [`EVENTS`]
+/// together, because a room may handle that many events before the session runs. A smaller queue
+/// could be full without any fault of the client.
 pub const QUEUE: usize = 256;
 
 pub enum Event {
@@ -47,13 +49,15 @@ pub enum Event {
 pub struct Member {
     pub id: u64,
     pub name: String,
-    /// Leads to its session. A close frame in it says that the room refuses the member.
+    /// The queue to the member's session. A close frame in it means that the room refuses the
+    /// member.
     pub queue: mpsc::Sender<Message>,
-    /// Cancelled when the queue is full. The session may be waiting in a write, where it does not look into its queue.
+    /// Cancelled when the queue is full. The session may be blocked in a write, where it does not
+    /// read its queue.
     pub stop: CancelToken,
 }
 
-/// Serves a room until it has been empty for some time.
+/// Runs a room until it has been empty for some time.
 pub async fn run(name: String, mut events: mpsc::Receiver<Event>, count: Rc<Cell<usize>>) {
     let mut room = Room { name, members: BTreeMap::new(), history: VecDeque::new() };
     loop {
@@ -63,8 +67,9 @@ pub async fn run(name: String, mut events: mpsc::Receiver<Event>, count: Rc<Cell
             Ok(Some(Event::Leave { id })) => room.leave(id),
             Ok(None) => return, // The server has ended.
             Err(_) if room.members.is_empty() => {
-                // No event is lost: the channel was empty just now, and closes with this return, which the lobby checks.
-                info!("room {:?} has been empty for {EMPTY:?}, and closes", room.name);
+                // No event is lost: the channel is empty, this return closes it, and the lobby
+                // checks that.
+                info!("room {:?} has been empty for {EMPTY:?} and closes", room.name);
                 return;
             }
             Err(_) => {}
@@ -75,7 +80,7 @@ pub async fn run(name: String, mut events: mpsc::Receiver<Event>, count: Rc<Cell
 
 struct Room {
     name: String,
-    /// By their ids, and so in the order in which they came.
+    /// Sorted by id, and so by the order of arrival.
     members: BTreeMap<u64, Member>,
     history: VecDeque<Message>,
 }
@@ -113,7 +118,7 @@ impl Room {
     }
 
     fn say(&mut self, id: u64, said: &str) {
-        // A member that was removed, or refused, may still send until its session knows.
+        // A removed or refused member may still send until its session learns of that.
         let Some(member) = self.members.get(&id) else { return };
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let message = json!({ "type": "message", "name": member.name, "text": said, "at": now.as_millis() as u64 });
@@ -130,7 +135,8 @@ impl Room {
         }
     }
 
-    /// Puts a message into the queue of each member. Those whose queue is full are removed, and the others are told.
+    /// Puts a message into the queue of each member. Removes members whose queue is full, and
+    /// notifies the others.
     fn tell(&mut self, message: Value) {
         let mut messages = vec![message];
         while let Some(message) = messages.pop() {
@@ -141,7 +147,8 @@ impl Room {
                     messages.push(json!({ "type": "left", "name": member.name }));
                     false
                 }
-                // If its queue is closed, its session has ended. What it has said and its `Leave` may still be on the way.
+                // If its queue is closed, its session has ended. Its last messages and its `Leave`
+                // may still be in flight.
                 Ok(()) | Err(TrySendError::Closed(_)) => true,
             });
         }

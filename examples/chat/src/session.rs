@@ -1,5 +1,5 @@
-//! A session: the task of one client, which owns its WebSocket. It carries messages from the client to the room, and from the client's
-//! queue to the client.
+//! A session: the task of one client, which owns its WebSocket. It passes messages from the client
+//! to the room, and from the client's queue to the client.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -22,29 +22,29 @@ use log::{info, warn};
 use crate::room::Event;
 use crate::websocket::{self, MESSAGE, Refusal, Socket, refuse};
 
-/// How many messages a client may send at once.
+/// How many messages a client may send in a burst.
 const BURST: f64 = 20.0;
 
-/// How many messages a client may send in a second, once the burst is used up. Pings and pongs count too.
+/// How many messages a client may send per second after the burst. Pings and pongs count too.
 pub const RATE: f64 = 5.0;
 
 pub struct Session {
-    /// What it is called in the log.
+    /// The client's name in the log.
     pub label: String,
     pub upgrade: OnUpgrade,
     pub seat: Result<Seat, Refusal>,
-    /// How often the client is pinged. It is closed after a silence twice as long.
+    /// The interval of pings. A client that is silent for twice as long is closed.
     pub patience: Duration,
     /// Cancelled when the server ends.
     pub closing: CancelToken,
 }
 
-/// What connects a session with its room.
+/// The connection between a session and its room.
 pub struct Seat {
     pub id: u64,
     pub events: mpsc::Sender<Event>,
     pub outgoing: mpsc::Receiver<Message>,
-    /// Cancelled by the room when the client is too slow, and by the end of the server.
+    /// Cancelled by the room when the client is too slow, and by the server when it shuts down.
     pub stop: CancelToken,
 }
 
@@ -52,14 +52,14 @@ pub struct Seat {
 enum End {
     /// The client has sent a close frame.
     Left,
-    /// The connection broke.
+    /// The connection failed.
     Lost(Error),
     /// The server sends a close frame.
     Closed(CloseFrame),
 }
 
 impl Session {
-    /// Serves the client to the end. What goes wrong costs this client its connection, and nothing else.
+    /// Serves the client until the connection ends. An error affects only this client.
     pub async fn run(self) -> Result<(), Infallible> {
         let Session { label, upgrade, seat, patience, closing } = self;
         let mut socket = match websocket::open(upgrade).await {
@@ -94,25 +94,27 @@ impl Session {
     }
 }
 
-/// However the session ends, also by a panic: its client leaves the room.
+/// Makes the client leave the room, however the session ends, even by a panic.
 impl Drop for Seat {
     fn drop(&mut self) {
         let (id, events) = (self.id, self.events.clone());
-        // A task, because the room may be busy, and a `drop` cannot wait. What the client has said before is ahead of it.
+        // Needs a task, because the room may be busy and a `drop` cannot wait. Earlier messages of
+        // the client are ahead of it in the queue.
         drop(headwaiter::spawn(async move { events.send(Event::Leave { id }).await }));
     }
 }
 
-/// Serves both directions at once, so that neither waits for the other. Returns when one of them ends.
+/// Serves both directions concurrently. Returns when one of them ends.
 async fn talk(socket: &mut Socket, seat: &mut Seat, patience: Duration) -> Result<End, Error> {
     let (sink, stream) = socket.split();
     let sending = pin!(send(sink, &mut seat.outgoing, patience));
     let receiving = pin!(receive(stream, seat.id, &seat.events, patience));
-    // `select` polls its first future first: a refusal of the room is seen before messages of the client.
+    // `select` polls its first future first, so a refusal of the room is seen before messages of
+    // the client.
     select(sending, receiving).await.factor_first().0
 }
 
-/// Sends what is in the queue, and a ping each time that `patience` has passed.
+/// Sends the messages of the queue, and a ping each time `patience` has passed.
 async fn send(
     mut sink: SplitSink<&mut Socket, Message>,
     outgoing: &mut mpsc::Receiver<Message>,
@@ -120,14 +122,15 @@ async fn send(
 ) -> Result<End, Error> {
     let mut ping_at = now() + patience;
     loop {
-        // Checked here, and not only after a timeout: there may always be something to send.
+        // Also checked here and not only after a timeout, because there may always be something to
+        // send.
         if now() >= ping_at {
             ping_at = now() + patience;
             sink.send(Message::Ping(Bytes::new())).await?;
         }
         let Ok(message) = timeout_at(ping_at, outgoing.recv()).await else { continue };
         let mut next = message;
-        // Messages that are waiting already go out together, in one system call.
+        // Messages that are already queued are sent together, in one system call.
         loop {
             match next {
                 Some(Message::Close(Some(refusal))) => return Ok(End::Closed(refusal)),
@@ -143,7 +146,8 @@ async fn send(
     }
 }
 
-/// Passes on to the room what the client sends. While the room is busy, nothing is read: TCP then slows the client down.
+/// Passes the client's messages on to the room. While the room is busy, nothing is read, and TCP
+/// slows the client down.
 async fn receive(
     mut stream: SplitStream<&mut Socket>,
     id: u64,
@@ -152,7 +156,8 @@ async fn receive(
 ) -> Result<End, Error> {
     let mut rate = Rate::new();
     loop {
-        // tungstenite answers pings, and joins the frames of a message. A frame that never ends is silence too.
+        // tungstenite answers pings and joins the frames of a message. A frame that never ends
+        // counts as silence too.
         let message = match timeout(2 * patience, stream.next()).await {
             Ok(Some(message)) => message?,
             Ok(None) => return Ok(End::Left),
@@ -177,7 +182,8 @@ async fn receive(
     }
 }
 
-/// A token bucket: it holds up to [`BURST`] messages, each takes one out, and [`RATE`] come in each second.
+/// A token bucket: it holds up to [`BURST`] tokens, each message takes one, and [`RATE`] are added
+/// per second.
 struct Rate {
     tokens: f64,
     counted: Instant,
@@ -219,7 +225,8 @@ impl End {
 }
 
 impl From<Error> for End {
-    /// A client that breaks the protocol is told so. After an error of the connection, nothing can be sent.
+    /// A client that violates the protocol receives a close frame with the reason. After an error
+    /// of the connection, nothing can be sent.
     fn from(error: Error) -> End {
         match error {
             Error::Capacity(_) => {

@@ -27,7 +27,7 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 
 pub type Socket = WebSocketStream<Io<Upgraded>>;
 
-/// Why a client is not served: the code and the reason of the close frame that tells it so.
+/// Why a client is refused: the code and the reason of its close frame.
 pub type Refusal = CloseFrame;
 
 pub fn refuse(code: CloseCode, reason: impl Into<Utf8Bytes>) -> Refusal {
@@ -37,19 +37,22 @@ pub fn refuse(code: CloseCode, reason: impl Into<Utf8Bytes>) -> Refusal {
 /// Why a request is not answered with 101.
 pub type NoWebSocket = (StatusCode, [(&'static str, &'static str); 2], String);
 
-/// Answers a request for a WebSocket. The second value becomes the connection once the response has been sent: see [`open`].
+/// Answers a request for a WebSocket. The second value becomes the connection once the response has
+/// been sent: see [`open`].
 pub fn accept(request: &mut Request) -> Result<(Response, OnUpgrade), NoWebSocket> {
     check_origin(request).map_err(|why| no_websocket(StatusCode::FORBIDDEN, why))?;
-    // Checks the method, `Connection`, `Upgrade`, `Sec-WebSocket-Version` and `Sec-WebSocket-Key`, and derives `Sec-WebSocket-Accept`.
+    // Checks the method, `Connection`, `Upgrade`, `Sec-WebSocket-Version` and `Sec-WebSocket-Key`,
+    // and derives `Sec-WebSocket-Accept`.
     match create_response_with_body(request, Body::empty) {
         Ok(response) => Ok((response, hyper::upgrade::on(request))),
         Err(error) => Err(no_websocket(StatusCode::UPGRADE_REQUIRED, error.to_string())),
     }
 }
 
-/// Refuses pages of other sites. A browser lets any page open a WebSocket to any server, with the cookies of that server, and only says in
-/// `Origin` where the page is from. This matters once there are cookies, or if the server is on an internal network. Clients other than
-/// browsers send no `Origin`. Behind a proxy, `Host` must be that of the request to the proxy.
+/// Refuses pages of other sites. A browser lets any page open a WebSocket to any server, with the
+/// cookies of that server, and only reports the origin of the page in `Origin`. This matters once
+/// there are cookies, or if the server is on an internal network. Clients other than browsers send
+/// no `Origin`. Behind a proxy, `Host` must be that of the request to the proxy.
 fn check_origin(request: &Request) -> Result<(), String> {
     let Some(origin) = request.headers().get(ORIGIN) else { return Ok(()) };
     let site = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
@@ -69,9 +72,11 @@ pub async fn open(upgrade: OnUpgrade) -> Result<Socket, Box<dyn std::error::Erro
     let config = WebSocketConfig::default()
         .max_message_size(Some(MESSAGE))
         .max_frame_size(Some(MESSAGE))
-        // Allocated at once, and kept: what an idle connection costs. The default is 128 KiB.
+        // Allocated immediately and kept, so this is the cost of an idle connection. The default is
+        // 128 KiB.
         .read_buffer_size(1024)
-        // What is collected before it is written. The buffer never shrinks. The default is 128 KiB here too.
+        // How much is collected before it is written. The buffer never shrinks. The default is 128
+        // KiB here too.
         .write_buffer_size(MESSAGE);
     let connection = timeout(HANDSHAKE, upgrade).await??;
     Ok(WebSocketStream::from_raw_socket(Io::new(connection), Role::Server, Some(config)).await)
@@ -83,12 +88,13 @@ pub async fn close(mut socket: Socket, goodbye: Option<CloseFrame>) {
         if goodbye.is_some() {
             socket.close(goodbye).await?;
         }
-        // Until the client has answered. After an error this ends at once.
+        // Until the client has answered. After an error this ends immediately.
         while let Some(Ok(_)) = socket.next().await {}
-        // Dropping a connection while bytes come in resets it, and the client might never see the close frame. `serve`'s
-        // connections read on when they are closed, until the client has closed its side.
+        // Dropping a connection while bytes arrive resets it, and the client might never see the
+        // close frame. When connections of `serve` are closed, they continue to read until the
+        // client has closed its side.
         socket.get_mut().close().await.map_err(Error::Io)
     };
-    // Whether it succeeds or not, the connection is dropped now.
+    // The connection is dropped now in any case.
     let _ = timeout(HANDSHAKE, closing).await;
 }

@@ -1,4 +1,4 @@
-//! The page, in tabs of a headless Chromium that are told what to do by its DevTools protocol.
+//! The page, in tabs of a headless Chromium that the tests control through its DevTools protocol.
 
 mod client;
 
@@ -20,7 +20,7 @@ fn a_message_typed_in_one_tab_appears_in_the_other() {
     let mut ada = Tab::enter(&browser, address, "kitchen", "Ada");
     let mut ben = Tab::enter(&browser, address, "kitchen", "Ben");
     ada.wait_until("text('#members') === 'Ada|Ben'");
-    ada.wait_until("text('#log .notice') === 'Ben is here'");
+    ada.wait_until("text('#log .notice') === 'Ben has joined'");
     ada.type_line("soup, 🍜 and \"bread\"");
     ben.wait_until("text('#log .message p') === 'soup, 🍜 and \"bread\"'");
     ben.wait_until("text('#log .message .name') === 'Ada'");
@@ -28,14 +28,14 @@ fn a_message_typed_in_one_tab_appears_in_the_other() {
     ada.wait_until("text('#log .message p') === 'soup, 🍜 and \"bread\"|with salt'");
     assert_eq!(ada.eval("text('#log .mine p')"), "soup, 🍜 and \"bread\"");
 
-    // A name that is taken: the page says so, and lets choose another.
+    // If a name is taken, the page says so, and another one can be chosen.
     let mut other = Tab::fill_in(&browser, address, "kitchen", "ada");
     other.wait_until("text('#why') === 'this name is taken in this room' && !$('enter').hidden");
     other.eval("$('name').value = 'Cleo'; $('enter').requestSubmit()");
     other.wait_until("text('#log .message p') === 'soup, 🍜 and \"bread\"|with salt'");
     ada.wait_until("text('#members') === 'Ada|Ben|Cleo'");
 
-    // Into another room: there is nothing to be seen of the first one, and nothing heard.
+    // In another room, nothing of the first room is shown, and nothing is received from it.
     other.eval("$('other').value = 'bar'; $('open').requestSubmit()");
     other.wait_until(
         "text('#members') === 'Cleo' && text('#log') === '' && text('#title') === 'bar'",
@@ -56,7 +56,7 @@ fn markup_is_shown_as_text_and_never_run() {
     let name = "<img src=x onerror=h()>";
     let mut ada = Tab::enter(&browser, address, name, "Ada");
     ada.eval("h = () => { window.ran = true }");
-    // Who writes it does not have to use the page.
+    // A client does not have to use the page.
     let encoded = "%3Cimg%20src=x%20onerror=h()%3E";
     let mut mallory = Client::enter(address, encoded, encoded);
     let messages =
@@ -67,14 +67,14 @@ fn markup_is_shown_as_text_and_never_run() {
     ada.wait_until(&format!("text('#log .message p') === {:?}", messages.join("|")));
     ada.wait_until(&format!("text('#members') === {:?}", format!("Ada|{name}")));
     assert_eq!(ada.eval("text('#log .message .name')"), [name; 3].join("|"));
-    assert_eq!(ada.eval("text('#log .notice')"), format!("{name} is here"));
+    assert_eq!(ada.eval("text('#log .notice')"), format!("{name} has joined"));
     assert_eq!(ada.eval("text('#title')"), name);
     ada.wait_until(&format!("text('#rooms bdi') === {name:?}"));
     assert_eq!(
         ada.eval("document.querySelectorAll('#chat img, #chat script, #chat svg').length"),
         0
     );
-    // What an image that cannot be loaded would do, it would have done after this.
+    // If the injected image had been loaded, its error handler would have run by now.
     ada.eval(
         "new Promise((done) => { const i = new Image(); i.onerror = done; i.src = 'data:x'; })",
     );
@@ -92,20 +92,20 @@ fn the_page_comes_back_by_itself_when_the_server_does() {
     first.interrupt();
     let (code, said) = first.end();
     assert_eq!(code, Some(0), "{said}");
-    assert!(!said.contains("cut off"), "{said}");
+    assert!(!said.contains("cut off") && !said.contains("dropped"), "{said}");
     ada.wait_until("text('#status').includes('trying again') && $('text').disabled");
     let (_second, _) = server(&[&address.to_string()]);
     ada.wait_until("text('#status') === 'connected' && text('#log') === ''");
     ada.type_line("after");
     ada.wait_until("text('#log .message p') === 'after'");
-    // It was left, and comes back: loaded again, it still knows that it is Ada, and in the kitchen.
+    // After a reload, the page still knows its name (Ada) and its room (the kitchen).
     ada.load(&format!("http://{address}/#kitchen"));
     ada.wait_until("text('#log .message p') === 'after' && text('#members') === 'Ada'");
 }
 
 struct Browser {
     devtools: SocketAddr,
-    // In this order: it writes into its folder to its end.
+    // The order matters: Chromium writes into its folder until it exits.
     _program: Program,
     _profile: Folder,
 }
@@ -128,14 +128,15 @@ impl Browser {
     }
 }
 
-/// A tab, by the DevTools protocol: requests and responses with numbers, and events, all JSON over a WebSocket.
+/// A tab, controlled through the DevTools protocol: numbered requests and responses, and events,
+/// all JSON over a WebSocket.
 struct Tab {
     devtools: Client,
     requests: u64,
 }
 
 impl Tab {
-    /// A tab in which the form was filled in and sent off.
+    /// Opens a tab in which the form is filled in and submitted.
     fn fill_in(browser: &Browser, address: SocketAddr, room: &str, name: &str) -> Tab {
         let mut tab = Tab::open(browser);
         tab.load(&format!("http://{address}/"));
@@ -144,7 +145,7 @@ impl Tab {
         tab
     }
 
-    /// A tab in a room.
+    /// Opens a tab and enters a room.
     fn enter(browser: &Browser, address: SocketAddr, room: &str, name: &str) -> Tab {
         let mut tab = Tab::fill_in(browser, address, room, name);
         tab.wait_until("text('#status') === 'connected'");
@@ -156,7 +157,7 @@ impl Tab {
         http.set_read_timeout(Some(PATIENCE)).unwrap();
         let host = browser.devtools;
         write!(http, "PUT /json/new?about:blank HTTP/1.1\r\nHost: {host}\r\n\r\n").unwrap();
-        // It keeps the connection open: the URL is at the end of the response.
+        // The connection stays open, so the end of the response is the URL.
         let (mut response, mut bytes) = (String::new(), [0; 4096]);
         let target = loop {
             let url = response
@@ -174,10 +175,10 @@ impl Tab {
         tab
     }
 
-    /// Goes to a URL, and waits until all of it is loaded.
+    /// Opens a URL, and waits until it is loaded completely.
     #[track_caller]
     fn load(&mut self, url: &str) {
-        // Not from a URL to the same with another hash: that would load nothing.
+        // A change of only the hash would load nothing.
         self.call("Page.navigate", json!({ "url": "about:blank" }));
         self.wait_for_event("Page.loadEventFired");
         self.call("Page.navigate", json!({ "url": url }));
@@ -191,7 +192,7 @@ impl Tab {
         );
     }
 
-    /// Types into what has the focus, as a user does, and presses Enter.
+    /// Types into the focused element, as a user does, and presses Enter.
     #[track_caller]
     fn type_line(&mut self, text: &str) {
         self.call("Page.bringToFront", json!({}));
@@ -202,7 +203,7 @@ impl Tab {
         }
     }
 
-    /// Waits until a condition holds in the page, which is asked whenever something changes there.
+    /// Waits until a condition holds in the page. It is checked whenever the page changes.
     #[track_caller]
     fn wait_until(&mut self, condition: &str) {
         let seconds = PATIENCE.as_secs();
@@ -219,7 +220,7 @@ impl Tab {
         assert_eq!(held, true, "in vain: {condition}");
     }
 
-    /// What an expression of JavaScript gives, or the promise that it gives.
+    /// Returns the value of a JavaScript expression, or of the promise that it returns.
     #[track_caller]
     fn eval(&mut self, expression: &str) -> Value {
         let params =

@@ -1,4 +1,5 @@
-//! Clients that break the rules, or ask for too much: what becomes of them, and that the others are served.
+//! Clients that violate the rules or ask for too much: how the server handles them, while it serves
+//! the others.
 
 mod client;
 
@@ -14,12 +15,12 @@ use peers::{PATIENCE, Program, need, run_well};
 
 #[test]
 fn a_client_that_does_not_read_is_dropped_and_the_others_get_every_message_at_once() {
-    // So long a patience that silence ends nothing.
+    // The patience is so long that silence does not end anything.
     let (server, address) = server(&["127.0.0.1:0", "1", "600"]);
     let _stuck = Client::enter(address, "kitchen", "Stuck");
     let mut listener = Client::enter(address, "kitchen", "Listener");
     listener.stream.set_read_timeout(Some(AT_ONCE)).unwrap();
-    // As JSON each is six times as long. What fills the buffers of the kernel takes some hundred of them.
+    // In JSON each is six times as long. A few hundred of them fill the buffers of the kernel.
     let filler = "\u{1}".repeat(4000);
     let mut heard = Vec::new();
     let is_dropped = |server: &Program| {
@@ -41,7 +42,7 @@ fn a_client_that_does_not_read_is_dropped_and_the_others_get_every_message_at_on
     assert!(heard.len() > 256 && heard.iter().all(|heard| *heard), "{heard:?}");
     let line = server.wait_for_line("closed with 1013");
     assert!(line.contains("\"Stuck\" in \"kitchen\"") && line.contains("too slow"), "{line}");
-    // It is no member any more, and every other still is.
+    // It is not a member any more; all others still are.
     let mut last = Client::open(address, "/ws?room=kitchen&name=Stuck");
     assert_eq!(last.event()["type"], "welcome");
     listener.say("still here");
@@ -86,13 +87,13 @@ fn what_breaks_the_protocol_is_answered_with_the_code_for_it_and_costs_no_other_
     ];
     for (what, bytes, code) in cases {
         let mut client = Client::enter(address, "kitchen", "Ben");
-        // The server may have closed its side before it has got all.
+        // The server may have closed its side before it has received everything.
         let _ = client.stream.write_all(&bytes);
         match client.end() {
             End::Closed(closed, reason) => assert_eq!(closed, code, "{what}: {reason}"),
             End::Lost => panic!("{what}: lost without a close frame"),
         }
-        // The name is free for the next one: it has left. And the others are served.
+        // The client has left, so its name is free. And the others are served.
         while bystander.event() != serde_json::json!({ "type": "left", "name": "Ben" }) {}
         assert!(client.is_closed_in_order(), "{what}");
     }
@@ -107,7 +108,7 @@ fn what_breaks_the_protocol_is_answered_with_the_code_for_it_and_costs_no_other_
 fn a_name_that_is_taken_or_is_none_is_refused_with_the_reason() {
     let (_server, address) = impatient_server();
     let mut ada = Client::enter(address, "kitchen", "Ada");
-    let name_of = |n: usize| "%C3%B6".repeat(n); // So many times "ö".
+    let name_of = |n: usize| "%C3%B6".repeat(n); // This many times "ö".
     let longest = name_of(24);
     let _longest = Client::enter(address, &longest, &longest);
     for (room, name, reason) in [
@@ -124,7 +125,7 @@ fn a_name_that_is_taken_or_is_none_is_refused_with_the_reason() {
         assert!(client.is_closed_in_order());
     }
     let _ada_elsewhere = Client::enter(address, "bar", "Ada");
-    // Ada was told of none of them.
+    // Ada received none of them.
     ada.say("soup");
     assert_eq!(ada.event()["text"], "soup");
 }
@@ -149,9 +150,10 @@ fn a_client_that_sends_too_fast_is_closed_and_the_others_hear_what_it_was_allowe
             _ => {}
         }
     }
-    // Twenty at once, and five a second: not half of the others, however slow this machine is.
+    // A burst of twenty, then five per second: fewer than half of the others, however slow this
+    // machine is.
     assert!((20..100).contains(&heard), "{heard}");
-    // Pings are no way around it.
+    // Pings do not bypass the limit.
     let mut pinger = Client::enter(address, "kitchen", "Cleo");
     pinger.raw(&frame(PING, b"").repeat(200));
     assert_eq!(pinger.end(), too_many);
@@ -204,7 +206,8 @@ fn a_client_that_answers_no_ping_is_closed_and_one_that_does_stays() {
             match client.next_frame().unwrap() {
                 (PING, _) => {
                     pings += 1;
-                    // `slow` answers by a byte of its message, which is no answer, and no message either.
+                    // `slow` answers with single bytes of a message, which is neither an answer nor
+                    // a message.
                     let _ = client.stream.write_all(b"x");
                 }
                 (CLOSE, frame) => {
@@ -260,7 +263,7 @@ fn what_is_no_request_for_a_websocket_is_answered_with_the_reason() {
         response.starts_with("HTTP/1.1 400 ") && response.contains("missing field `name`"),
         "{response}"
     );
-    // A page of its own may, whatever the name it was reached by.
+    // A page of the server itself may connect, by whatever name the server was reached.
     let own = format!("Origin: http://{address}\r\n");
     let (response, _) = Client::request(address, "/ws?room=kitchen&name=Ada", &own);
     assert!(response.starts_with("HTTP/1.1 101 "), "{response}");

@@ -1,4 +1,4 @@
-//! What the chat promises to clients that keep to the rules, and how it ends.
+//! What the chat promises to well-behaved clients, and how it shuts down.
 
 mod client;
 
@@ -42,7 +42,7 @@ fn ctrl_c_sends_every_client_a_close_frame_and_ends_with_success() {
     assert_eq!(code, Some(0), "{said}");
     let (code, said) = server.end();
     assert_eq!(code, Some(0), "{said}");
-    assert!(!said.contains("cut off"), "{said}");
+    assert!(!said.contains("cut off") && !said.contains("dropped"), "{said}");
 }
 
 #[test]
@@ -50,11 +50,11 @@ fn a_client_that_does_not_answer_is_cut_off_after_the_grace() {
     let (server, address) = server(&["127.0.0.1:0", "1"]);
     let mut deaf = Client::enter(address, "kitchen", "Ada");
     server.interrupt();
-    // It sees the close frame, and does nothing.
+    // The client receives the close frame and does nothing.
     assert_eq!(deaf.next_frame().unwrap(), (CLOSE, b"\x03\xe9the server is ending".to_vec()));
     let (code, said) = server.end();
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("had not answered were cut off"), "{said}");
+    assert!(said.contains("had not answered were dropped"), "{said}");
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_second_ctrl_c_ends_it_at_once() {
 fn a_newcomer_is_shown_who_is_here_and_the_last_messages() {
     let (_server, address) = impatient_server();
     let mut speakers = ["Ada", "Ben", "Cleo"].map(|name| Client::enter(address, "kitchen", name));
-    // Twenty each: more would be too many in too short a time. Fifty are kept.
+    // Twenty each, because more would exceed the rate limit. Fifty are kept.
     for n in 0..60 {
         let speaker = &mut speakers[n / 20];
         speaker.say(&format!("message {n}"));
@@ -107,7 +107,7 @@ fn who_comes_and_who_leaves_is_told_and_listed() {
     ben.raw(&frame(CLOSE, &1000u16.to_be_bytes()));
     assert_eq!(ben.end(), End::Closed(1000, String::new()));
     assert_eq!(ada.event(), serde_json::json!({ "type": "left", "name": "Ben" }));
-    // A connection that breaks is as good as one that is closed.
+    // A failed connection has the same effect as a closed one.
     drop(Client::enter(address, "the%20kitchen", "Ben"));
     assert_eq!(ada.event(), serde_json::json!({ "type": "joined", "name": "Ben" }));
     assert_eq!(ada.event(), serde_json::json!({ "type": "left", "name": "Ben" }));

@@ -1,4 +1,5 @@
-//! Connections over streams of this loop, each driven by a task of its own: tokio-postgres without tokio's runtime.
+//! Connections over streams of headwaiter, each driven by a task of its own: tokio-postgres without
+//! tokio's runtime.
 
 use std::cell::{OnceCell, RefCell};
 use std::fmt;
@@ -19,12 +20,13 @@ use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Notification};
 
 use crate::error::{Error, in_full, is_fatal};
 
-/// For connecting and the login, unless the URL has a `connect_timeout`.
+/// The limit for connecting and the login, unless the URL has a `connect_timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// For closing a connection, and for making it usable again.
+/// The limit for closing a connection, and for making it usable again.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The pause after the first attempt to connect that fails. It doubles with each further one, up to the longest.
+/// The pause after the first failed attempt to connect. It doubles with each further one, up to the
+/// longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -34,7 +36,8 @@ pub struct Session {
     target: Target,
     /// The task that reads and writes for `client`. It ends with the connection.
     driver: JoinHandle<()>,
-    /// Why the connection broke. The driver learns it; the statements in flight often learn only that it is closed.
+    /// Why the connection failed. The driver knows it; statements in flight often learn only that
+    /// the connection is closed.
     lost: Rc<OnceCell<String>>,
 }
 
@@ -55,10 +58,11 @@ impl fmt::Display for Target {
     }
 }
 
-/// What the server sends besides the answers to statements.
+/// Messages of the server that are not answers to statements.
 type Messages = LocalBoxStream<'static, Result<AsyncMessage, tokio_postgres::Error>>;
 
-/// Connects to the first host of `config` that accepts the connection. The notifications that a LISTEN asks for go to `notifications`.
+/// Connects to the first host of `config` that accepts the connection. The notifications that a
+/// LISTEN asks for go to `notifications`.
 pub async fn connect(
     config: &Config,
     notifications: Option<Sender<Notification>>,
@@ -85,7 +89,8 @@ pub async fn connect(
     Err(failure.expect("`targets` is never empty"))
 }
 
-/// Connects, and retries for as long as the server is unreachable. Why the last attempt failed is in `failure`.
+/// Connects, and retries while the server is unreachable. `failure` contains the error of the last
+/// attempt.
 pub async fn connect_again(
     config: &Config,
     failure: &RefCell<Option<String>>,
@@ -96,7 +101,8 @@ pub async fn connect_again(
         let result = connect(config, None).await;
         failure.replace(result.as_ref().err().map(Error::to_string));
         let Err(Error::Unreachable(why)) = result else { return result };
-        // With jitter, so that clients that lost their connections together do not reconnect together.
+        // With jitter, so that clients that lost their connections together do not reconnect
+        // together.
         let pause_now = pause.mul_f64(0.5 + fastrand::f64());
         warn!("{why}; next attempt in {pause_now:.0?}");
         sleep(pause_now).await;
@@ -104,7 +110,7 @@ pub async fn connect_again(
     }
 }
 
-/// `connect_raw` gets a stream that is open, and ignores what `config` says of hosts, ports and sockets.
+/// `connect_raw` receives an open stream, and ignores hosts, ports and sockets in `config`.
 fn targets(config: &Config) -> Vec<Target> {
     let port = |number: usize| {
         let ports = config.get_ports();
@@ -123,7 +129,7 @@ fn targets(config: &Config) -> Vec<Target> {
     if hosts.is_empty() { vec![Target::Tcp("localhost".to_owned(), port(0))] } else { hosts }
 }
 
-/// Also returns the address it has connected to: a host name may have several.
+/// Also returns the address that it has connected to, because a host name may have several.
 async fn open(config: &Config, target: &Target) -> Result<(Client, Messages, Target), Error> {
     let user = config.get_user().unwrap_or("the user of this process");
     let refused = |error| Error::connecting(target, user, &error);
@@ -131,7 +137,7 @@ async fn open(config: &Config, target: &Target) -> Result<(Client, Messages, Tar
         Target::Tcp(host, port) => {
             let stream =
                 TcpStream::connect((host.as_str(), *port)).await.map_err(Error::opening)?;
-            // The messages are small, and an answer is awaited.
+            // Small messages must be sent immediately, because an answer is awaited.
             stream.set_nodelay(true).map_err(Error::opening)?;
             let peer = stream.peer_addr().map_err(Error::opening)?;
             let (client, mut connection) =
@@ -149,7 +155,8 @@ async fn open(config: &Config, target: &Target) -> Result<(Client, Messages, Tar
     }
 }
 
-/// Drives the connection: statements are sent and answers read only while it is polled for messages.
+/// Drives the connection: it sends statements and reads answers only while it is polled for
+/// messages.
 async fn drive(
     mut messages: Messages,
     target: Target,
@@ -160,12 +167,13 @@ async fn drive(
         match message {
             Ok(AsyncMessage::Notification(notification)) => {
                 if let Some(notifications) = &notifications {
-                    // Backpressure: while the channel is full, nothing is read from the server. So the receiver must not
-                    // await a statement on the same connection. An error means that there is no receiver any more.
+                    // Backpressure: while the channel is full, nothing is read from the server. So
+                    // the receiver must not await a statement on the same connection. An error
+                    // means that the receiver is gone.
                     let _ = notifications.send(notification).await;
                 }
             }
-            // A rollback to make sure that there is no transaction: see `settle`.
+            // The rollback makes sure that no transaction is open: see `settle`.
             Ok(AsyncMessage::Notice(notice))
                 if *notice.code() == SqlState::NO_ACTIVE_SQL_TRANSACTION => {}
             Ok(AsyncMessage::Notice(notice)) => {
@@ -175,7 +183,8 @@ async fn drive(
             Err(error) => {
                 let why = in_full(&error);
                 warn!("{target}: the connection is lost: {why}");
-                // Set before `messages` is dropped, because that drop fails the statements in flight.
+                // Set before `messages` is dropped, because that drop fails the statements in
+                // flight.
                 let _ = lost.set(why);
                 return;
             }
@@ -195,7 +204,7 @@ impl Session {
         self.client.is_closed()
     }
 
-    /// Tells an error of a statement from the loss of the connection.
+    /// Distinguishes an error of a statement from the loss of the connection.
     pub fn explain(&self, error: tokio_postgres::Error) -> Error {
         if !is_fatal(&error) {
             return Error::Statement(error);
@@ -209,17 +218,19 @@ impl Session {
         Error::Lost(format!("{}: {why}", self.target))
     }
 
-    /// Makes a connection usable again after the future of a statement or transaction was dropped. The server does not notice that
-    /// drop: it goes on with the statement, and the rollback that tokio-postgres has sent waits behind it. `None` if it does not
-    /// work; then the connection is closed.
+    /// Makes a connection usable again after the future of a statement or transaction was dropped.
+    /// The server does not notice that drop: it continues with the statement, and the rollback that
+    /// tokio-postgres has sent waits behind it. Returns `None` if that fails; then the connection
+    /// is closed.
     pub async fn settle(self) -> Option<Session> {
         if self.is_broken() {
             return None;
         }
         let settled = timeout(SETTLE_TIMEOUT, async {
             self.cancel().await?;
-            // The cancellation arrives on another connection, so it may hit the rollback of tokio-postgres, or this one, instead
-            // of the dropped statement. When a rollback succeeds, everything sent before it is done.
+            // The cancellation arrives on another connection, so it may hit the rollback of
+            // tokio-postgres, or this one, instead of the dropped statement. When a rollback
+            // succeeds, everything before it is finished.
             for _ in 0..2 {
                 match self.client.batch_execute("rollback").await {
                     Err(error) if error.code() == Some(&SqlState::QUERY_CANCELED) => {}
@@ -238,7 +249,7 @@ impl Session {
         None
     }
 
-    /// Cancels the statement that runs on this connection. The request needs a connection of its own.
+    /// Cancels the statement that runs on this connection. The request uses a separate connection.
     async fn cancel(&self) -> Result<(), Error> {
         let unreachable = |error: io::Error| {
             Error::Unreachable(format!("cannot cancel at {}: {error}", self.target))
@@ -268,12 +279,12 @@ impl Session {
         Ok(())
     }
 
-    /// Tells the server that the connection ends, and waits for that.
+    /// Closes the connection properly, and waits for that.
     pub async fn close(self) {
         let Session { client, mut driver, target, .. } = self;
-        drop(client); // The driver then sends what is left, and ends.
+        drop(client); // The driver then sends the remaining messages and ends.
         if timeout(SETTLE_TIMEOUT, &mut driver).await.is_err() {
-            warn!("{target}: not closed within {SETTLE_TIMEOUT:?}: cut off");
+            warn!("{target}: not closed within {SETTLE_TIMEOUT:?}: dropped");
             driver.abort();
         }
     }

@@ -9,24 +9,26 @@ use tokio_postgres::error::Severity;
 
 #[derive(Debug)]
 pub enum Error {
-    /// The server is not there, or accepts no connections now. Another attempt may succeed.
+    /// The server does not run, or does not accept connections now. Another attempt may succeed.
     Unreachable(String),
-    /// The server has refused the connection, for instance because of a wrong password. Another attempt would fail too.
+    /// The server has refused the connection, for instance because of a wrong password. Another
+    /// attempt would fail too.
     Refused(String),
-    /// The connection broke. Whether the server has executed the statement in flight is unknown.
+    /// The connection failed. It is unknown whether the server has executed the statement in
+    /// flight.
     Lost(String),
     /// A statement failed. The connection is usable.
     Statement(tokio_postgres::Error),
     /// The statement took longer than this, and was cancelled.
     TimedOut(Duration),
-    /// All connections of the pool were in use, or about to be opened.
+    /// All connections of the pool were in use or being opened.
     Busy { limit: u32, waited: Duration },
     /// The pool is closed.
     Closed,
 }
 
 impl Error {
-    /// From an error of `connect`, which names the address.
+    /// Converts an error of `connect`, which names the address.
     pub fn opening(error: io::Error) -> Error {
         let question = match error.kind() {
             io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
@@ -37,7 +39,7 @@ impl Error {
         Error::Unreachable(format!("cannot {error}{question}"))
     }
 
-    /// From an error of the login.
+    /// Converts an error of the login.
     pub fn connecting(
         target: &impl fmt::Display,
         user: &str,
@@ -45,8 +47,8 @@ impl Error {
     ) -> Error {
         let told = format!("cannot connect to {target} as {user:?}: {}", in_full(error));
         let may_pass = match error.code() {
-            // Classes of SQLSTATE: connection exception, insufficient resources, and operator intervention, which includes
-            // a server that is starting up.
+            // Classes of SQLSTATE: connection exception, insufficient resources, and operator
+            // intervention, which includes a server that is starting up.
             Some(code) => ["08", "53", "57"].iter().any(|class| code.code().starts_with(class)),
             None => {
                 error.is_closed() || error.source().is_some_and(|source| source.is::<io::Error>())
@@ -81,7 +83,8 @@ pub fn is_fatal(error: &tokio_postgres::Error) -> bool {
     }
 }
 
-/// With its sources: the `Display` of tokio-postgres's errors is "db error" for whatever the server reports.
+/// Formats an error with its sources, because the `Display` of tokio-postgres's errors is "db
+/// error" for everything that the server reports.
 pub fn in_full(error: &tokio_postgres::Error) -> String {
     if let Some(error) = error.as_db_error() {
         let hint = error.hint().map(|hint| format!(" (hint: {hint})")).unwrap_or_default();

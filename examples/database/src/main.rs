@@ -1,10 +1,12 @@
-//! PostgreSQL by tokio-postgres, and SQLite by rusqlite, in one loop.
+//! PostgreSQL with tokio-postgres, and SQLite with rusqlite, in one loop.
 //!
-//! tokio-postgres needs a runtime only to open its sockets. [`connect`] gives it a `TcpStream` or a `UnixStream` of this crate (feature
-//! `tokio-io`) and spawns the task that drives the connection. [`pool`] is a pool to copy. SQLite's calls block, so each is a job for
+//! tokio-postgres needs a runtime only to open its sockets. [`connect`] gives it a `TcpStream` or a
+//! `UnixStream` of headwaiter (feature `tokio-io`) and spawns the task that drives the connection.
+//! [`pool`] is a pool that you can copy. SQLite's calls block, so each is a job of
 //! `spawn_blocking`.
 //!
-//! Start a PostgreSQL, if there is none. Without a URL the program says how, and shows SQLite only:
+//! Start PostgreSQL if it does not run yet. (Without a URL the program says how to do that, and
+//! shows only SQLite.)
 //!
 //! ```text
 //! docker run --rm -e POSTGRES_PASSWORD=soup -p 127.0.0.1:5432:5432 postgres
@@ -19,13 +21,15 @@
 //! cargo run -p database -- postgres://postgres:stew@127.0.0.1/postgres
 //! ```
 //!
-//! The second one is for a server that listens on a Unix socket. While `watch` runs, stop the server and start it again. The last one has
-//! the wrong password. The URL can also be in the environment variable `DATABASE_URL`, where other users of the machine do not see the
-//! password. The section `transaction` creates a table `headwaiter_orders`, and drops it.
+//! The second one is for a server that listens on a Unix socket. While `watch` runs, stop the
+//! server and start it again. The last one has the wrong password. The URL can also be in the
+//! environment variable `DATABASE_URL`, where other users of the machine cannot see the password.
+//! The section `transaction` creates a table `headwaiter_orders` and drops it.
 //!
-//! A login with a password costs 4096 rounds of a hash (SCRAM), which tokio-postgres computes in the loop. In a debug build that takes
-//! so long that the loop reports a stall, unless these crates are optimised, as in the workspace: see `profile.dev.package` in its
-//! `Cargo.toml`. A pool keeps logins rare.
+//! A login with a password takes 4096 rounds of a hash (SCRAM), which tokio-postgres computes on
+//! the loop. In a debug build this takes so long that the loop reports a stall, unless these crates
+//! are optimized as in this workspace (`profile.dev.package` in its `Cargo.toml`). With a pool,
+//! logins are rare.
 //!
 //! To start from this program, copy `src`, with this in the `Cargo.toml`:
 //!
@@ -68,11 +72,12 @@ use crate::pool::Pool;
 const POOL: u32 = 8;
 /// How long a task waits for a connection of the pool.
 const GET_TIMEOUT: Duration = Duration::from_secs(5);
-/// After this time the server ends a statement.
+/// The limit for a statement, enforced by the server.
 const SERVER_TIMEOUT: Duration = Duration::from_secs(5);
-/// After this time the program does. It is longer, because the server's error says more.
+/// The limit for a statement, enforced by the program. It is longer, because the server's error is
+/// more precise.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(6);
-/// How long the program waits at its end for work in flight.
+/// How long the program waits for work in flight before it exits.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// What is shown by default.
@@ -81,10 +86,10 @@ const SECTIONS: [&str; 5] = ["speed", "notify", "transaction", "outage", "sqlite
 const HELP: &str = "\
 usage: database [URL] [SECTION...]
   URL      postgres://user:password@host:port/dbname, or postgresql:///dbname?host=/run/postgresql for a Unix socket;
-           by default, what is in the environment variable DATABASE_URL
+           by default, the value of the environment variable DATABASE_URL
   SECTION  speed, notify, transaction, outage, sqlite (all of them, if none is given), or watch, which runs until Ctrl-C
 
-To start a PostgreSQL for it, either of these (the second not as root):
+To start PostgreSQL, use one of these (the second one not as root):
   docker run --rm -e POSTGRES_PASSWORD=soup -p 127.0.0.1:5432:5432 postgres
       for the URL postgres://postgres:soup@127.0.0.1/postgres
   initdb -D /tmp/kitchen -U kitchen && postgres -D /tmp/kitchen -k /tmp -p 5433
@@ -142,10 +147,11 @@ async fn run(url: Option<String>, sections: Vec<String>) -> Result<(), Box<dyn E
 }
 
 fn configure(url: &str) -> Result<Config, Box<dyn Error>> {
-    // Without the URL, which may have a password in it.
+    // The error must not contain the URL, which may have a password in it.
     let mut config: Config =
         url.parse().map_err(|error| format!("the URL of the server: {}", in_full(&error)))?;
-    // The server itself ends a statement, also one whose client is gone. Of two settings, it takes the last.
+    // The server itself cancels a statement after this time, even if its client is gone. If there
+    // are two settings, the last one counts.
     let theirs = config.get_options().unwrap_or_default();
     let options = format!("-c statement_timeout={} {theirs}", SERVER_TIMEOUT.as_millis());
     config.options(options);
@@ -160,7 +166,8 @@ async fn show(
     server: Option<&(Rc<Pool>, Config)>,
 ) -> Result<(), Box<dyn Error>> {
     if let Some((_, config)) = server {
-        // A single attempt, so that a wrong URL is reported at once. The pool would try again.
+        // Makes a single attempt, so that a wrong URL is reported immediately. The pool would
+        // retry.
         let session = connect(config, None).await?;
         let sql = "select current_setting('server_version'), current_setting('statement_timeout')";
         let row =

@@ -17,7 +17,8 @@ const ORDERS: [&str; 3] = ["soup", "fish", "cake"];
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub async fn show(config: &Config, pool: &Rc<Pool>) -> Result<(), Box<dyn AnyError>> {
-    // A connection of its own, used for nothing else: one that returned to a pool would go on listening.
+    // Uses a separate connection, because a connection that is returned to the pool would continue
+    // to listen.
     let (sender, mut notifications) = mpsc::channel(64);
     let listener = connect(config, Some(sender)).await?;
     listener
@@ -28,8 +29,9 @@ pub async fn show(config: &Config, pool: &Rc<Pool>) -> Result<(), Box<dyn AnyErr
 
     let ordering = headwaiter::spawn(order(Rc::clone(pool)));
     for _ in ORDERS {
-        // `None` means that the connection is lost. A long-running program would connect and LISTEN again. The server keeps no
-        // notifications for a client that is away, so what must not be missed belongs into a table too.
+        // `None` means that the connection is lost. A long-running program would connect and LISTEN
+        // again. The server keeps no notifications for disconnected clients, so store important
+        // ones in a table too.
         match timeout(PATIENCE, notifications.recv()).await {
             Ok(Some(told)) => {
                 println!(
@@ -48,7 +50,7 @@ pub async fn show(config: &Config, pool: &Rc<Pool>) -> Result<(), Box<dyn AnyErr
     Ok(())
 }
 
-/// The first two are sent at once, and the third when its transaction commits.
+/// The first two are sent immediately, the third one when its transaction commits.
 async fn order(pool: Rc<Pool>) -> Result<(), Error> {
     let notify = "select pg_notify('kitchen', $1)";
     let mut waiter = pool.get().await?;

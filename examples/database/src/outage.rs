@@ -1,4 +1,4 @@
-//! Connections that break, and a server that goes away and comes back.
+//! Connections that fail, and a server that stops and starts again.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,14 +11,16 @@ use crate::error::Error;
 use crate::pool::{Pool, Pooled};
 use crate::{POOL, STATEMENT_TIMEOUT};
 
-/// The second argument, new in PostgreSQL 14, is how many milliseconds to wait until the backend is gone.
+/// The second argument, new in PostgreSQL 14, is how many milliseconds to wait until the backend is
+/// gone.
 const TERMINATE: &str = "select pg_terminate_backend(pid, 1000) from unnest($1::int4[]) as pid";
 
-/// Breaks all connections of the pool but one. One of them is in the middle of a statement.
+/// Terminates all connections of the pool except one. One of them is executing a statement.
 pub async fn show(pool: &Rc<Pool>) -> Result<(), Error> {
     let mut connections = try_join_all((0..POOL).map(|_| pool.get())).await?;
     let backends: Vec<i32> = try_join_all(connections.iter_mut().map(backend)).await?;
-    // The first one breaks the others. The second one is in use meanwhile, and the rest is idle.
+    // The first connection terminates the others. The second one is in use meanwhile, and the rest
+    // is idle.
     connections.truncate(2);
     let [breaker, victim] = &mut connections[..] else { return Ok(()) };
     let broken = &backends[1..];
@@ -33,7 +35,7 @@ pub async fn show(pool: &Rc<Pool>) -> Result<(), Error> {
     }
     drop(connections);
 
-    // The pool does not hand out the broken ones.
+    // The pool does not hand out failed connections.
     let mut connections = try_join_all((0..POOL).map(|_| pool.get())).await?;
     let now: Vec<i32> = try_join_all(connections.iter_mut().map(backend)).await?;
     let kept = now.iter().filter(|backend| backends.contains(backend)).count();
@@ -47,8 +49,9 @@ pub async fn show(pool: &Rc<Pool>) -> Result<(), Error> {
 
 async fn backend(connection: &mut Pooled) -> Result<i32, Error> {
     let sql = "select pg_backend_pid()";
-    // `query_one` prepares a statement, and its drop closes that in the background. If the server ends the connection before it has
-    // answered that, its reason is taken for the answer, and lost.
+    // `query_one` prepares a statement, and its drop closes that in the background. If the server
+    // ends the connection before it has answered the close, its reason is mistaken for that answer
+    // and lost.
     let row = connection
         .run(STATEMENT_TIMEOUT, async |client| client.query_typed_one(sql, &[]).await)
         .await?;

@@ -1,4 +1,5 @@
-//! A pool: at most `limit` connections, opened when they are needed and kept for the next task that needs one.
+//! A pool: at most `limit` connections, opened when they are needed and kept for the next task that
+//! needs one.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -17,7 +18,7 @@ pub struct Pool {
     limit: u32,
     /// How long a task waits for a connection.
     patience: Duration,
-    /// One for each connection that there may be.
+    /// One permit for each possible connection.
     permits: Rc<Semaphore>,
     idle: RefCell<Vec<Session>>,
     /// Why the last attempt to connect failed.
@@ -32,8 +33,7 @@ impl Pool {
     }
 
     /// Waits for a connection, first come, first served. Retries while the server is unreachable.
-    ///
-    /// Cancel-safe: a future that is dropped keeps no permit and no connection.
+    /// Cancel-safe: a dropped future keeps no permit and no connection.
     pub async fn get(self: &Rc<Self>) -> Result<Pooled, Error> {
         let waited = self.patience;
         let taken = timeout(waited, self.take()).await;
@@ -66,7 +66,7 @@ impl Pool {
         }
     }
 
-    /// Waits until no connection is in use, but not longer than `grace`, and closes those that are idle.
+    /// Waits until no connection is in use, at most for `grace`, and closes the idle ones.
     pub async fn close(&self, grace: Duration) {
         let _ = timeout(grace, self.permits.acquire_many(self.limit)).await;
         self.permits.close();
@@ -74,18 +74,19 @@ impl Pool {
     }
 }
 
-/// A connection of a pool, to which its drop returns it.
+/// A connection of a pool. Dropping it returns it to the pool.
 pub struct Pooled {
     pool: Rc<Pool>,
     held: Option<(Session, OwnedSemaphorePermit)>,
-    /// No work on it was dropped half-way.
+    /// False while work is in flight, and after work was dropped halfway.
     is_clean: bool,
 }
 
 impl Pooled {
-    /// Does some work within `limit`. If it takes longer, or this future is dropped, the statement in flight is cancelled on the
-    /// server before another task gets the connection. (`work` itself must neither drop the future of a statement nor
-    /// leave a transaction open that it began without `Client::transaction`.)
+    /// Runs `work` with a time limit. If it takes longer, or this future is dropped, the statement
+    /// in flight is cancelled on the server before another task gets the connection. (`work` itself
+    /// must neither drop the future of a statement nor leave a transaction open that it began
+    /// without `Client::transaction`.)
     pub async fn run<T, W>(&mut self, limit: Duration, work: W) -> Result<T, Error>
     where
         W: AsyncFnOnce(&mut Client) -> Result<T, tokio_postgres::Error>,
@@ -105,7 +106,7 @@ impl Drop for Pooled {
         let Some((session, permit)) = self.held.take() else { return };
         let pool = Rc::clone(&self.pool);
         if self.is_clean {
-            return pool.keep(session); // Before the permit goes to the next task.
+            return pool.keep(session); // Must happen before the next task gets the permit.
         }
         headwaiter::spawn(async move {
             if let Some(session) = session.settle().await {

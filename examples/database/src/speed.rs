@@ -1,4 +1,5 @@
-//! The same statements one after another, at once over one connection, and at once over the pool.
+//! The same statements one after another, concurrently over one connection, and concurrently over
+//! the pool.
 
 use std::fmt::Display;
 use std::rc::Rc;
@@ -13,7 +14,7 @@ use crate::error::Error;
 use crate::pool::Pool;
 use crate::{POOL, STATEMENT_TIMEOUT};
 
-/// How many of each.
+/// The number of statements of each kind.
 const N: i32 = 32;
 
 /// A cheap statement, and one that takes 20 ms on the server.
@@ -21,7 +22,7 @@ const CHEAP: &str = "select $1::int4";
 const SLOW: &str = "select $1::int4 from pg_sleep(0.02)";
 
 pub async fn show(config: &Config, pool: &Rc<Pool>) -> Result<(), Error> {
-    // Opens the connections of the pool, which is not to be timed.
+    // Opens the connections of the pool, which must not be timed.
     pooled(pool, SLOW).await?;
     println!("{:28}{:>20}{:>20}", format!("{N} statements each"), "a parameter", "20 ms of work");
     let (cheap, slow) =
@@ -42,7 +43,8 @@ fn row(name: impl Display, cheap: Duration, slow: Duration) {
     println!("{:28}{:>20}{:>20}", name.to_string(), ms(cheap), ms(slow));
 }
 
-/// One round trip, because the statement is not prepared first. (Prepare those that a connection runs often.)
+/// Takes one round trip, because the statement is not prepared first. (Prepare statements that run
+/// often.)
 async fn ask(client: &Client, sql: &str, number: i32) -> Result<i32, tokio_postgres::Error> {
     Ok(client.query_typed_one(sql, &[(&number, Type::INT4)]).await?.get(0))
 }

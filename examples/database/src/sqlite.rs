@@ -1,4 +1,5 @@
-//! SQLite, whose calls block: each piece of work is a job for the blocking pool, and the loop goes on meanwhile.
+//! SQLite, whose calls block: each piece of work is a job of the blocking pool, and the loop
+//! continues meanwhile.
 
 use std::cell::Cell;
 use std::error::Error as AnyError;
@@ -13,10 +14,12 @@ use headwaiter::task::JoinError;
 use headwaiter::time::{interval, timeout};
 use rusqlite::{Connection, InterruptHandle};
 
-/// A database in a file. One job at a time has the connection. The others wait in the loop, and occupy no thread.
+/// A database in a file. One job at a time has the connection. Other jobs wait on the loop and
+/// occupy no thread.
 pub struct Sqlite {
     path: PathBuf,
-    /// `None` before the first job, after a job that panicked, and after one whose future was dropped.
+    /// `None` before the first job, after a job that panicked, and after one whose future was
+    /// dropped.
     connection: Mutex<Option<Connection>>,
 }
 
@@ -37,12 +40,12 @@ impl Display for Error {
 
 impl AnyError for Error {}
 
-/// Its drop interrupts the statement that runs on the connection.
+/// Dropping this interrupts the statement that runs on the connection.
 struct Interrupt(InterruptHandle);
 
 impl Drop for Interrupt {
     fn drop(&mut self) {
-        self.0.interrupt(); // A no-op if none runs.
+        self.0.interrupt(); // A no-op if no statement runs.
     }
 }
 
@@ -51,7 +54,8 @@ impl Sqlite {
         Sqlite { path, connection: Mutex::new(None) }
     }
 
-    /// Runs `work` on a thread of the blocking pool. If this future is dropped, the statement is interrupted.
+    /// Runs `work` on a thread of the blocking pool. If this future is dropped, the statement is
+    /// interrupted.
     pub async fn run<T, W>(&self, work: W) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -90,7 +94,7 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Counts to the parameter: a statement that takes long.
+/// Counts to the parameter: a long-running statement.
 const COUNT: &str =
     "with recursive numbers(n) as (select 1 union all select n + 1 from numbers where n < ?1)
     select count(*) from numbers";
@@ -151,7 +155,7 @@ pub async fn show() -> Result<(), Error> {
     sqlite.close().await
 }
 
-/// A database that is removed with all its files when this is dropped, also by Ctrl-C.
+/// A database. Dropping it removes all its files, also after Ctrl-C.
 struct TemporaryFile(PathBuf);
 
 impl Drop for TemporaryFile {
@@ -164,7 +168,7 @@ impl Drop for TemporaryFile {
     }
 }
 
-/// Counts the ticks, and keeps the longest time between two.
+/// Counts the ticks, and records the longest time between two of them.
 async fn tick(seen: Rc<Cell<(u32, Duration)>>) {
     let mut ticks = interval(Duration::from_millis(10));
     let mut last = Instant::now();

@@ -1,4 +1,5 @@
-//! A transaction that is cancelled half-way leaves nothing behind, and its connection can be used again.
+//! A transaction that is cancelled halfway leaves nothing behind, and its connection can be used
+//! again.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -51,7 +52,7 @@ async fn cancel_in_three_ways(one: &Rc<Pool>, others: &Rc<Pool>) -> Result<(), E
     Ok(())
 }
 
-/// What comes between an order and its commit.
+/// What happens between an order and its commit.
 enum Then<'a> {
     Wait,
     Run(&'a str),
@@ -71,7 +72,8 @@ async fn order(pool: &Rc<Pool>, dish: &str, then: Then<'_>) -> Result<(), Error>
     work.await
 }
 
-/// Returns the backend of the one connection, which is a new one if the pool had to replace it.
+/// Returns the backend of the only connection. It differs if the pool had to replace the
+/// connection.
 async fn report(what: &str, before: i32, one: &Rc<Pool>, others: &Rc<Pool>) -> Result<i32, Error> {
     let since = Instant::now();
     let backend = backend_of(one).await?;

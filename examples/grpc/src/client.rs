@@ -16,8 +16,9 @@ use crate::kitchen::kitchen_client::KitchenClient;
 const LIMIT: Duration = Duration::from_secs(10);
 
 pub async fn run(url: &str) -> Result<(), Box<dyn Error>> {
-    let origin = url.parse().map_err(|error| format!("{url:?} is no URL: {error}"))?;
-    // One connection, which is opened by the first call and again when it is lost. Pings find a server that has gone.
+    let origin = url.parse().map_err(|error| format!("{url:?} is not a URL: {error}"))?;
+    // One connection, which the first call opens, and which is opened again when it fails. Pings
+    // detect a server that does not answer any more.
     let http = Client::builder(Executor)
         .timer(Timer)
         .http2_only(true)
@@ -39,27 +40,27 @@ pub async fn run(url: &str) -> Result<(), Box<dyn Error>> {
     let bill = kitchen.tab(request(orders)).await?.into_inner();
     info!("tab: {} dishes, {} cents", bill.dishes, bill.total);
 
-    // Their times overlap: the quickest comes first.
+    // The dishes are cooked concurrently: the quickest comes first.
     let orders = stream::iter([order("roast", 300), order("soup", 200), order("bread", 100)]);
     let mut dishes = kitchen.table(request(orders)).await?.into_inner();
     while let Some(dish) = dishes.message().await? {
         info!("table: {}", dish.dish);
     }
 
-    // What goes wrong has a code, and a message for people.
+    // An error has a code, and a message for people.
     let mut hurried = Request::new(order("roast", 5000));
     hurried.set_timeout(Duration::from_millis(100));
     match kitchen.cook(hurried).await {
         Err(status) if status.code() == Code::DeadlineExceeded => {
             info!("in a hurry: {}", status.message())
         }
-        other => return Err(format!("a call went on after its deadline: {other:?}").into()),
+        other => return Err(format!("a call continued after its deadline: {other:?}").into()),
     }
     match kitchen.cook(request(order("", 0))).await {
         Err(status) if status.code() == Code::InvalidArgument => {
             info!("no name: {}", status.message())
         }
-        other => return Err(format!("an order without a dish was taken: {other:?}").into()),
+        other => return Err(format!("an order without a dish was accepted: {other:?}").into()),
     }
     Ok(())
 }
@@ -68,14 +69,14 @@ fn order(dish: &str, millis: u32) -> Order {
     Order { dish: dish.to_owned(), millis }
 }
 
-/// With a deadline, which the server is told.
+/// Sets a deadline, which is sent to the server.
 fn request<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(LIMIT);
     request
 }
 
-/// tonic says "transport error", and keeps why in the sources of the error.
+/// tonic's message is only "transport error"; the sources of the error contain the reason.
 fn explain(url: &str, status: &Status) -> String {
     let mut text = format!("{url}: {}", status.message());
     let mut source = status.source();

@@ -118,7 +118,7 @@ pub mod kitchen_client {
             req.extensions_mut().insert(GrpcMethod::new("kitchen.Kitchen", "Cook"));
             self.inner.unary(req, path, codec).await
         }
-        /// Cooks one dish, and tells how far it is.
+        /// Cooks one dish and reports its progress.
         pub async fn follow(
             &mut self,
             request: impl tonic::IntoRequest<super::Order>,
@@ -135,7 +135,7 @@ pub mod kitchen_client {
             req.extensions_mut().insert(GrpcMethod::new("kitchen.Kitchen", "Follow"));
             self.inner.server_streaming(req, path, codec).await
         }
-        /// Takes orders until the guest is done, and sums them up.
+        /// Receives orders until the guest is done, and returns the bill.
         pub async fn tab(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::Order>,
@@ -149,7 +149,7 @@ pub mod kitchen_client {
             req.extensions_mut().insert(GrpcMethod::new("kitchen.Kitchen", "Tab"));
             self.inner.client_streaming(req, path, codec).await
         }
-        /// Answers each order as soon as its dish is ready.
+        /// Answers each order when its dish is ready.
         pub async fn table(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::Order>,
@@ -189,12 +189,12 @@ pub mod kitchen_server {
                 Item = std::result::Result<super::Progress, tonic::Status>,
             > + std::marker::Send
             + 'static;
-        /// Cooks one dish, and tells how far it is.
+        /// Cooks one dish and reports its progress.
         async fn follow(
             &self,
             request: tonic::Request<super::Order>,
         ) -> std::result::Result<tonic::Response<Self::FollowStream>, tonic::Status>;
-        /// Takes orders until the guest is done, and sums them up.
+        /// Receives orders until the guest is done, and returns the bill.
         async fn tab(
             &self,
             request: tonic::Request<tonic::Streaming<super::Order>>,
@@ -204,7 +204,7 @@ pub mod kitchen_server {
                 Item = std::result::Result<super::Dish, tonic::Status>,
             > + std::marker::Send
             + 'static;
-        /// Answers each order as soon as its dish is ready.
+        /// Answers each order when its dish is ready.
         async fn table(
             &self,
             request: tonic::Request<tonic::Streaming<super::Order>>,

@@ -1,5 +1,6 @@
-//! gRPC with tonic, without tonic's transport, which needs tokio: the server is `headwaiter::compat::hyper::serve`, the client hyper-util's,
-//! and the generated code is the same as ever.
+//! gRPC with tonic, without tonic's transport, which needs a tokio runtime. The server is
+//! `headwaiter::compat::hyper::serve`, the client is that of hyper-util, and the generated code is
+//! the usual one.
 //!
 //! ```text
 //! cargo run -p grpc                                  # a server and a client in one loop
@@ -7,17 +8,19 @@
 //! cargo run -p grpc -- client http://127.0.0.1:50051
 //! ```
 //!
-//! The service is in `proto/kitchen.proto`: a call, a stream of answers, a stream of requests, and both at once. `src/kitchen.rs` is
-//! generated from it, and checked in, so no `protoc` is needed. To generate it again, in a build script or a program of its own, with
-//! the crates protox (a protobuf compiler in Rust) and tonic-prost-build:
+//! The service is in `proto/kitchen.proto`: a plain call, a stream of answers, a stream of
+//! requests, and both together. `src/kitchen.rs` is generated from it and checked in, so no
+//! `protoc` is needed. To generate it again, use the crates protox (a protobuf compiler in Rust)
+//! and tonic-prost-build in a build script or a separate program:
 //!
 //! ```text
 //! let files = protox::compile(["proto/kitchen.proto"], ["proto"])?;
 //! tonic_prost_build::configure().build_transport(false).out_dir("src").compile_fds(files)?;
 //! ```
 //!
-//! What tonic's transport does besides, a program does itself: timeouts (`deadline` in `server.rs` keeps to the client's `grpc-timeout`), TLS
-//! (`Serve::handshake`, as the example `tls_echo` has it), several services on one port (tonic's `Routes`, feature `router`).
+//! The program has to do itself what tonic's transport does in addition: timeouts (`deadline` in
+//! `server.rs` applies the client's `grpc-timeout`), TLS (`Serve::handshake`, with TLS as in the
+//! example `tls_echo`), and several services on one port (tonic's `Routes`, feature `router`).
 //!
 //! To start from this program, copy `src`, with this in the `Cargo.toml`:
 //!
@@ -48,7 +51,7 @@ use headwaiter::signal::ctrl_c;
 use headwaiter::task::CancelToken;
 use log::{error, info};
 
-/// How long calls may take to end after Ctrl-C.
+/// How long calls may take to finish after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(5);
 
 const USAGE: &str = "usage: grpc [server [ADDRESS] | client URL]";
@@ -86,7 +89,7 @@ async fn serve(address: &str) -> Result<(), Box<dyn Error>> {
     Ok(server::serve(listener, closing, GRACE).await?)
 }
 
-/// Both sides in one loop.
+/// Runs both sides in one loop.
 async fn demonstrate() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);

@@ -1,4 +1,4 @@
-//! The service, and the server it is in.
+//! The service, and the server that contains it.
 
 use std::future::{Future, IntoFuture};
 use std::io;
@@ -16,13 +16,14 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 use crate::kitchen::kitchen_server::{Kitchen, KitchenServer};
 use crate::kitchen::{Bill, Dish, Order, Progress};
 
-/// The longest that a dish may take. Also how long a call may take whose client sets no deadline.
+/// The longest time for a dish. It is also the limit for calls whose client sets no deadline.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// The largest message that is taken, in bytes. A longer one is refused before memory is allocated for it.
+/// The largest accepted message, in bytes. A larger one is refused before memory is allocated for
+/// it.
 const LARGEST: usize = 64 * 1024;
 
-/// Serves calls until `closing` is cancelled. Those that are under way then have `grace` to end.
+/// Serves calls until `closing` is cancelled. Calls in flight then have the grace period to finish.
 pub fn serve(
     listener: TcpListener,
     closing: CancelToken,
@@ -35,7 +36,8 @@ pub fn serve(
         .into_future()
 }
 
-/// It has no state. One that has holds it in an `Arc`: a service of tonic must be `Send`, though here it never leaves its thread.
+/// This service has no state. A service with state holds it in an `Arc`, because tonic requires
+/// services to be `Send`, although here they never leave their thread.
 struct Cooks;
 
 type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -50,7 +52,8 @@ impl Kitchen for Cooks {
         within(limit, cook(request.into_inner())).await.map(Response::new)
     }
 
-    /// The stream ends with an error when its time is over, and is dropped when the client gives up.
+    /// The stream ends with an error at the deadline, and is dropped when the client cancels the
+    /// call.
     async fn follow(
         &self,
         request: Request<Order>,
@@ -77,14 +80,15 @@ impl Kitchen for Cooks {
             while let Some(order) = orders.message().await? {
                 let dish = cook(order).await?;
                 bill.dishes += 1;
-                bill.total += 100 * dish.dish.len() as u64; // A dish costs a euro for each letter.
+                bill.total += 100 * dish.dish.len() as u64; // A dish costs one euro per letter.
             }
             Ok(bill)
         };
         within(limit, serve_all).await.map(Response::new)
     }
 
-    /// Up to eight dishes are cooked at the same time. With eight under way no further order is read, and the client waits.
+    /// Up to eight dishes are cooked at the same time. While there are eight, no further order is
+    /// read, and the client waits.
     async fn table(
         &self,
         request: Request<Streaming<Order>>,
@@ -123,8 +127,9 @@ async fn within<T>(
     timeout(limit, call).await.unwrap_or_else(over)
 }
 
-/// The time that the client gives the call, in the header `grpc-timeout`: at most eight digits and a unit (the specification is "gRPC over
-/// HTTP2", "Timeout"). tonic's transport reads it itself, but only that.
+/// The client's time limit for the call, from the header `grpc-timeout`: at most eight digits and a
+/// unit (the specification is "gRPC over HTTP2", "Timeout"). Only tonic's transport reads it by
+/// itself.
 fn deadline(metadata: &MetadataMap) -> Result<Duration, Status> {
     let Some(value) = metadata.get("grpc-timeout") else { return Ok(LONGEST) };
     let malformed = || Status::invalid_argument(format!("malformed grpc-timeout: {value:?}"));

@@ -1,4 +1,5 @@
-//! The program against itself, and against gRPC's own implementation (the Python module grpc, of the package grpcio).
+//! The program against itself, and against gRPC's own implementation (the Python module grpc, of
+//! the package grpcio).
 
 use std::process::Command;
 
@@ -49,7 +50,7 @@ fn a_server_serves_a_client_in_another_process_and_ends_on_ctrl_c() {
     assert_eq!(code, Some(0), "{said}");
 }
 
-/// A client without our code, and without generated code: messages are encoded by hand.
+/// A client that uses neither headwaiter nor generated code: messages are encoded by hand.
 const CLIENT: &str = r#"
 import sys, threading, grpc
 channel = grpc.insecure_channel(sys.argv[1])
@@ -80,7 +81,7 @@ fails(code.INVALID_ARGUMENT, lambda: cook(order(b"roast", 10**6), timeout=10))
 fails(code.OUT_OF_RANGE, lambda: cook(order(b"x" * 100000, 1), timeout=10))
 fails(code.UNIMPLEMENTED, lambda: channel.unary_unary("/kitchen.Kitchen/Burn", **same)(b"", timeout=10))
 fails(code.INTERNAL, lambda: cook(b"\xff\xff\xff", timeout=10))
-# Many calls at once over one connection, and a call that is given up: the rest goes on.
+# Many concurrent calls over one connection. One of them is cancelled, and the rest continues.
 given_up = follow(order(b"roast", 60000), timeout=30)
 given_up.cancel()
 calls = [cook.future(order(b"soup", 50), timeout=10) for _ in range(150)]

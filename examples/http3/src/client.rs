@@ -1,4 +1,4 @@
-//! The client: one connection, and many requests on it at once.
+//! The client: one connection with many concurrent requests.
 
 use std::io;
 use std::path::PathBuf;
@@ -23,21 +23,21 @@ use quinn::{ClientConfig, Connection, ConnectionError, Endpoint};
 
 use crate::quic::{self, about};
 
-/// The time after which the next address of a server is tried too.
+/// The delay before the next address of a server is tried in parallel.
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 
-/// How long a peer may keep an acknowledgement back: RFC 9000, section 18.2.
+/// How long a peer may delay an acknowledgement: RFC 9000, section 18.2.
 const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
 
-/// What the command line asks for.
+/// The arguments of the command line.
 pub struct Order {
     pub url: Uri,
     pub ca: Option<PathBuf>,
     pub post: Option<PathBuf>,
-    /// The same request so many times at once.
+    /// How many times to make the same request concurrently.
     pub requests: usize,
     pub idle: Duration,
-    /// For the connection, and for each request.
+    /// The limit for connecting and for each request.
     pub timeout: Duration,
 }
 
@@ -83,7 +83,7 @@ async fn ask(client: &Client, order: &Order, method: &Method, body: &Bytes) -> i
         bytes += body.len();
     }
     let (took, sent) = (now() - begin, client.connection.stats().udp_tx);
-    info!("{} answers with {bytes} bytes came within {took:?}", order.requests);
+    info!("{} answers with {bytes} bytes arrived within {took:?}", order.requests);
     info!("for them, {} datagrams were sent by {} system calls", sent.datagrams, sent.ios);
     Ok(())
 }
@@ -93,8 +93,8 @@ pub struct Client {
     endpoint: Endpoint,
     pub connection: Connection,
     requests: SendRequest<OpenStreams, Bytes>,
-    /// Hands the driver back at the end of the connection. It is kept, because dropping it closes the connection once more, which
-    /// makes the connection forget why it ended.
+    /// Returns the driver at the end of the connection. It must be kept, because dropping it closes
+    /// the connection again, and then the reason for its end is lost.
     _driver: JoinHandle<h3::client::Connection<h3_quinn::Connection, Bytes>>,
     timeout: Duration,
 }
@@ -108,7 +108,7 @@ impl Client {
             let transport = h3_quinn::Connection::new(connection.clone());
             let (mut driver, requests) =
                 h3::client::new(transport).await.map_err(io::Error::other)?;
-            // It takes in what the server sends besides answers.
+            // The driver processes everything that the server sends besides answers.
             let drive = async move {
                 driver.wait_idle().await;
                 driver
@@ -124,7 +124,7 @@ impl Client {
         }
     }
 
-    /// Sends a request. Its body is sent while the answer comes.
+    /// Sends a request. The body is sent while the answer arrives.
     pub async fn request(
         &self,
         method: Method,
@@ -149,7 +149,7 @@ impl Client {
             };
             pin_mut!(upload, answer);
             match select(answer, upload).await {
-                // The server may answer without having read all.
+                // The server may answer before it has read the whole body.
                 Either::Left((answer, _)) => answer,
                 // If the upload has failed, the answer, or its failure, says why.
                 Either::Right((_, answer)) => answer.await,
@@ -164,14 +164,16 @@ impl Client {
     fn explain(&self, error: StreamError) -> String {
         match self.connection.close_reason() {
             Some(ConnectionError::LocallyClosed) | None => error.to_string(),
-            Some(reason) => format!("the connection was lost: {}", quic::explain(&reason)),
+            Some(reason) => format!("the connection failed: {}", quic::explain(&reason)),
         }
     }
 
-    /// Tells the server, and waits until it knows, or does not answer any more.
+    /// Closes the connection, and waits until the server has acknowledged that or does not answer
+    /// any more.
     pub async fn close(self) {
-        // quinn-proto 0.11.19 never sends a close for which the congestion window has no room, as after an upload that was given up
-        // (https://github.com/quinn-rs/quinn/issues/2785). So what is in flight has time to arrive.
+        // quinn-proto 0.11.19 never sends a close for which the congestion window has no room, as
+        // after a cancelled upload (https://github.com/quinn-rs/quinn/issues/2785). So this waits
+        // until the data in flight has arrived.
         sleep(2 * self.connection.rtt() + MAX_ACK_DELAY).await;
         self.connection.close(quic::NO_ERROR, b"done");
         self.endpoint.wait_idle().await;
@@ -196,7 +198,7 @@ impl Upload {
 }
 
 impl Drop for Upload {
-    /// A stream of quinn that is dropped ends as if it were complete.
+    /// A dropped stream of quinn ends as if it were complete.
     fn drop(&mut self) {
         if !self.complete {
             self.stream.stop_stream(Code::H3_REQUEST_CANCELLED);
@@ -204,8 +206,8 @@ impl Drop for Upload {
     }
 }
 
-/// Connects to the address of the host that answers first. Nothing tells soon that there is no server: the next address is tried
-/// while the one before may still answer.
+/// Connects to the address of the host that answers first. If there is no server, that becomes
+/// known only late, so the next address is tried while earlier ones may still answer.
 async fn connect(
     host: &str,
     port: u16,

@@ -38,9 +38,9 @@ pub async fn run() -> io::Result<()> {
     if echo != megabyte {
         return Err(io::Error::other("other bytes came back than were sent"));
     }
-    info!("POST /echo: {status}, {} bytes came back as they were sent", echo.len());
+    info!("POST /echo: {status}, {} bytes came back unchanged", echo.len());
 
-    // A slow answer keeps no other one waiting, though all go over one connection.
+    // A slow answer does not delay the others, although all use one connection.
     let (slow, page) = (url("/slow?seconds=0.5")?, url("/")?);
     let slow = async {
         let (status, _) = client.request(Method::GET, &slow, Bytes::new()).await?;
@@ -51,7 +51,7 @@ pub async fn run() -> io::Result<()> {
         let requests = (0..100).map(|_| client.request(Method::GET, &page, Bytes::new()));
         let answers = try_join_all(requests).await?;
         let good = answers.iter().filter(|(status, _)| *status == StatusCode::OK).count();
-        info!("GET /: {good} of 100 at once were answered");
+        info!("GET /: {good} of 100 concurrent requests were answered");
         Ok::<_, io::Error>(())
     };
     try_join(slow, many).await?;
@@ -61,9 +61,9 @@ pub async fn run() -> io::Result<()> {
         stranger.send_to(&[0xc5; 1200][..12 * length], address)?;
     }
     let (status, _) = client.request(Method::GET, &url("/cake")?, Bytes::new()).await?;
-    info!("GET /cake, after 99 datagrams that are no QUIC: {status}");
+    info!("GET /cake, after 99 datagrams that are not QUIC: {status}");
 
-    // A server that closes answers what it has accepted, and no more.
+    // A closing server answers the requests that it has accepted, and no further ones.
     closing.cancel();
     if let Err(error) = client.request(Method::GET, &page, Bytes::new()).await {
         info!("after the server began to close: {error}");

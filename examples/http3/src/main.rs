@@ -1,19 +1,22 @@
-//! HTTP/3, server and client: quinn and h3 on headwaiter's UDP sockets and timers, with ring for the cryptography.
+//! HTTP/3, server and client: quinn and h3 on headwaiter's UDP sockets and timers, with ring for
+//! the cryptography.
 //!
 //! | `cargo run -p http3 --` | |
 //! |---|---|
-//! | `server [ADDRESS]` | serves until Ctrl-C, with a certificate made on the fly |
-//! | `client URL` | prints what the server answers |
+//! | `server [ADDRESS]` | serves until Ctrl-C, with a certificate generated at start |
+//! | `client URL` | prints the server's answer |
 //! | | without arguments: a server and a client in one loop |
 //!
-//! The server answers `GET /`, `GET /slow?seconds=N` and `POST /echo`. Its options: `--cert-out FILE` (where to write the certificate; else
-//! a temporary file), `--connections N`, `--streams N` (requests at once on a connection), `--max-body BYTES`, and, each in seconds,
-//! `--idle-timeout`, `--request-timeout` and `--grace`.
+//! The server answers `GET /`, `GET /slow?seconds=N` and `POST /echo`. Its options:
+//! `--cert-out FILE` (where to write the certificate; by default a temporary file),
+//! `--connections N`, `--streams N` (concurrent requests per connection), `--max-body BYTES`, and,
+//! each in seconds, `--idle-timeout`, `--request-timeout` and `--grace`.
 //!
-//! Options of the client: `--ca FILE` (else it trusts what the system trusts), `--post FILE`, `--requests N` (the same request so many
-//! times at once, over one connection), `--idle-timeout SECONDS` and `--timeout SECONDS` (of each request).
+//! Options of the client: `--ca FILE` (by default it trusts the certificates of the system),
+//! `--post FILE`, `--requests N` (make the same request N times concurrently, over one connection),
+//! `--idle-timeout SECONDS` and `--timeout SECONDS` (of each request).
 //!
-//! Try, in two terminals:
+//! Try it in two terminals:
 //!
 //! ```sh
 //! cargo run -p http3 -- server 127.0.0.1:4433 --cert-out /tmp/http3.pem
@@ -84,7 +87,8 @@ async fn run(command: Command) -> io::Result<()> {
         Command::Client(order) => return client::run(order).await,
         Command::Demonstration => return demo::run().await,
     };
-    // Listened for before there is anything to clean up. After that, no Ctrl-C ends the program at once.
+    // Starts listening before there is anything to clean up. From here on, Ctrl-C does not kill the
+    // program.
     let mut interrupts = signal(SignalKind::interrupt())?;
     let closing = CancelToken::new();
     let close = closing.clone();
@@ -96,10 +100,10 @@ async fn run(command: Command) -> io::Result<()> {
     let address = lookup_host(address.as_str()).await?.next();
     let address = address.ok_or_else(|| io::Error::other("the host has no address"))?;
     let certificate = Certificate::for_address(address.ip())?;
-    // A temporary file is removed at the end of this function.
+    // The end of this function removes a temporary file.
     let file = certificate.write(certificate_file)?;
     let endpoint = quic::server(address, certificate, &limits)?;
-    info!("the certificate that clients have to trust is in {}", file.path().display());
+    info!("the certificate for clients is in {}", file.path().display());
     info!("listening on {}", endpoint.local_addr()?);
     server::serve(endpoint, limits, closing).await
 }

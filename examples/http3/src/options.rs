@@ -67,7 +67,7 @@ impl Command {
                 _ => {
                     url = Some(
                         arg.parse::<Uri>()
-                            .map_err(|error| format!("{arg:?} is no URL: {error}"))?,
+                            .map_err(|error| format!("{arg:?} is not a URL: {error}"))?,
                     )
                 }
             }
@@ -87,7 +87,7 @@ fn value<T: FromStr>(option: &str, args: &mut impl Iterator<Item = String>) -> R
     value.parse().map_err(|_| format!("{option} cannot be {value:?}"))
 }
 
-/// More than none: QUIC takes an idle timeout of zero for none at all.
+/// Must not be zero, because for QUIC an idle timeout of zero means no timeout.
 fn seconds(option: &str, args: &mut impl Iterator<Item = String>) -> Result<Duration, String> {
     let seconds = value(option, args)?;
     let duration = Duration::try_from_secs_f64(seconds).ok().filter(|duration| !duration.is_zero());

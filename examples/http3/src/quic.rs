@@ -23,17 +23,19 @@ use rustls::version::TLS13;
 use crate::certificate::Certificate;
 use crate::server::Limits;
 
-/// HTTP/3's name in the negotiation of the protocol (ALPN).
+/// The name of HTTP/3 in ALPN.
 const H3: &[u8] = b"h3";
 
-/// H3_NO_ERROR, with which both sides of HTTP/3 close a connection when all is well.
+/// H3_NO_ERROR, the code with which both sides close a connection if there was no error.
 pub const NO_ERROR: VarInt = VarInt::from_u32(0x100);
 
-/// What a peer may send before it is read, on each stream and on each connection: so much memory can one connection cost.
+/// How many bytes a peer may send before they are read, per stream and per connection. This limits
+/// the memory of a connection.
 const STREAM_WINDOW: u32 = 512 * 1024;
 const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
 
-/// Named explicitly: `builder()` of rustls panics as soon as another crate of the program enables its other provider, aws-lc-rs.
+/// Named explicitly, because `builder()` of rustls panics if another crate of the program enables
+/// its other provider, aws-lc-rs.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
@@ -53,12 +55,12 @@ pub fn server(
     let tls = QuicServerConfig::try_from(tls).map_err(about("configure the server"))?;
     let mut config = ServerConfig::with_crypto(Arc::new(tls));
     config.transport_config(Arc::new(transport(limits.idle, limits.streams)?));
-    // Connections that have begun and were not accepted yet.
+    // Connections that were started and are not accepted yet.
     config.max_incoming(limits.connections);
     endpoint(address, Some(config))
 }
 
-/// For a connection to this address.
+/// Creates the endpoint for a connection to this address.
 pub fn client(address: SocketAddr) -> io::Result<Endpoint> {
     let any = if address.is_ipv4() {
         IpAddr::from(Ipv4Addr::UNSPECIFIED)
@@ -85,7 +87,7 @@ pub fn client_config(roots: RootCertStore, idle: Duration) -> io::Result<ClientC
     tls.alpn_protocols = vec![H3.to_vec()];
     let tls = QuicClientConfig::try_from(tls).map_err(about("configure the client"))?;
     let mut transport = transport(idle, 0)?;
-    // Without it, a server that takes its time for an answer is taken for lost.
+    // Otherwise a server that needs long for an answer would run into the idle timeout.
     transport.keep_alive_interval(Some(idle / 3));
     let mut config = ClientConfig::new(Arc::new(tls));
     config.transport_config(Arc::new(transport));
@@ -98,7 +100,7 @@ fn transport(idle: Duration, streams: u32) -> io::Result<TransportConfig> {
         IdleTimeout::try_from(idle).map_err(about("configure the idle timeout"))?,
     ));
     transport.max_concurrent_bidi_streams(streams.into());
-    // HTTP/3 has three in each direction, and a peer may open some to see whether they are ignored as they should be.
+    // HTTP/3 has three per direction, and a peer may open more to test whether they are ignored.
     transport.max_concurrent_uni_streams(16_u32.into());
     transport.stream_receive_window(STREAM_WINDOW.into());
     transport.receive_window(CONNECTION_WINDOW.into());
@@ -106,7 +108,7 @@ fn transport(idle: Duration, streams: u32) -> io::Result<TransportConfig> {
     Ok(transport)
 }
 
-/// The certificates in a PEM file.
+/// Reads the certificates in a PEM file.
 pub fn roots_of_file(path: &Path) -> io::Result<RootCertStore> {
     let what = format!("read certificates from {}", path.display());
     let mut roots = RootCertStore::empty();
@@ -116,7 +118,7 @@ pub fn roots_of_file(path: &Path) -> io::Result<RootCertStore> {
     if roots.is_empty() { Err(about(&what)("there is none in it")) } else { Ok(roots) }
 }
 
-/// What the system trusts.
+/// Reads the certificates that the system trusts.
 pub fn roots_of_system() -> RootCertStore {
     let found = rustls_native_certs::load_native_certs();
     for error in found.errors {
@@ -127,7 +129,7 @@ pub fn roots_of_system() -> RootCertStore {
     roots
 }
 
-/// Why a connection has ended. `Ok`: one side has closed it, and all is well.
+/// Returns why a connection has ended, or `Ok` if one side has closed it without an error.
 pub fn end_of(connection: &Connection) -> Result<(), String> {
     match connection.close_reason() {
         None | Some(ConnectionError::LocallyClosed) => Ok(()),
@@ -138,13 +140,12 @@ pub fn end_of(connection: &Connection) -> Result<(), String> {
 
 pub fn explain(error: &ConnectionError) -> String {
     match error {
-        ConnectionError::TimedOut => {
-            "nothing has come from it for the time of the idle timeout".to_owned()
-        }
-        // 0x100 and the number of TLS's alert: unknown_ca, bad_certificate, certificate_unknown, decrypt_error.
+        ConnectionError::TimedOut => "it sent nothing within the idle timeout".to_owned(),
+        // 0x100 plus the number of the TLS alert: unknown_ca, bad_certificate, certificate_unknown,
+        // decrypt_error.
         ConnectionError::TransportError(error) if is_distrust(error.code) => {
             format!(
-                "its certificate is none that is trusted here: name its file, or that of its issuer, with --ca ({error})"
+                "its certificate is not trusted here: name its file, or that of its issuer, with --ca ({error})"
             )
         }
         ConnectionError::ConnectionClosed(close) if is_distrust(close.error_code) => {
@@ -158,7 +159,7 @@ fn is_distrust(code: quinn::TransportErrorCode) -> bool {
     [48, 42, 46, 51].into_iter().any(|alert| code == quinn::TransportErrorCode::crypto(alert))
 }
 
-/// Makes an error that says what it is about.
+/// Creates an error that names the operation.
 pub fn about<E: Display>(what: &str) -> impl Fn(E) -> io::Error {
     move |error| io::Error::other(format!("{what}: {error}"))
 }

@@ -1,4 +1,4 @@
-//! What the server answers.
+//! The requests that the server answers.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -27,7 +27,7 @@ const PAGE: &str = "<!doctype html>
 
 type Stream = h3::server::RequestStream<h3_quinn::BidiStream<Bytes>, Bytes>;
 
-/// A request that fails costs nothing but its answer.
+/// Handles one request. If it fails, only this request is affected.
 pub async fn serve(
     request: RequestResolver<h3_quinn::Connection, Bytes>,
     peer: SocketAddr,
@@ -36,13 +36,13 @@ pub async fn serve(
     let (request, stream) = match within(limits.request, request.resolve_request()).await {
         Ok(resolved) => resolved,
         Err(error) => {
-            warn!("{peer} sent no request: {error}");
+            warn!("{peer} sent no valid request: {error}");
             return Ok(());
         }
     };
     let mut exchange = Exchange { stream, limits, complete: false };
     let (method, path) = (request.method(), request.uri().path());
-    debug!("{peer} {method} {path}: begins");
+    debug!("{peer} {method} {path}: started");
     match exchange.answer(&request).await {
         Ok((status, bytes)) => debug!("{peer} {method} {path}: {status}, {bytes} bytes"),
         Err(error) => warn!("{peer} {method} {path} failed: {error}"),
@@ -58,8 +58,8 @@ struct Exchange {
 }
 
 impl Drop for Exchange {
-    /// A stream of quinn that is dropped ends as if it were complete, and the client would take half an answer for all of it. So an
-    /// answer that is not complete, also after a panic, is reset.
+    /// A dropped stream of quinn ends as if it were complete, so the client would mistake half an
+    /// answer for the whole one. So this resets an incomplete answer, even after a panic.
     fn drop(&mut self) {
         if !self.complete {
             self.stream.stop_stream(Code::H3_INTERNAL_ERROR);
@@ -80,7 +80,7 @@ impl Exchange {
         }
     }
 
-    /// Its first line comes at once, the other after a while.
+    /// Sends the first line immediately and the second one later.
     async fn slow(&mut self, request: &Request<()>) -> io::Result<(StatusCode, u64)> {
         let seconds = request.uri().query().and_then(|query| query.strip_prefix("seconds="));
         let seconds = seconds
@@ -101,7 +101,7 @@ impl Exchange {
         Ok((StatusCode::OK, (first.len() + second.len()) as u64))
     }
 
-    /// Sends the body back while it comes.
+    /// Sends the body back while it arrives.
     async fn echo(&mut self, request: &Request<()>) -> io::Result<(StatusCode, u64)> {
         let declared = request
             .headers()
@@ -121,14 +121,15 @@ impl Exchange {
                     self.limits.body
                 )));
             }
-            // The next part is read when this one is on its way: so a client that does not read cannot fill our memory.
+            // Reads the next part only after this one was sent, so a client that does not read
+            // cannot fill the memory.
             self.send(part.copy_to_bytes(part.remaining())).await?;
         }
         self.finish().await?;
         Ok((StatusCode::OK, total))
     }
 
-    /// Answers without having read the body.
+    /// Answers before the body was read.
     async fn refuse(
         &mut self,
         status: StatusCode,
@@ -175,7 +176,7 @@ impl Exchange {
     }
 }
 
-/// Gives the client so much time.
+/// Fails if the client takes longer than the limit.
 async fn within<T>(
     limit: Duration,
     operation: impl Future<Output = Result<T, StreamError>>,

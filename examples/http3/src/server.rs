@@ -1,4 +1,5 @@
-//! The server: a task for each connection, and one for each request. Ends as `docs/shutdown.md` of headwaiter tells.
+//! The server: one task per connection and one per request. It shuts down as described in
+//! headwaiter's `docs/shutdown.md`.
 
 use std::convert::Infallible;
 use std::io;
@@ -19,17 +20,19 @@ use crate::{quic, routes};
 
 #[derive(Clone, Copy)]
 pub struct Limits {
-    /// The most connections at once. Others are refused.
+    /// The maximum number of connections. Others are refused.
     pub connections: usize,
-    /// The most requests at once on a connection. A client that has more keeps them until others are done.
+    /// The maximum number of concurrent requests per connection. A client with more requests has to
+    /// wait.
     pub streams: u32,
     /// The largest body of a request.
     pub body: u64,
     /// How long a client may be silent, and how long its handshake may take.
     pub idle: Duration,
-    /// How long a client may take for the header of a request, for the next part of a body, and for reading a part of an answer.
+    /// How long a client may take to send the header of a request or the next part of a body, or to
+    /// read a part of an answer.
     pub request: Duration,
-    /// How long clients have to finish when the server is told to end.
+    /// How long clients have to finish when the server shuts down.
     pub grace: Duration,
 }
 
@@ -45,28 +48,29 @@ struct Server {
     closing: CancelToken,
 }
 
-/// Serves until the token is cancelled. The clients that are connected then have the grace period to finish.
+/// Serves until the token is cancelled. The clients that are connected then have the grace period
+/// to finish.
 pub async fn serve(endpoint: Endpoint, limits: Limits, closing: CancelToken) -> io::Result<()> {
     let connections = TaskGroup::isolated();
     let server = Rc::new(Server { limits, closing: closing.clone() });
     let asked = closing.run(accept(&endpoint, &server, &connections)).await.is_err();
 
-    let (there, grace) = (connections.len(), limits.grace);
-    info!("closing; connections that have {grace:?} to finish: {there}");
+    let (connected, grace) = (connections.len(), limits.grace);
+    info!("closing; {connected} connections have {grace:?} to finish");
     let mut finishing = connections.join();
     let (asked_again, refused) = (ctrl_c(), refuse(&endpoint));
     pin_mut!(asked_again, refused);
     let _ = timeout(grace, select(&mut finishing, select(asked_again, refused))).await;
-    let cut_off = finishing.len();
-    drop(finishing); // With the group its tasks end.
+    let dropped = finishing.len();
+    drop(finishing); // Dropping the group drops its tasks.
     endpoint.close(quic::NO_ERROR, b"the server is closing");
-    // Until the clients know of it, or do not answer any more.
+    // Waits until the clients have acknowledged the close or do not answer any more.
     let _ = timeout(limits.grace, endpoint.wait_idle()).await;
-    info!("closed; {} finished, {cut_off} were cut off", there - cut_off);
+    info!("closed; {} connections finished, {dropped} were dropped", connected - dropped);
     if asked { Ok(()) } else { Err(io::Error::other("the UDP socket of the server has failed")) }
 }
 
-/// A client that is refused knows at once, and may try another server.
+/// A refused client learns that immediately and can try another server.
 async fn refuse(endpoint: &Endpoint) {
     while let Some(incoming) = endpoint.accept().await {
         incoming.refuse();
@@ -82,8 +86,9 @@ async fn accept(endpoint: &Endpoint, server: &Rc<Server>, connections: &TaskGrou
             incoming.refuse();
             continue;
         }
-        // Half full, it asks new clients to prove that their address is their own, at the price of another round trip.
-        // Else one sender of forged datagrams could take all places.
+        // When half of the connections are in use, new clients must prove that they own their
+        // address, which costs a round trip. Otherwise forged datagrams from one sender could use
+        // up all connections.
         if open >= most / 2 && incoming.may_retry() {
             let _ = incoming.retry();
             continue;
@@ -94,13 +99,14 @@ async fn accept(endpoint: &Endpoint, server: &Rc<Server>, connections: &TaskGrou
             .try_spawn_in(connections, async move { server.serve_connection(incoming, peer).await })
             .is_err()
         {
-            return; // The group is closed: no connection would be served any more.
+            return; // The group is closed, so no further connection can be served.
         }
     }
 }
 
 impl Server {
-    /// A lost client is no failure of the server. A panic is: the group logs it, and the others are served.
+    /// A failed connection is not a failure of the server. A panic is; the group logs it and serves
+    /// the other connections.
     async fn serve_connection(
         &self,
         incoming: Incoming,
@@ -110,32 +116,30 @@ impl Server {
         let connection = match timeout(self.limits.idle, handshake).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => {
-                warn!("{peer} was lost in the handshake: {}", quic::explain(&error));
+                warn!("{peer} handshake failed: {}", quic::explain(&error));
                 return Ok(());
             }
             Err(_) => {
-                warn!(
-                    "{peer} was lost in the handshake: it was not complete after {:?}",
-                    self.limits.idle
-                );
+                warn!("{peer} handshake failed: it was not complete after {:?}", self.limits.idle);
                 return Ok(());
             }
         };
-        info!("{peer} is here");
+        info!("{peer} connected");
         let mut requests = 0;
         let end = self.serve_requests(&connection, peer, &mut requests).await;
         let sent = connection.stats().udp_tx;
         match end {
             Ok(()) => info!(
-                "{peer} left after {requests} requests; {} datagrams were sent to it by {} system calls",
+                "{peer} disconnected after {requests} requests; {} datagrams were sent to it by {} system calls",
                 sent.datagrams, sent.ios
             ),
-            Err(why) => warn!("{peer} was lost after {requests} requests: {why}"),
+            Err(why) => warn!("{peer} failed after {requests} requests: {why}"),
         }
         Ok(())
     }
 
-    /// Until the connection has ended. Counts the requests, and returns why it has, if that was not in order.
+    /// Serves the connection until its end, and counts the requests. Returns an error if the
+    /// connection did not end properly.
     async fn serve_requests(
         &self,
         quic: &Connection,
@@ -148,7 +152,7 @@ impl Server {
         let Ok(mut connection) = builder.build::<_, Bytes>(transport).await else {
             return quic::end_of(quic);
         };
-        // Dropped with the connection: no request outlives it.
+        // Dropped together with the connection, so no request outlives it.
         let requests = TaskGroup::isolated();
         let mut told = false;
         loop {
@@ -166,14 +170,14 @@ impl Server {
                         async move { routes::serve(request, peer, limits).await },
                     );
                 }
-                // All requests were answered. The client ends the connection when it has the answers: a close by this side would
-                // overtake what the client has not received yet.
+                // All requests are answered. The client closes the connection when it has the
+                // answers; a close from this side could overtake answers in flight.
                 Ok(Ok(None)) => {
                     quic.closed().await;
                     break;
                 }
                 Ok(Err(_)) => break,
-                // Requests that have begun are served, and later ones rejected (GOAWAY).
+                // Requests in flight are served, and later ones are rejected (GOAWAY).
                 Err(Cancelled) => {
                     told = true;
                     if connection.shutdown(0).await.is_err() {
@@ -182,7 +186,8 @@ impl Server {
                 }
             }
         }
-        // Asked before `connection` is dropped, which closes it once more, and makes it forget why it ended.
+        // Read before `connection` is dropped, because the drop closes it again, and then the
+        // reason is lost.
         quic::end_of(quic)
     }
 }

@@ -1,4 +1,5 @@
-//! The client against the server, in processes of their own; the server against Chromium and against clients that do it wrong.
+//! The client against the server, in processes of their own; the server against Chromium and
+//! against misbehaving clients.
 
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
@@ -36,7 +37,7 @@ impl Server {
         client
     }
 
-    /// The client's standard output and what it logs, if all went well.
+    /// Returns the client's standard output and log, if it succeeds.
     #[track_caller]
     fn get(&self, path: &str, options: &[&str]) -> (String, Vec<String>) {
         let output = run(&mut self.command(path, options), PATIENCE);
@@ -45,16 +46,16 @@ impl Server {
         (String::from_utf8(output.stdout).unwrap(), said)
     }
 
-    /// A client whose answer takes some time. It is connected, and the server has its request.
+    /// Starts a client whose answer takes some time. Returns when the server has its request.
     fn slow(&self, seconds: &str, options: &[&str]) -> Program {
         let client = self.command(&format!("/slow?seconds={seconds}"), options);
         let client = Program::start_command("client", client);
         client.wait_for_line("connected to ");
-        self.program.wait_for_line("GET /slow: begins");
+        self.program.wait_for_line("GET /slow: started");
         client
     }
 
-    /// Ctrl-C: it ends well, and with these words.
+    /// Sends Ctrl-C. The server must exit successfully, with these words.
     #[track_caller]
     fn close(self, words: &str) -> Vec<String> {
         self.program.interrupt();
@@ -69,13 +70,13 @@ fn log_of(output: &Output) -> Vec<String> {
     String::from_utf8_lossy(&output.stderr).lines().map(str::to_owned).collect()
 }
 
-/// How many answers the client has had.
+/// How many answers the client has received.
 fn answers(said: &[String]) -> f64 {
     let line = said.iter().find(|line| line.contains(" answers with "));
     figure(&[line.unwrap().clone()], &["] "])
 }
 
-/// The client must fail, and say this.
+/// The client must fail with this message.
 #[track_caller]
 fn fails(client: &mut Command, what: &str) {
     let output = run(client, PATIENCE);
@@ -110,14 +111,14 @@ fn a_page_is_answered_and_other_requests_are_refused() {
             Some(answer) => fails(&mut server.command("/echo", &options), answer),
         }
     }
-    server.close("0 were cut off");
+    server.close("0 were dropped");
 }
 
 #[test]
 fn a_large_body_comes_back_intact_and_many_datagrams_are_sent_by_one_call() {
     let server = Server::start(&[]);
     let path = server.folder.path().join("body");
-    // No two blocks of it are the same.
+    // All blocks of it differ.
     let body: Vec<u8> =
         (0..1_u32 << 20).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     fs::write(&path, &body).unwrap();
@@ -125,9 +126,9 @@ fn a_large_body_comes_back_intact_and_many_datagrams_are_sent_by_one_call() {
     let said = log_of(&output);
     assert!(output.status.success(), "{said:#?}");
     assert!(output.stdout == body, "other bytes came back than were sent");
-    server.program.wait_for_line("left after 1 requests");
-    let server = server.close("0 were cut off");
-    for (said, datagrams) in [(said, "for them, "), (server, "left after 1 requests; ")] {
+    server.program.wait_for_line("disconnected after 1 requests");
+    let server = server.close("0 were dropped");
+    for (said, datagrams) in [(said, "for them, "), (server, "disconnected after 1 requests; ")] {
         let datagrams = figure(&said, &[datagrams]);
         let calls = figure(&said, &["datagrams were sent", "by "]);
         assert!(datagrams > 2000.0, "4 MB in {datagrams} datagrams");
@@ -142,9 +143,9 @@ fn a_thousand_requests_at_once_are_answered_over_one_connection() {
     let server = Server::start(&[]);
     let (_, said) = server.get("/", &["--requests", "1000"]);
     assert_eq!(answers(&said), 1000.0);
-    server.program.wait_for_line("left after 1000 requests");
-    let said = server.close("0 were cut off");
-    assert_eq!(said.iter().filter(|line| line.contains("is here")).count(), 1);
+    server.program.wait_for_line("disconnected after 1000 requests");
+    let said = server.close("0 were dropped");
+    assert_eq!(said.iter().filter(|line| line.ends_with(" connected")).count(), 1);
 }
 
 #[test]
@@ -153,7 +154,7 @@ fn a_client_has_no_more_requests_at_once_than_the_server_allows() {
     let begin = Instant::now();
     server.get("/slow?seconds=0.2", &["--requests", "6"]);
     assert!(begin.elapsed() >= Duration::from_millis(600), "6 requests, 2 at a time");
-    server.close("0 were cut off");
+    server.close("0 were dropped");
 }
 
 #[test]
@@ -162,7 +163,7 @@ fn a_slow_answer_keeps_no_other_waiting() {
     let slow = server.slow("3", &[]);
     server.get("/", &["--requests", "100"]);
     ends(slow, 0, "Here is the soup.");
-    let said = server.close("0 were cut off");
+    let said = server.close("0 were dropped");
     let at = |what: &str| said.iter().rposition(|line| line.contains(what)).unwrap();
     assert!(at(" GET /: 200 OK") < at(" GET /slow: 200 OK"), "{said:#?}");
 }
@@ -172,7 +173,7 @@ fn a_server_that_takes_longer_than_the_idle_timeout_is_not_taken_for_lost() {
     let server = Server::start(&["--idle-timeout", "1"]);
     let (answer, _) = server.get("/slow?seconds=2.5", &["--idle-timeout", "1"]);
     assert_eq!(answer, "The soup is on the stove.\nHere is the soup.\n");
-    server.close("0 were cut off");
+    server.close("0 were dropped");
 }
 
 #[test]
@@ -181,18 +182,14 @@ fn a_server_that_is_lost_is_told_within_the_idle_timeout() {
     let begin = Instant::now();
     let client = server.slow("60", &["--idle-timeout", "1"]);
     drop(server.program); // Killed.
-    ends(
-        client,
-        1,
-        "the connection was lost: nothing has come from it for the time of the idle timeout",
-    );
+    ends(client, 1, "the connection failed: it sent nothing within the idle timeout");
     assert!(begin.elapsed() < Duration::from_secs(10));
-    // Nor is there one now.
+    // No server is running now.
     let mut late = Command::new(HTTP3);
     late.args(["client", &format!("https://{}/", server.address), "--idle-timeout", "1"]);
     fails(
         late.env_remove("RUST_LOG"),
-        &format!("connect to {}: nothing has come from it", server.address),
+        &format!("connect to {}: it sent nothing within", server.address),
     );
 }
 
@@ -200,9 +197,9 @@ fn a_server_that_is_lost_is_told_within_the_idle_timeout() {
 fn a_client_that_is_lost_is_told_within_the_idle_timeout_and_its_request_is_dropped() {
     let server = Server::start(&["--idle-timeout", "1"]);
     drop(server.slow("60", &[])); // Killed.
-    server.program.wait_for_line("was lost after 1 requests: nothing has come from it");
+    server.program.wait_for_line("failed after 1 requests: it sent nothing within");
     server.get("/", &[]);
-    server.close("connections that have 5s to finish: 0");
+    server.close("0 connections have 5s to finish");
 }
 
 #[test]
@@ -217,16 +214,17 @@ fn datagrams_that_are_no_quic_do_no_harm() {
         let length = (random >> 33) as usize % 1500;
         let mut datagram: Vec<u8> =
             (0..length).map(|n| (random >> (n % 57)) as u8 ^ n as u8).collect();
-        // Some look like the first datagram of a connection of QUIC 1, with a connection ID of 8 bytes.
+        // Some look like the first datagram of a connection of QUIC 1, with a connection ID of 8
+        // bytes.
         if number % 3 == 0 && length > 20 {
             datagram[..6].copy_from_slice(&[0xc3, 0, 0, 0, 1, 8]);
         }
-        let _ = stranger.send_to(&datagram, server.address); // The server may have no room for more.
+        let _ = stranger.send_to(&datagram, server.address); // The server's receive buffer may be full.
     }
     let (_, said) = server.get("/", &["--requests", "100"]);
     assert_eq!(answers(&said), 100.0);
     ends(slow, 0, "Here is the soup.");
-    server.close("0 were cut off");
+    server.close("0 were dropped");
 }
 
 #[test]
@@ -237,9 +235,9 @@ fn connections_beyond_the_limit_are_refused_and_let_in_when_others_have_left() {
     let line = server.program.wait_for_line("is refused");
     assert!(line.contains("1 connections are open, which is the limit"), "{line}");
     ends(slow, 0, "Here is the soup.");
-    server.program.wait_for_line("left after 1 requests");
+    server.program.wait_for_line("disconnected after 1 requests");
     server.get("/", &[]);
-    server.close("0 were cut off");
+    server.close("0 were dropped");
 }
 
 #[test]
@@ -253,19 +251,18 @@ fn a_client_that_does_not_trust_the_server_says_so_and_exits_with_1() {
             .env_remove("RUST_LOG");
         fails(
             &mut client,
-            &format!("connect to {}: its certificate is none that is trusted here", server.address),
+            &format!("connect to {}: its certificate is not trusted here", server.address),
         );
     };
     untrusting(&["--ca", other.certificate.to_str().unwrap()]);
-    untrusting(&[]); // With what the system trusts.
+    untrusting(&[]); // With the certificates that the system trusts.
     server.program.wait_for("two clients that do not trust it", |said| {
-        let names_it = |line: &&String| {
-            line.contains("lost in the handshake: it does not trust our certificate")
-        };
+        let names_it =
+            |line: &&String| line.contains("handshake failed: it does not trust our certificate");
         said.lines.iter().filter(names_it).count() == 2
     });
     server.get("/", &[]);
-    server.close("0 were cut off");
+    server.close("0 were dropped");
 }
 
 #[test]
@@ -273,10 +270,10 @@ fn a_server_that_closes_finishes_what_it_has_begun() {
     let server = Server::start(&[]);
     let slow = server.slow("1", &[]);
     server.program.interrupt();
-    server.program.wait_for_line("closing; connections that have 5s to finish: 1");
+    server.program.wait_for_line("closing; 1 connections have 5s to finish");
     fails(&mut server.command("/", &[]), "connect to ");
     ends(slow, 0, "Here is the soup.");
-    ends(server.program, 0, "closed; 1 finished, 0 were cut off");
+    ends(server.program, 0, "closed; 1 connections finished, 0 were dropped");
 }
 
 #[test]
@@ -288,9 +285,9 @@ fn a_server_that_closes_cuts_off_what_is_not_done_after_the_grace() {
     ends(
         slow,
         1,
-        "the connection was lost: closed by peer: Connection was closed by the server (code 256)",
+        "the connection failed: closed by peer: Connection was closed by the server (code 256)",
     );
-    ends(server.program, 0, "closed; 0 finished, 1 were cut off");
+    ends(server.program, 0, "closed; 0 connections finished, 1 were dropped");
 }
 
 #[test]
@@ -298,7 +295,7 @@ fn chromium_shows_the_page() {
     need!("openssl");
     let chromium = need!("chromium");
     let server = Server::start(&[]);
-    // Chromium takes a certificate that it does not know only by the hash of its key.
+    // Chromium accepts an unknown certificate only by the hash of its key.
     let hash = "openssl x509 -in \"$CA\" -noout -pubkey | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | openssl base64";
     let mut shell = Command::new("sh");
     let hash = run_well(shell.args(["-c", hash]).env("CA", &server.certificate), PATIENCE);
@@ -310,7 +307,7 @@ fn chromium_shows_the_page() {
     let shown = run_well(browser.arg(format!("https://{}/", server.address)), 3 * PATIENCE);
     assert!(shown.contains("<h1>Today's menu</h1>"), "{shown}");
     server.program.wait_for_line("GET /: 200 OK");
-    server.close("0 were cut off");
+    server.close("0 were dropped");
 }
 
 #[test]
@@ -319,7 +316,7 @@ fn a_temporary_certificate_is_gone_when_the_server_is() {
     let mut command = Command::new(HTTP3);
     command.args(["server", "127.0.0.1:0"]).env("TMPDIR", folder.path()).stdin(Stdio::null());
     let server = Program::start_command("http3", command);
-    let line = server.wait_for_line("the certificate that clients have to trust is in ");
+    let line = server.wait_for_line("the certificate for clients is in ");
     let file = Path::new(line.split_once(" is in ").unwrap().1);
     assert!(file.starts_with(folder.path()) && file.is_file(), "{line}");
     server.wait_for_line("listening on ");
@@ -335,12 +332,12 @@ fn the_demonstration_tells_what_it_does() {
     let said: Vec<String> = said.lines().map(str::to_owned).collect();
     let told = [
         "GET /: 200 OK, 98 bytes",
-        "POST /echo: 200 OK, 1048576 bytes came back as they were sent",
-        "GET /: 100 of 100 at once were answered",
+        "POST /echo: 200 OK, 1048576 bytes came back unchanged",
+        "GET /: 100 of 100 concurrent requests were answered",
         "GET /slow: 200 OK",
-        "after 99 datagrams that are no QUIC: 404 Not Found",
+        "after 99 datagrams that are not QUIC: 404 Not Found",
         "after the server began to close: ",
-        "closed; 1 finished, 0 were cut off",
+        "closed; 1 connections finished, 0 were dropped",
     ];
     peers::tells(&said, &told);
 }
@@ -351,7 +348,7 @@ fn a_wrong_command_line_is_explained() {
         (&["serve"][..], "\"serve\" is neither \"server\" nor \"client\""),
         (&["client"], "a client needs a URL"),
         (&["client", "http://localhost/"], "does not begin with https://"),
-        (&["client", "local host"], "is no URL"),
+        (&["client", "local host"], "is not a URL"),
         (&["server", "--connections", "many"], "--connections cannot be \"many\""),
         (&["server", "--idle-timeout", "0"], "--idle-timeout cannot be 0 seconds"),
         (&["server", "--cert-out"], "--cert-out needs a value"),

@@ -1,4 +1,5 @@
-//! A client that keeps one connection, over which many requests are in flight at the same time, and connects again when it is lost.
+//! A client with one connection, on which many requests can be in flight. It reconnects when the
+//! connection is lost.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -25,14 +26,15 @@ use tokio::sync::mpsc;
 
 use crate::subscriptions::Subscriptions;
 
-/// How long a connection may take, with the greeting.
+/// The limit for connecting, including the greeting.
 const CONNECT: Duration = Duration::from_secs(2);
-/// How long a request may take, with waiting for a connection if there is none.
+/// The limit for a request, including the wait for a connection.
 const REQUEST: Duration = Duration::from_secs(1);
-/// A connection over which no request is answered for so long is given up. The kernel would take many minutes to notice that the other
-/// machine is gone.
+/// A connection without any answer for this long is closed. The kernel would need many minutes to
+/// notice that the other machine is gone.
 const MAX_SILENCE: Duration = Duration::from_secs(3);
-/// The pause before the second attempt to connect. It doubles with each further one, up to the longest.
+/// The pause before the second attempt to connect. It doubles with each further one, up to the
+/// longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -47,32 +49,34 @@ struct Shared {
     /// `None` while it is lost.
     connection: RefCell<Option<MultiplexedConnection>>,
     connected: Notify,
-    /// Since when requests have no answer in time. `None`: the last one had one.
+    /// Since when requests have timed out. `None` if the last request was answered.
     silent_since: Cell<Option<Instant>>,
     was_late: Notify,
     subscriptions: Subscriptions,
 }
 
-/// What moves requests and answers between the connection's handles and its socket, for as long as the connection lasts.
+/// The future that moves requests and answers between the connection's handles and its socket.
 type Driver = Pin<Box<dyn Future<Output = ()>>>;
 
 /// Why a request has no result.
 #[derive(Debug)]
 pub enum Error {
-    /// No answer came within the time. Whether the server has done what it was asked for is not known.
+    /// No answer arrived in time. It is unknown whether the server has executed the request.
     Late,
-    /// There was no connection in all that time.
+    /// There was no connection during that time.
     NotConnected,
-    /// Nothing listens there, for instance. The error names the address.
+    /// For example, nothing listens there. The error names the address.
     Connect(io::Error),
-    /// The server's error, or the connection was lost on the way: `is_unrecoverable_error()` tells which.
+    /// An error of the server, or the connection was lost: `is_unrecoverable_error()` says which.
     Redis(RedisError),
 }
 
 impl Client {
-    /// Connects for the first time. That must succeed; later the client connects as often as it must.
+    /// Connects for the first time. That must succeed. Later, the client reconnects as often as
+    /// needed.
     pub async fn connect(info: ConnectionInfo) -> Result<Client, Error> {
-        // In version 3 of the protocol, messages of channels come over the same connection as replies.
+        // In version 3 of the protocol, messages of channels arrive on the same connection as
+        // replies.
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         let shared = Rc::new(Shared {
             info: info.set_redis_settings(settings),
@@ -88,9 +92,9 @@ impl Client {
         Ok(Client { shared, keeper })
     }
 
-    /// Makes a request, of one command or many, with a handle of the connection. Many calls may run at the same time.
-    ///
-    /// A request that fails is not made again: only the caller knows whether a command may be run twice.
+    /// Makes a request, of one or more commands, with a handle of the connection. Many calls may
+    /// run concurrently. A failed request is not repeated, because only the caller knows whether a
+    /// command may run twice.
     pub async fn call<T>(
         &self,
         request: impl AsyncFnOnce(MultiplexedConnection) -> RedisResult<T>,
@@ -98,7 +102,7 @@ impl Client {
         let shared = &self.shared;
         match timeout(REQUEST, async { request(shared.connection().await).await }).await {
             Ok(result) => {
-                shared.silent_since.set(None); // An error is an answer, too.
+                shared.silent_since.set(None); // An error is an answer too.
                 result.map_err(Error::Redis)
             }
             Err(_) if shared.connection.borrow().is_none() => Err(Error::NotConnected),
@@ -110,8 +114,8 @@ impl Client {
         }
     }
 
-    /// Receives what is published in a channel from now on. When the connection is lost, the subscription is made anew with it; what is
-    /// published meanwhile is lost. One subscription to a channel at a time.
+    /// Receives the messages of a channel from now on. After a reconnect, the subscription is
+    /// renewed; messages published in between are lost. There can be one subscription per channel.
     pub async fn subscribe(&self, channel: &str) -> Result<mpsc::Receiver<Msg>, Error> {
         let messages = self.shared.subscriptions.add(channel);
         self.call(async |mut redis| redis.subscribe(channel).await).await?;
@@ -126,12 +130,12 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.keeper.abort(); // And with its future, the driver and the socket are dropped.
+        self.keeper.abort(); // This drops the future, and with it the driver and the socket.
     }
 }
 
 impl Shared {
-    /// The connection; waits for it while it is lost.
+    /// Returns the connection. Waits for it if it is lost.
     async fn connection(&self) -> MultiplexedConnection {
         loop {
             let connected = self.connected.notified();
@@ -147,7 +151,7 @@ impl Shared {
         self.connected.notify_waiters();
     }
 
-    /// Drives the connection, and makes it anew when it is lost, without an end.
+    /// Drives the connection, and reconnects whenever it is lost. Never returns.
     async fn keep(self: Rc<Self>, first: (MultiplexedConnection, Driver)) {
         let address = self.info.addr();
         let (mut connected, mut pause) = (Some(first), FIRST_PAUSE);
@@ -174,10 +178,10 @@ impl Shared {
         }
     }
 
-    /// Returns when the connection is over, and why it is.
+    /// Returns when the connection has ended, with the reason.
     async fn drive(&self, mut connection: MultiplexedConnection, driver: Driver) -> String {
         self.silent_since.set(None);
-        // The driver must run meanwhile: it is what sends and receives.
+        // The driver must run meanwhile, because it sends and receives.
         let use_it = async {
             for channel in self.subscriptions.channels() {
                 if let Err(error) = connection.subscribe(&channel).await {
@@ -222,7 +226,8 @@ impl Shared {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let config = AsyncConnectionConfig::new()
-            // Theirs would ask tokio's runtime for a timer, and panic: "there is no reactor running".
+            // The crate's own timeout would use a timer of tokio and panic: "there is no reactor
+            // running".
             .set_response_timeout(None)
             .set_push_sender(self.subscriptions.receiver());
         let settings = self.info.redis_settings();
@@ -232,7 +237,8 @@ impl Shared {
     }
 }
 
-/// Between half of it and all of it, so that many clients that have lost the same server do not come back in step.
+/// Returns a random pause between half of it and all of it, so that many clients of the same server
+/// do not reconnect at the same time.
 fn with_jitter(pause: Duration) -> Duration {
     let random = RandomState::new().hash_one(0) as f64 / u64::MAX as f64;
     pause.mul_f64(0.5 + random / 2.0)

@@ -1,31 +1,37 @@
-//! The crate `redis` on this loop: one connection over TCP or a Unix socket, over which many requests are in flight, with a timeout for each;
-//! publish/subscribe; and a connection that is made anew when the server goes away.
+//! The crate `redis` on headwaiter: one connection over TCP or a Unix socket with many requests in
+//! flight, a timeout for each request, publish/subscribe, and reconnecting when the server goes
+//! away.
 //!
 //! ```text
 //! cargo run -p kv_server                                  # or: redis-server --port 6380 --save ""
-//! cargo run -p kv_client -- redis://127.0.0.1:6380        # shows all of it, and ends
+//! cargo run -p kv_client -- redis://127.0.0.1:6380        # shows everything and exits
 //! cargo run -p kv_client -- redis://127.0.0.1:6380 watch  # counts and listens until Ctrl-C
 //! ```
 //!
-//! While `watch` runs, end the server and start it again, or stop it for a while (`kill -STOP`, `kill -CONT`), or publish something:
-//! `redis-cli -p 6380 publish kv_client:orders soup`.
+//! While `watch` runs, stop the server and start it again, pause it (`kill -STOP`, `kill -CONT`),
+//! or publish something: `redis-cli -p 6380 publish kv_client:orders soup`.
 //!
 //! # How the crate `redis` runs on this loop
 //!
-//! `MultiplexedConnection::new_with_config` takes any stream with tokio's I/O traits, which those of headwaiter have with the feature
-//! `tokio-io`, and returns the connection and its driver: a future to run on whatever loop there is. That part needs no runtime. But the crate
-//! does not compile without the feature for one. `tokio-comp` is the better choice here: nothing of tokio's runtime is ever started, provided
-//! that
+//! `MultiplexedConnection::new_with_config` accepts any stream with tokio's I/O traits, such as
+//! those of headwaiter with the feature `tokio-io`. It returns the connection and its driver, a
+//! future that runs on any loop. That part needs no runtime, but the crate does not compile without
+//! the feature for one. `tokio-comp` is the better choice here. No tokio runtime is ever started,
+//! provided that
 //!
-//! - the response timeout is switched off, which is half a second by default: it would panic with "there is no reactor running". A
-//!   `headwaiter::time::timeout` around each request does the same;
-//! - connections are not made by `redis::Client`, nor by `ConnectionManager` or `aio::PubSub`, which spawn their drivers on tokio. So
-//!   subscriptions use version 3 of the protocol (Redis 6 and later), in which messages come over any connection.
+//! - the response timeout (half a second by default) is disabled, because it would panic with
+//!   "there is no reactor running". A `headwaiter::time::timeout` around each request does the
+//!   same;
+//! - connections are not opened by `redis::Client`, `ConnectionManager` or `aio::PubSub`, which
+//!   spawn their drivers on tokio. So subscriptions use version 3 of the protocol (Redis 6 and
+//!   later), in which messages can arrive on any connection.
 //!
-//! With `smol-comp` its timeouts work, at the price of a thread that async-io starts for them. What the crate spawns would run on yet another
-//! thread, that of smol, where headwaiter's streams cannot be used.
+//! With `smol-comp` the crate's timeouts work, but async-io starts a thread for them. And tasks
+//! that the crate spawns would run on another thread, that of smol, where headwaiter's streams
+//! cannot be used.
 //!
-//! To start from this program, copy `client.rs` and `subscriptions.rs`, with this in the `Cargo.toml`:
+//! To start from this program, copy `client.rs` and `subscriptions.rs`, with this in the
+//! `Cargo.toml`:
 //!
 //! ```toml
 //! [dependencies]
@@ -101,7 +107,7 @@ fn parse(args: &[String]) -> Result<(ConnectionInfo, What), String> {
         [url, "watch"] => (url, What::Watch),
         [_, ref rest @ ..] => return Err(format!("what is {:?}?", rest.join(" "))),
     };
-    // Without the URL: there may be a password in it.
+    // The error must not contain the URL, which may have a password in it.
     let info =
         url.into_connection_info().map_err(|error| format!("the URL cannot be used: {error}"))?;
     Ok((info, what))
@@ -129,7 +135,7 @@ async fn run(info: ConnectionInfo, what: What) -> Result<(), String> {
     }
 }
 
-/// Says what to do about it.
+/// Adds advice to an error.
 fn no_connection(address: &str, error: &Error) -> String {
     match error {
         Error::Connect(error) => {

@@ -1,4 +1,4 @@
-//! Where the messages of each channel go.
+//! The receivers of each channel's messages.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,12 +9,13 @@ use redis::{Msg, PushInfo};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-/// How many messages may wait for a receiver. What comes while so many do is thrown away: the alternative would be to stop reading, and with
-/// the messages the replies on the same connection would stop.
+/// How many messages may wait for a receiver. Further messages are discarded. The alternative would
+/// be to stop reading, but that would also stop the replies on the same connection.
 const MAX_WAITING: usize = 1000;
 
-/// The crate `redis` wants what it gives messages to to be `Send` and `Sync`. Hence the `Arc`, the `Mutex`, and the channels of tokio, which
-/// need no runtime; all of it is used on one thread.
+/// The crate `redis` requires the receiver of messages to be `Send` and `Sync`. Hence the `Arc`,
+/// the `Mutex`, and the channels of tokio, which need no runtime. All of this is used on one
+/// thread.
 #[derive(Clone, Default)]
 pub struct Subscriptions(Arc<Mutex<HashMap<String, mpsc::Sender<Msg>>>>);
 
@@ -33,7 +34,7 @@ impl Subscriptions {
         self.with(|all| all.keys().cloned().collect())
     }
 
-    /// What the connection is to call with each message.
+    /// Returns the function that the connection calls with each message.
     pub fn receiver(&self) -> impl AsyncPushSender + use<> {
         let this = self.clone();
         move |push: PushInfo| {
@@ -43,14 +44,14 @@ impl Subscriptions {
     }
 
     fn deliver(&self, push: PushInfo) {
-        // There are others: the confirmation of a subscription, for instance.
+        // There are other messages, for example the confirmation of a subscription.
         let Some(message) = Msg::from_push_info(push) else { return };
         let channel = message.get_channel_name().to_owned();
         let Some(sender) = self.with(|all| all.get(&channel).cloned()) else { return };
         match sender.try_send(message) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => {
-                warn!("a message of {channel:?} was thrown away: {MAX_WAITING} wait already");
+                warn!("a message of {channel:?} was discarded: {MAX_WAITING} are waiting already");
             }
             Err(TrySendError::Closed(_)) => self.remove(&channel),
         }

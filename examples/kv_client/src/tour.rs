@@ -1,4 +1,4 @@
-//! What can be done with a server, one after the other.
+//! A tour of what a client can do with a server.
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ async fn set_and_get(client: &Client) -> Result<(), Error> {
     Ok(())
 }
 
-/// Many commands are sent in one piece, and so are their replies.
+/// A pipeline sends many commands together, and receives their replies together.
 async fn pipeline(client: &Client) -> Result<(), Error> {
     let (soups, cakes, all): (i64, i64, Vec<i64>) = client
         .call(async |mut redis| {
@@ -52,7 +52,7 @@ async fn pipeline(client: &Client) -> Result<(), Error> {
     Ok(())
 }
 
-/// Requests that do not wait for each other share the connection: they are sent together, and answered together.
+/// Concurrent requests share the connection: they are sent together and answered together.
 async fn in_flight(client: &Client, requests: usize) -> Result<(), Error> {
     let count = || client.call(async |mut redis| redis.incr("kv_client:count", 1).await);
     let took = |began: Instant| {
@@ -78,7 +78,7 @@ async fn in_flight(client: &Client, requests: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// Messages come over the same connection as replies.
+/// Messages arrive on the same connection as replies.
 async fn publish(client: &Client) -> Result<(), Error> {
     let mut orders = client.subscribe("kv_client:orders").await?;
     for order in ["soup", "cake"] {
@@ -94,7 +94,8 @@ async fn publish(client: &Client) -> Result<(), Error> {
     client.unsubscribe("kv_client:orders").await
 }
 
-/// A command that waits would make all other requests on its connection wait: it gets a connection of its own.
+/// A blocking command delays all other requests on its connection, so it gets a connection of its
+/// own.
 async fn out_of_time(info: ConnectionInfo) -> Result<(), Error> {
     let own = Client::connect(info).await?;
     let began = Instant::now();
@@ -104,15 +105,15 @@ async fn out_of_time(info: ConnectionInfo) -> Result<(), Error> {
     match result {
         Err(Error::Late) => {
             println!(
-                "a request without an answer was given up after {:.1} s",
+                "a request without an answer timed out after {:.1} s",
                 began.elapsed().as_secs_f64()
             )
         }
         Err(Error::Redis(error)) if is_unknown_command(&error) => {
-            println!("the server has no command that waits")
+            println!("the server has no blocking commands")
         }
         Err(error) => return Err(error),
-        Ok(_) => println!("nothing has come, which was not expected"),
+        Ok(_) => println!("an unexpected answer"),
     }
     Ok(())
 }

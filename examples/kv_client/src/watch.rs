@@ -1,4 +1,5 @@
-//! Counts once a second, and prints what is published, until it is asked to end: also while the server goes away and comes back.
+//! Counts once per second and prints published messages until Ctrl-C, even if the server goes away
+//! and comes back.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -28,7 +29,7 @@ pub async fn watch(client: &Client, closing: CancelToken) {
             ticks.tick().await;
             match client.call(async |mut redis| redis.incr("kv_client:count", 1).await).await {
                 Ok::<i64, _>(count) => println!("counted to {count}"),
-                Err(error) => warn!("not counted, as far as is known: {error}"),
+                Err(error) => warn!("probably not counted: {error}"),
             }
         }
     };

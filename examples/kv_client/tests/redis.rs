@@ -1,4 +1,4 @@
-//! The client and a real Redis, each on a socket in a folder of its own.
+//! The client and a real Redis, on sockets in temporary folders.
 
 use std::io::Read;
 use std::net::TcpListener;
@@ -10,7 +10,7 @@ use peers::{Folder, PATIENCE, Program, figure, need, run, run_well};
 
 const CLIENT: &str = env!("CARGO_BIN_EXE_kv_client");
 
-/// What the tour prints of what all servers can do.
+/// The output of the tour that is the same for all servers.
 const TOUR: [&str; 9] = [
     "the server is Redis 7",
     "the soup is hot",
@@ -31,7 +31,7 @@ struct Redis {
 }
 
 impl Redis {
-    /// `None`: it is not installed.
+    /// Returns `None` if Redis is not installed.
     fn start(options: &[&str]) -> Option<Redis> {
         let (path, folder) = (peers::find("redis-server")?, Folder::new("kv-client"));
         let options: Vec<_> = options.iter().map(ToString::to_string).collect();
@@ -69,7 +69,7 @@ impl Redis {
         format!("redis+unix://{}", self.folder.path().join("socket").display())
     }
 
-    /// By redis-cli.
+    /// Runs redis-cli.
     fn say(&self, args: &[&str]) -> String {
         run_well(
             Command::new("redis-cli").arg("-s").arg(self.folder.path().join("socket")).args(args),
@@ -78,7 +78,7 @@ impl Redis {
     }
 }
 
-/// Runs the client to its end. Returns its exit code, what it printed, and what it logged.
+/// Runs the client to its end. Returns its exit code, its output and its log.
 fn client(args: &[&str]) -> (Option<i32>, String, String) {
     let output = run(
         Command::new(CLIENT).args(args).env_remove("RUST_LOG").env("RUST_BACKTRACE", "0"),
@@ -101,7 +101,7 @@ fn count(program: &Program, text: &str) -> usize {
     program.said(|said| said.lines.iter().filter(|line| line.contains(text)).count())
 }
 
-/// Waits until it has said it once more than `before` times.
+/// Waits until it has printed this more than `before` times.
 #[track_caller]
 fn wait_for_another(program: &Program, text: &str, before: usize) {
     program.wait_for(text, |said| {
@@ -109,7 +109,7 @@ fn wait_for_another(program: &Program, text: &str, before: usize) {
     });
 }
 
-/// The number that it has counted to.
+/// Returns the number that the client has counted to.
 fn counted(program: &Program) -> u64 {
     let last = |line: &&String| line.contains("counted to ");
     let line = program.said(|said| said.lines.iter().rev().find(last).cloned()).unwrap();
@@ -121,13 +121,13 @@ fn all_is_shown_over_a_unix_socket() {
     let Some(redis) = Redis::start(&[]) else { return };
     let said = assert_tour(&redis.url());
     assert!(
-        said.iter().any(|line| line.contains("a request without an answer was given up after 1.")),
+        said.iter().any(|line| line.contains("a request without an answer timed out after 1.")),
         "{said:#?}"
     );
     assert_eq!(redis.say(&["get", "kv_client:count"]), "2000\n");
     let left: u64 = redis.say(&["ttl", "kv_client:soup"]).trim().parse().unwrap();
     assert!((1..=60).contains(&left), "{left}");
-    // Once it has ended, nothing is left of its connections.
+    // After its end, none of its connections is left.
     let began = Instant::now();
     while !redis.say(&["info", "clients"]).contains("connected_clients:1\r\n") {
         assert!(began.elapsed() < PATIENCE);
@@ -141,7 +141,8 @@ fn all_is_shown_over_tcp() {
     assert_tour(&format!("redis://localhost:{port}/0"));
 }
 
-/// The other example. It is built where this one is, by `cargo test --workspace` or `cargo build -p kv_server`.
+/// The other example. It is built where this one is, by `cargo test --workspace` or
+/// `cargo build -p kv_server`.
 #[test]
 fn all_is_shown_with_kv_server() {
     let path = PathBuf::from(CLIENT).with_file_name("kv_server");
@@ -153,7 +154,7 @@ fn all_is_shown_with_kv_server() {
     let server = Program::start_command("kv_server", command);
     let said = assert_tour(&format!("redis://{}", peers::address(&server, "listening on ")));
     assert!(
-        said.iter().any(|line| line.contains("the server has no command that waits")),
+        said.iter().any(|line| line.contains("the server has no blocking commands")),
         "{said:#?}"
     );
 }
@@ -215,7 +216,8 @@ fn a_request_that_is_not_answered_in_time_costs_only_itself() {
     let (before, lines) = (counted(&watch), count(&watch, "counted to "));
     redis.signal("-CONT");
     wait_for_another(&watch, "counted to ", lines);
-    // The server has counted, but that was not waited for. The late answer is not taken for that to the next request.
+    // The server has counted, but the client did not wait. The late answer is not mistaken for the
+    // answer to the next request.
     assert!(counted(&watch) >= before + 2, "{} after {before}", counted(&watch));
     assert_eq!(count(&watch, "lost the connection"), 0);
     watch.interrupt();
@@ -230,7 +232,8 @@ fn a_connection_over_which_nothing_is_answered_is_given_up() {
     redis.signal("-STOP");
     watch.wait_for_line("lost the connection to ");
     watch.wait_for_line("no request was answered for 3s");
-    // The kernel still connects for it. But it does not answer the greeting.
+    // The kernel still completes connections for the server, but the server does not answer the
+    // greeting.
     watch.wait_for_line("no answer in time; next try in ");
     let before = count(&watch, "counted to ");
     redis.signal("-CONT");

@@ -1,5 +1,5 @@
-//! One client: reads its commands, runs them, and sends the replies. Commands that arrive together are run together, and their replies are
-//! sent in one piece (pipelining).
+//! One client: reads its commands, runs them, and sends the replies. Commands that arrive together
+//! run together, and their replies are sent together (pipelining).
 
 use std::future::{Future, poll_fn};
 use std::net::Shutdown;
@@ -21,11 +21,11 @@ use crate::reply::Reply;
 use crate::resp::{Parser, ProtocolError};
 use crate::server::{Buffers, Server};
 
-/// Replies of this size are sent before more commands are run. So a client that asks for many large values costs no more memory than this
-/// and one reply.
+/// When replies reach this size, they are sent before more commands run. This limits the memory for
+/// a client that asks for many large values.
 const HIGH_WATER: usize = 256 << 10;
 
-/// How long a client that broke the protocol has to read the reply that says so.
+/// How long a client that violated the protocol has to read the error.
 const LINGER: Duration = Duration::from_secs(1);
 
 pub struct Client {
@@ -33,21 +33,23 @@ pub struct Client {
     server: Rc<Server>,
     session: Session,
     parser: Parser,
-    /// Received, but not run: the beginning of a command, or commands whose turn comes when the replies to those before are sent.
+    /// Received bytes that were not run yet: the start of a command, or commands that wait until
+    /// earlier replies are sent.
     pending: Vec<u8>,
-    /// There may be a whole command in `pending`.
+    /// Whether `pending` may contain a complete command.
     has_more: bool,
-    /// Replies and messages that the socket did not take at once, and how many bytes of them it has taken since.
+    /// Replies and messages that the socket did not accept immediately, and how many of their bytes
+    /// it has accepted since.
     unsent: Vec<u8>,
     sent: usize,
-    /// Set when the connection is to be closed once all replies are sent.
+    /// Set if the connection must be closed after all replies are sent.
     end: Option<End>,
 }
 
 /// Why a connection is closed.
 #[derive(Debug)]
 pub enum End {
-    /// The client has sent QUIT, or closed its side.
+    /// The client has sent QUIT or EOF.
     Left,
     /// Ctrl-C was pressed.
     Closing,
@@ -74,7 +76,7 @@ impl Client {
         }
     }
 
-    /// Serves the client to its end.
+    /// Serves the client until its connection ends.
     pub async fn serve(mut self) -> End {
         let end = loop {
             if let Err(end) = self.turn().await {
@@ -88,19 +90,20 @@ impl Client {
     }
 
     async fn turn(&mut self) -> Result<(), End> {
-        // Replies go out before more is read: a client that does not read its replies is not read from either.
+        // Sends replies before it reads more: the server does not read from a client that does not
+        // read its replies.
         self.send_rest().await?;
         if let Some(end) = self.end.take() {
             return Err(end);
         }
         if self.has_more {
-            yield_now().await; // It has a lot to say. The others come first.
+            yield_now().await; // The client sends a lot. Lets other clients run.
             return self.answer(&mut self.server.clone().buffers.borrow_mut(), 0);
         }
         if self.server.closing.get() && self.pending.is_empty() {
             return Err(End::Closing);
         }
-        // A subscriber listens, and may be silent for as long as it likes.
+        // A subscriber only listens, so it may be silent for ever.
         let limit =
             if self.session.is_subscribed() { Duration::ZERO } else { self.server.config.idle };
         let mailbox = Rc::clone(&self.session.mailbox);
@@ -116,7 +119,8 @@ impl Client {
         }
     }
 
-    /// Reads, and runs what came. All in one poll, so that no other client gets at the buffers meanwhile.
+    /// Reads, and runs the commands that have arrived, all in one poll, so that no other client
+    /// uses the buffers in between.
     fn poll_read(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<bool, End>> {
         let server = Rc::clone(&self.server);
         let mut buffers = server.buffers.borrow_mut();
@@ -127,10 +131,11 @@ impl Client {
         Poll::Ready(self.answer(&mut buffers, received).map(|()| false))
     }
 
-    /// Runs all commands that are complete, and sends the replies, and messages that wait, as far as the socket takes them.
+    /// Runs all complete commands, and sends the replies and waiting messages as far as the socket
+    /// accepts them.
     fn answer(&mut self, buffers: &mut Buffers, received: usize) -> Result<(), End> {
         let Buffers { input, output } = buffers;
-        // Something is left in it if the client before was lost while its replies were sent.
+        // The buffer is not empty if the previous client failed while its replies were sent.
         output.clear();
         if self.session.mailbox.has_overflowed() {
             return Err(End::SlowReader(self.server.config.mailbox));
@@ -182,7 +187,8 @@ impl Client {
         done
     }
 
-    /// Sends what the socket takes at once: mostly all of it. The rest stays in `unsent`, with the buffer.
+    /// Sends what the socket accepts immediately, usually everything. The rest stays in `unsent`,
+    /// together with the buffer.
     fn send(&mut self, output: &mut Vec<u8>) -> Result<(), End> {
         if output.is_empty() {
             return Ok(());
@@ -200,7 +206,7 @@ impl Client {
         Ok(())
     }
 
-    /// Sends what the socket has not taken at once.
+    /// Sends what the socket did not accept immediately.
     async fn send_rest(&mut self) -> Result<(), End> {
         let Client { stream, server, session, unsent, sent, .. } = self;
         while *sent < unsent.len() {
@@ -212,8 +218,9 @@ impl Client {
         Ok(())
     }
 
-    /// Waits until the client closes its side. Closing a socket in which something is left to read makes the kernel drop what was not
-    /// delivered yet, and the client would never learn what was wrong.
+    /// Waits until the client closes its side. If a socket is closed while there are bytes to read,
+    /// the kernel discards what was not delivered yet, and the client would never learn what was
+    /// wrong.
     async fn linger(&mut self) -> io::Result<()> {
         self.stream.shutdown(Shutdown::Write)?;
         while self.stream.read(&mut [0; 4096]).await? > 0 {}
@@ -221,7 +228,7 @@ impl Client {
     }
 }
 
-/// The client is gone, and with it what others knew of it.
+/// Removes the client from all shared data.
 impl Drop for Client {
     fn drop(&mut self) {
         self.session.unsubscribe_from_all(&mut self.server.pubsub.borrow_mut());
@@ -237,7 +244,7 @@ async fn overflow<T>(mailbox: &Mailbox, limit: usize) -> Result<T, End> {
     Err(End::SlowReader(limit))
 }
 
-/// `limit` zero: takes as long as it takes.
+/// A `limit` of zero means no limit.
 async fn within<T>(
     limit: Duration,
     future: impl Future<Output = Result<T, End>>,
@@ -271,7 +278,7 @@ impl fmt::Display for End {
             End::Protocol(ProtocolError(what)) => {
                 write!(f, "was dropped: what it sent is not RESP: {}", what.escape_ascii())
             }
-            End::Lost(error) => write!(f, "was lost: {error}"),
+            End::Lost(error) => write!(f, "failed: {error}"),
         }
     }
 }

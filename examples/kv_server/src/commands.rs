@@ -1,4 +1,5 @@
-//! The commands: a table of them, and what is checked before one is run. The functions that run them are in the files below.
+//! The commands: their table, and the checks before a command runs. The functions that run them are
+//! in the modules below.
 
 mod channels;
 mod connection;
@@ -14,7 +15,7 @@ use crate::reply::Reply;
 use crate::resp::{Args, integer};
 use crate::server::Server;
 
-/// What a command works on.
+/// The arguments and the state that a command works on.
 pub struct Context<'a> {
     pub server: &'a Server,
     pub db: &'a mut Db,
@@ -22,7 +23,7 @@ pub struct Context<'a> {
     pub reply: Reply<'a>,
 }
 
-/// What is known of a client beside its connection.
+/// The data of a client besides its connection.
 pub struct Session {
     pub mailbox: Rc<Mailbox>,
     name: Vec<u8>,
@@ -37,18 +38,19 @@ pub enum Then {
     Quit,
 }
 
-/// A command is not run. The text begins with the kind of the error, in capitals.
+/// Why a command is not run. The text begins with the kind of the error, in capitals.
 struct Refusal(Cow<'static, [u8]>);
 
 type Outcome = Result<Then, Refusal>;
 
 struct Command {
     name: &'static str,
-    /// How many arguments it takes, its name included. If negative: at least so many.
+    /// The number of arguments, including the name. If negative, the minimum.
     arity: i64,
-    /// Which of its arguments are keys: the first, the last (-1: the last one there is), and the distance between two.
+    /// Which arguments are keys: the first, the last (-1 for the last argument), and the distance
+    /// between two.
     keys: (i64, i64, i64),
-    /// Whether it may take memory, and is refused when there is no more.
+    /// Whether it may allocate memory, and is refused at the memory limit.
     grows: bool,
     run: fn(&mut Context<'_>, Args<'_>) -> Outcome,
 }
@@ -72,7 +74,7 @@ const NONE: (i64, i64, i64) = (0, 0, 0);
 const ONE: (i64, i64, i64) = (1, 1, 1);
 const ALL: (i64, i64, i64) = (1, -1, 1);
 
-/// Searched from the beginning, so the most frequent ones come first.
+/// Searched from the start, so the most frequent commands come first.
 static COMMANDS: [Command; 33] = [
     command("get", 2, ONE, keys::get),
     command("set", -3, ONE, keys::set).growing(),
@@ -132,7 +134,7 @@ fn check(context: &Context<'_>, args: Args<'_>) -> Result<&'static Command, Refu
     if command.grows && max_memory != 0 && context.db.used() > max_memory {
         return Err(Refusal::new("OOM command not allowed when used memory > 'maxmemory'."));
     }
-    // In version 2, what a subscriber receives could not be told apart from replies.
+    // In version 2, a subscriber could not distinguish messages from replies.
     if context.session.is_subscribed()
         && !context.reply.resp3
         && !matches!(
@@ -168,7 +170,7 @@ fn unknown(args: Args<'_>) -> Refusal {
     Refusal(text.into())
 }
 
-/// As much of a name as an error quotes. A NUL ends it, as everywhere in Redis's errors.
+/// The part of a name that an error quotes. A NUL ends it, as in all errors of Redis.
 fn shortened(text: &[u8]) -> &[u8] {
     let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
     &text[..text.len().min(128)]

@@ -7,14 +7,14 @@ use crate::server::Config;
 pub const USAGE: &str = "\
 usage: kv_server [ADDRESS] [OPTION VALUE]...
   ADDRESS                where to listen (127.0.0.1:6380; with port 0 the system chooses)
-  --max-clients N        clients at the same time (10000)
-  --idle SECONDS         a client that is silent for so long is dropped (0: never)
-  --mailbox MIB          a subscriber that lets more messages wait is dropped (32)
-  --max-memory MIB       for keys and values (0: no limit)
+  --max-clients N        maximum number of clients (10000)
+  --idle SECONDS         disconnect a client that is silent for this long (0: never)
+  --mailbox MIB          disconnect a subscriber with more waiting messages (32)
+  --max-memory MIB       limit for keys and values (0: none)
   --grace SECONDS        time to finish after Ctrl-C (5)";
 
 impl Config {
-    /// From the arguments behind the program's name.
+    /// Parses the arguments after the program's name.
     pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Config, String> {
         let mut config = Config {
             address: "127.0.0.1:6380".to_owned(),

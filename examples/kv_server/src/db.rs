@@ -1,4 +1,4 @@
-//! The keys and their values, and when they expire. Knows nothing of clients or of the protocol.
+//! The keys, their values and expiry times. This module does not know clients or the protocol.
 
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
@@ -7,18 +7,21 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// A point in time: milliseconds since 1970.
 pub type Millis = i64;
 
-/// What a key costs beside its bytes and those of its value: an estimate, for the limit of memory.
+/// The overhead of a key besides its bytes and those of its value: an estimate, for the memory
+/// limit.
 const OVERHEAD: usize = 96;
 
 pub struct Db {
-    /// Keys come from clients, so the hasher must be one whose collisions they cannot foresee. That of the standard library is.
+    /// Keys come from clients, so clients must not be able to predict collisions of the hasher.
+    /// That of std fulfils this.
     entries: HashMap<Rc<[u8]>, Entry>,
     /// The keys that expire, the next one first.
     deadlines: BTreeSet<(Millis, Rc<[u8]>)>,
     began: Instant,
-    /// What the clock on the wall said then. It is not asked again: were it set back, no key would expire for a while.
+    /// The wall-clock time at that moment. It is read only once: if the clock were set back, no key
+    /// would expire for a while.
     began_at: Millis,
-    /// About how much memory all keys and values take.
+    /// An estimate of the memory of all keys and values.
     used: usize,
     /// How many keys have expired so far.
     expired: u64,
@@ -26,7 +29,7 @@ pub struct Db {
 
 struct Entry {
     value: Box<[u8]>,
-    /// When it expires, if it does.
+    /// The expiry time, if there is one.
     deadline: Option<Millis>,
 }
 
@@ -62,11 +65,12 @@ impl Db {
         self.get(key).is_some()
     }
 
-    /// Sets a key, which expires at the deadline. Without one it never does, also if it did before.
+    /// Sets a key, which expires at the deadline. Without a deadline it never expires, even if it
+    /// had one before.
     pub fn set(&mut self, key: &[u8], value: &[u8], deadline: Option<Millis>) {
         match self.entries.get_mut(key) {
             Some(entry) if entry.deadline.is_none() && deadline.is_none() => {
-                // The usual case: a key that is there takes another value.
+                // The usual case: an existing key gets another value.
                 self.used = self.used - entry.value.len() + value.len();
                 if entry.value.len() == value.len() {
                     entry.value.copy_from_slice(value); // Without a new allocation.
@@ -98,7 +102,8 @@ impl Db {
         is_live
     }
 
-    /// Adds to a value that is a number. A key that is not there counts as 0. It expires as before.
+    /// Adds to a value that is a number. A missing key counts as 0. The expiry time does not
+    /// change.
     pub fn add(&mut self, key: &[u8], number: i64) -> Result<i64, AddError> {
         let before = match self.get(key) {
             Some(value) => crate::resp::integer(value).ok_or(AddError::NotAnInteger)?,
@@ -117,13 +122,14 @@ impl Db {
         Ok(sum)
     }
 
-    /// When a key expires, if it does. `None`: there is no such key.
+    /// Returns when a key expires, if it does, or `None` if there is no such key.
     pub fn deadline(&mut self, key: &[u8]) -> Option<Option<Millis>> {
         self.remove_if_expired(key);
         self.entries.get(key).map(|entry| entry.deadline)
     }
 
-    /// Makes a key expire at the deadline: at once, if that has passed. Whether it was there.
+    /// Makes a key expire at the deadline, or immediately if that has passed. Returns whether the
+    /// key existed.
     pub fn expire(&mut self, key: &[u8], deadline: Millis) -> bool {
         self.remove_if_expired(key);
         if deadline <= self.now() {
@@ -138,7 +144,8 @@ impl Db {
         self.deadlines.insert((deadline, key))
     }
 
-    /// A key that has expired is gone, whether or not the sweep has been there. Without any key that expires this costs nothing.
+    /// Removes the key if it has expired, even if the periodic sweep has not reached it yet. Costs
+    /// nothing if no key has an expiry time.
     fn remove_if_expired(&mut self, key: &[u8]) {
         if !self.deadlines.is_empty()
             && let Some(Entry { deadline: Some(deadline), .. }) = self.entries.get(key)
@@ -148,8 +155,8 @@ impl Db {
         }
     }
 
-    /// Removes keys that have expired, but no more than `limit`. Returns how many: it is called from a timer, so that keys do
-    /// not stay that are not asked for.
+    /// Removes expired keys, at most `limit`. Returns how many. A timer calls it, so that expired
+    /// keys are removed even if they are never read.
     pub fn sweep(&mut self, limit: usize) -> usize {
         let now = self.now();
         for count in 0..limit {
@@ -164,19 +171,19 @@ impl Db {
         limit
     }
 
-    /// All keys that have not expired, in no order.
+    /// Returns all keys that have not expired, in no particular order.
     pub fn keys(&self) -> impl Iterator<Item = &[u8]> {
         let now = self.now();
         let is_live = move |entry: &Entry| entry.deadline.is_none_or(|deadline| deadline > now);
         self.entries.iter().filter(move |(_, entry)| is_live(entry)).map(|(key, _)| &**key)
     }
 
-    /// How many keys there are. Some may have expired, and were not asked for since.
+    /// The number of keys, including expired ones that were not removed yet.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// How many keys expire.
+    /// The number of keys with an expiry time.
     pub fn expiring(&self) -> usize {
         self.deadlines.len()
     }
@@ -206,7 +213,7 @@ mod tests {
     use headwaiter::time::advance;
     use headwaiter::{Clock, EventLoop};
 
-    /// On a clock that goes only when it is told to.
+    /// Creates a database with a clock that advances only on request.
     fn run(test: impl AsyncFnOnce(Db)) {
         let mut event_loop = EventLoop::builder().clock(Clock::Virtual).build().unwrap();
         event_loop.block_on(async { test(Db::new()).await });

@@ -1,11 +1,14 @@
-//! Patterns as in a shell, for KEYS and PSUBSCRIBE: `*`, `?`, `[abc]`, `[^a-z]`, and `\` before what is meant literally.
+//! Patterns as in a shell, for KEYS and PSUBSCRIBE: `*`, `?`, `[abc]`, `[^a-z]`, and `\` before
+//! literal characters.
 
-/// Whether all of `text` matches. Takes at most as many steps as the lengths of both multiplied, whatever the pattern is: the usual
-/// recursive solution takes forever on `a*a*a*a*a*b`, and patterns come from clients.
+/// Returns whether all of `text` matches. The number of steps is at most the product of both
+/// lengths. The usual recursive solution takes exponential time for `a*a*a*a*a*b`, and patterns
+/// come from clients.
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut pattern, mut text) = (pattern, text);
-    // What is behind the last star, and what the star has not taken yet. If the rest does not match, the star takes one byte more. An
-    // earlier star need not be tried again: all that it could do, the last one can.
+    // The pattern after the last star, and the text that the star has not consumed yet. If the rest
+    // does not match, the star consumes one more byte. An earlier star need not be tried again,
+    // because the last one can match the same texts.
     let mut star: Option<(&[u8], &[u8])> = None;
     loop {
         if let [b'*', rest @ ..] = pattern {
@@ -23,7 +26,7 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// If the pattern's first element, which is no star, matches the byte: the pattern behind it.
+/// Returns the rest of the pattern if its first element, which is not a star, matches the byte.
 fn one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
     let (matches, rest) = match pattern {
         [b'?', rest @ ..] => (true, rest),
@@ -34,7 +37,8 @@ fn one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
     matches.then_some(rest)
 }
 
-/// Behind a `[`: whether the byte is in it, and what is behind the `]`. As in Redis, the end of the pattern closes it too.
+/// Parses the pattern after a `[`. Returns whether the byte is in the set, and the pattern after
+/// the `]`. As in Redis, the end of the pattern closes the set too.
 fn class(pattern: &[u8], byte: u8) -> (bool, &[u8]) {
     let (negated, mut rest) = match pattern {
         [b'^', rest @ ..] => (true, rest),

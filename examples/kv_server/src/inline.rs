@@ -1,9 +1,10 @@
-//! Commands in one line, for people with a terminal: `SET soup "two spoons"`. Called by the parser.
+//! Commands in one line, for use in a terminal: `SET soup "two spoons"`. Called by the parser.
 
 use std::ops::Range;
 
-/// Splits a line at its spaces. Quotes keep an argument together: `"..."` with escapes, `'...'` without. `false`: a quote is not closed,
-/// or something follows it that is no space.
+/// Splits a line at its spaces. Quotes keep an argument together: `"..."` with escapes, `'...'`
+/// without. Returns `false` if a quote is not closed, or if it is followed by something other than
+/// a space.
 pub fn split(line: &[u8], unquoted: &mut Vec<u8>, args: &mut Vec<Range<u32>>) -> bool {
     let mut rest = line.trim_ascii_start();
     while !rest.is_empty() {
@@ -32,7 +33,7 @@ pub fn split(line: &[u8], unquoted: &mut Vec<u8>, args: &mut Vec<Range<u32>>) ->
     true
 }
 
-/// Copies up to the closing quote, and returns what is behind it.
+/// Copies up to the closing quote, and returns the rest.
 fn unquote<'a>(quote: u8, mut rest: &'a [u8], unquoted: &mut Vec<u8>) -> Option<&'a [u8]> {
     let hex = |digit: u8| char::from(digit).to_digit(16).map(|digit| digit as u8);
     loop {

@@ -1,11 +1,11 @@
-//! A server for keys and values in memory that speaks RESP, the protocol of Redis: with pipelining, expiry, and publish/subscribe. All clients are
-//! served by one thread, one task each.
+//! An in-memory key-value server that speaks RESP, the protocol of Redis, with pipelining, expiry
+//! and publish/subscribe. One thread serves all clients, each in a task.
 //!
 //! ```text
 //! cargo run -p kv_server [-- ADDRESS OPTIONS]      # `-- --help` lists the options
 //! ```
 //!
-//! Then, with the programs of Redis (Debian's package redis-tools), or any library for it:
+//! Then use the programs of Redis (Debian's package redis-tools), or any library for it:
 //!
 //! ```text
 //! redis-cli -p 6380 set soup hot ex 60
@@ -15,21 +15,26 @@
 //! cargo run -p kv_client -- redis://127.0.0.1:6380
 //! ```
 //!
-//! It serves the commands in the table of `src/commands.rs`, with the replies and errors of Redis 7.0, in RESP2 and RESP3. There are no
-//! passwords and there is no encryption: let it listen on this machine only. Nothing is saved to a disk.
+//! It serves the commands in the table of `src/commands.rs`, with the replies and errors of Redis
+//! 7.0, in RESP2 and RESP3. There are no passwords and no encryption, so listen on this machine
+//! only. Nothing is saved to disk.
 //!
 //! What a client cannot do:
 //!
-//! - send an argument of more than 64 MiB, a command of more than 128 MiB, or one of more than 1,048,576 arguments, or a line of more
-//!   than 64 KiB: it is told so, and dropped;
-//! - make the server keep replies that it does not read: it is not read from either until it does;
-//! - make the server keep messages that it does not read: it is dropped when more than `--mailbox` wait for it;
-//! - stay away for longer than `--idle`, be one more than `--max-clients`, or store more than `--max-memory`.
+//! - send an argument of more than 64 MiB, a command of more than 128 MiB, or one of more than
+//!   1,048,576 arguments, or a line of more than 64 KiB: it receives an error and is disconnected;
+//! - make the server store replies that it does not read: until it reads them, the server does not
+//!   read from it;
+//! - make the server store messages that it does not read: it is disconnected when more than
+//!   `--mailbox` are waiting for it;
+//! - be silent for longer than `--idle`, exceed `--max-clients`, or store more than `--max-memory`.
 //!
-//! Ctrl-C ends it: commands that have begun to arrive are served, and replies are sent, within `--grace`.
+//! Ctrl-C ends the server: commands that have started to arrive are run, and replies are sent,
+//! within `--grace`.
 //!
-//! In this order the files are best read: `resp` (commands in), `reply` (replies out), `db`, `pubsub`, `client` (one connection), `commands`.
-//! `measure.sh` compares the processor time of a request with that of Redis.
+//! Read the files in this order: `resp` (commands in), `reply` (replies out), `db`, `pubsub`,
+//! `client` (one connection), `commands`. `measure.sh` compares the processor time per request with
+//! that of Redis.
 //!
 //! To start from this program, copy `src`, with this in the `Cargo.toml`:
 //!
@@ -68,7 +73,7 @@ use log::{debug, info, warn};
 use crate::client::{Client, End};
 use crate::server::{Config, Server};
 
-/// How often keys that have expired are looked for, and how many are removed before others have their turn.
+/// How often expired keys are removed, and how many before other tasks run.
 const SWEEP: Duration = Duration::from_millis(100);
 const SWEPT_AT_ONCE: usize = 1000;
 
@@ -95,7 +100,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Ends as `docs/shutdown.md` of headwaiter tells.
+/// Shuts down as described in headwaiter's `docs/shutdown.md`.
 async fn serve(config: Config) -> io::Result<()> {
     let listener = TcpListener::bind(config.address.as_str()).await?;
     info!("listening on {}", listener.local_addr()?);
@@ -107,18 +112,18 @@ async fn serve(config: Config) -> io::Result<()> {
     let _ = closing.run(accept(listener, &server, &clients)).await;
 
     server.close();
-    let (there, grace) = (clients.len(), server.config.grace);
+    let (connected, grace) = (clients.len(), server.config.grace);
     let mut finishing = clients.join();
     let asked_again = async { _ = ctrl_c().await };
     let finished = async {
-        info!("closing; clients that have {grace:?} to finish: {there}");
+        info!("closing; {connected} clients have {grace:?} to finish");
         _ = (&mut finishing).await;
     };
-    let _ = timeout(grace, or(asked_again, finished)).await; // From that line on, a second Ctrl-C is heard.
-    let cut_off = finishing.len();
+    let _ = timeout(grace, or(asked_again, finished)).await; // From now on, a second Ctrl-C has an effect.
+    let dropped = finishing.len();
     sweeping.abort();
-    info!("closed; {} finished, {cut_off} were cut off", there - cut_off);
-    Ok(()) // With `finishing` the tasks end that are left.
+    info!("closed; {} clients finished, {dropped} were dropped", connected - dropped);
+    Ok(()) // Dropping `finishing` drops the remaining tasks.
 }
 
 async fn accept(listener: TcpListener, server: &Rc<Server>, clients: &TaskGroup<Infallible>) {
@@ -127,13 +132,13 @@ async fn accept(listener: TcpListener, server: &Rc<Server>, clients: &TaskGroup<
         let stream = match stream {
             Ok(stream) => stream,
             Err(error) => {
-                warn!("a client was lost before it was served: {error}");
+                warn!("accept failed: {error}");
                 continue;
             }
         };
         if clients.len() >= server.config.max_clients {
             warn!("a client was refused: there are {} already, see --max-clients", clients.len());
-            // It is gone at once: if it does not take the error, it does not get one.
+            // It is dropped immediately. If its socket does not accept the error, it gets none.
             let _ = stream.try_write(b"-ERR max number of clients reached\r\n");
             continue;
         }
@@ -141,17 +146,18 @@ async fn accept(listener: TcpListener, server: &Rc<Server>, clients: &TaskGroup<
         server.connections.set(id);
         let task = task::Builder::new().name(format!("client {id}"));
         if task.try_spawn_in(clients, serve_client(stream, id, Rc::clone(server))).is_err() {
-            return; // The group is closed: no client would be served any more.
+            return; // The group is closed, so no further client can be served.
         }
     }
 }
 
-/// A client that is lost is no failure of the server. A panic is: the group logs it, and serves the others.
+/// A failed connection is not a failure of the server. A panic is; the group logs it and serves the
+/// other clients.
 async fn serve_client(stream: TcpStream, id: u64, server: Rc<Server>) -> Result<(), Infallible> {
     let peer =
         stream.peer_addr().map_or("an unknown address".to_owned(), |address| address.to_string());
-    debug!("client {id} is here, from {peer}");
-    // A reply is sent in one piece, and the next is not held back until the client has confirmed it.
+    debug!("client {id} connected from {peer}");
+    // Sends small replies immediately.
     if let Err(error) = stream.set_nodelay(true) {
         debug!("client {id}: no TCP_NODELAY: {error}");
     }
@@ -162,7 +168,7 @@ async fn serve_client(stream: TcpStream, id: u64, server: Rc<Server>) -> Result<
     Ok(())
 }
 
-/// Removes keys that have expired and are not asked for.
+/// Removes expired keys that are never read.
 async fn sweep(server: Rc<Server>) {
     let mut ticks = interval(SWEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

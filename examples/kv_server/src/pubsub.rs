@@ -1,4 +1,5 @@
-//! Channels and their subscribers, and the mailboxes in which messages wait until the task of their client sends them.
+//! Channels and their subscribers, and the mailboxes in which messages wait until the client's task
+//! sends them.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -9,13 +10,13 @@ use headwaiter::sync::Notify;
 use crate::glob;
 use crate::reply::Reply;
 
-/// How others reach a client: they leave messages here, and wake its task.
+/// A client's mailbox: other tasks put messages into it and wake the client's task.
 pub struct Mailbox {
     pub id: u64,
     /// Which version of the protocol the client speaks.
     pub resp3: Cell<bool>,
     bytes: RefCell<Vec<u8>>,
-    /// A client that lets more bytes than this wait does not read, and is dropped.
+    /// If more bytes than this are waiting, the client does not read, and is disconnected.
     limit: usize,
     overflowed: Cell<bool>,
     changed: Notify,
@@ -33,7 +34,7 @@ impl Mailbox {
         }
     }
 
-    /// Leaves a message, encoded for version 2.
+    /// Adds a message, encoded for version 2.
     fn put(&self, message: &[u8]) {
         let mut bytes = self.bytes.borrow_mut();
         if self.overflowed.get() {
@@ -43,32 +44,32 @@ impl Mailbox {
             self.overflowed.set(true);
             *bytes = Vec::new();
         } else {
-            // In version 3 a message differs from an array, and the first byte says so.
+            // In version 3 a message has another first byte than an array.
             bytes.push(if self.resp3.get() { b'>' } else { b'*' });
             bytes.extend_from_slice(&message[1..]);
         }
         self.wake();
     }
 
-    /// Moves all messages to what is to be sent.
+    /// Moves all messages to the output.
     pub fn empty_into(&self, output: &mut Vec<u8>) {
         let mut bytes = self.bytes.borrow_mut();
         output.extend_from_slice(&bytes);
         bytes.clear();
-        bytes.shrink_to(4096); // Most are idle most of the time.
+        bytes.shrink_to(4096); // Most mailboxes are empty most of the time.
     }
 
-    /// More has waited here than may.
+    /// Set when the limit was exceeded.
     pub fn has_overflowed(&self) -> bool {
         self.overflowed.get()
     }
 
-    /// Makes the client's task look what there is to do.
+    /// Wakes the client's task.
     pub fn wake(&self) {
         self.changed.notify_one();
     }
 
-    /// Waits for [`wake`](Self::wake), or a message. None is missed between two calls.
+    /// Waits for [`wake`](Self::wake) or a message. A wake between two calls is not lost.
     pub async fn changed(&self) {
         self.changed.notified().await;
     }
@@ -112,8 +113,8 @@ impl PubSub {
         }
     }
 
-    /// Leaves a message for all subscribers. Returns how many times: twice for a client that is subscribed to the channel and to a
-    /// pattern that it matches.
+    /// Adds a message to the mailboxes of all subscribers. Returns how many times: a client that is
+    /// subscribed to the channel and to a matching pattern counts twice.
     pub fn publish(&self, channel: &[u8], message: &[u8]) -> usize {
         let (mut receivers, mut encoded) = (0, Vec::new());
         let mut deliver = |parts: &[&[u8]], subscribers: &Subscribers| {
@@ -135,7 +136,7 @@ impl PubSub {
         receivers
     }
 
-    /// How many channels and patterns there are.
+    /// The number of channels and patterns.
     pub fn len(&self) -> (usize, usize) {
         (self.channels.len(), self.patterns.len())
     }

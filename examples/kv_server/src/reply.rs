@@ -1,9 +1,10 @@
-//! RESP on the way out: writes replies to a buffer. `resp.rs` is the way in.
+//! RESP output: writes replies to a buffer. `resp.rs` reads the input.
 
 /// Appends replies to the bytes that go to a client.
 pub struct Reply<'a> {
     pub bytes: &'a mut Vec<u8>,
-    /// The client understands version 3, which it has said by `HELLO 3`: it has a null, maps and messages that are no replies.
+    /// Whether the client speaks version 3, which it requests with `HELLO 3`. That has a null,
+    /// maps, and messages that are not replies.
     pub resp3: bool,
 }
 
@@ -16,10 +17,10 @@ impl Reply<'_> {
         self.parts(&[b"+", text.as_bytes(), b"\r\n"]);
     }
 
-    /// An error begins with a word in capitals that says of which kind it is: mostly `ERR`.
+    /// An error begins with its kind in capitals, usually `ERR`.
     pub fn error(&mut self, text: &[u8]) {
         self.bytes.push(b'-');
-        // What the client has sent may be quoted in it, but must not end the line.
+        // The text may quote the client's input, which must not end the line.
         self.bytes.extend(
             text.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }),
         );
@@ -49,17 +50,17 @@ impl Reply<'_> {
         self.bytes.extend_from_slice(if self.resp3 { b"_\r\n" } else { b"$-1\r\n" });
     }
 
-    /// This many replies follow, which are its elements.
+    /// Starts an array; this many replies follow as its elements.
     pub fn array(&mut self, length: usize) {
         self.header(b'*', length as i64);
     }
 
-    /// This many pairs of replies follow.
+    /// Starts a map; this many pairs of replies follow.
     pub fn map(&mut self, pairs: usize) {
         if self.resp3 { self.header(b'%', pairs as i64) } else { self.array(pairs * 2) }
     }
 
-    /// This many replies follow, which are the elements of a message: it may come between replies.
+    /// Starts a message, which may come between replies; this many replies follow as its elements.
     pub fn push(&mut self, length: usize) {
         self.header(if self.resp3 { b'>' } else { b'*' }, length as i64);
     }
@@ -77,7 +78,8 @@ impl Reply<'_> {
     }
 }
 
-/// Appends a number. Each reply has at least one, so this does not go through `write!`, which takes several times as long.
+/// Appends a number. Each reply contains at least one, so this avoids `write!`, which takes several
+/// times as long.
 pub fn decimal(number: i64, bytes: &mut Vec<u8>) {
     let (mut digits, mut start) = ([0; 20], 20);
     let mut rest = number.unsigned_abs();

@@ -1,8 +1,10 @@
-//! RESP, the protocol of Redis, on the way in: finds the commands in the bytes that a client has sent. `reply.rs` is the way out.
+//! RESP input: finds the commands in the bytes that a client has sent. `reply.rs` writes the
+//! output.
 //!
-//! A command is an array of strings, `*2\r\n$3\r\nGET\r\n$4\r\nsoup\r\n`, or, for people with a terminal, a line: `GET soup`. Nothing is
-//! copied: the arguments are slices of the input. And nothing is looked at twice, however small the pieces in which a command arrives:
-//! a client that sends a million arguments byte by byte would cost a million times a million steps otherwise.
+//! A command is an array of strings, `*2\r\n$3\r\nGET\r\n$4\r\nsoup\r\n`, or, for use in a
+//! terminal, a line: `GET soup`. Nothing is copied: the arguments are slices of the input. And no
+//! byte is scanned twice, however small the pieces in which a command arrives. Otherwise a client
+//! that sends a million arguments byte by byte would cost a million times a million steps.
 
 use std::borrow::Cow;
 use std::ops::{Index, Range};
@@ -18,17 +20,17 @@ pub const MAX_ARGUMENTS: i64 = 1 << 20;
 /// The longest line: of a command in one line, or with a length.
 pub const MAX_LINE: usize = 64 << 10;
 
-/// Where one command is in the input, as far as the input goes. One for each client.
+/// The position of one command in the input received so far. There is one parser per client.
 #[derive(Default)]
 pub struct Parser {
     state: State,
-    /// Arguments that are still to come.
+    /// The number of arguments that have not arrived yet.
     missing: usize,
     /// The arguments so far: ranges of the input, or of `unquoted`.
     args: Vec<Range<u32>>,
-    /// Everything before this has been taken in.
+    /// Everything before this position is parsed.
     position: usize,
-    /// There is no end of line between `position` and this.
+    /// There is no end of line between `position` and this position.
     searched: usize,
     /// The arguments of a command in one line, without their quotes.
     unquoted: Vec<u8>,
@@ -43,13 +45,14 @@ enum State {
     Length,
     /// In an array, in an argument of this length.
     Argument(usize),
-    /// Behind a command. It was a line, so that its arguments are in `unquoted`.
+    /// After a command that was a line; its arguments are in `unquoted`.
     Line,
-    /// Behind a command that was an array.
+    /// After a command that was an array.
     Array,
 }
 
-/// What the client has sent is no command. There is no way to tell where the next one would begin, so the connection must be closed.
+/// The client has sent something that is not a command. Since the start of the next command is
+/// unknown, the connection must be closed.
 #[derive(Debug, PartialEq)]
 pub struct ProtocolError(pub Cow<'static, [u8]>);
 
@@ -58,8 +61,9 @@ fn wrong<T>(what: &'static str) -> Result<T, ProtocolError> {
 }
 
 impl Parser {
-    /// Goes on with the command that begins at the first byte of `input`. Once all of it is there, returns its length; its arguments
-    /// are [`Parser::args`]. `None`: call again when more has been appended.
+    /// Continues with the command that starts at the first byte of `input`. When it is complete,
+    /// returns its length, and [`Parser::args`] returns its arguments. Otherwise returns `None`:
+    /// call it again when more input has been appended.
     pub fn parse(&mut self, input: &[u8]) -> Result<Option<usize>, ProtocolError> {
         if let State::Line | State::Array = self.state {
             self.start_over();
@@ -75,8 +79,8 @@ impl Parser {
                     };
                     let count = integer(&line[1..]).filter(|count| *count <= MAX_ARGUMENTS);
                     let Some(count) = count else { return wrong("invalid multibulk length") };
-                    // Less than none is none, as in Redis. No room is made for the arguments before they are there: a client can claim
-                    // to send a million.
+                    // A negative number counts as zero, as in Redis. Memory for the arguments is
+                    // not reserved in advance, because a client can claim to send a million.
                     self.missing = usize::try_from(count).unwrap_or(0);
                     self.state = State::Length;
                 }
@@ -118,8 +122,9 @@ impl Parser {
         }
     }
 
-    /// The arguments of the command that [`Parser::parse`] has just found the end of; its name is the first. `input` is what that was
-    /// given. None: it was an empty line.
+    /// Returns the arguments of the command that [`Parser::parse`] has just completed; the first
+    /// one is its name. `input` must be the same as for that call. There are none if it was an
+    /// empty line.
     pub fn args<'a>(&'a self, input: &'a [u8]) -> Args<'a> {
         let bytes = if let State::Line = self.state { &self.unquoted } else { input };
         Args { bytes, ranges: &self.args }
@@ -132,14 +137,14 @@ impl Parser {
         self.unquoted = Vec::new();
     }
 
-    /// The next line, `*2` or `$3`, without its end.
+    /// Returns the next line, such as `*2` or `$3`, without its end.
     fn header<'a>(
         &mut self,
         input: &'a [u8],
         too_long: &'static str,
     ) -> Result<Option<&'a [u8]>, ProtocolError> {
         let Some(end) = self.find(input, b'\r', too_long)? else { return Ok(None) };
-        // Behind the `\r` there must be an `\n`. As in Redis, it may be any byte.
+        // After the `\r` there must be a `\n`. As in Redis, any byte is accepted.
         if end + 1 >= input.len() {
             return Ok(None);
         }
@@ -148,8 +153,8 @@ impl Parser {
         Ok(Some(line))
     }
 
-    /// Where the byte is that ends the line. A line that is too long is refused also if its end is there, so that it does not matter in
-    /// which pieces it came.
+    /// Returns the position of the byte that ends the line. A line that is too long is refused even
+    /// if its end has arrived, so the result does not depend on the pieces in which it arrived.
     fn find(
         &mut self,
         input: &[u8],
@@ -193,7 +198,7 @@ impl<'a> Args<'a> {
         self.ranges.iter().map(move |range| &self.bytes[range.start as usize..range.end as usize])
     }
 
-    /// Without the first `count`.
+    /// Skips the first `count` arguments.
     pub fn skip(self, count: usize) -> Args<'a> {
         Args { ranges: self.ranges.get(count..).unwrap_or(&[]), ..self }
     }
@@ -209,7 +214,7 @@ impl Index<usize> for Args<'_> {
     }
 }
 
-/// A number as Redis reads it: without a plus, spaces or leading zeros.
+/// Parses a number like Redis: without a plus sign, spaces or leading zeros.
 pub fn integer(text: &[u8]) -> Option<i64> {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
     let is_negative = digits.len() < text.len();
@@ -337,7 +342,7 @@ mod tests {
         assert_eq!(parse(pieces).unwrap_err(), "too big command");
     }
 
-    /// Were each piece parsed from the beginning, this would take hours.
+    /// If each piece were parsed from the start, this would take hours.
     #[test]
     fn a_million_arguments_in_small_pieces_are_parsed_in_time() {
         let count = MAX_ARGUMENTS as usize;

@@ -1,4 +1,5 @@
-//! What all clients share. There is one thread, so nothing here is locked: a `RefCell` is borrowed between two awaits, never across one.
+//! The state that all clients share. There is one thread, so nothing is locked: a `RefCell` is
+//! borrowed between two `.await`s, never across one.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -8,20 +9,20 @@ use std::time::Duration;
 use crate::db::Db;
 use crate::pubsub::{Mailbox, PubSub};
 
-/// How much is read at once.
+/// The maximum number of bytes per read.
 const INPUT: usize = 64 << 10;
 
-/// From the command line.
+/// The settings from the command line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     pub address: String,
-    /// How many clients are served at the same time.
+    /// The maximum number of connected clients.
     pub max_clients: usize,
-    /// A client that is silent for so long is dropped. Zero: never.
+    /// A client that is silent for this long is disconnected. Zero means never.
     pub idle: Duration,
-    /// How many bytes of messages may wait for a subscriber that does not read them.
+    /// The maximum number of bytes of messages that may wait for a subscriber.
     pub mailbox: usize,
-    /// How much memory keys and values may take. Zero: no limit.
+    /// The memory limit for keys and values. Zero means no limit.
     pub max_memory: usize,
     /// How long clients have to finish after Ctrl-C.
     pub grace: Duration,
@@ -32,18 +33,19 @@ pub struct Server {
     pub db: RefCell<Db>,
     pub pubsub: RefCell<PubSub>,
     pub buffers: RefCell<Buffers>,
-    /// Of the clients that are connected.
+    /// The connected clients.
     pub mailboxes: RefCell<BTreeMap<u64, Rc<Mailbox>>>,
     /// Set after Ctrl-C.
     pub closing: Cell<bool>,
-    /// How many clients there have been.
+    /// The number of clients so far.
     pub connections: Cell<u64>,
-    /// How many commands have been run.
+    /// The number of commands so far.
     pub commands: Cell<u64>,
 }
 
-/// The buffers for reading and writing. A client uses them while its task runs, and has bytes of its own only while it waits in the middle
-/// of a command, or for the other side to read. So 10,000 idle clients need no buffers at all.
+/// The buffers for reading and writing. A client uses them while its task runs. It has buffers of
+/// its own only while it waits in the middle of a command or for its peer to read. So 10,000 idle
+/// clients need no buffers.
 pub struct Buffers {
     pub input: Box<[u8]>,
     pub output: Vec<u8>,
@@ -63,7 +65,7 @@ impl Server {
         }
     }
 
-    /// Asks all clients to end. Those that wait for their next command do so at once.
+    /// Asks all clients to end. Clients that wait for their next command end immediately.
     pub fn close(&self) {
         self.closing.set(true);
         self.mailboxes.borrow().values().for_each(|mailbox| mailbox.wake());

@@ -4,10 +4,11 @@ mod common;
 
 use common::{Client, Redis, Server, encoded};
 
-/// Each line is a command. Words are separated by spaces; `\xNN` and `\e` (nothing) stand for what cannot be written.
+/// Each line is a command. Spaces separate the words; `\xNN` and `\e` (empty) stand for bytes that
+/// cannot be written.
 const SCRIPT: &str = include_str!("script.txt");
 
-/// A line of the script as the arguments that it stands for.
+/// Parses a line of the script into arguments.
 fn args(line: &str) -> Vec<Vec<u8>> {
     let arg = |word: &str| {
         let mut bytes = Vec::new();
@@ -65,7 +66,7 @@ fn each_command_has_the_same_reply_as_in_redis() {
     server.end();
 }
 
-/// In one write, and in pieces of every small size.
+/// Sends the input in one write, and in pieces of every small size.
 #[test]
 fn commands_in_one_piece_have_the_same_replies_as_in_redis() {
     let Some(redis) = Redis::start() else { return };
@@ -112,7 +113,7 @@ fn commands_in_a_line_have_the_same_replies_as_in_redis() {
     server.end();
 }
 
-/// After the error the connection is closed. What follows it is not looked at.
+/// After the error the connection is closed. Further input is not parsed.
 #[test]
 fn what_is_not_the_protocol_has_the_same_error_as_in_redis() {
     let Some(redis) = Redis::start() else { return };
@@ -147,7 +148,8 @@ fn what_is_not_the_protocol_has_the_same_error_as_in_redis() {
     server.end();
 }
 
-/// Of two clients each: what a subscriber receives, in both versions of the protocol.
+/// Compares what a subscriber receives, in both versions of the protocol, with two clients per
+/// server.
 #[test]
 fn messages_are_the_same_as_in_redis() {
     let Some(redis) = Redis::start() else { return };
@@ -158,7 +160,8 @@ fn messages_are_the_same_as_in_redis() {
         for subscriber in [&mut our_subscriber, &mut their_subscriber] {
             subscriber.ask(&["HELLO", version]);
         }
-        // What the subscriber says, how many replies and messages it gets, and what the other says before that.
+        // The subscriber's command, how many replies and messages it receives, and what the other
+        // client sends before that.
         let mut compare = |says: &str, how_many: usize, other_says: &str| {
             let mut all = [Vec::new(), Vec::new()];
             let pairs = [(&mut our_subscriber, &mut ours), (&mut their_subscriber, &mut theirs)];

@@ -31,7 +31,8 @@ fn redis_cli_sets_gets_and_lists() {
     server.end();
 }
 
-/// What redis-cli does before the first command that is typed: it asks for the documentation of all commands.
+/// What redis-cli does before the first command that is typed: it asks for the documentation of all
+/// commands.
 #[test]
 fn redis_cli_can_be_typed_at() {
     let cli = need!("redis-cli");

@@ -1,4 +1,4 @@
-//! What a client may do, what it may not, and that the others are served meanwhile.
+//! What a client may and may not do, while the other clients are served.
 
 mod common;
 
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use common::{Client, Server, encoded};
 use peers::{PATIENCE, run};
 
-/// Asks until the reply is the expected one.
+/// Repeats a command until the reply is the expected one.
 #[track_caller]
 fn wait_for(client: &mut Client, command: &str, expected: &str) {
     let began = Instant::now();
@@ -25,7 +25,7 @@ fn wait_for(client: &mut Client, command: &str, expected: &str) {
     }
 }
 
-/// The memory of a process that is not swapped out, in bytes.
+/// The resident memory of a process, in bytes.
 fn memory(pid: u32) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -72,7 +72,7 @@ fn a_value_may_have_any_bytes_and_many() {
     server.end();
 }
 
-/// As `nc` does: it sends, closes its side, and then reads.
+/// Like `nc`: sends, closes its side, and then reads.
 #[test]
 fn a_client_that_closes_its_side_gets_all_replies() {
     let server = Server::start(&[]);
@@ -80,13 +80,13 @@ fn a_client_that_closes_its_side_gets_all_replies() {
     let mut client = Client::tcp(stream.try_clone().unwrap());
     client.ask(&[b"SET", "soup".as_bytes(), &[b'x'; 1 << 20]]);
     client.send("GET soup\r\n".repeat(20));
-    client.send("PING"); // Of which there is no end.
+    client.send("PING"); // The line has no end.
     stream.shutdown(Shutdown::Write).unwrap();
     assert_eq!(client.rest().len(), 20 * ((1 << 20) + "$1048576\r\n\r\n".len()));
     server.end();
 }
 
-/// The buffers are shared. What was meant for a client that is gone must not be found in them by the next.
+/// The buffers are shared. The next client must not receive data of a client that is gone.
 #[test]
 fn the_replies_to_a_client_that_is_lost_go_to_no_other() {
     let server = Server::start(&[]);
@@ -95,7 +95,8 @@ fn the_replies_to_a_client_that_is_lost_go_to_no_other() {
     for _ in 0..50 {
         let mut lost = server.connect();
         lost.say("PING");
-        // It closes with a reply unread, so that the kernel resets the connection, and the replies after that one cannot be sent.
+        // It closes with an unread reply, so the kernel resets the connection, and further replies
+        // cannot be sent.
         for _ in 0..20 {
             lost.send("GET secret\r\n");
         }
@@ -170,7 +171,7 @@ fn a_subscriber_that_does_not_read_is_dropped_and_others_are_served() {
     good.say("SUBSCRIBE orders");
     let order = "soup ".repeat(10_000);
     let mut published = 0;
-    // The kernel takes some megabytes for a client that does not read.
+    // The kernel buffers some megabytes for a client that does not read.
     while publisher.ask(&["PUBLISH", "orders", &order]) == b":2\r\n" {
         assert!(good.reply().ends_with(b"soup \r\n"));
         assert_eq!(other.say("PING"), "+PONG\r\n");
@@ -183,7 +184,8 @@ fn a_subscriber_that_does_not_read_is_dropped_and_others_are_served() {
     server.end();
 }
 
-/// It asks for 2 GB, and reads nothing. Its replies are made when there is room for them.
+/// A client asks for 2 GB and reads nothing. The server creates replies only when there is room for
+/// them.
 #[test]
 fn a_client_that_does_not_read_its_replies_costs_no_memory() {
     let server = Server::start(&[]);
@@ -194,7 +196,7 @@ fn a_client_that_does_not_read_its_replies_costs_no_memory() {
         assert_eq!(other.say("INCR count").as_bytes()[0], b':');
     }
     assert!(memory(server.program.child.id()) < 64 << 20);
-    // They are made when it does read.
+    // The server creates them when the client reads.
     (0..50).for_each(|_| assert_eq!(greedy.reply().len(), (1 << 20) + "$1048576\r\n\r\n".len()));
     assert!(memory(server.program.child.id()) < 64 << 20);
     drop(greedy);
@@ -202,7 +204,8 @@ fn a_client_that_does_not_read_its_replies_costs_no_memory() {
     server.end();
 }
 
-/// The commands of a client that does not read stay where they are: in the end it cannot send any more.
+/// The server does not read commands of a client that does not read replies: in the end, the client
+/// cannot send any more.
 #[test]
 fn a_client_that_does_not_read_its_replies_is_not_read_from() {
     let server = Server::start(&[]);
@@ -212,7 +215,7 @@ fn a_client_that_does_not_read_its_replies_is_not_read_from() {
     stream.set_nonblocking(true).unwrap();
     let commands = encoded(&["GET", "soup"]).repeat(1000);
     let (mut sent, mut refusals) = (0, 0);
-    // It is refused again and again, while the server has time for all that it would do.
+    // It is refused repeatedly, while the server has enough time to process its commands.
     while refusals < 20 {
         match stream.write(&commands) {
             Ok(bytes) => (sent, refusals) = (sent + bytes, 0),
@@ -253,7 +256,7 @@ fn what_is_no_command_is_answered_and_closed_and_others_are_served() {
     ] {
         let mut client = server.connect();
         client.send(input);
-        // It goes on as if nothing was wrong. That must not cost it the error.
+        // It continues to send. It must nevertheless receive the error.
         client.send(b"GET soup\r\n".repeat(1000));
         let all = String::from_utf8(client.rest()).unwrap();
         assert_eq!(
@@ -268,7 +271,7 @@ fn what_is_no_command_is_answered_and_closed_and_others_are_served() {
     assert_eq!(said.matches("is not RESP").count(), 11, "{said}");
 }
 
-/// A browser, for instance. Its lines are unknown commands, one after the other, in Redis as well.
+/// For example a browser. Its lines are unknown commands, as in Redis.
 #[test]
 fn an_http_request_is_answered_with_errors() {
     let server = Server::start(&[]);
@@ -288,7 +291,7 @@ fn one_client_more_than_allowed_is_told_so() {
     assert_eq!(one.say("PING") + &other.say("PING"), "+PONG\r\n+PONG\r\n");
     assert_eq!(server.connect().rest(), b"-ERR max number of clients reached\r\n");
     drop(one);
-    // When the server has noticed, there is room again.
+    // When the server has noticed that, there is room again.
     let began = Instant::now();
     loop {
         let mut next = server.connect();
@@ -341,7 +344,8 @@ fn one_command_cannot_ask_for_a_gigabyte() {
     server.end();
 }
 
-/// One is idle, one listens, one does not read, and one is in the middle of a command: that is served, in time.
+/// One client is idle, one subscribes, one does not read, and one is in the middle of a command.
+/// The command is served in time.
 #[test]
 fn ctrl_c_ends_it_with_clients_there_and_what_has_begun_is_finished() {
     let server = Server::start(&["--grace", "20"]);
@@ -362,7 +366,7 @@ fn ctrl_c_ends_it_with_clients_there_and_what_has_begun_is_finished() {
     assert_eq!(reader.rest().len(), 50 * ((1 << 20) + "$1048576\r\n\r\n".len()));
     let (code, said) = server.program.end();
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("closed; 4 finished, 0 were cut off"), "{said}");
+    assert!(said.contains("closed; 4 clients finished, 0 were dropped"), "{said}");
 }
 
 #[test]
@@ -373,7 +377,7 @@ fn a_client_that_has_not_finished_within_the_grace_is_cut_off() {
     busy.send("PIN");
     other.settle();
     let said = server.end();
-    assert!(said.contains("closed; 1 finished, 1 were cut off"), "{said}");
+    assert!(said.contains("closed; 1 clients finished, 1 were dropped"), "{said}");
     assert_eq!(busy.rest(), b"");
 }
 
@@ -387,7 +391,7 @@ fn a_second_ctrl_c_ends_the_grace() {
     server.program.interrupt();
     server.program.wait_for_line("closing");
     let said = server.end();
-    assert!(said.contains("1 were cut off"), "{said}");
+    assert!(said.contains("1 were dropped"), "{said}");
 }
 
 #[test]

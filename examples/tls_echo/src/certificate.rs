@@ -1,5 +1,6 @@
-//! A self-signed certificate, made at each start: enough to try TLS, and for tests. A real server reads the files that its certificate
-//! authority gave it, with `CertificateDer::pem_file_iter` and `PrivateKeyDer::from_pem_file` of `futures_rustls::pki_types`.
+//! A self-signed certificate, generated at each start: enough for trying TLS, and for tests. A real
+//! server reads the files from its certificate authority with `CertificateDer::pem_file_iter` and
+//! `PrivateKeyDer::from_pem_file` of `futures_rustls::pki_types`.
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
@@ -22,7 +23,8 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// For a server on this address, also by the names that a loopback address has.
+    /// Creates a certificate for a server on this address. For a loopback address, it includes the
+    /// usual names.
     pub fn for_address(ip: IpAddr) -> io::Result<Certificate> {
         let mut names = BTreeSet::from(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
         if !ip.is_unspecified() {
@@ -32,7 +34,7 @@ impl Certificate {
             let mut params = CertificateParams::new(Vec::from_iter(names))?;
             params.distinguished_name.push(DnType::CommonName, "tls_echo");
             let now = SystemTime::now();
-            params.not_before = (now - DAY).into(); // The clock of a client may be late.
+            params.not_before = (now - DAY).into(); // The clock of a client may be slow.
             params.not_after = (now + 30 * DAY).into();
             let key = KeyPair::generate()?;
             let certificate = params.self_signed(&key)?;
@@ -46,7 +48,8 @@ impl Certificate {
             .map_err(|error: rcgen::Error| io::Error::other(format!("make a certificate: {error}")))
     }
 
-    /// Writes the certificate, without its key, for clients to trust: to this file, or to a new one in the folder for temporary files.
+    /// Writes the certificate, without its key, so that clients can trust it: to this file, or to a
+    /// new temporary file.
     pub fn write(&self, file: Option<PathBuf>) -> io::Result<CertificateFile> {
         let named = |path: &Path, error: io::Error| {
             io::Error::new(
@@ -61,7 +64,8 @@ impl Certificate {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let path =
             env::temp_dir().join(format!("tls_echo-{}-{}.pem", process::id(), now.as_nanos()));
-        // Others may write to that folder too: a file or a link that is there already is not ours.
+        // Other users may write to that directory too, so an existing file or link must not be
+        // used.
         let create = OpenOptions::new().write(true).create_new(true).open(&path);
         create
             .and_then(|mut file| file.write_all(self.pem.as_bytes()))

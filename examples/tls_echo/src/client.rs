@@ -1,4 +1,5 @@
-//! The client: its standard input goes to the server, and what comes back to its standard output.
+//! The client: sends its standard input to the server, and writes what comes back to its standard
+//! output.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -19,7 +20,8 @@ use log::info;
 
 use crate::tls;
 
-/// How long connecting and the handshake may take together, and how long the client waits for more bytes when its input has ended.
+/// How long connecting and the handshake may take together, and how long the client waits for more
+/// bytes after the end of its input.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub async fn run(address: &str, ca: Option<&Path>) -> io::Result<()> {
@@ -31,7 +33,7 @@ pub async fn run(address: &str, ca: Option<&Path>) -> io::Result<()> {
     let stream = connect(address, &tls).await?;
     info!("connected to {address}: {}", tls::negotiated(stream.get_ref().1));
     let (sent, received) = exchange(stream).await.map_err(|error| about(address, error))?;
-    info!("{sent} bytes went to {address}, {received} came back");
+    info!("sent {sent} bytes to {address}, received {received}");
     Ok(())
 }
 
@@ -56,10 +58,11 @@ pub async fn connect(address: &str, tls: &TlsConnector) -> io::Result<TlsStream<
     }
 }
 
-/// Returns how many bytes went and came.
+/// Returns how many bytes were sent and received.
 async fn exchange(stream: TlsStream<TcpStream>) -> io::Result<(u64, u64)> {
-    // Both directions at once: a server that cannot send stops reading. Both halves stay in one task, because each may have to
-    // read and write for the state of TLS that they share.
+    // Runs both directions concurrently, because a server that cannot send stops reading. Both
+    // halves stay in one task, because they share the state of TLS, for which each may have to read
+    // and write.
     let (mut from_server, mut to_server) = futures_lite::io::split(stream);
     let (sent, received, complete) = (Cell::new(0), Cell::new(0), Cell::new(false));
     let send = async {
@@ -73,13 +76,13 @@ async fn exchange(stream: TlsStream<TcpStream>) -> io::Result<(u64, u64)> {
             to_server.flush().await.map_err(tls::explain)?;
             sent.set(sent.get() + n as u64);
         }
-        to_server.close().await.map_err(tls::explain)?; // With close_notify: so the server knows that this was all.
+        to_server.close().await.map_err(tls::explain)?; // Sends close_notify, so that the server knows that the data is complete.
         complete.set(true);
         loop {
             let before = received.get();
             sleep(PATIENCE).await;
             if received.get() == before {
-                let text = format!("nothing has come for {PATIENCE:?}");
+                let text = format!("received nothing for {PATIENCE:?}");
                 return Err::<Infallible, _>(io::Error::new(io::ErrorKind::TimedOut, text));
             }
         }
@@ -95,7 +98,7 @@ async fn exchange(stream: TlsStream<TcpStream>) -> io::Result<(u64, u64)> {
             received.set(received.get() + n as u64);
         }
     };
-    // When the server ends the connection, nothing more can be sent.
+    // Once the server has closed the connection, nothing more can be sent.
     or(receive, async { send.await.map(|never| match never {}) }).await?;
     match (complete.get(), sent.get(), received.get()) {
         (true, sent, received) if sent == received => Ok((sent, received)),

@@ -1,4 +1,5 @@
-//! A server and its clients in one loop. Each client that does it wrong costs the server a line of its log, and nothing else.
+//! A server and its clients in one loop. A client that misbehaves costs the server one log line and
+//! nothing else.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -42,13 +43,13 @@ pub async fn run() -> io::Result<()> {
     closing.cancel();
     let n = quiet.read(&mut [0; 16]).await.map_err(tls::explain)?;
     assert_eq!(n, 0, "a server that closes sends nothing");
-    info!("a client that was there when the server closed was told so");
+    info!("a client that was connected when the server closed was notified");
     quiet.close().await?;
     drop(quiet);
     server.await?
 }
 
-/// A megabyte there and back.
+/// Sends a megabyte and receives it again.
 async fn echo(
     address: SocketAddr,
     roots: RootCertStore,
@@ -57,7 +58,7 @@ async fn echo(
     let tls = tls::connector(roots, &[version])?;
     let stream = client::connect(&address.to_string(), &tls).await?;
     let (mut from_server, mut to_server) = futures_lite::io::split(stream);
-    let order = "one soup, please\n".repeat(61_681); // As many bytes as 2^20, and one.
+    let order = "one soup, please\n".repeat(61_681); // 2^20 bytes and one more.
     let mut served = Vec::new();
     let send = async {
         to_server.write_all(order.as_bytes()).await?;
@@ -66,11 +67,11 @@ async fn echo(
     try_zip(send, from_server.read_to_end(&mut served)).await.map_err(tls::explain)?;
     if served != order.as_bytes() {
         return Err(io::Error::other(format!(
-            "{:?}: other bytes came back than were sent",
+            "{:?}: the bytes that came back differ from those sent",
             version.version
         )));
     }
-    info!("{:?}: {} bytes came back as they were sent", version.version, served.len());
+    info!("{:?}: {} bytes came back unchanged", version.version, served.len());
     Ok(())
 }
 
@@ -78,7 +79,7 @@ async fn wrong_clients(address: SocketAddr, tls: &TlsConnector) -> io::Result<()
     let mut plain = TcpStream::connect(address).await?;
     plain.write_all(b"GET / HTTP/1.1\r\n\r\n").await?;
     AsyncReadExt::read_to_end(&mut plain, &mut Vec::new()).await?;
-    info!("a client that did not speak TLS was sent away");
+    info!("a client that did not speak TLS was disconnected");
 
     let other = Certificate::for_address(address.ip())?;
     let mut roots = RootCertStore::empty();
@@ -88,12 +89,12 @@ async fn wrong_clients(address: SocketAddr, tls: &TlsConnector) -> io::Result<()
         info!("a client that trusted another certificate did not connect: {error}");
     }
 
-    // The TCP connection ends, and TLS was not told.
+    // Closes the TCP connection without close_notify.
     drop(client::connect(&address.to_string(), tls).await?);
-    info!("a client has gone without close_notify");
+    info!("a client closed its connection without close_notify");
 
     let mut silent = TcpStream::connect(address).await?;
     AsyncReadExt::read_to_end(&mut silent, &mut Vec::new()).await?;
-    info!("a client that said nothing was sent away");
+    info!("a silent client was disconnected");
     Ok(())
 }

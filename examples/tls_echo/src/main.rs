@@ -1,15 +1,17 @@
-//! An echo server and its client over TLS 1.2 and 1.3: futures-rustls on headwaiter's streams, with ring for the cryptography.
+//! An echo server and its client over TLS 1.2 and 1.3: futures-rustls on headwaiter's streams, with
+//! ring for the cryptography.
 //!
 //! | `cargo run -p tls_echo --` | |
 //! |---|---|
-//! | `server [ADDRESS]` | serves until Ctrl-C, with a certificate made on the fly |
-//! | `client ADDRESS [--ca FILE]` | sends its standard input, prints what comes back |
-//! | | without arguments: a server and seven clients in one loop, four of which do it wrong |
+//! | `server [ADDRESS]` | serves until Ctrl-C, with a certificate generated at start |
+//! | `client ADDRESS [--ca FILE]` | sends its standard input and prints the answer |
+//! | | without arguments: a server and seven clients in one loop; four of the clients misbehave |
 //!
-//! Options of the server: `--cert-out FILE` (where to write the certificate; else a temporary file), `--clients N`,
-//! `--handshake-timeout`, `--idle-timeout` and `--grace`, each in seconds. Without `--ca` the client trusts what the system trusts.
+//! Options of the server: `--cert-out FILE` (where to write the certificate; by default a temporary
+//! file), `--clients N`, `--handshake-timeout`, `--idle-timeout` and `--grace`, each in seconds.
+//! Without `--ca` the client trusts the certificates of the system.
 //!
-//! Try, in three terminals:
+//! Try it in three terminals:
 //!
 //! ```sh
 //! cargo run -p tls_echo -- server 127.0.0.1:7443 --cert-out /tmp/echo.pem
@@ -17,11 +19,11 @@
 //! openssl s_client -connect 127.0.0.1:7443 -CAfile /tmp/echo.pem -tls1_2
 //! ```
 //!
-//! and what the server says to clients that do it wrong:
+//! and see how the server handles clients that misbehave:
 //!
 //! ```sh
 //! echo hello | nc 127.0.0.1 7443                                 # does not speak TLS
-//! nc 127.0.0.1 7443                                              # says nothing: cut off after 10 s
+//! nc 127.0.0.1 7443                                              # sends nothing: disconnected after 10 s
 //! cargo run -p tls_echo -- client localhost:7443                 # does not trust the certificate
 //! openssl s_client -connect 127.0.0.1:7443 -alpn http/1.1        # wants another protocol
 //! ```
@@ -82,7 +84,8 @@ async fn run(command: Command) -> io::Result<()> {
         Command::Client { address, ca } => return client::run(&address, ca.as_deref()).await,
         Command::Demonstration => return demo::run().await,
     };
-    // Listened for before there is anything to clean up. After that, no Ctrl-C ends the program at once.
+    // Starts listening before there is anything to clean up. From here on, Ctrl-C does not kill the
+    // program.
     let mut interrupts = signal(SignalKind::interrupt())?;
     let closing = CancelToken::new();
     let close = closing.clone();
@@ -94,9 +97,9 @@ async fn run(command: Command) -> io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
     let certificate = Certificate::for_address(address.ip())?;
-    // A temporary file is removed at the end of this function.
+    // The end of this function removes a temporary file.
     let file = certificate.write(certificate_file)?;
-    info!("the certificate that clients have to trust is in {}", file.path().display());
+    info!("the certificate for clients is in {}", file.path().display());
     info!("listening on {address}");
     server::serve(listener, tls::acceptor(certificate)?, limits, closing).await
 }

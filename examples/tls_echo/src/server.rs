@@ -1,4 +1,4 @@
-//! The server: one task a client. Ends as `docs/shutdown.md` of headwaiter tells.
+//! The server: one task per client. It shuts down as described in headwaiter's `docs/shutdown.md`.
 
 use std::convert::Infallible;
 use std::io;
@@ -19,18 +19,19 @@ use log::{info, warn};
 
 use crate::tls;
 
-/// How long a client that was told the end may take to end its side.
+/// How long a client may take to close its side after close_notify.
 const LINGER: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy)]
 pub struct Limits {
-    /// The most clients served at once. Others wait in the kernel's queue of connections until one leaves.
+    /// The maximum number of connected clients. Others wait in the kernel's queue until one
+    /// disconnects.
     pub clients: usize,
     /// How long a handshake may take.
     pub handshake: Duration,
-    /// How long the server waits for the next bytes of a client, and for a client to take the bytes that it is sent.
+    /// How long the server waits for the next bytes of a client, and for a client to accept bytes.
     pub idle: Duration,
-    /// How long clients have to finish when the server is told to end.
+    /// How long clients have to finish when the server shuts down.
     pub grace: Duration,
 }
 
@@ -47,7 +48,8 @@ struct Server {
     closing: CancelToken,
 }
 
-/// Serves until the token is cancelled. The clients that are connected then have the grace period to finish.
+/// Serves until the token is cancelled. The clients that are connected then have the grace period
+/// to finish.
 pub async fn serve(
     listener: TcpListener,
     tls: TlsAcceptor,
@@ -58,15 +60,15 @@ pub async fn serve(
     let server = Rc::new(Server { tls, limits, closing: closing.clone() });
     let _ = closing.run(accept(listener, &server, &clients)).await;
 
-    let (there, grace) = (clients.len(), limits.grace);
-    info!("closing; clients that have {grace:?} to finish: {there}");
+    let (connected, grace) = (clients.len(), limits.grace);
+    info!("closing; {connected} clients have {grace:?} to finish");
     let mut finishing = clients.join();
     let asked_again = async { _ = ctrl_c().await };
     let finished = async { _ = (&mut finishing).await };
     let _ = timeout(grace, or(asked_again, finished)).await;
-    let cut_off = finishing.len();
-    info!("closed; {} finished, {cut_off} were cut off", there - cut_off);
-    Ok(()) // With the group its tasks end.
+    let dropped = finishing.len();
+    info!("closed; {} clients finished, {dropped} were dropped", connected - dropped);
+    Ok(()) // Dropping the group drops its tasks.
 }
 
 async fn accept(listener: TcpListener, server: &Rc<Server>, clients: &TaskGroup<Infallible>) {
@@ -75,11 +77,12 @@ async fn accept(listener: TcpListener, server: &Rc<Server>, clients: &TaskGroup<
     loop {
         if free.available_permits() == 0 {
             warn!(
-                "{} clients are connected, which is the limit: others have to wait",
+                "{} clients are connected, which is the limit; others have to wait",
                 server.limits.clients
             );
         }
-        // Acquired before a client is accepted, so that a client that has to wait stays in the kernel's queue.
+        // Acquired before a client is accepted, so that a client that has to wait stays in the
+        // kernel's queue.
         let Ok(place) = Rc::clone(&free).acquire_owned().await else { return };
         let Some(stream) = incoming.next().await else { return };
         match stream.and_then(|stream| Ok((stream.peer_addr()?, stream))) {
@@ -91,10 +94,10 @@ async fn accept(listener: TcpListener, server: &Rc<Server>, clients: &TaskGroup<
                 };
                 let task = task::Builder::new().name(format!("client {peer}"));
                 if task.try_spawn_in(clients, client).is_err() {
-                    return; // The group is closed: no client would be served any more.
+                    return; // The group is closed, so no further client can be served.
                 }
             }
-            Err(error) => warn!("a client was lost: {error}"), // Before we had its address.
+            Err(error) => warn!("accept failed: {error}"),
         }
     }
 }
@@ -107,41 +110,44 @@ enum End {
 }
 
 impl Server {
-    /// A lost client is no failure of the server. A panic is: the group logs it, and serves the others.
+    /// A failed connection is not a failure of the server. A panic is; the group logs it and serves
+    /// the other clients.
     async fn serve_client(&self, stream: TcpStream, peer: SocketAddr) -> Result<(), Infallible> {
-        // Not under the token: with TLS 1.3 the client may have completed the handshake before the server has.
+        // The token does not apply here: with TLS 1.3 the client may complete the handshake before
+        // the server does.
         let mut stream = match self.handshake(stream).await {
             Ok(stream) => stream,
             Err(error) => {
-                warn!("{peer} was lost in the handshake: {error}");
+                warn!("{peer} handshake failed: {error}");
                 return Ok(());
             }
         };
-        info!("{peer} is here: {}", tls::negotiated(stream.get_ref().1));
+        info!("{peer} connected: {}", tls::negotiated(stream.get_ref().1));
         let mut bytes = 0;
         match self.echo(&mut stream, &mut bytes).await {
-            Ok(End::Client) => info!("{peer} left after {bytes} bytes"),
+            Ok(End::Client) => info!("{peer} disconnected after {bytes} bytes"),
             Ok(End::Idle) => {
                 warn!(
-                    "{peer} said nothing for {:?}: it is sent away after {bytes} bytes",
+                    "{peer} sent nothing for {:?}: it is disconnected after {bytes} bytes",
                     self.limits.idle
                 )
             }
             Ok(End::Closing) => {
-                info!("{peer} is sent away after {bytes} bytes: the server is closing")
+                info!("{peer} is disconnected after {bytes} bytes: the server is closing")
             }
             Err(error) => {
-                warn!("{peer} was lost after {bytes} bytes: {error}");
+                warn!("{peer} failed after {bytes} bytes: {error}");
                 return Ok(());
             }
         }
-        // A failure is no news: all that the client sent was served, and it may have gone already.
+        // A failure does not matter: everything that the client sent was echoed, and it may be gone
+        // already.
         let _ = timeout(LINGER, close(stream)).await;
         Ok(())
     }
 
     async fn handshake(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        stream.set_nodelay(true)?; // An answer does not wait for the acknowledgement of the one before.
+        stream.set_nodelay(true)?; // Sends small writes immediately.
         let limit = self.limits.handshake;
         match timeout(limit, self.tls.accept(stream)).await {
             Ok(result) => result.map_err(tls::explain_handshake),
@@ -152,11 +158,11 @@ impl Server {
         }
     }
 
-    /// Sends every byte back until the client ends its side, and counts them in `total`.
+    /// Echoes every byte until the client sends EOF, and counts the bytes in `total`.
     async fn echo(&self, stream: &mut TlsStream<TcpStream>, total: &mut u64) -> io::Result<End> {
-        let mut bytes = [0; 16 * 1024]; // A record of TLS has no more.
+        let mut bytes = [0; 16 * 1024]; // The maximum size of a TLS record.
         loop {
-            // The token is around the waiting only: what was read is sent back.
+            // The token applies only to the wait: bytes that were read are echoed.
             let n = match self.closing.run(timeout(self.limits.idle, stream.read(&mut bytes))).await
             {
                 Ok(Ok(Ok(0))) => return Ok(End::Client),
@@ -167,7 +173,7 @@ impl Server {
             };
             let send_back = async {
                 stream.write_all(&bytes[..n]).await?;
-                stream.flush().await // What rustls has encrypted and the socket has not taken.
+                stream.flush().await // Sends what rustls has encrypted and the socket has not accepted yet.
             };
             match timeout(self.limits.idle, send_back).await {
                 Ok(result) => result.map_err(tls::explain)?,
@@ -183,8 +189,9 @@ impl Server {
     }
 }
 
-/// Tells the client that this is all (close_notify), and then waits for its end. A socket that is closed while there are bytes to
-/// read is reset, and that may take from the client what it has not read yet.
+/// Sends close_notify, and then waits until the client closes its side. If a socket is closed while
+/// there are bytes to read, the connection is reset, and the client may lose bytes that it has not
+/// read yet.
 async fn close(mut stream: TlsStream<TcpStream>) -> io::Result<()> {
     stream.close().await?;
     let mut bytes = [0; 1024];

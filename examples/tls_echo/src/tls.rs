@@ -1,4 +1,5 @@
-//! What a server and a client have in common: the configuration of rustls, and what its errors mean.
+//! Code shared by the server and the client: the configuration of rustls, and the meaning of its
+//! errors.
 
 use std::io;
 use std::path::Path;
@@ -16,12 +17,12 @@ use log::warn;
 
 use crate::certificate::Certificate;
 
-/// What this program speaks, for the negotiation of the protocol (ALPN). A client that offers others only is refused in the
-/// handshake; one that offers none is served.
+/// The protocol of this program, for ALPN. A client that offers only other protocols is refused in
+/// the handshake; one that offers none is served.
 const PROTOCOL: &[u8] = b"echo";
 
-/// Named explicitly: `ServerConfig::builder()` panics as soon as another crate of the program enables the other provider of
-/// rustls, aws-lc-rs.
+/// Named explicitly, because `ServerConfig::builder()` panics if another crate of the program
+/// enables rustls's other provider, aws-lc-rs.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
@@ -50,7 +51,7 @@ pub fn connector(
     Ok(Arc::new(config).into())
 }
 
-/// The certificates in a PEM file.
+/// Reads the certificates in a PEM file.
 pub fn roots_of_file(path: &Path) -> io::Result<RootCertStore> {
     let wrong =
         |why: String| io::Error::other(format!("read certificates from {}: {why}", path.display()));
@@ -64,7 +65,7 @@ pub fn roots_of_file(path: &Path) -> io::Result<RootCertStore> {
     if roots.is_empty() { Err(wrong("there is none in it".to_owned())) } else { Ok(roots) }
 }
 
-/// What the system trusts.
+/// Reads the certificates that the system trusts.
 pub fn roots_of_system() -> RootCertStore {
     let found = rustls_native_certs::load_native_certs();
     for error in found.errors {
@@ -75,7 +76,7 @@ pub fn roots_of_system() -> RootCertStore {
     roots
 }
 
-/// For instance "TLSv1_3, TLS13_AES_256_GCM_SHA384, ALPN echo".
+/// Returns, for example, "TLSv1_3, TLS13_AES_256_GCM_SHA384, ALPN echo".
 pub fn negotiated(connection: &CommonState) -> String {
     let version =
         connection.protocol_version().map_or("?", |version| version.as_str().unwrap_or("?"));
@@ -89,14 +90,14 @@ pub fn negotiated(connection: &CommonState) -> String {
     format!("{version}, {suite}, {protocol}")
 }
 
-/// Says what an error of [`TlsAcceptor::accept`] or [`TlsConnector::connect`] means.
+/// Explains an error of [`TlsAcceptor::accept`] or [`TlsConnector::connect`].
 pub fn explain_handshake(error: io::Error) -> io::Error {
     explain_with(error, "it closed the connection")
 }
 
-/// Says what an error of an established stream means.
+/// Explains an error of an established stream.
 pub fn explain(error: io::Error) -> io::Error {
-    // An attacker on the way can end a TCP connection, but cannot forge a close_notify.
+    // An attacker in the network can end a TCP connection but cannot forge a close_notify.
     explain_with(
         error,
         "it closed the connection without close_notify: the end of what it sent may be missing",
@@ -113,13 +114,14 @@ fn explain_with(error: io::Error, eof: &str) -> io::Error {
         rustls::Error::InvalidMessage(_) => "what it sent is not TLS",
         rustls::Error::InvalidCertificate(
             CertificateError::UnknownIssuer | CertificateError::BadSignature,
-        ) => "its certificate is none that is trusted here: name its file, or that of its issuer, with --ca",
+        ) => "its certificate is not trusted here: name its file, or that of its issuer, with --ca",
         rustls::Error::InvalidCertificate(_) => "its certificate is not valid",
         rustls::Error::AlertReceived(
             AlertDescription::UnknownCA
             | AlertDescription::BadCertificate
             | AlertDescription::CertificateUnknown
-            // The peer trusts a certificate of the same name with another key, so that the signature is wrong.
+            // The peer trusts a certificate with the same name and another key, so the signature is
+            // wrong.
             | AlertDescription::DecryptError,
         ) => "it does not trust our certificate",
         rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)

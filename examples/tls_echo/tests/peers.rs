@@ -1,4 +1,4 @@
-//! The server against openssl, curl and clients that do it wrong; the client against the server.
+//! The server against openssl, curl and misbehaving clients; the client against the server.
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -62,7 +62,7 @@ impl Server {
         assert!(line.contains("WARN"), "{line}");
     }
 
-    /// Ctrl-C: it ends well, and with these words.
+    /// Sends Ctrl-C. The server must exit successfully, with these words.
     #[track_caller]
     fn close(self, words: &str) {
         self.program.interrupt();
@@ -76,14 +76,14 @@ fn say(program: &mut Program, line: &str) {
     program.child.stdin.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
 }
 
-/// Says `line`, and waits until it has come back.
+/// Sends `line`, and waits until it has come back.
 #[track_caller]
 fn echo(client: &mut Program, line: &str) {
     say(client, &format!("{line}\n"));
     client.wait_for(line, |said| said.lines.iter().any(|said| said == line));
 }
 
-/// Connected, with a limit for the time that a read may take.
+/// Connects, with a time limit for reads.
 fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -111,13 +111,14 @@ fn openssl_gets_its_message_back_over_tls_1_2_and_1_3() {
         echo(&mut openssl, "one soup, please");
         drop(openssl.child.stdin.take());
         assert_eq!(openssl.end().0, Some(0));
-        let here = server.program.wait_for_line(&format!("is here: {}", version.replace('.', "_")));
+        let here =
+            server.program.wait_for_line(&format!("connected: {}", version.replace('.', "_")));
         assert!(here.ends_with("ALPN echo"), "{here}");
     }
     server.program.wait_for("two clients that have left", |said| {
-        said.lines.iter().filter(|line| line.contains("left after 17 bytes")).count() == 2
+        said.lines.iter().filter(|line| line.contains("disconnected after 17 bytes")).count() == 2
     });
-    server.close("0 were cut off");
+    server.close("0 were dropped");
 }
 
 #[test]
@@ -125,14 +126,15 @@ fn curl_trusts_the_certificate_and_an_idle_client_is_sent_away_with_a_clean_end(
     need!("curl");
     let server = Server::start(&["--idle-timeout", "1"]);
     let mut curl = Command::new("curl");
-    // What comes back is its own request. It takes that for an answer of HTTP/0.9, which lasts to the end of the connection.
+    // curl receives its own request. It interprets that as an HTTP/0.9 response, which ends with
+    // the connection.
     curl.args(["--silent", "--show-error", "--http0.9", "--no-alpn", "--cacert"])
         .arg(&server.certificate);
     let answer =
         run_well(curl.arg(format!("https://localhost:{}/soup", server.address.port())), PATIENCE);
     assert!(answer.starts_with("GET /soup HTTP/1.1\r\n"), "{answer}");
-    server.program.wait_for_line("said nothing for 1s");
-    server.close("0 were cut off");
+    server.program.wait_for_line("sent nothing for 1s");
+    server.close("0 were dropped");
 }
 
 #[test]
@@ -142,7 +144,7 @@ fn a_client_that_wants_another_protocol_is_refused() {
     let refused = run(&mut server.openssl(&["-alpn", "http/1.1"]), PATIENCE);
     assert_eq!(refused.status.code(), Some(1));
     server.program.wait_for_line("it wants another protocol than \"echo\"");
-    server.close("0 were cut off");
+    server.close("0 were dropped");
 }
 
 #[test]
@@ -155,17 +157,17 @@ fn clients_that_do_not_speak_tls_are_named_and_the_others_are_served() {
     {
         let mut stream = connect(server.address);
         stream.write_all(plain.as_bytes()).unwrap();
-        server.says(&stream, "was lost in the handshake: what it sent is not TLS");
+        server.says(&stream, "handshake failed: what it sent is not TLS");
         wait_for_end(stream);
     }
     let gone = connect(server.address);
     gone.shutdown(std::net::Shutdown::Write).unwrap();
-    server.says(&gone, "was lost in the handshake: it closed the connection");
+    server.says(&gone, "handshake failed: it closed the connection");
     echo(&mut good, "after");
     drop(good.child.stdin.take());
     let (code, said) = good.end();
     assert_eq!(code, Some(0), "{said}");
-    server.close("0 were cut off");
+    server.close("0 were dropped");
 }
 
 #[test]
@@ -173,7 +175,7 @@ fn a_handshake_that_never_ends_is_cut_off_within_the_timeout() {
     let server = Server::start(&["--handshake-timeout", "1"]);
     let begin = Instant::now();
     let silent = connect(server.address);
-    // The head of a ClientHello of 508 bytes, and then a byte from time to time.
+    // Sends the header of a ClientHello of 508 bytes, and then single bytes.
     let mut slow = connect(server.address);
     let mut writer = slow.try_clone().unwrap();
     let drip = thread::spawn(move || {
@@ -187,7 +189,7 @@ fn a_handshake_that_never_ends_is_cut_off_within_the_timeout() {
         false
     });
     for stream in [&silent, &slow] {
-        server.says(stream, "was lost in the handshake: it was not complete after 1s");
+        server.says(stream, "handshake failed: it was not complete after 1s");
     }
     assert!(begin.elapsed() >= Duration::from_secs(1));
     wait_for_end(silent);
@@ -200,7 +202,7 @@ fn a_handshake_that_never_ends_is_cut_off_within_the_timeout() {
 fn a_megabyte_comes_back_intact() {
     let server = Server::start(&[]);
     let (input, output) = (server.folder.path().join("input"), server.folder.path().join("output"));
-    // No two blocks of it are the same.
+    // All blocks of it differ.
     let sent: Vec<u8> =
         (0..1_u32 << 18).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     fs::write(&input, &sent).unwrap();
@@ -214,8 +216,8 @@ fn a_megabyte_comes_back_intact() {
     client.env("ADDRESS", server.address.to_string()).env("CA", &server.certificate);
     run_well(client.env("INPUT", &input).env("OUTPUT", &output), PATIENCE);
     assert!(fs::read(&output).unwrap() == sent, "other bytes came back");
-    server.program.wait_for_line("left after 1048576 bytes");
-    server.close("0 were cut off");
+    server.program.wait_for_line("disconnected after 1048576 bytes");
+    server.close("0 were dropped");
 }
 
 #[test]
@@ -227,16 +229,15 @@ fn a_client_that_does_not_trust_the_server_says_so_and_exits_with_1() {
             run(client.args(["client", &server.address.to_string()]).args(options), PATIENCE);
         assert_eq!(output.status.code(), Some(1));
         let said = String::from_utf8(output.stderr).unwrap();
-        let what = format!("{}: its certificate is none that is trusted here", server.address);
+        let what = format!("{}: its certificate is not trusted here", server.address);
         assert!(said.contains(&what), "{said}");
         assert!(said.contains("--ca"), "{said}");
     };
     untrusting(&["--ca", other.certificate.to_str().unwrap()]);
-    untrusting(&[]); // With what the system trusts.
+    untrusting(&[]); // With the certificates that the system trusts.
     server.program.wait_for("two clients that do not trust it", |said| {
-        let names_it = |line: &&String| {
-            line.contains("lost in the handshake: it does not trust our certificate")
-        };
+        let names_it =
+            |line: &&String| line.contains("handshake failed: it does not trust our certificate");
         said.lines.iter().filter(names_it).count() == 2
     });
     echo(&mut server.client(), "after");
@@ -278,8 +279,8 @@ fn a_client_that_ends_without_close_notify_is_told_as_truncated() {
     echo(&mut client, "soup");
     drop(client); // Killed.
     let line = server.program.wait_for_line("without close_notify");
-    assert!(line.contains("was lost after 5 bytes"), "{line}");
-    server.close("0 were cut off");
+    assert!(line.contains("failed after 5 bytes"), "{line}");
+    server.close("0 were dropped");
 }
 
 #[test]
@@ -296,7 +297,7 @@ fn a_client_that_does_not_take_its_echo_is_cut_off() {
     client.kill().unwrap();
     client.wait().unwrap();
     writer.join().unwrap();
-    server.close("0 were cut off");
+    server.close("0 were dropped");
 }
 
 #[test]
@@ -311,11 +312,11 @@ fn more_clients_than_the_limit_wait_until_one_leaves() {
     assert!(matches!(waits.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{waits}");
     echo(&mut first, "soup");
     drop(first.child.stdin.take());
-    server.says(&second, "was lost in the handshake: what it sent is not TLS");
+    server.says(&second, "handshake failed: what it sent is not TLS");
     server
         .program
-        .said(|said| tells(&said.lines, &["left after 5 bytes", "was lost in the handshake"]));
-    server.close("0 were cut off");
+        .said(|said| tells(&said.lines, &["disconnected after 5 bytes", "handshake failed"]));
+    server.close("0 were dropped");
 }
 
 #[test]
@@ -334,8 +335,8 @@ fn a_server_that_closes_tells_its_clients_and_cuts_off_what_is_not_done_after_th
     wait_for_end(silent);
     let (code, said) = server.program.end();
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("is sent away after 5 bytes: the server is closing"), "{said}");
-    assert!(said.contains("closed; 1 finished, 1 were cut off"), "{said}");
+    assert!(said.contains("is disconnected after 5 bytes: the server is closing"), "{said}");
+    assert!(said.contains("closed; 1 clients finished, 1 were dropped"), "{said}");
 }
 
 #[test]
@@ -344,7 +345,7 @@ fn a_temporary_certificate_is_gone_when_the_server_is() {
     let mut command = Command::new(TLS_ECHO);
     command.args(["server", "127.0.0.1:0"]).env("TMPDIR", folder.path()).stdin(Stdio::null());
     let server = Program::start_command("server", command);
-    let line = server.wait_for_line("the certificate that clients have to trust is in ");
+    let line = server.wait_for_line("the certificate for clients is in ");
     let file = Path::new(line.split_once(" is in ").unwrap().1);
     assert!(file.starts_with(folder.path()) && file.is_file(), "{line}");
     server.wait_for_line("listening on ");
@@ -358,14 +359,14 @@ fn the_demonstration_serves_all_its_clients() {
     let (code, said) = peers::start(TLS_ECHO, &[]).end();
     assert_eq!(code, Some(0), "{said}");
     for sentence in [
-        "TLSv1_2: 1048577 bytes came back as they were sent",
-        "TLSv1_3: 1048577 bytes came back as they were sent",
-        "a client that did not speak TLS was sent away",
+        "TLSv1_2: 1048577 bytes came back unchanged",
+        "TLSv1_3: 1048577 bytes came back unchanged",
+        "a client that did not speak TLS was disconnected",
         "a client that trusted another certificate did not connect",
-        "a client has gone without close_notify",
-        "a client that said nothing was sent away",
-        "a client that was there when the server closed was told so",
-        "closed; 1 finished, 0 were cut off",
+        "a client closed its connection without close_notify",
+        "a silent client was disconnected",
+        "a client that was connected when the server closed was notified",
+        "closed; 1 clients finished, 0 were dropped",
     ] {
         assert!(said.contains(sentence), "it does not say {sentence:?}:\n{said}");
     }

@@ -1,4 +1,4 @@
-//! Large bodies in pieces: files, and one that is made up as it goes.
+//! Large bodies in pieces: files, and a generated body.
 
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -16,13 +16,13 @@ use serde::Deserialize;
 
 use crate::routes::App;
 
-/// So much of a file is in memory for each client that loads one.
+/// How much of a file is in memory per download.
 const PIECE: usize = 64 * 1024;
 
 /// Why a file is not served.
 pub enum Refusal {
     NotFound,
-    /// The range that was asked for is beyond the end of a file of this size.
+    /// The requested range is beyond the end of a file of this size.
     OutOfRange(u64),
     Failed,
 }
@@ -46,7 +46,7 @@ impl IntoResponse for Refusal {
 }
 
 impl From<io::Error> for Refusal {
-    /// The client is not told more than it needs to know, such as the path.
+    /// The client does not receive details such as the path.
     fn from(error: io::Error) -> Refusal {
         match error.kind() {
             io::ErrorKind::NotFound
@@ -63,7 +63,7 @@ impl From<io::Error> for Refusal {
     }
 }
 
-/// A file of the folder, or the part of it that the header `Range` asks for.
+/// Serves a file of the folder, or the part that the header `Range` asks for.
 pub async fn file(
     State(app): State<Arc<App>>,
     UrlPath(name): UrlPath<String>,
@@ -71,7 +71,7 @@ pub async fn file(
 ) -> Result<Response, Refusal> {
     let folder = app.folder.as_deref().ok_or(Refusal::NotFound)?;
     let path = find(folder, Path::new(&name)).await?;
-    // Before it is opened: opening a device may have effects.
+    // Checked before opening, because opening a device may have side effects.
     let size = match fs::metadata(&path).await? {
         metadata if metadata.is_file() => metadata.len(),
         _ => return Err(Refusal::NotFound),
@@ -95,7 +95,8 @@ pub async fn file(
     Ok(response)
 }
 
-/// The path of a file in `folder`. Refuses names that lead out of it, be it by `..` or by a link, and hidden files.
+/// Returns the path of a file in `folder`. Refuses hidden files, and names that lead out of the
+/// folder through `..` or a link.
 async fn find(folder: &Path, name: &Path) -> Result<PathBuf, Refusal> {
     let is_plain = |part: Component<'_>| matches!(part, Component::Normal(part) if !part.as_encoded_bytes().starts_with(b"."));
     if !name.components().all(is_plain) {
@@ -105,7 +106,8 @@ async fn find(folder: &Path, name: &Path) -> Result<PathBuf, Refusal> {
     if path.starts_with(folder) { Ok(path) } else { Err(Refusal::NotFound) }
 }
 
-/// Reads each piece when the client has taken the one before. A file that is cut meanwhile ends the connection: its length was promised.
+/// Reads each piece after the client has received the previous one. If the file is truncated
+/// meanwhile, the connection ends, because the header has promised the full length.
 fn pieces(file: File, length: u64) -> impl Stream<Item = io::Result<Bytes>> + Send {
     stream::try_unfold((file, length), async |(mut file, left)| {
         if left == 0 {
@@ -121,7 +123,8 @@ fn pieces(file: File, length: u64) -> impl Stream<Item = io::Result<Bytes>> + Se
     })
 }
 
-/// Start and length of the part that is asked for. `None`: it is not one part in bytes, and the whole file is the answer.
+/// Returns the start and the length of the requested part, or `None` if the header is not a single
+/// range of bytes; then the whole file is served.
 fn parse_range(range: &HeaderValue, size: u64) -> Result<Option<(u64, u64)>, Refusal> {
     let parse = || {
         let (start, end) = range.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
@@ -130,7 +133,7 @@ fn parse_range(range: &HeaderValue, size: u64) -> Result<Option<(u64, u64)>, Ref
                 Some((start, cmp::min(end, size.saturating_sub(1))))
             }
             (Ok(start), Err(_)) if end.is_empty() => Some((start, size.saturating_sub(1))),
-            // The last so many bytes.
+            // The last n bytes.
             (Err(_), Ok(last)) if start.is_empty() => {
                 Some((size.saturating_sub(last), size.saturating_sub(1)))
             }
@@ -160,7 +163,7 @@ pub struct Big {
     mib: Option<u64>,
 }
 
-/// A body of so many MiB, for trying out large downloads without a file.
+/// Returns a body of this many MiB, to try large downloads without a file.
 pub async fn big(Query(Big { mib }): Query<Big>) -> Result<Response, (StatusCode, &'static str)> {
     static PIECE: [u8; 64 * 1024] = [b'.'; 64 * 1024];
     let pieces = mib.unwrap_or(64).checked_mul(16).filter(|pieces| *pieces <= 16 * 1024);

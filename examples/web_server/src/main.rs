@@ -1,8 +1,10 @@
-//! A web server: an axum `Router` on [`headwaiter::compat::hyper::serve`], HTTP/1.1 and HTTP/2 on one port, all on one thread.
+//! A web server: an axum `Router` on [`headwaiter::compat::hyper::serve`], HTTP/1.1 and HTTP/2 on
+//! one port, all on one thread.
 //!
-//! `cargo run -p web_server -- [ADDRESS [FOLDER]]`, then open <http://127.0.0.1:8080> in a browser: the page uses all of the routes.
-//! Files are served from FOLDER; without it, none are. Ctrl-C ends the server: the requests in flight have five seconds to finish, and
-//! WebSockets and event streams are told. A second Ctrl-C ends it at once. `RUST_LOG=web_server=debug` logs each request.
+//! `cargo run -p web_server -- [ADDRESS [FOLDER]]`, then open <http://127.0.0.1:8080> in a browser:
+//! the page uses all of the routes. Files are served from FOLDER; without it, none are. Ctrl-C ends
+//! the server: requests in flight have five seconds to finish, and WebSockets and event streams are
+//! closed. A second Ctrl-C ends it immediately. `RUST_LOG=web_server=debug` logs each request.
 //!
 //! To try:
 //!
@@ -14,7 +16,7 @@
 //! curl -N http://127.0.0.1:8080/events                                  # server-sent events
 //! curl -o /dev/null http://127.0.0.1:8080/big?mib=500 --http2-prior-knowledge
 //! curl -i http://127.0.0.1:8080/file/NAME -r 0-99                       # the first 100 bytes
-//! curl http://127.0.0.1:8080/slow & curl http://127.0.0.1:8080/plain    # the slow one slows no other
+//! curl http://127.0.0.1:8080/slow & curl http://127.0.0.1:8080/plain    # the slow request does not delay the other one
 //! python3 -m websockets ws://127.0.0.1:8080/ws                          # after `pip install websockets`
 //! ```
 //!
@@ -56,19 +58,22 @@ use log::{error, info};
 use crate::routes::App;
 use crate::websocket::Sockets;
 
-/// How long a client may keep the server waiting: for the header of a request, for a body to go on, for an answer to a ping.
+/// How long a client may keep the server waiting: for the header of a request, for more of a body,
+/// for the answer to a ping.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A body that comes in more slowly than this, in bytes a second, is cut off once the patience is used up.
+/// If a body arrives more slowly than this, in bytes per second, it is cut off when the patience is
+/// used up.
 const SLOWEST_UPLOAD: u64 = 1024;
 
-/// The largest request, in bytes. What is kept in memory is limited by [`routes::LARGEST_MESSAGE`].
+/// The largest request, in bytes. [`routes::LARGEST_MESSAGE`] limits how much is kept in memory.
 const LARGEST_BODY: u64 = 256 * 1024 * 1024;
 
-/// More wait in the kernel's queue. Each takes a file descriptor: see `ulimit -n`.
+/// The maximum number of connections. Others wait in the kernel's queue. Each needs a file
+/// descriptor: see `ulimit -n`.
 const MOST_CONNECTIONS: usize = 1000;
 
-/// How long requests in flight may take to finish once the server ends.
+/// How long requests in flight may take to finish when the server shuts down.
 const GRACE: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
@@ -106,12 +111,13 @@ async fn run(address: &str, folder: Option<PathBuf>) -> io::Result<()> {
     let end_on_ctrl_c = async move {
         ctrl_c().await?;
         closing.cancel();
-        // What is left when the main future returns is dropped with the loop.
+        // Tasks that are left when the main future returns are dropped together with the loop.
         ctrl_c().await
     };
     let ended = async {
         server.await?;
-        // The WebSockets have left their connections, so the server does not wait for them. They were told by the same token.
+        // The WebSockets have left their HTTP connections, so the server does not wait for them.
+        // The same token has notified them.
         let _ = timeout(websocket::GOODBYE, sockets_ended.cancelled()).await;
         Ok(())
     };
@@ -120,19 +126,19 @@ async fn run(address: &str, folder: Option<PathBuf>) -> io::Result<()> {
     result
 }
 
-/// Checked once, so that a wrong argument is no surprise of the first client.
+/// Checked once at the start, so that a wrong argument is reported before the first request.
 fn readable_folder(folder: PathBuf) -> io::Result<PathBuf> {
     let wrong = |error| {
         let advice = "give a folder to serve files from, or none";
         io::Error::other(format!("cannot serve files from {}: {error}: {advice}", folder.display()))
     };
-    // Without links in it, so that it can be compared with the paths of files.
+    // Resolves links, so that it can be compared with the paths of files.
     let real = fs::canonicalize(&folder).map_err(wrong)?;
     fs::read_dir(&real).map_err(wrong)?;
     Ok(real)
 }
 
-/// For the tests, which have less of it.
+/// The tests set a shorter patience.
 fn patience() -> io::Result<Duration> {
     let Ok(seconds) = env::var("WEB_SERVER_PATIENCE") else { return Ok(PATIENCE) };
     let duration =

@@ -1,5 +1,5 @@
-//! The routes. A handler's future has to be `Send` for axum, although all of them run on one thread: the sockets, files and timers of
-//! headwaiter are, `headwaiter::sync` is not.
+//! The routes. axum requires the futures of handlers to be `Send`, although all of them run on one
+//! thread. The sockets, files and timers of headwaiter are `Send`; `headwaiter::sync` is not.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -30,16 +30,17 @@ use serde::{Deserialize, Serialize};
 use crate::files;
 use crate::websocket::{Sockets, Upgrade, WebSocket};
 
-/// The most that a handler keeps of a request in memory, in bytes.
+/// The maximum size of a request body that a handler keeps in memory, in bytes.
 pub const LARGEST_MESSAGE: usize = 64 * 1024;
 
-/// How long the handlers of short requests may take.
+/// The time limit for handlers of short requests.
 const SHORT: Duration = Duration::from_secs(10);
 
-/// Between two events of `/events`, and two messages that `/ws` sends on its own.
+/// The interval between two events of `/events`, and between two messages that `/ws` sends by
+/// itself.
 const TICK: Duration = Duration::from_secs(1);
 
-/// What the handlers share.
+/// The state that the handlers share.
 pub struct App {
     closing: CancelToken,
     pub folder: Option<PathBuf>,
@@ -74,8 +75,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/stats", get(async || headwaiter::stats().to_string()))
         .merge(short)
         .fallback(async || (StatusCode::NOT_FOUND, "There is no such page.\n"))
-        // The limit is that of the extractors that collect a body, such as `Json`. Both are one layer, because for each request each
-        // layer clones what is below it.
+        // The limit applies to extractors that collect a body, such as `Json`. Both are one layer,
+        // because each layer clones everything below it for each request.
         .layer((
             from_fn_with_state(Arc::clone(&app), log_request),
             DefaultBodyLimit::max(LARGEST_MESSAGE),
@@ -83,13 +84,13 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// Logs each request, with the time until its response begins.
+/// Logs each request, with the time until its response starts.
 async fn log_request(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     app.requests.fetch_add(1, Ordering::Relaxed);
     let logged = log::log_enabled!(log::Level::Debug).then(|| {
         let peer =
             request.extensions().get::<Peer<SocketAddr>>().map(|Peer(peer)| peer.to_string());
-        // Without the query, which may hold what does not belong in a log.
+        // Without the query, which may contain confidential data.
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         (peer.unwrap_or_default(), method, path, time::now())
     });
@@ -101,7 +102,7 @@ async fn log_request(State(app): State<Arc<App>>, request: Request, next: Next) 
     response
 }
 
-/// What `TimeoutLayer` of tower does with tokio's timers.
+/// Does what `TimeoutLayer` of tower does with timers of tokio.
 async fn limit_time(request: Request, next: Next) -> Response {
     let answered = timeout(SHORT, next.run(request)).await;
     answered.unwrap_or_else(|_| {
@@ -132,7 +133,7 @@ struct Bill {
     total: f64,
 }
 
-/// What is no such JSON is answered by axum with 4xx and the reason.
+/// For other input, axum answers with 4xx and the reason.
 async fn order(Json(order): Json<Order>) -> Json<Bill> {
     let Order { dish, portions } = order;
     Json(Bill { total: f64::from(portions) * 4.5, dish, portions })
@@ -148,12 +149,12 @@ async fn book(Form(booking): Form<Booking>) -> String {
     format!("A table for {} in the name of {}.\n", booking.guests, booking.name)
 }
 
-/// Sends back what comes in, while it comes in: a client that reads slowly is read from slowly.
+/// Sends the body back while it arrives: if the client reads slowly, the server reads slowly too.
 async fn echo_body(body: Body) -> Body {
     body
 }
 
-/// Waits, which costs the other clients nothing.
+/// Waits, without affecting other clients.
 async fn slow() -> &'static str {
     sleep(Duration::from_secs(3)).await;
     "Sorry to keep you waiting.\n"
@@ -164,7 +165,7 @@ struct Compute {
     below: Option<u64>,
 }
 
-/// Computes on a thread of the pool, so that the loop serves the others meanwhile.
+/// Computes on a thread of the pool, so that the loop serves other clients meanwhile.
 async fn compute(
     Query(Compute { below }): Query<Compute>,
 ) -> Result<String, (StatusCode, &'static str)> {
@@ -185,12 +186,12 @@ async fn compute(
     Ok(format!("There are {primes} primes below {below}.\n"))
 }
 
-/// The server answers with 500, logs the message, and goes on.
+/// The server answers with 500, logs the message, and continues.
 async fn panics() -> &'static str {
     panic!("the soup boils over");
 }
 
-/// Server-sent events: one every second, until the client goes away or the server ends.
+/// Server-sent events: one per second, until the client disconnects or the server shuts down.
 async fn events(
     State(app): State<Arc<App>>,
     Extension(Peer(peer)): Extension<Peer<SocketAddr>>,
@@ -203,7 +204,8 @@ async fn events(
             .event("tick")
             .data(format!(r#"{{"tick": {tick}, "requests": {requests}}}"#))
     });
-    // What axum's `keep_alive` does with tokio's timers. It is for streams that are silent for long: proxies would cut them off.
+    // Does what axum's `keep_alive` does with timers of tokio. Streams that are silent for long
+    // need it, because proxies would cut them off.
     let comments = ticks(Duration::from_secs(15)).map(|_| Event::default().comment("still there"));
     let events = stream::select(events, comments).take_until(closing);
     Sse::new(events.map(move |event| {
@@ -212,13 +214,13 @@ async fn events(
     }))
 }
 
-/// 1, 2, 3, ... with this much time before each.
+/// Yields 1, 2, 3, ... with this much time before each.
 fn ticks(period: Duration) -> impl Stream<Item = usize> + Send {
     let mut ticks = every(period);
     stream::poll_fn(move |cx| ticks.poll_tick(cx).map(Some)).enumerate().map(|(n, _)| n + 1)
 }
 
-/// If what waits for the ticks is late, it misses some: they do not come all at once later.
+/// If the receiver is late, it misses ticks; they are not delivered together later.
 fn every(period: Duration) -> Interval {
     let mut ticks = interval_at(time::now() + period, period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -233,7 +235,7 @@ impl Drop for LogOnDrop {
     }
 }
 
-/// Sends each message back, and one of its own from time to time.
+/// Sends each message back, and messages of its own from time to time.
 async fn websocket(
     State(app): State<Arc<App>>,
     Extension(Peer(peer)): Extension<Peer<SocketAddr>>,

@@ -1,6 +1,8 @@
-//! WebSockets on axum's router. axum's own need tokio; these are hyper's upgrade, and tungstenite on the upgraded stream.
+//! WebSockets on axum's router. axum's own need tokio. These use hyper's upgrade, and tungstenite
+//! on the upgraded stream.
 //!
-//! To use it elsewhere, copy this file. A handler takes an [`Upgrade`], and gives it what is to be done with the [`WebSocket`]:
+//! To use it elsewhere, copy this file. A handler takes an [`Upgrade`] and passes it a closure that
+//! uses the [`WebSocket`]:
 //!
 //! ```ignore
 //! async fn echo(State(app): State<Arc<App>>, upgrade: Upgrade) -> Response {
@@ -45,29 +47,30 @@ use log::{debug, warn};
 /// The largest message that is accepted, in bytes.
 const LARGEST_MESSAGE: usize = 64 * 1024;
 
-/// Of each WebSocket, also of an idle one, from its first message on.
+/// The size of the buffer of each WebSocket, which is kept from its first message on.
 const READ_BUFFER: usize = 4 * 1024;
 
 /// How long a peer has to answer when a WebSocket is closed.
 pub const GOODBYE: Duration = Duration::from_secs(2);
 
-/// What the WebSockets of a server have in common.
+/// The settings that all WebSockets of a server share.
 pub struct Sockets {
     closing: CancelToken,
     patience: Duration,
     open: Arc<CancelOnDrop>,
 }
 
-/// Cancels its token when the last of its owners has dropped it.
+/// Cancels its token when its last owner drops it.
 struct CancelOnDrop(CancelToken);
 
 impl Sockets {
-    /// They end when `closing` is cancelled, and a peer may be silent, or take nothing, for about as long as `patience`.
+    /// The WebSockets end when `closing` is cancelled. A peer may be silent, or accept no data, for
+    /// about as long as `patience`.
     pub fn new(closing: CancelToken, patience: Duration) -> Sockets {
         Sockets { closing, patience, open: Arc::new(CancelOnDrop(CancelToken::new())) }
     }
 
-    /// A token that is cancelled once all WebSockets have ended, and this was dropped.
+    /// Returns a token that is cancelled when all WebSockets have ended and this is dropped.
     pub fn ended(&self) -> CancelToken {
         self.open.0.clone()
     }
@@ -79,7 +82,7 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// A request that asks for a WebSocket. Others are refused, with the reason.
+/// A request for a WebSocket. Other requests are refused, with the reason.
 pub struct Upgrade {
     on_upgrade: OnUpgrade,
     response: Response,
@@ -108,8 +111,9 @@ impl<S: Sync> FromRequest<S> for Upgrade {
     }
 }
 
-/// A browser says from which page it comes. It sends the cookies of this site also for a page of another: so without this check, any page
-/// could act for its visitors here. Other clients than browsers need not say anything.
+/// Checks the origin that a browser sends. A browser sends the cookies of this site even for a page
+/// of another site, so without this check any page could act on behalf of its visitors. Clients
+/// other than browsers need not send an origin.
 fn is_same_origin(request: &Request) -> bool {
     let Some(origin) = request.headers().get(ORIGIN) else { return true };
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
@@ -119,7 +123,8 @@ fn is_same_origin(request: &Request) -> bool {
 }
 
 impl Upgrade {
-    /// Answers that the protocol changes, and spawns `serve` on the WebSocket, which is closed when `serve` has ended.
+    /// Answers with 101, and spawns `serve` on the WebSocket. The WebSocket is closed when `serve`
+    /// has ended.
     pub fn serve<F>(self, sockets: &Sockets, name: String, serve: F) -> Response
     where
         F: AsyncFnOnce(&mut WebSocket) -> Result<(), Error> + 'static,
@@ -139,7 +144,7 @@ impl Upgrade {
             }
             drop(open);
         };
-        drop(task.spawn(socket)); // Detached. A panic in it is logged.
+        drop(task.spawn(socket)); // Detached. A panic is logged.
         response
     }
 }
@@ -150,7 +155,7 @@ pub struct WebSocket {
     name: String,
     closing: Cancellation,
     patience: Duration,
-    /// When the next look is taken at the flags below.
+    /// When the flags below are checked next.
     look: Sleep,
     was_heard: bool,
     was_pinged: bool,
@@ -159,9 +164,9 @@ pub struct WebSocket {
 
 /// Why a WebSocket ends.
 enum End {
-    /// The peer has closed it, or is gone. There is nothing more to say.
+    /// The peer has closed it or is gone. Nothing more can be sent.
     ByPeer,
-    /// As the peer is to be told.
+    /// The close frame to send to the peer.
     ByServer(CloseFrame),
 }
 
@@ -193,8 +198,9 @@ impl WebSocket {
         }
     }
 
-    /// The next text or binary message. `None`: it is time to end, because the peer has closed the connection or broken the protocol, has
-    /// been silent for too long, or the server ends.
+    /// Returns the next text or binary message, or `None` if the WebSocket must end: the peer has
+    /// closed the connection, has violated the protocol or has been silent for too long, or the
+    /// server shuts down.
     ///
     /// Cancel-safe.
     #[allow(dead_code)] // The example has a second thing to wait for, and uses `poll_next`.
@@ -202,7 +208,7 @@ impl WebSocket {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    /// As [`next`](Self::next), for a future that waits for something else too.
+    /// Like [`next`](Self::next), for a future that also waits for something else.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         if self.end.is_some() {
             return Poll::Ready(None);
@@ -216,7 +222,8 @@ impl WebSocket {
                     self.was_heard = true;
                     match message {
                         Message::Text(_) | Message::Binary(_) => return Poll::Ready(Some(message)),
-                        // tungstenite answers pings and the closing handshake by itself, when it is asked for the next message.
+                        // tungstenite answers pings and the closing handshake by itself while it is
+                        // polled for the next message.
                         _ => continue,
                     }
                 }
@@ -232,7 +239,7 @@ impl WebSocket {
                 if self.was_pinged {
                     return self.end(End::ByServer(frame(CloseCode::Away, "silent for too long")));
                 }
-                // One that cannot be written now is written with the next message.
+                // If it cannot be written now, it is written together with the next message.
                 let mut stream = Pin::new(&mut self.stream);
                 let _ = stream.as_mut().start_send(Message::Ping(Default::default()));
                 let _ = stream.as_mut().poll_flush(cx);
@@ -244,11 +251,12 @@ impl WebSocket {
         }
     }
 
-    /// Sends a message. Waits until the peer's side of the network takes it: so one that reads slowly slows down its own messages.
+    /// Sends a message. Waits until the socket accepts it, so a peer that reads slowly delays only
+    /// its own messages.
     ///
     /// # Errors
     ///
-    /// If the peer is gone, or takes nothing for too long.
+    /// If the peer is gone, or accepts no data for too long.
     pub async fn send(&mut self, message: Message) -> Result<(), Error> {
         let sent = timeout(self.patience, self.stream.send(message)).await;
         sent.unwrap_or_else(|_| Err(Error::Io(io::ErrorKind::TimedOut.into())))
@@ -259,7 +267,8 @@ impl WebSocket {
         Poll::Ready(None)
     }
 
-    /// Both sides say that they close, unless the peer has done so already; then the connection is closed.
+    /// Performs the closing handshake, unless the peer has done so already, and closes the
+    /// connection.
     async fn close(&mut self, result: Result<(), Error>) {
         let end = match (self.end.take(), &result) {
             (_, Err(error)) => self.end_of(error),
@@ -272,7 +281,8 @@ impl WebSocket {
                 while let Some(Ok(_)) = self.stream.next().await {}
             }
         }
-        // What a faulty client still sends is read and thrown away for a while, so that it gets to read the reason.
+        // Reads and discards input of a misbehaving client for a while, so that the client can read
+        // the reason.
         let upgraded = self.stream.get_mut().get_mut();
         let _ = poll_fn(|cx| Pin::new(&mut *upgraded).poll_shutdown(cx)).await;
     }

@@ -1,5 +1,5 @@
-//! Clients that break the rules, by plain sockets: each gets an answer or a closed connection in time, and a log line; the others are
-//! served.
+//! Clients that violate the rules, on plain sockets: each gets an answer or a closed connection in
+//! time, and a log line, while others are served.
 
 mod common;
 
@@ -44,14 +44,14 @@ fn what_is_no_http_is_answered_with_400() {
 #[test]
 fn a_header_without_end_is_cut_off() {
     let server = Server::start_with(PATIENCE, None);
-    // It has stopped.
+    // The client stops sending.
     let began = Instant::now();
     server.exchange(b"GET / HTTP/1.1\r\nhost: x\r\nx-name: ");
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     server.program.wait_for_line("the header of a request did not come within 1s");
     server.serves();
 
-    // It goes on: the limit of its size comes first.
+    // The client continues: the size limit applies first.
     let endless = format!("GET / HTTP/1.1\r\nhost: x\r\nx-name: {}", "a".repeat(70_000));
     let answer = server.exchange(endless.as_bytes());
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
@@ -76,13 +76,13 @@ fn a_header_too_large_is_answered_with_431() {
 #[test]
 fn a_body_too_large_is_answered_with_413() {
     let server = Server::start();
-    // More than the server takes of any body, as declared.
+    // Declares more than the server accepts for any body.
     let answer = server.exchange(
         b"POST /plain HTTP/1.1\r\nhost: x\r\ncontent-length: 300000000\r\n\r\nsoup soup soup",
     );
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     server.program.wait_for_line("refused a body of 300000000 bytes");
-    // More than a handler collects: declared, and without any declaration.
+    // More than a handler collects: with and without a declared length.
     let json =
         "POST /json HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nconnection: close\r\n";
     let body = format!("{{\"dish\": \"{}\"", "s".repeat(100_000));
@@ -109,7 +109,7 @@ fn a_client_that_sends_one_byte_a_second_is_cut_off_and_others_are_served() {
         // Stops when the connection is gone.
         let writer = thread::spawn(move || {
             while writer.write_all(b" ").is_ok() {
-                thread::sleep(Duration::from_millis(200)); // Its pace, which the server must not wait for.
+                thread::sleep(Duration::from_millis(200)); // A slow pace that the server must not wait for.
             }
         });
         let began = Instant::now();
@@ -136,7 +136,7 @@ fn a_client_that_does_not_take_its_response_is_cut_off() {
     let mut client = server.connect();
     client.write_all(b"GET /big?mib=64 HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
     server.program.wait_for_line("the peer took nothing of a response for 1s");
-    // What was sent before is still there.
+    // Data sent before still arrives.
     let mut answer = Vec::new();
     let _ = client.read_to_end(&mut answer);
     assert!(answer.len() < 64 * 1024 * 1024, "all of it was sent");

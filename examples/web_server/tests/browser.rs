@@ -5,7 +5,7 @@ mod common;
 use common::Server;
 use common::browser::Browser;
 
-/// An expression of JavaScript: whether the text of an element contains this.
+/// A JavaScript expression: whether the text of an element contains this.
 fn shows(id: &str, text: &str) -> String {
     format!("document.getElementById('{id}').textContent.includes({text:?})")
 }
@@ -23,7 +23,7 @@ fn the_page_uses_all_routes() {
     browser.evaluate(&tab, &press("#order button"));
     browser.wait_for(&tab, &shows("order-result", r#"200"#));
     browser.wait_for(&tab, &shows("order-result", r#"{"dish":"soup","portions":2,"total":9.0}"#));
-    // What is no order is answered with the reason.
+    // Invalid orders are answered with the reason.
     browser.evaluate(&tab, "document.querySelector('[name=portions]').value = 'many'");
     browser.evaluate(&tab, &press("#order button"));
     browser.wait_for(&tab, &shows("order-result", "422"));
@@ -32,7 +32,7 @@ fn the_page_uses_all_routes() {
     browser.evaluate(&tab, &press("#book button"));
     browser.wait_for(&tab, &shows("book-result", "A table for 4 in the name of Ada."));
 
-    // While the slow handler is waited for, another answers.
+    // While the slow handler waits, another one answers.
     browser.evaluate(&tab, &press("#slow"));
     browser.wait_for(&tab, "!document.getElementById('spinner').hidden");
     browser.evaluate(&tab, &press("#plain"));
@@ -74,7 +74,7 @@ fn the_page_uses_all_routes() {
         assert_eq!(browser.evaluate(&tab, &link), server.url(path));
     }
 
-    // The browser is told of the end, and sees it.
+    // The browser is notified of the shutdown.
     let said = server.end();
     browser.wait_for(&tab, &shows("socket-log", "closed: 1001 the server ends"));
     browser.wait_for(&tab, &shows("events-state", "lost"));

@@ -1,4 +1,4 @@
-//! Every route, by curl, over both versions of HTTP.
+//! Every route, with curl, over both versions of HTTP.
 
 mod common;
 
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use common::{Answer, Server, VERSIONS, curl, noise};
 use peers::{Folder, PATIENCE, need, run, run_well};
 
-/// As large as no buffer between the two sides is.
+/// Larger than all buffers between the two sides.
 const LARGE: usize = 100 * 1000 * 1000;
 
 #[test]
@@ -205,7 +205,7 @@ fn a_slow_download_and_a_slow_handler_slow_no_other() {
         download.args(["--silent", option, "--limit-rate", "1M", &server.url("/big?mib=100")]);
         let mut download = download.stdout(Stdio::piped()).spawn().unwrap();
         let mut bytes = [0; 1024 * 1024];
-        // It is under way.
+        // The request is in flight.
         download.stdout.as_mut().unwrap().read_exact(&mut bytes).unwrap();
         let mut slow = Command::new("curl");
         slow.args(["--silent", option, &server.url("/slow")]);
@@ -271,7 +271,7 @@ fn events_come_until_the_client_leaves_or_the_server_ends() {
     assert_eq!(lines.next().unwrap().unwrap(), "event: tick");
     let said = server.end();
     assert!(!said.contains("had to be cut off"), "{said}");
-    // Ended as it should, not broken.
+    // Ended properly, not broken off.
     assert_eq!(events.wait().unwrap().code(), Some(0));
 }
 
@@ -280,7 +280,8 @@ fn a_panic_costs_one_request() {
     need!("curl");
     let server = Server::start();
     let (plain, panic) = (server.url("/plain"), server.url("/panic"));
-    // On one connection. (Over HTTP/2, `load.rs` does the same by h2load: curl 7.88 has a bug there.)
+    // On one connection. (Over HTTP/2, `load.rs` does the same with h2load, because of a bug in
+    // curl 7.88.)
     let mut command = Command::new("curl");
     command.args([
         "--silent",
@@ -329,12 +330,12 @@ fn a_hundred_clients_are_served_at_once() {
 fn ctrl_c_lets_a_request_finish_and_a_second_one_does_not() {
     for is_asked_twice in [false, true] {
         let server = Server::start();
-        // This one is idle when the server ends, and is closed at once.
+        // This one is idle when the server shuts down, and is closed immediately.
         let mut idle = server.connect();
         idle.write_all(b"GET /plain HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
         let mut client = server.connect();
         client.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
-        // It has begun when this, which was sent later, was answered.
+        // The slow request has started when this later one is answered.
         server.serves();
         server.program.interrupt();
         let mut answer = String::new();

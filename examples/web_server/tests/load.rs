@@ -1,4 +1,4 @@
-//! Short loads by wrk and h2load: no request fails.
+//! Short load tests with wrk and h2load: no request fails.
 
 mod common;
 
@@ -60,7 +60,7 @@ fn a_hundred_slow_requests_share_one_connection_and_wait_together() {
     let began = Instant::now();
     let (outcome, codes) =
         h2load(&path, &["-n", "100", "-c", "1", "-m", "100", &server.url("/slow")]);
-    // Three seconds each, but not one after the other.
+    // Each takes three seconds, but they overlap.
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     assert!(outcome.contains(" 100 succeeded, 0 failed"), "{outcome}");
     assert!(codes.contains(" 100 2xx"), "{codes}");

@@ -1,4 +1,5 @@
-//! WebSockets: with Python's `websockets`, with Node's HTTP/2, and with frames that no library would send.
+//! WebSockets: with Python's `websockets`, with Node's HTTP/2, and with frames that no library
+//! would send.
 
 mod common;
 
@@ -10,7 +11,8 @@ use std::time::{Duration, Instant};
 use common::Server;
 use peers::{PATIENCE, Program, need, run_well};
 
-/// Runs a script with this address of a server as its argument. `false` without Python's `websockets`, of version 13 or later.
+/// Runs a script with the address of a server as its argument. Returns `false` if Python's
+/// `websockets`, version 13 or later, is not installed.
 fn python(server: &Server, script: &str) -> bool {
     let Some(program) = start_python(server, script) else { return false };
     let (code, said) = program.end();
@@ -77,7 +79,7 @@ fn messages_come_back_and_both_sides_ping_and_close() {
         return;
     }
     let said = server.end();
-    // A busy machine may stall the loop, which is told by another target.
+    // A busy machine may stall the loop, but another log target reports that.
     assert!(
         !said.contains("WARN  web_server") && !said.contains("WARN  headwaiter::http"),
         "{said}"
@@ -149,7 +151,7 @@ client.on('remoteSettings', () => {
     });
     stream.on('response', headers => {
         if (headers[':status'] !== 200) throw new Error(`status ${headers[':status']}`);
-        // The text `soup`, masked by zeros.
+        // The text `soup`, masked with zeros.
         stream.write(Buffer.from([0x81, 0x84, 0, 0, 0, 0, ...Buffer.from('soup')]));
     });
     stream.once('data', data => {
@@ -185,7 +187,8 @@ fn open(server: &Server) -> TcpStream {
     stream
 }
 
-/// Reads frames to the end of the connection, and returns the code and the reason of the one that closes it, and how many pings came.
+/// Reads frames until the end of the connection. Returns the code and the reason of the close
+/// frame, and the number of pings.
 #[track_caller]
 fn read_close(stream: &mut TcpStream) -> (u16, String, usize) {
     let mut bytes = Vec::new();
@@ -202,7 +205,7 @@ fn read_close(stream: &mut TcpStream) -> (u16, String, usize) {
                 return (code, String::from_utf8(payload[2..].to_vec()).unwrap(), pings);
             }
             0x89 => pings += 1,
-            0x81 => {} // What the server says on its own.
+            0x81 => {} // A message that the server sends by itself.
             _ => panic!("an unexpected frame: {rest:?}"),
         }
         rest = after;
@@ -210,7 +213,7 @@ fn read_close(stream: &mut TcpStream) -> (u16, String, usize) {
     panic!("no close among {bytes:?}")
 }
 
-/// The header of a masked frame; the mask is zero, so that what comes after it is as it is.
+/// The header of a masked frame. The mask is zero, so the payload does not change.
 fn header(opcode: u8, length: u8) -> Vec<u8> {
     vec![opcode, 0x80 | length, 0, 0, 0, 0]
 }
@@ -222,9 +225,9 @@ fn a_frame_that_breaks_the_protocol_closes_the_connection_with_the_reason() {
     let protocol = (1002, "protocol error");
     let too_long = (1009, "message too long");
     let frames = [
-        // It says that it has two bytes, and has seven: what is left is no frame.
+        // It declares two bytes and has seven; the rest is not a frame.
         ([header(0x81, 2), b"so\xff\xff\xff\xffup".to_vec()].concat(), protocol),
-        // It says that it has as many bytes as there are.
+        // It declares the maximum number of bytes.
         ([vec![0x82, 0xff], vec![0xff; 8], vec![0; 4]].concat(), too_long),
         // Not masked.
         (b"\x81\x04soup".to_vec(), protocol),
@@ -232,20 +235,20 @@ fn a_frame_that_breaks_the_protocol_closes_the_connection_with_the_reason() {
         ([header(0x83, 1), b"s".to_vec()].concat(), protocol),
         ([header(0xc1, 1), b"s".to_vec()].concat(), protocol),
         ([header(0x80, 1), b"s".to_vec()].concat(), protocol),
-        // A ping in two parts, and one that is too long.
+        // A fragmented ping, and one that is too long.
         (header(0x09, 0), protocol),
         ([vec![0x89, 0xfe, 0, 126, 0, 0, 0, 0], vec![0; 126]].concat(), protocol),
-        // A text that is none.
+        // Invalid UTF-8.
         ([header(0x81, 1), b"\xff".to_vec()].concat(), (1007, "not UTF-8")),
     ];
     for (frame, (code, reason)) in frames {
         let mut stream = open(&server);
-        // The reason arrives although there is more to come.
+        // The reason arrives although there is unread input.
         stream.write_all(&[&frame[..], &[0; 1024]].concat()).unwrap();
         let (told, why, _) = read_close(&mut stream);
         assert_eq!((told, &*why), (code, reason), "{frame:?}");
     }
-    // The other is served all the time.
+    // The other client is served all the time.
     fine.write_all(&[header(0x88, 2), vec![0x03, 0xe8]].concat()).unwrap();
     assert_eq!(read_close(&mut fine).0, 1000);
     let said = server.end();
@@ -256,7 +259,7 @@ fn a_frame_that_breaks_the_protocol_closes_the_connection_with_the_reason() {
 fn a_silent_peer_is_pinged_and_then_closed() {
     let server = Server::start_with(1.0, None);
     let began = Instant::now();
-    // Of this one, the frame says that it has more than what comes.
+    // This frame declares more bytes than are sent.
     let mut lying = open(&server);
     lying.write_all(&[header(0x81, 100), b"soup".to_vec()].concat()).unwrap();
     for mut stream in [open(&server), lying] {
@@ -272,7 +275,7 @@ fn a_peer_that_takes_nothing_is_cut_off() {
     let server = Server::start_with(1.0, None);
     let mut stream = open(&server);
     let message = [vec![0x82, 0xfe, 0xff, 0xff, 0, 0, 0, 0], vec![0; 65535]].concat();
-    // Until no buffer on the way takes any more, and the server does not read on.
+    // Sends until all buffers are full and the server does not read any more.
     stream.set_write_timeout(Some(Duration::from_secs(10))).unwrap();
     let began = Instant::now();
     while stream.write_all(&message).is_ok() {

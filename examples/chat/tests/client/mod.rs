@@ -1,4 +1,4 @@
-//! A WebSocket client that can also do it wrong. Blocking, and each wait is bounded.
+//! A blocking WebSocket client that can also violate the protocol. Each wait is bounded.
 #![allow(dead_code)] // Each test file uses a part of it.
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -14,7 +14,7 @@ pub const CLOSE: u8 = 8;
 pub const PING: u8 = 9;
 pub const PONG: u8 = 10;
 
-/// A server, and where it listens.
+/// A server and its address.
 #[track_caller]
 pub fn server(args: &[&str]) -> (Program, SocketAddr) {
     let server = start(env!("CARGO_BIN_EXE_chat"), args);
@@ -22,7 +22,7 @@ pub fn server(args: &[&str]) -> (Program, SocketAddr) {
     (server, address)
 }
 
-/// A server that pings its clients each second, and closes those that are silent for two.
+/// Starts a server that pings its clients every second, and closes those that are silent for two.
 #[track_caller]
 pub fn impatient_server() -> (Program, SocketAddr) {
     server(&["127.0.0.1:0", "2", "1"])
@@ -30,7 +30,7 @@ pub fn impatient_server() -> (Program, SocketAddr) {
 
 pub struct Client {
     pub stream: TcpStream,
-    /// What has come, and was not looked at.
+    /// Bytes that have arrived and were not parsed yet.
     received: Vec<u8>,
 }
 
@@ -66,7 +66,8 @@ impl Client {
         client
     }
 
-    /// Asks for a WebSocket, with these header lines besides, and returns the header of the response.
+    /// Asks for a WebSocket, with these additional header lines, and returns the header of the
+    /// response.
     pub fn request(server: SocketAddr, target: &str, lines: &str) -> (String, Client) {
         let stream = TcpStream::connect(server).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -104,7 +105,7 @@ impl Client {
         self.raw(&frame(TEXT, text.as_bytes()));
     }
 
-    /// The next message, as JSON.
+    /// Returns the next message, as JSON.
     #[track_caller]
     pub fn event(&mut self) -> Value {
         match self.next() {
@@ -113,7 +114,7 @@ impl Client {
         }
     }
 
-    /// The text of the next chat message; other notices are skipped.
+    /// Returns the text of the next chat message, and skips other notices.
     #[track_caller]
     pub fn said(&mut self) -> String {
         loop {
@@ -124,7 +125,7 @@ impl Client {
         }
     }
 
-    /// How the connection ends. Messages before that are skipped.
+    /// Returns how the connection ends, and skips messages before that.
     #[track_caller]
     pub fn end(&mut self) -> End {
         loop {
@@ -134,7 +135,7 @@ impl Client {
         }
     }
 
-    /// The next message, or the end. Pings are answered, and so is a close frame.
+    /// Returns the next message or the end. Answers pings and a close frame.
     #[track_caller]
     pub fn next(&mut self) -> Result<String, End> {
         loop {
@@ -156,7 +157,7 @@ impl Client {
         }
     }
 
-    /// The next frame: opcode and payload.
+    /// Returns the opcode and the payload of the next frame.
     pub fn next_frame(&mut self) -> io::Result<(u8, Vec<u8>)> {
         loop {
             let bytes = &self.received;
@@ -190,7 +191,7 @@ impl Client {
         }
     }
 
-    /// Reads until the server has closed the connection. `false`: it was not closed, but reset.
+    /// Reads until the server has closed the connection. Returns `false` if it was reset instead.
     pub fn is_closed_in_order(&mut self) -> bool {
         while let Ok(more) = self.fill() {
             if !more {
@@ -208,7 +209,7 @@ impl Client {
     }
 }
 
-/// A whole message, as a client has to send it: masked.
+/// Encodes a complete message, masked as a client must send it.
 pub fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = header(0x80 | opcode, 0x80, payload.len() as u64);
     let mask = [0x12, 0x34, 0x56, 0x78];
@@ -217,7 +218,7 @@ pub fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The header of a frame, without its mask.
+/// Encodes the header of a frame, without its mask.
 pub fn header(first: u8, masked: u8, length: u64) -> Vec<u8> {
     let mut bytes = vec![first];
     match length {
@@ -234,5 +235,5 @@ pub fn header(first: u8, masked: u8, length: u64) -> Vec<u8> {
     bytes
 }
 
-/// How long something may take that is to happen at once.
+/// The time limit for something that must happen immediately.
 pub const AT_ONCE: Duration = Duration::from_secs(5);

@@ -35,7 +35,7 @@ fn start(args: &[&str]) -> Program {
     start_with(None, args)
 }
 
-/// Runs the program to its end. Returns the exit code and the lines that it said.
+/// Runs the program to its end. Returns the exit code and the lines of output.
 fn run(args: &[&str]) -> (Option<i32>, Vec<String>) {
     let (code, said) = start(args).end();
     (code, said.lines().map(str::to_owned).collect())
@@ -48,7 +48,7 @@ fn each_section_shows_what_it_is_about_over_tcp_and_over_a_unix_socket() {
     let server = Server::shared();
     let tcp = format!("connected to 127.0.0.1:{}: PostgreSQL ", server.port());
     let unix = format!("/.s.PGSQL.{}: PostgreSQL ", server.port());
-    // In turn: both use the same table.
+    // One after another, because both use the same table.
     for (url, connected) in [(server.tcp_url(), tcp), (server.unix_url(), unix)] {
         let (code, said) = run(&[&url]);
         assert_eq!(code, Some(0), "{said:#?}");
@@ -94,7 +94,7 @@ fn each_section_shows_what_it_is_about_over_tcp_and_over_a_unix_socket() {
         );
         shows_sqlite(&said);
 
-        // 32 times 20 ms, and an eighth of that: the second figure of each row.
+        // The second figure of each row: 32 times 20 ms, and an eighth of that.
         let slow = |row: &str| figure(&said, &[row, "ms"]);
         let (turns, pipelined, pooled) = (
             slow("one after another"),
@@ -117,7 +117,7 @@ fn shows_sqlite(said: &[String]) {
             "an endless statement: interrupted after 100ms; afterwards there are 3 orders",
         ],
     );
-    // The loop went on while SQLite was counting.
+    // The loop continued while SQLite was counting.
     assert!(figure(said, &["the loop went on:"]) >= 3.0, "{said:#?}");
 }
 
@@ -133,7 +133,7 @@ fn without_a_url_it_says_how_to_start_a_server_and_shows_sqlite() {
     assert!(!file.exists());
 }
 
-/// Each is a URL and what the program says of it. It ends with a failure.
+/// Each case is a URL and the program's error for it. The exit code is a failure.
 #[test]
 fn what_is_wrong_is_named() {
     need!("initdb");
@@ -179,7 +179,7 @@ fn what_is_wrong_is_named() {
     for (url, names) in cases {
         let (code, said) = run(&[&url, "speed"]);
         assert_eq!(code, Some(1), "{url}: {said:#?}");
-        let last = said.last().unwrap(); // Before it there may be the report of a stall: in a debug build a login takes long.
+        let last = said.last().unwrap(); // A stall report may come before it, because in a debug build a login takes long.
         assert!(last.contains(" ERROR ") && last.contains(&names), "{url}: {said:#?}");
         let tells_password = |line: &String| line.contains(":soup@") || line.contains(":stew@");
         assert!(!said.iter().any(tells_password), "{said:#?}");
@@ -188,7 +188,7 @@ fn what_is_wrong_is_named() {
 
 #[test]
 fn a_server_that_does_not_answer_or_speaks_another_language_is_named_too() {
-    let silent = TcpListener::bind("127.0.0.1:0").unwrap(); // The kernel takes the connection.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap(); // The kernel accepts the connection.
     let address = silent.local_addr().unwrap();
     let (code, said) =
         run(&[&format!("postgres://kitchen:soup@{address}/menu?connect_timeout=1"), "speed"]);
@@ -233,7 +233,7 @@ fn a_server_that_goes_away_and_comes_back_is_used_again() {
 
     server.crash();
     program.wait_for_line("the connection is lost: ");
-    // Tried again and again, and told when the patience is over.
+    // The pool retries, and the error is reported when the time is over.
     let refused = format!("cannot connect to 127.0.0.1:{}: Connection refused", server.port());
     program.wait_for_line(&format!(
         "{refused} (os error 111) (is PostgreSQL running there?); next attempt in "
@@ -250,7 +250,7 @@ fn a_server_that_goes_away_and_comes_back_is_used_again() {
             said.lines.iter().position(|line| line.contains(" failed: no connection within 5s"));
         failed.is_some_and(|failed| said.lines[failed..].iter().any(answered))
     });
-    // The pauses grow: a server that is away is not asked in a tight loop.
+    // The pauses grow: the program does not retry in a tight loop.
     let attempts = program
         .said(|said| said.lines.iter().filter(|line| line.contains("next attempt in ")).count());
     assert!(attempts < 100, "{attempts}");
@@ -266,14 +266,14 @@ fn a_server_that_goes_away_and_comes_back_is_used_again() {
 fn ctrl_c_in_a_section_ends_the_program_and_its_statements() {
     need!("initdb");
     need!("postgres");
-    let server = Server::start(); // One on which nothing else runs.
+    let server = Server::start(); // A server that no other test uses.
     let program = start_with(Some(&server.tcp_url()), &["transaction", "speed"]);
     program.wait_for_line("== transaction");
     program.interrupt();
     let (code, said) = program.end();
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("ended by Ctrl-C"), "{said}");
-    // Its transaction has ended, so that the next program finds nothing locked.
+    // Its transaction has ended, so nothing is locked for the next program.
     let (code, said) = run(&[&server.tcp_url(), "transaction"]);
     assert_eq!(code, Some(0), "{said:#?}");
     tells(&said, &["failed in a statement: 0 orders are left"]);

@@ -1,4 +1,4 @@
-//! The pool alone, in a loop of the test's own.
+//! The pool alone, in a loop of the test.
 
 use std::future::Future;
 use std::process::Command;
@@ -16,7 +16,7 @@ use crate::server::Server;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Runs a test with a pool of so many connections, to its end or for a time.
+/// Runs a test with a pool of this many connections, with a time limit.
 fn with_pool<F: Future<Output = ()>>(
     limit: u32,
     patience: Duration,
@@ -36,7 +36,8 @@ async fn backend(connection: &mut Pooled) -> i32 {
     connection.run(LIMIT, async |client| client.query_one(sql, &[]).await).await.unwrap().get(0)
 }
 
-/// What the server says of another connection, such as `idle` or `active`; `None` if it has none such any more.
+/// Returns the server's state of another connection, such as `idle` or `active`, or `None` if the
+/// connection is gone.
 async fn state(connection: &mut Pooled, backend: i32) -> Option<String> {
     let sql = "select state from pg_stat_activity where pid = $1";
     let row = connection
@@ -103,7 +104,7 @@ fn a_connection_that_broke_in_use_is_not_handed_out_again() {
             error.to_string().contains("terminating connection due to administrator command"),
             "{error}"
         );
-        drop(connection); // Its end may not have been read yet.
+        drop(connection); // The program may not have read its end yet.
         assert_ne!(backend(&mut pool.get().await.unwrap()).await, broken);
     });
 }
@@ -117,7 +118,7 @@ fn a_waiter_that_is_dropped_keeps_no_permit() {
         let mut connecting = Box::pin(pool.get());
         assert!((&mut connecting).now_or_never().is_none());
         drop(connecting);
-        // While it waits for the permit, and after it was handed that.
+        // While it waits for the permit, and after it has received the permit.
         let mut held = pool.get().await.unwrap();
         let first = backend(&mut held).await;
         let (mut one, mut other) = (Box::pin(pool.get()), Box::pin(pool.get()));
@@ -147,7 +148,7 @@ fn a_statement_that_is_dropped_is_cancelled_on_the_server_and_its_connection_use
         }
         let since = Instant::now();
         drop(one);
-        // The other is in use, so it is this one or none.
+        // The other one is in use, so it must be this one.
         assert_eq!(backend(&mut pool.get().await.unwrap()).await, dropped);
         assert!(since.elapsed() < LIMIT, "it was not waited for");
         assert_eq!(state(&mut other, dropped).await.as_deref(), Some("idle"));
@@ -172,7 +173,8 @@ fn a_transaction_that_is_dropped_is_rolled_back_and_its_locks_are_free() {
         let error = work.await.unwrap_err();
         assert!(matches!(error, Error::TimedOut(within) if within == limit), "{error}");
         drop(one);
-        // It has to wait for the first transaction, which holds the key, and fails if that is committed.
+        // It must wait for the first transaction, which holds the key, and fails if that is
+        // committed.
         let sql = "insert into menu values ('soup')";
         other.run(LIMIT, async |client| client.batch_execute(sql).await).await.unwrap();
         other
@@ -189,8 +191,8 @@ fn a_connection_is_not_handed_out_in_a_transaction_that_was_dropped() {
     with_pool(1, LIMIT, async |pool| {
         let mut connection = pool.get().await.unwrap();
         let first = backend(&mut connection).await;
-        // As if the cancellation had hit the rollback of tokio-postgres, which happens when the server is slow: the server ignores a
-        // rollback that is cancelled.
+        // Simulates that the cancellation hits the rollback of tokio-postgres, as it does when the
+        // server is slow. The server ignores a cancelled rollback.
         let work = connection.run(Duration::from_millis(100), async |client| {
             client.batch_execute("begin").await?;
             client.batch_execute("select pg_sleep(60)").await
@@ -199,7 +201,7 @@ fn a_connection_is_not_handed_out_in_a_transaction_that_was_dropped() {
         drop(connection);
         let mut connection = pool.get().await.unwrap();
         assert_eq!(backend(&mut connection).await, first);
-        // An error of its own outside a transaction.
+        // An error of the closure itself, outside a transaction.
         let error =
             connection.run(LIMIT, async |client| client.batch_execute("savepoint one").await).await;
         let error = error.unwrap_err().to_string();
@@ -245,7 +247,8 @@ fn a_connection_whose_server_hangs_is_discarded() {
         drop(one);
         let next = backend(&mut pool.get().await.unwrap()).await;
         assert_ne!(next, hung);
-        // It is closed, though the server has not answered: there are the other one and the next.
+        // It is closed although the server has not answered: only the other one and the next one
+        // exist.
         let dump = headwaiter::dump().to_string();
         assert_eq!(
             dump.lines().filter(|line| line.starts_with("TCP stream ")).count(),

@@ -13,7 +13,7 @@ use tokio_postgres::Config;
 /// The user `nobody`: PostgreSQL does not run as root.
 const NOBODY: u32 = 65534;
 
-/// The tests that do not stop it share a server, which ends with the last of them.
+/// Tests that do not stop the server share one, which ends with the last of them.
 static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
 
 pub struct Server {
@@ -24,7 +24,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Has a superuser `kitchen` with the password `soup`, over TCP and over the Unix socket. PostgreSQL must be installed.
+    /// Starts a server with a superuser `kitchen` and the password `soup`, over TCP and over the
+    /// Unix socket. PostgreSQL must be installed.
     pub fn start() -> Server {
         let [initdb, postgres] =
             ["initdb", "postgres"].map(|name| peers::find(name).expect("it is installed"));
@@ -50,7 +51,7 @@ impl Server {
     }
 
     pub fn shared() -> Arc<Server> {
-        // A test that has failed to start one has poisoned nothing.
+        // A test that failed to start a server does not affect the others.
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(server) = shared.upgrade() {
             return server;
@@ -76,7 +77,8 @@ impl Server {
         self.program = Some(program);
     }
 
-    /// Ends it at once and without a checkpoint, as a crash would. After five seconds it kills the backends that are left.
+    /// Stops the server immediately and without a checkpoint, like a crash. After five seconds it
+    /// kills the remaining backends.
     pub fn crash(&mut self) {
         let Some(mut program) = self.program.take() else { return };
         let pid = program.child.id().to_string();
@@ -84,7 +86,7 @@ impl Server {
         match told {
             Ok(status) if status.success() && !thread::panicking() => _ = program.end(),
             Ok(status) if status.success() => _ = program.child.wait(),
-            _ => {} // The drop of the program kills it.
+            _ => {} // Dropping the program kills it.
         }
     }
 

@@ -1,4 +1,4 @@
-//! PUBLISH, SUBSCRIBE and their kin.
+//! PUBLISH, SUBSCRIBE and related commands.
 
 use std::rc::Rc;
 
@@ -8,7 +8,7 @@ use crate::resp::Args;
 
 pub(super) fn publish(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let receivers = context.server.pubsub.borrow().publish(&args[1], &args[2]);
-    // A client of version 3 may be among them. It gets the message before the reply.
+    // The client itself may be a subscriber (version 3). It receives the message before the reply.
     context.session.mailbox.empty_into(context.reply.bytes);
     context.reply.integer(receivers as i64);
     Ok(Then::GoOn)
@@ -30,7 +30,7 @@ pub(super) fn punsubscribe(context: &mut Context<'_>, args: Args<'_>) -> Outcome
     unsubscribe_from(context, args, Kind::Pattern, "punsubscribe")
 }
 
-/// Confirms each channel with a message of its own.
+/// Confirms each channel with a separate message.
 fn subscribe_to(context: &mut Context<'_>, args: Args<'_>, kind: Kind, what: &str) -> Outcome {
     for name in args.skip(1).iter() {
         if !context.session.subscriptions(kind).contains(name) {
@@ -43,7 +43,7 @@ fn subscribe_to(context: &mut Context<'_>, args: Args<'_>, kind: Kind, what: &st
     Ok(Then::GoOn)
 }
 
-/// Without names: from all.
+/// Without names, unsubscribes from all.
 fn unsubscribe_from(context: &mut Context<'_>, args: Args<'_>, kind: Kind, what: &str) -> Outcome {
     let names: Vec<Rc<[u8]>> = match args.len() {
         1 => context.session.subscriptions(kind).iter().cloned().collect(),

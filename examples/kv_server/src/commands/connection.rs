@@ -1,4 +1,4 @@
-//! Commands for the connection and the server: greetings, and what clients ask before they begin.
+//! Commands for the connection and the server: greetings and queries that clients send first.
 
 use std::process;
 
@@ -7,7 +7,7 @@ use super::{find, number, shortened, unknown_subcommand, wrong_number};
 use crate::glob;
 use crate::resp::{Args, MAX_ARGUMENT, integer};
 
-/// The version of Redis whose commands and errors these are. Clients ask for it.
+/// The version of Redis that these commands and errors follow. Clients ask for it.
 const REDIS_VERSION: &str = "7.0.0";
 
 pub(super) fn ping(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
@@ -16,7 +16,7 @@ pub(super) fn ping(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     }
     let text = args.skip(1).iter().next();
     if context.session.is_subscribed() && !context.reply.resp3 {
-        // Among messages, it looks like one.
+        // In a stream of messages, it looks like a message.
         context.reply.array(2);
         context.reply.bulk(b"pong");
         context.reply.bulk(text.unwrap_or_default());
@@ -117,7 +117,7 @@ pub(super) fn auth(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     Ok(Then::GoOn)
 }
 
-/// There are no passwords here. As in Redis, the default user may give any then.
+/// There are no passwords. As in Redis, the default user can then use any password.
 fn authenticate(user: &[u8]) -> Result<(), Refusal> {
     match user {
         b"default" => Ok(()),
@@ -145,7 +145,7 @@ pub(super) fn client(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
             context.session.name = valid_name(&args[2])?.to_vec();
             reply.ok();
         }
-        // Libraries tell their name and version.
+        // Libraries send their name and version.
         (b"setinfo", 4) => reply.ok(),
         (b"id", _) => return Err(wrong_number("client|id")),
         (b"getname", _) => return Err(wrong_number("client|getname")),
@@ -156,7 +156,7 @@ pub(super) fn client(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     Ok(Then::GoOn)
 }
 
-/// `CONFIG GET pattern...`. redis-benchmark asks whether the server saves to a disk.
+/// `CONFIG GET pattern...`. redis-benchmark asks whether the server saves to disk.
 pub(super) fn config(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     if !args[1].eq_ignore_ascii_case(b"get") {
         return Err(unknown_subcommand("config", &args[1]));

@@ -5,7 +5,8 @@ use crate::db::{AddError, Millis};
 use crate::glob;
 use crate::resp::Args;
 
-/// The most bytes of values in one reply. One short MGET could ask for terabytes otherwise, by naming a large value a million times.
+/// The maximum number of bytes of values in one reply. Otherwise one short MGET could ask for
+/// terabytes by naming a large value a million times.
 const MAX_REPLY: usize = 256 << 20;
 
 pub(super) fn get(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
@@ -53,7 +54,7 @@ pub(super) fn set(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     Ok(Then::GoOn)
 }
 
-/// In so many units of `unit` milliseconds.
+/// Returns the deadline after this many units of `unit` milliseconds.
 fn deadline(
     context: &Context<'_>,
     lifetime: &[u8],
@@ -63,7 +64,7 @@ fn deadline(
     let lifetime = number(lifetime)?;
     let deadline =
         lifetime.checked_mul(unit).and_then(|millis| millis.checked_add(context.db.now()));
-    // A key that is set must not be gone at once; one that is told to expire may.
+    // SET must not create a key that has expired already; EXPIRE may remove one immediately.
     let deadline = deadline.filter(|_| lifetime > 0 || command != "set");
     deadline.ok_or_else(|| Refusal::from(format!("ERR invalid expire time in '{command}' command")))
 }
@@ -136,7 +137,7 @@ pub(super) fn pttl(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     Ok(Then::GoOn)
 }
 
-/// In milliseconds. -1: it does not expire. -2: it is not there.
+/// Returns milliseconds, -1 if the key does not expire, or -2 if it does not exist.
 fn time_left(context: &mut Context<'_>, key: &[u8]) -> i64 {
     match context.db.deadline(key) {
         Some(Some(deadline)) => deadline - context.db.now(),
@@ -187,7 +188,7 @@ pub(super) fn dbsize(context: &mut Context<'_>, _: Args<'_>) -> Outcome {
     Ok(Then::GoOn)
 }
 
-/// `FLUSHDB [ASYNC | SYNC]`: always at once.
+/// `FLUSHDB [ASYNC | SYNC]`: always synchronous.
 pub(super) fn flush(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     let how = args.skip(1).iter().next();
     if args.len() > 2

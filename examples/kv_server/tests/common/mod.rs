@@ -1,4 +1,5 @@
-//! What the tests share: the server, Redis to compare it with, and a client that hides nothing.
+//! Code shared by the tests: the server, Redis for comparison, and a client that works on raw
+//! bytes.
 
 #![allow(dead_code)] // Each test uses its part.
 
@@ -26,33 +27,33 @@ impl Server {
         Client::tcp(TcpStream::connect(self.address).unwrap())
     }
 
-    /// A program of Redis, told to go to this server.
+    /// A program of Redis that connects to this server.
     pub fn command(&self, path: &std::path::Path) -> Command {
         let mut command = Command::new(path);
         command.args(["-h", "127.0.0.1", "-p", &self.address.port().to_string()]);
         command
     }
 
-    /// Ctrl-C must end it, and well. Returns what it said.
+    /// Sends Ctrl-C, which must end the server successfully. Returns its output.
     #[track_caller]
     pub fn end(self) -> String {
         self.program.interrupt();
         let (code, said) = self.program.end();
         assert_eq!(code, Some(0), "{said}");
-        // A panic costs one client its connection, and a test might not see it.
+        // A panic ends only one client's connection, so a test might not notice it.
         assert!(!said.contains("panicked"), "{said}");
         said
     }
 }
 
-/// The real one.
+/// The real Redis.
 pub struct Redis {
     _program: Program,
     folder: Folder,
 }
 
 impl Redis {
-    /// `None`: it is not installed.
+    /// Returns `None` if Redis is not installed.
     pub fn start() -> Option<Redis> {
         let path = peers::find("redis-server")?;
         let folder = Folder::new("redis");
@@ -72,7 +73,7 @@ impl Redis {
     }
 }
 
-/// Sends bytes, and receives replies as the bytes that they are.
+/// A client that sends and receives raw bytes.
 pub struct Client {
     reader: BufReader<Box<dyn Read + Send>>,
     writer: Box<dyn Write + Send>,
@@ -101,14 +102,14 @@ impl Client {
         self.reply()
     }
 
-    /// As [`Client::ask`], for what is text on both sides: the arguments are separated by spaces.
+    /// Like [`Client::ask`], for text; spaces separate the arguments.
     #[track_caller]
     pub fn say(&mut self, command: &str) -> String {
         let args: Vec<_> = command.split(' ').collect();
         String::from_utf8(self.ask(&args)).unwrap()
     }
 
-    /// The next reply, or message.
+    /// Returns the next reply or message.
     #[track_caller]
     pub fn reply(&mut self) -> Vec<u8> {
         let mut reply = Vec::new();
@@ -137,7 +138,8 @@ impl Client {
         }
     }
 
-    /// The reply to a command in one line; nothing, if the server closes the connection before.
+    /// Returns the reply to a command in one line, or nothing if the server closes the connection
+    /// before.
     pub fn reply_or_end(&mut self, line: &str) -> Vec<u8> {
         let mut reply = Vec::new();
         let _ = self.writer.write_all(format!("{line}\r\n").as_bytes());
@@ -145,14 +147,14 @@ impl Client {
         reply
     }
 
-    /// Waits until the server has read what other clients sent before. It has when it has answered twice: it looks what there is, reads
-    /// all, and looks again.
+    /// Waits until the server has read everything that other clients sent before. That is the case
+    /// after two answers: in each turn, the server takes all events that there are.
     #[track_caller]
     pub fn settle(&mut self) {
         (0..2).for_each(|_| assert_eq!(self.say("PING"), "+PONG\r\n"));
     }
 
-    /// All that comes until the server closes the connection.
+    /// Returns everything that arrives until the server closes the connection.
     #[track_caller]
     pub fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();

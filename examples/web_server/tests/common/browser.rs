@@ -1,4 +1,4 @@
-//! A headless Chromium, driven by its DevTools protocol.
+//! A headless Chromium, controlled through its DevTools protocol.
 
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
@@ -14,19 +14,19 @@ pub struct Browser {
     _profile: Folder,
 }
 
-/// A page that is open.
+/// An open page.
 pub struct Tab {
     session: String,
 }
 
 impl Browser {
-    /// `None`, and a line that says so, if there is no Chromium.
+    /// Returns `None`, and prints a line, if Chromium is not installed.
     pub fn start() -> Option<Browser> {
         let path = peers::find("chromium")?;
         let profile = Folder::new("chromium");
         let mut command = Command::new(path);
         command
-            // Not without `--no-sandbox` as root, as which tests may run.
+            // As root, which tests may run as, Chromium needs `--no-sandbox`.
             .args([
                 "--headless",
                 "--no-sandbox",
@@ -36,7 +36,7 @@ impl Browser {
             ])
             .args(["--remote-debugging-port=0", "about:blank"])
             .arg(format!("--user-data-dir={}", profile.path().display()))
-            // Where it keeps what is not in its profile.
+            // The folder for files outside of its profile.
             .env("HOME", profile.path())
             .stdin(Stdio::null());
         let program = Program::start_command("chromium", command);
@@ -58,7 +58,7 @@ impl Browser {
         let attach = json!({ "targetId": target, "flatten": true });
         let session = self.call(None, "Target.attachToTarget", attach)["sessionId"].take();
         let tab = Tab { session: session.as_str().unwrap().to_owned() };
-        // Answers when the page has begun to load: what is evaluated then is evaluated in it.
+        // Answers when the page has started to load; later expressions are evaluated in it.
         self.call(Some(&tab), "Page.navigate", json!({ "url": url }));
         self.wait_for(&tab, "document.readyState === 'complete'");
         tab
@@ -67,7 +67,7 @@ impl Browser {
     /// Waits until an expression of JavaScript is true.
     #[track_caller]
     pub fn wait_for(&mut self, tab: &Tab, condition: &str) {
-        // The page itself looks again and again, for the patience of a test.
+        // The page itself checks repeatedly, up to the time limit of a test.
         let milliseconds = PATIENCE.as_millis() * 3 / 4;
         let wait = format!(
             "new Promise(done => {{
@@ -84,7 +84,7 @@ impl Browser {
         assert_eq!(came, "true", "waited in vain for {condition}; this is on the page");
     }
 
-    /// The value of an expression of JavaScript, or of the promise that it is.
+    /// Returns the value of a JavaScript expression, or of the promise that it returns.
     #[track_caller]
     pub fn evaluate(&mut self, tab: &Tab, expression: &str) -> Value {
         let params =
@@ -94,7 +94,7 @@ impl Browser {
         answer["result"]["value"].take()
     }
 
-    /// A command of the DevTools protocol.
+    /// Sends a command of the DevTools protocol.
     #[track_caller]
     pub fn call(&mut self, tab: Option<&Tab>, method: &str, params: Value) -> Value {
         self.last_id += 1;

@@ -1,4 +1,4 @@
-//! Starts the server, and speaks to it with curl or by plain sockets.
+//! Starts the server, and talks to it with curl or through plain sockets.
 
 #![allow(dead_code)] // Each test file uses a part of it.
 
@@ -54,7 +54,7 @@ impl Server {
         stream
     }
 
-    /// Sends this, and returns all that comes until the server closes the connection.
+    /// Sends this, and returns everything that arrives until the server closes the connection.
     #[track_caller]
     pub fn exchange(&self, request: &[u8]) -> String {
         let mut stream = self.connect();
@@ -64,7 +64,7 @@ impl Server {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
-    /// Others are served as if nothing had happened.
+    /// Checks that other clients are still served.
     #[track_caller]
     pub fn serves(&self) {
         let answer = self.exchange(b"GET /plain HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
@@ -72,7 +72,7 @@ impl Server {
         assert!(answer.ends_with("One soup, please.\n"), "{answer}");
     }
 
-    /// Ctrl-C. Returns all that it has said.
+    /// Sends Ctrl-C. Returns all output.
     #[track_caller]
     pub fn end(self) -> String {
         self.program.interrupt();
@@ -82,7 +82,7 @@ impl Server {
     }
 }
 
-/// What came of a request by curl: the status, the version of HTTP, and the body.
+/// The result of a request with curl: the status, the version of HTTP, and the body.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -90,10 +90,10 @@ pub struct Answer {
     pub body: String,
 }
 
-/// The two versions of HTTP, as arguments of curl, and how curl calls them.
+/// The two versions of HTTP: curl's argument for each, and its name.
 pub const VERSIONS: [(&str, &str); 2] = [("--http1.1", "1.1"), ("--http2-prior-knowledge", "2")];
 
-/// A request by curl, which must succeed, whatever the status is.
+/// Makes a request with curl. The transfer must succeed, with any status.
 #[track_caller]
 pub fn curl(args: &[&str]) -> Answer {
     let mut command = Command::new("curl");
@@ -106,7 +106,7 @@ pub fn curl(args: &[&str]) -> Answer {
     Answer { status: status.parse().unwrap(), version: version.to_owned(), body: body.to_owned() }
 }
 
-/// Bytes that no compression and no mistaken repetition would leave the same.
+/// Bytes that are incompressible and never repeat.
 pub fn noise(size: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let words = std::iter::repeat_with(|| {
