@@ -27,11 +27,14 @@ pub(crate) fn dispatch(events: &Events) -> (usize, bool) {
 
 #[inline(always)]
 fn dispatch_each<'a>(mut events: impl Iterator<Item = &'a Event>) -> (usize, bool) {
-    let (mut all, mut of_sources) = (0, 0);
+    let (mut all, mut others) = (0, 0);
     'doors: while let Some(mut door) = Door::open() {
         for event in events.by_ref() {
             all += 1;
-            of_sources += usize::from(dispatch_one(&mut door, event));
+            let ready = Ready::of(event);
+            if !door.source_ready(slot_of(event.token()), ready, false) {
+                others += usize::from(!is_stale(&mut door, event));
+            }
             // What a callback does must be done before the next event is looked at: it may have removed the
             // source of that event. So the door closes.
             if door.outbox.is_posted() {
@@ -40,25 +43,19 @@ fn dispatch_each<'a>(mut events: impl Iterator<Item = &'a Event>) -> (usize, boo
         }
         break;
     }
-    (of_sources, all == EVENTS)
+    (all - others, all == EVENTS)
 }
 
-/// `false`: the event is not a source's.
-#[inline(always)]
-fn dispatch_one(state: &mut State, event: &Event) -> bool {
-    let ready = Ready::of(event);
-    state.source_ready(slot_of(event.token()), ready, false) || dispatch_other(state, event)
-}
-
+/// An event that no source has. `false`: it is one of our own, of the inbox or the alarm. Messages and timers
+/// are looked at in the next phases of the turn in any case.
 #[cold]
 #[inline(never)]
-fn dispatch_other(state: &mut State, event: &Event) -> bool {
-    // Messages and timers are looked at in the next phases of the turn, with or without these events.
+fn is_stale(state: &mut State, event: &Event) -> bool {
     if [INBOX, ALARM].contains(&event.token()) {
         return false;
     }
-    // Stale: an earlier event of the same batch made its task or callback drop this source. The fd number
-    // and the place in the slab may have a new owner already; the generation tells the owners apart.
+    // An earlier event of the same batch made its task or callback drop this source. The fd number and the
+    // place in the slab may have a new owner already; the generation tells the owners apart.
     state.outbox.report(|| Step::Stale);
     true
 }

@@ -108,7 +108,7 @@ impl<S: Io> Registered<S> {
     ) -> Poll<io::Result<T>> {
         let Some(mut door) = Door::of(self.key) else { away_from_home(self.kind) };
         let state = &mut *door;
-        if !state.budget.spend() {
+        if !state.budget.allows() {
             drop(door);
             return self.refuse(wait, cx, direction);
         }
@@ -140,6 +140,7 @@ impl<S: Io> Registered<S> {
                     }
                 },
             };
+            state.budget.count();
             if state.outbox.is_active() {
                 self.report_tried(state, direction, true);
                 drop(door);
@@ -148,7 +149,6 @@ impl<S: Io> Registered<S> {
             }
             return Poll::Ready(result);
         }
-        state.budget.refund();
         let Some(task) = TaskNumber::of(cx.waker()) else {
             drop(door);
             return self.wait_with_foreign(wait, cx.waker(), direction, would_block);

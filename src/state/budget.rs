@@ -44,17 +44,11 @@ impl Budget {
     }
 
     /// Called before an operation that may complete at once. `false`: the task has spent its budget, and the
-    /// operation must wake it and return `Pending`. An operation that does not complete
-    /// [refunds](Self::refund) the unit.
+    /// operation must wake it and return `Pending`. An operation that completes then [counts](Self::count).
     #[inline]
-    pub(crate) fn spend(&mut self) -> bool {
-        match self.left.checked_sub(1) {
-            Some(left) => {
-                self.left = left;
-                true
-            }
-            None => self.refuse(),
-        }
+    pub(crate) fn allows(&mut self) -> bool {
+        // No store on this path: every operation takes it.
+        if self.left > 0 { true } else { self.refuse() }
     }
 
     /// Grants one unit for the next attempt. A program that ignores the `Pending`, such as a `select` in a
@@ -67,10 +61,18 @@ impl Budget {
         false
     }
 
-    /// The operation did not complete.
+    /// An operation has completed that was [allowed](Self::allows).
     #[inline]
-    pub(crate) fn refund(&mut self) {
-        self.left += 1;
+    pub(crate) fn count(&mut self) {
+        self.left -= 1;
+    }
+
+    /// For an operation that always completes at once: both in one.
+    #[inline]
+    pub(crate) fn spend(&mut self) -> bool {
+        let is_allowed = self.allows();
+        self.left -= u32::from(is_allowed);
+        is_allowed
     }
 
     /// For an operation that took as long as this many more.

@@ -140,6 +140,13 @@ impl Layout {
         (home, Slot::new(index, generation))
     }
 
+    /// Whether a packed slot names this one: all bits that were packed are equal.
+    #[inline(always)]
+    const fn names(self, packed: Slot, slot: Slot) -> bool {
+        let bits = ((1_u64 << self.generation) - 1) << 32 | u32::MAX as u64;
+        (packed.0 ^ slot.0) & bits == 0
+    }
+
     const fn cut(self, generation: u32) -> u32 {
         generation & ((1_u64 << self.generation) - 1) as u32
     }
@@ -205,7 +212,7 @@ impl<T> Slots<T> {
     #[inline]
     pub(crate) fn get_packed(&self, layout: Layout, packed: Slot) -> Option<(Slot, &T)> {
         let (occupant, value) = self.slab.get(packed.index() as usize)?;
-        (layout.cut(occupant.generation()) == packed.generation()).then_some((*occupant, value))
+        layout.names(packed, *occupant).then_some((*occupant, value))
     }
 
     #[inline]
@@ -215,7 +222,7 @@ impl<T> Slots<T> {
         packed: Slot,
     ) -> Option<(Slot, &mut T)> {
         let (occupant, value) = self.slab.get_mut(packed.index() as usize)?;
-        (layout.cut(occupant.generation()) == packed.generation()).then_some((*occupant, value))
+        layout.names(packed, *occupant).then_some((*occupant, value))
     }
 
     #[inline]

@@ -54,15 +54,15 @@ impl SingleWaiter {
             };
         };
         let state = &mut *door;
-        if !state.budget.spend() {
+        if !state.budget.allows() {
             drop(door);
             return self.refuse(what, place, cx);
         }
         if let Some(result) = done() {
+            state.budget.count();
             door.shut();
             return Poll::Ready(result);
         }
-        state.budget.refund();
         if let Some(task) = TaskNumber::of(cx.waker()) {
             let what = Awaited::FromTasks(what);
             let is_recorded = self.with_record(|record| record.wait_in(state, task, what, place));

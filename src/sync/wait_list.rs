@@ -25,7 +25,7 @@ const NIL: usize = usize::MAX;
 
 /// The waiters for one thing, first come, first served.
 pub(super) struct WaitList {
-    /// Awaited is waited for, as log lines call it.
+    /// What is waited for, as log lines call it.
     what: &'static str,
     list: RefCell<List>,
     /// Nothing in `sync` may leave its thread.
@@ -77,7 +77,7 @@ pub(super) struct Wait {
     place: &'static Location<'static>,
 }
 
-/// Awaited the first waiter had left in the list, when it was granted what it waits for.
+/// A waiter that was granted what it waits for.
 pub(super) struct Granted {
     pub(super) need: u32,
     pub(super) place: &'static Location<'static>,
@@ -155,33 +155,36 @@ impl WaitList {
         done: impl Fn(bool) -> Option<bool>,
         what: impl FnOnce() -> Awaited,
     ) -> Poll<bool> {
-        let mut door = Door::open();
-        if door.as_mut().is_some_and(|door| !door.budget.spend()) {
+        let is_over = |wait: &Wait| done(wait.has_place() && self.is_granted(wait.index));
+        let Some(mut door) = Door::open() else {
+            return match is_over(wait) {
+                Some(result) => self.end(wait, result),
+                None => self.wait(wait, cx, done, what),
+            };
+        };
+        if !door.budget.allows() {
             drop(door);
             return self.refuse(wait, cx, done, what);
         }
-        let result = done(wait.has_place() && self.is_granted(wait.index));
-        match (result, door) {
-            (Some(result), door) => {
-                if let Some(door) = door {
-                    door.shut();
-                }
-                if wait.has_place() {
-                    self.leave(wait);
-                }
-                Poll::Ready(result)
-            }
-            (None, door) => {
-                if let Some(mut door) = door {
-                    door.budget.refund();
-                }
-                self.wait(wait, cx, done, what)
-            }
+        if let Some(result) = is_over(wait) {
+            door.budget.count();
+            door.shut();
+            return self.end(wait, result);
         }
+        door.shut();
+        self.wait(wait, cx, done, what)
     }
 
-    /// The task has spent its budget. Awaited is free is granted to it now, and completes at its next poll, so that no other task gets
-    /// ahead of it meanwhile. Awaited is not free it waits for like any other.
+    #[inline]
+    fn end(&self, wait: &mut Wait, result: bool) -> Poll<bool> {
+        if wait.has_place() {
+            self.leave(wait);
+        }
+        Poll::Ready(result)
+    }
+
+    /// The task has spent its budget. What is free is granted to it now and completes at its next poll, so that
+    /// no other task gets ahead of it meanwhile. What is not free it waits for like any other.
     #[cold]
     fn refuse(
         &self,
