@@ -18,7 +18,7 @@ fn main() {
         println!(
             "1. the mistake: three waits of {WAIT:?} in a row, at {}:{}",
             file!(),
-            line!() + 1
+            line!() + 2
         );
         let time = timed(async { (sleep(WAIT).await, sleep(WAIT).await, sleep(WAIT).await) }).await;
         println!("  In a row they took {time:.0} ms.");
@@ -31,7 +31,7 @@ fn main() {
         println!(
             "\n2. the mistake: three computations in async tasks, at {}:{}",
             file!(),
-            line!() + 4
+            line!() + 5
         );
         let (mut calls, mut tasks, mut threads) = (f64::MAX, f64::MAX, f64::MAX);
         for _ in 0..5 {

@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 fn main() {
     env_logger::init();
     panic::set_hook(Box::new(|_| ())); // What std says of a panic, the error says too.
-    println!("1. the mistake: block_on inside a task, at {}:{}", file!(), line!() + 1);
+    println!("1. the mistake: block_on inside a task, at {}:{}", file!(), line!() + 2);
     let lost =
         block_on(async { spawn(async { block_on(pause(PAUSE)) }).await.expect_err("a panic") });
     println!(

@@ -23,7 +23,7 @@ fn main() {
     println!(
         "is shown, or more. (With `--release` the tasks take about a tenth, and tell the same.)\n"
     );
-    println!("the mistake: a crowd that is woken again and again, at {}:{}", file!(), line!() + 5);
+    println!("the mistake: a crowd that is woken again and again, at {}:{}", file!(), line!() + 6);
     println!("  {:<40} {:>8} {:>18}", "so many, all at once", "a wake", "heartbeat late by");
     let (mut crowd, mut thread) = ((BEAT, 0), 0);
     for (n, waits) in [(1, 30_000), (10, 3_000), (100, 300), (1_000, 30), (10_000, 5), (100_000, 3)]
