@@ -13,12 +13,11 @@ use headwaiter::sync::Notify;
 use headwaiter::task::{self, yield_now};
 use headwaiter::time::sleep;
 use headwaiter::{Clock, EventLoop, Interest, Next, on_ready};
-use log::LevelFilter;
 
 /// What was logged at `warn` or above.
 #[track_caller]
 fn logged(test: impl FnOnce() + Send + 'static) -> Vec<String> {
-    logged::logged(LevelFilter::Warn, test)
+    logged::logged_with_watchers(test)
 }
 
 fn compute(time: Duration) {

@@ -2050,7 +2050,7 @@ fn chain_of_joins(deadlock: Deadlock, n: usize) -> Duration {
 /// It took 45 times as long, and 3,000 steps for each poll.
 #[test]
 fn a_long_chain_of_joins_is_not_followed_at_each_poll() {
-    bounded(|| {
+    alone(|| {
         // The best of three, in turns: the machine may be busy.
         let rounds =
             || (chain_of_joins(Deadlock::Ignore, 20_000), chain_of_joins(Deadlock::Fail, 20_000));

@@ -1,28 +1,47 @@
-//! What the loop of a test logs. A process has one logger, so tests that look at it run one after the other. What the tests log
-//! that run beside one of them comes from other threads, and is not kept.
+//! What the loop of a test logs. A process has one logger, which tells the tests that run side by side apart by their threads.
 
-#[cfg(target_os = "linux")]
-use std::ffi::CString;
-#[cfg(target_os = "linux")]
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use log::{LevelFilter, Log, Metadata, Record};
 
-use super::{beside_other_tests, no_other_test, run};
+use super::{beside_other_tests, leaked, no_other_test, run};
 
-static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+/// The tests that run now and look at what they log.
+static CAPTURES: Mutex<Vec<&'static Capture>> = Mutex::new(Vec::new());
 
-/// The name of the thread of the test that looks.
-static LOOKS: Mutex<Option<String>> = Mutex::new(None);
+/// Held by a test to which the lines of watchers of stalls belong: a watcher is a thread of the loop, with a name of its own.
+static ONE_WATCHES: Mutex<()> = Mutex::new(());
 
 /// The text of a line, and what is called there.
 type Trap = (&'static str, fn());
 
-/// See [`call_at`].
-static TRAP: Mutex<Option<Trap>> = Mutex::new(None);
+struct Capture {
+    /// The name of the thread of the test.
+    test: Option<String>,
+    /// What the kernel calls that thread. A thread without a name inherits it from the one that makes it.
+    mark: String,
+    level: LevelFilter,
+    watches: bool,
+    lines: Mutex<Vec<String>>,
+    /// See [`call_at`].
+    trap: Mutex<Option<Trap>>,
+}
+
+impl Capture {
+    /// That of the test to which this thread belongs.
+    fn current() -> Option<&'static Capture> {
+        let thread = thread::current();
+        let captures = lock(&CAPTURES);
+        let mut captures = captures.iter().copied();
+        match thread.name() {
+            Some("headwaiter-watcher") => captures.find(|capture| capture.watches),
+            Some(name) => captures.find(|capture| capture.test.as_deref() == Some(name)),
+            None => captures.find(|capture| has_kernel_name(&capture.mark)),
+        }
+    }
+}
 
 struct Logger;
 
@@ -32,19 +51,15 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        let thread = thread::current();
-        let is_kept = match thread.name() {
-            Some("headwaiter-watcher") => true,
-            Some(name) => Some(name) == lock(&LOOKS).as_deref(),
-            None => was_made_by_the_test(),
+        let Some(capture) = Capture::current().filter(|capture| record.level() <= capture.level)
+        else {
+            return;
         };
-        if is_kept {
-            let line = record.args().to_string();
-            let trap = lock(&TRAP).take_if(|(text, _)| line.contains(*text));
-            lock(&LINES).push(line);
-            if let Some((_, call)) = trap {
-                call();
-            }
+        let line = record.args().to_string();
+        let trap = lock(&capture.trap).take_if(|(text, _)| line.contains(*text));
+        lock(&capture.lines).push(line);
+        if let Some((_, call)) = trap {
+            call();
         }
     }
 
@@ -55,70 +70,101 @@ fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs a test as [`bounded`](super::bounded), and returns what its loops logged, up to this level. At `debug` and `trace` it
-/// runs [`alone`](super::alone), because then the loops of all tests make more turns.
+/// Runs a test as [`bounded`](super::bounded), and returns what its loops logged, up to this level. Above `warn` it runs
+/// [`alone`](super::alone): with a level for all tests at which their loops make more turns.
 #[track_caller]
 pub fn logged(level: LevelFilter, test: impl FnOnce() + Send + 'static) -> Vec<String> {
-    let _alone = if level >= LevelFilter::Debug { no_other_test() } else { None };
-    let _beside_others = if level >= LevelFilter::Debug { None } else { beside_other_tests() };
-    let _only_log = lock(&ONE_AT_A_TIME);
+    // Elsewhere threads without a name are not told apart.
+    let one_at_a_time = cfg!(not(target_os = "linux")).then(|| lock(&ONE_WATCHES));
+    let lines = captured(level, false, test);
+    drop(one_at_a_time);
+    lines
+}
+
+/// As [`logged`], up to `warn`, with what watchers of stalls log. One such test runs at a time.
+#[track_caller]
+pub fn logged_with_watchers(test: impl FnOnce() + Send + 'static) -> Vec<String> {
+    let _one_at_a_time = lock(&ONE_WATCHES);
+    captured(LevelFilter::Warn, true, test)
+}
+
+#[track_caller]
+fn captured(
+    level: LevelFilter,
+    watches: bool,
+    test: impl FnOnce() + Send + 'static,
+) -> Vec<String> {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let is_verbose = level > LevelFilter::Warn;
+    let _alone = if is_verbose { no_other_test() } else { None };
+    let _beside_others = if is_verbose { None } else { beside_other_tests() };
     let _ = log::set_logger(&Logger); // Only the first time.
-    *lock(&LOOKS) = thread::current().name().map(str::to_owned);
-    lock(&LINES).clear();
-    log::set_max_level(level);
+    let capture = leaked(Capture {
+        test: thread::current().name().map(str::to_owned),
+        mark: format!("logged {}", NUMBER.fetch_add(1, Ordering::Relaxed)),
+        level,
+        watches,
+        lines: Mutex::default(),
+        trap: Mutex::default(),
+    });
+    lock(&CAPTURES).push(capture);
+    log::set_max_level(level.max(LevelFilter::Warn));
     run(|| {
-        mark_this_thread();
+        set_kernel_name(&capture.mark);
         test();
     });
     log::set_max_level(LevelFilter::Warn);
-    std::mem::take(&mut lines())
+    lock(&CAPTURES).retain(|other| !std::ptr::eq(*other, capture));
+    std::mem::take(&mut lock(&capture.lines))
 }
 
-/// A thread without a name inherits the name that the kernel has for the thread that makes it.
 #[cfg(target_os = "linux")]
-fn mark_this_thread() {
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed) + 1;
-    rustix::thread::set_name(&CString::new(format!("logged {number}")).unwrap()).unwrap();
+fn set_kernel_name(name: &str) {
+    let name = std::ffi::CString::new(name).expect("a name without a zero");
+    rustix::thread::set_name(&name).expect("it is short enough");
 }
 
-/// Of a thread without a name.
 #[cfg(target_os = "linux")]
-fn was_made_by_the_test() -> bool {
-    let mark = format!("logged {}", NUMBER.load(Ordering::Relaxed));
-    rustix::thread::name().is_ok_and(|name| name.as_bytes() == mark.as_bytes())
+fn has_kernel_name(name: &str) -> bool {
+    rustix::thread::name().is_ok_and(|of_thread| of_thread.as_bytes() == name.as_bytes())
 }
-
-/// The last test that looked.
-#[cfg(target_os = "linux")]
-static NUMBER: AtomicUsize = AtomicUsize::new(0);
 
 #[cfg(not(target_os = "linux"))]
-fn mark_this_thread() {}
+fn set_kernel_name(_: &str) {}
 
-/// It may be another's.
 #[cfg(not(target_os = "linux"))]
-fn was_made_by_the_test() -> bool {
+fn has_kernel_name(_: &str) -> bool {
     true
 }
 
+/// That of the test that runs here, which must be one that looks at its log.
+#[track_caller]
+fn current() -> &'static Capture {
+    Capture::current().expect("a test that is `logged`")
+}
+
 /// What logs the next line that has `text` in it calls `function` there.
+#[track_caller]
 pub fn call_at(text: &'static str, function: fn()) {
-    *lock(&TRAP) = Some((text, function));
+    *lock(&current().trap) = Some((text, function));
 }
 
 /// What logs the next line that has `text` in it panics there: so code that has no mistake can be seen to panic.
+#[track_caller]
 pub fn panic_at(text: &'static str) {
     call_at(text, || panic!("the log is on fire"));
 }
 
 /// Whether that has happened.
+#[track_caller]
 pub fn has_panicked() -> bool {
-    lock(&TRAP).is_none()
+    lock(&current().trap).is_none()
 }
 
 /// What was logged so far by the test that runs.
+#[track_caller]
 pub fn lines() -> MutexGuard<'static, Vec<String>> {
-    lock(&LINES)
+    lock(&current().lines)
 }
 
 /// Log lines but for those about stalls, which are what a slow machine does.

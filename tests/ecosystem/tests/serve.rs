@@ -12,8 +12,8 @@ use axum::routing::{get, post};
 use ecosystem::{
     Client, Error, Server, assert_logged, echo_upgraded, listen, run, seconds, switching_protocols,
 };
+use futures_lite::AsyncReadExt;
 use futures_lite::future::Boxed;
-use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use headwaiter::compat::hyper::{Body, Peer, serve};
 use headwaiter::net::{UnixListener, UnixStream};
 use headwaiter::task::yield_now;
