@@ -42,12 +42,6 @@ fn dispose(disposition: usize) {
     unsafe { signal(SIGCHLD, disposition) };
 }
 
-fn shell(script: &str) -> Command {
-    let mut command = Command::new("sh");
-    command.arg("-c").arg(script);
-    command
-}
-
 fn has_pidfds() -> bool {
     use rustix::process::{PidfdFlags, getpid, pidfd_open};
     pidfd_open(getpid(), PidfdFlags::empty()).is_ok()

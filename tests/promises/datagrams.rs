@@ -29,10 +29,6 @@ async fn udp_pair() -> (UdpSocket, UdpSocket) {
     (one, other)
 }
 
-fn would_block<T: std::fmt::Debug>(result: io::Result<T>) -> bool {
-    result.unwrap_err().kind() == io::ErrorKind::WouldBlock
-}
-
 #[test]
 fn udp_carries_datagrams_of_no_byte_one_byte_and_the_most_bytes() {
     in_every_order(|| async {

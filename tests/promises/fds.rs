@@ -42,10 +42,6 @@ fn number(fd: &OwnedFd) -> io::Result<u64> {
     Ok(u64::from_ne_bytes(bytes))
 }
 
-fn is_nonblocking(fd: impl AsFd) -> bool {
-    fcntl_getfl(fd).unwrap().contains(OFlags::NONBLOCK)
-}
-
 #[test]
 fn an_eventfd_is_waited_for() {
     in_loop(|| async {

@@ -5,7 +5,6 @@ use std::future::Future;
 use std::io::{self, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::task::Poll;
 use std::thread;
@@ -15,44 +14,14 @@ use headwaiter::fs::{self, File};
 use headwaiter::task::yield_now;
 use headwaiter::{EventLoop, block_on, spawn, spawn_blocking};
 
-/// A folder of the test's own, removed with it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn on(base: impl AsRef<Path>) -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let folder =
-            base.as_ref().join(format!("headwaiter-files-{}-{number}", std::process::id()));
-        std::fs::create_dir(&folder).expect("a folder for the test");
-        Folder(folder)
-    }
-
-    /// Where cargo lets tests write.
-    fn new() -> Self {
-        Folder::on(env!("CARGO_TARGET_TMPDIR"))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    fn file(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.path(name);
-        std::fs::write(&path, contents).unwrap();
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+/// Where cargo lets tests write.
+fn on_disk() -> Folder {
+    Folder::on(env!("CARGO_TARGET_TMPDIR"))
 }
 
 /// One on each file system that there is.
 fn folders() -> Vec<Folder> {
-    let mut folders = vec![Folder::new()];
+    let mut folders = vec![on_disk()];
     if Path::new("/dev/shm").is_dir() {
         folders.push(Folder::on("/dev/shm"));
     } else {
@@ -149,7 +118,7 @@ fn the_functions_do_what_those_of_std_do() {
 #[test]
 fn links_are_followed_or_not_as_in_std() {
     in_loop(|| async {
-        let folder = Folder::new();
+        let folder = on_disk();
         let (file, link) = (folder.file("soup", "tomato"), folder.path("link"));
         fs::symlink(&file, &link).await.unwrap();
         assert_eq!(fs::read_link(&link).await.unwrap(), file);
@@ -164,7 +133,7 @@ fn links_are_followed_or_not_as_in_std() {
 #[test]
 fn an_error_says_what_was_tried_with_which_path_and_keeps_its_kind() {
     in_loop(|| async {
-        let folder = Folder::new();
+        let folder = on_disk();
         let (none, kind) = (folder.path("none"), io::ErrorKind::NotFound);
         assert_says(&fs::read(&none).await.unwrap_err(), kind, "read", &none);
         assert_says(&fs::read_to_string(&none).await.unwrap_err(), kind, "read", &none);
@@ -223,7 +192,7 @@ fn an_error_says_what_was_tried_with_which_path_and_keeps_its_kind() {
 #[test]
 fn an_error_of_an_open_file_says_so_too() {
     in_loop(|| async {
-        let folder = Folder::new();
+        let folder = on_disk();
         let path = folder.file("soup", "tomato");
         let mut file = File::open(&path).await.unwrap();
         let error = file.write(b"x").await.unwrap_err();
@@ -250,7 +219,7 @@ fn an_error_of_an_open_file_says_so_too() {
 #[test]
 fn a_folder_is_opened_as_in_std_and_cannot_be_read() {
     in_loop(|| async {
-        let folder = Folder::new();
+        let folder = on_disk();
         let mut opened = File::open(&folder.0).await.unwrap();
         assert!(opened.metadata().await.unwrap().is_dir());
         let error = opened.read(&mut [0; 10]).await.unwrap_err();
@@ -271,7 +240,7 @@ fn a_folder_is_opened_as_in_std_and_cannot_be_read() {
 fn a_file_without_permission_is_an_error_that_names_it() {
     use std::os::unix::fs::PermissionsExt;
     bounded(|| {
-        let folder = Folder::new();
+        let folder = on_disk();
         let path = folder.file("secret", "soup");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
         std::fs::set_permissions(&folder.0, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -488,7 +457,7 @@ fn what_is_not_in_memory_is_read_by_the_pool() {
     bounded(|| {
         loop_with_threads(1).block_on(async {
             let contents = bytes(1_000_000);
-            let folder = Folder::new();
+            let folder = on_disk();
             let path = folder.file("cold", &contents);
             let mut file = File::open(&path).await.unwrap();
             file.sync_all().await.unwrap();
@@ -668,7 +637,7 @@ fn a_dropped_write_that_fails_is_told_by_the_next_operation_once() {
 fn a_function_that_is_dropped_before_a_thread_began_with_it_does_nothing() {
     bounded(|| {
         loop_with_threads(1).block_on(async {
-            let folder = Folder::new();
+            let folder = on_disk();
             let (file, new) = (folder.file("file", "soup"), folder.path("new"));
             std::fs::create_dir(folder.path("folder")).unwrap();
             let mut read_only = std::fs::metadata(&file).unwrap().permissions();
@@ -714,7 +683,7 @@ fn a_function_that_is_dropped_before_a_thread_began_with_it_does_nothing() {
 #[test]
 fn a_function_that_is_dropped_after_a_thread_began_with_it_is_done_to_the_end() {
     in_loop(|| async {
-        let folder = Folder::new();
+        let folder = on_disk();
         let fifo = make_fifo(&folder);
         let mut reader = File::open(&fifo).await.unwrap();
         // More than a pipe holds.
@@ -731,7 +700,7 @@ fn a_function_that_is_dropped_after_a_thread_began_with_it_is_done_to_the_end() 
 #[test]
 fn a_file_may_be_dropped_anywhere_with_an_operation_under_way() {
     bounded(|| {
-        let folder = Folder::new();
+        let folder = on_disk();
         let path = folder.file("dropped", bytes(100_000));
         let mut event_loop = loop_with_threads(1);
         event_loop.block_on(async {
@@ -799,7 +768,7 @@ fn a_file_outlives_its_loop_with_an_operation_under_way() {
 #[test]
 fn files_work_under_a_virtual_clock_which_waits_for_them() {
     in_virtual_time(|| async {
-        let folder = Folder::new();
+        let folder = on_disk();
         let path = folder.path("timeless");
         let start = headwaiter::time::now();
         let limit = headwaiter::time::timeout(ms(1), async {
@@ -815,7 +784,7 @@ fn files_work_under_a_virtual_clock_which_waits_for_them() {
 #[test]
 fn outside_a_loop_a_panic_says_what_to_do() {
     bounded(|| {
-        let folder = Folder::new();
+        let folder = on_disk();
         let path = folder.file("soup", "tomato");
         let mut file = block_on(File::open(&path)).unwrap();
         for text in [
@@ -1019,7 +988,7 @@ fn a_clone_of_a_file_shares_its_position() {
 #[cfg(target_os = "linux")]
 async fn direct_folder() -> Option<(Folder, i32)> {
     let direct = rustix::fs::OFlags::DIRECT.bits() as i32;
-    for folder in [Folder::new(), Folder::on(std::env::temp_dir())] {
+    for folder in [on_disk(), Folder::on(std::env::temp_dir())] {
         let path = folder.file("probe", "soup");
         if File::options().read(true).custom_flags(direct).open(&path).await.is_ok() {
             return Some((folder, direct));
@@ -1117,7 +1086,7 @@ impl Drop for Temporary {
 fn a_path_that_owns_its_file_lives_as_long_as_the_operation() {
     bounded(|| {
         loop_with_threads(1).block_on(async {
-            let folder = Folder::new();
+            let folder = on_disk();
             let temporary = |name: &str| Temporary(folder.file(name, "soup").into());
             assert!(File::open(temporary("a")).await.is_ok());
             assert!(File::options().write(true).open(temporary("b")).await.is_ok());
@@ -1151,7 +1120,7 @@ fn a_path_that_owns_its_file_lives_as_long_as_the_operation() {
 fn a_folder_is_listed_as_by_std() {
     in_loop(|| async {
         use futures_lite::StreamExt;
-        let folder = Folder::new();
+        let folder = on_disk();
         let mut expected: Vec<_> = (0..600).map(|n| format!("file {n}")).collect();
         for name in &expected {
             folder.file(name, name);
@@ -1210,7 +1179,7 @@ fn a_fifo_is_watched_and_waits_for_its_first_writer() {
     bounded(|| {
         // If a thread waited with it, nothing else would be done.
         loop_with_threads(1).block_on(async {
-            let folder = Folder::new();
+            let folder = on_disk();
             let path = make_fifo(&folder);
             let error = File::options().write(true).open(&path).await.unwrap_err();
             assert!(
@@ -1266,7 +1235,7 @@ fn a_fifo_is_watched_and_waits_for_its_first_writer() {
 #[test]
 fn a_megabyte_goes_through_a_fifo() {
     in_loop(|| async {
-        let folder = Folder::new();
+        let folder = on_disk();
         let path = make_fifo(&folder);
         let mut reader = File::open(&path).await.unwrap();
         let mut writer = File::options().write(true).open(&path).await.unwrap();
@@ -1329,7 +1298,7 @@ fn a_full_disk_is_an_error_that_names_the_file() {
 
 #[cfg(target_os = "linux")]
 async fn a_full_disk() {
-    let folder = Folder::new();
+    let folder = on_disk();
     let mount = |arguments: &[&str]| {
         let status = std::process::Command::new("mount").args(arguments).arg(&folder.0).output();
         status.is_ok_and(|output| output.status.success())

@@ -45,11 +45,6 @@ async fn yields(times: usize) {
     }
 }
 
-/// A panic whose words the compiler cannot know to be constant.
-fn burns(text: &str) {
-    panic!("{text} is on fire");
-}
-
 fn polled<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
 }

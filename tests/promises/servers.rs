@@ -7,7 +7,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::support::logged::{has_panicked, lines, panic_at, without_stalls};
+use crate::support::logged::{
+    has_panicked, lines, logged_without_stalls as logged, panic_at, so_far,
+};
 use crate::support::*;
 use futures_lite::future::or;
 use headwaiter::net::{TcpListener, TcpStream};
@@ -35,27 +37,11 @@ mod one_loop_per_core;
 #[path = "../../examples/proxy.rs"]
 mod proxy;
 
-/// Runs `test` outside any loop, and returns what was logged meanwhile.
-#[track_caller]
-fn logged(level: LevelFilter, test: impl FnOnce() + Send + 'static) -> Vec<String> {
-    without_stalls(logged::logged(level, test))
-}
-
-/// How many lines were logged so far.
-fn so_far() -> usize {
-    without_stalls(lines().clone()).len()
-}
-
 #[track_caller]
 fn logged_in_loop<F: Future<Output = ()>>(
     test: impl FnOnce() -> F + Send + 'static,
 ) -> Vec<String> {
     logged(LevelFilter::Warn, || EventLoop::new().expect("a loop").block_on(test()))
-}
-
-/// A panic whose words the compiler cannot know to be constant.
-fn burns(text: &str) {
-    panic!("{text} is on fire");
 }
 
 struct Bomb;

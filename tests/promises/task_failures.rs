@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::mpsc;
 use std::task::{Context, Poll};
 
-use crate::support::logged::{lines, without_stalls};
+use crate::support::logged::{lines, logged_without_stalls as logged, so_far};
 use crate::support::*;
 use headwaiter::net::{TcpListener, TcpStream};
 use headwaiter::sync::Mutex;
@@ -15,17 +15,6 @@ use headwaiter::task::{self, CancelToken, JoinError, yield_now};
 use headwaiter::time::{Sleep, sleep};
 use headwaiter::{EventLoop, Handle, Interest, block_on, on_ready, spawn, spawn_blocking};
 use log::{Level, LevelFilter};
-
-/// Runs `test` outside any loop, and returns what was logged meanwhile.
-#[track_caller]
-fn logged(level: LevelFilter, test: impl FnOnce() + Send + 'static) -> Vec<String> {
-    without_stalls(logged::logged(level, test))
-}
-
-/// How many lines were logged so far.
-fn so_far() -> usize {
-    without_stalls(lines().clone()).len()
-}
 
 /// Never ready, and panics in its drop.
 struct Bomb(&'static str);
@@ -42,11 +31,6 @@ impl Drop for Bomb {
     fn drop(&mut self) {
         panic!("{}", self.0);
     }
-}
-
-/// A panic whose words the compiler cannot know to be constant.
-fn burns(text: &str) {
-    panic!("{text} is on fire");
 }
 
 /// What the panic of a task said.

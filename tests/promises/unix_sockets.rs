@@ -17,10 +17,6 @@ use headwaiter::task::yield_now;
 use headwaiter::time::{self, timeout};
 use headwaiter::{EventLoop, block_on, spawn};
 
-fn would_block<T: std::fmt::Debug>(result: io::Result<T>) -> bool {
-    result.unwrap_err().kind() == io::ErrorKind::WouldBlock
-}
-
 /// Counts how often a future is polled.
 struct Counted<F>(F, Rc<Cell<usize>>);
 

@@ -172,3 +172,18 @@ pub fn without_stalls(mut said: Vec<String>) -> Vec<String> {
     said.retain(|line| !line.contains("the event loop was blocked"));
     said
 }
+
+/// As [`logged`], without what it says of stalls.
+#[track_caller]
+pub fn logged_without_stalls(
+    level: LevelFilter,
+    test: impl FnOnce() + Send + 'static,
+) -> Vec<String> {
+    without_stalls(logged(level, test))
+}
+
+/// How many lines were logged so far, without those about stalls.
+#[track_caller]
+pub fn so_far() -> usize {
+    without_stalls(lines().clone()).len()
+}

@@ -11,7 +11,7 @@ pub mod wakers;
 use std::cell::Cell;
 use std::future::Future;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -188,20 +188,31 @@ macro_rules! with_both_streams {
 pub(crate) use with_both_streams;
 
 /// A directory of the test's own, removed at its end.
-pub struct Folder(PathBuf);
+pub struct Folder(pub PathBuf);
 
 impl Folder {
+    /// Where temporary files are, with a short path, as Unix sockets need it.
     pub fn new() -> Self {
+        Folder::on(std::env::temp_dir())
+    }
+
+    pub fn on(base: impl AsRef<Path>) -> Self {
         static LAST: AtomicUsize = AtomicUsize::new(0);
         let number = LAST.fetch_add(1, Ordering::Relaxed);
-        // Short, for the paths of Unix sockets.
-        let folder = std::env::temp_dir().join(format!("hw-{}-{number}", std::process::id()));
+        let folder = base.as_ref().join(format!("hw-{}-{number}", std::process::id()));
         std::fs::create_dir(&folder).expect("a folder for the test");
         Folder(folder)
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
+    }
+
+    /// Makes a file in it.
+    pub fn file(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, contents).unwrap();
+        path
     }
 }
 
@@ -274,6 +285,11 @@ impl<T: Unpin, F: FnMut(&mut Context<'_>) -> Poll<()> + Unpin> Future for Holdin
     }
 }
 
+/// A panic whose words the compiler cannot know to be constant.
+pub fn burns(text: &str) {
+    panic!("{text} is on fire");
+}
+
 /// What a panic said.
 pub fn panic_text(run: impl FnOnce()) -> String {
     let payload =
@@ -282,6 +298,23 @@ pub fn panic_text(run: impl FnOnce()) -> String {
         Ok(text) => *text,
         Err(payload) => (*payload.downcast::<&str>().expect("a text")).to_owned(),
     }
+}
+
+pub fn would_block<T: std::fmt::Debug>(result: io::Result<T>) -> bool {
+    result.unwrap_err().kind() == io::ErrorKind::WouldBlock
+}
+
+#[cfg(target_os = "linux")]
+pub fn is_nonblocking(fd: impl std::os::fd::AsFd) -> bool {
+    rustix::fs::fcntl_getfl(fd).unwrap().contains(rustix::fs::OFlags::NONBLOCK)
+}
+
+/// A child process that runs a script of sh(1).
+#[cfg(unix)]
+pub fn shell(script: &str) -> headwaiter::process::Command {
+    let mut command = headwaiter::process::Command::new("sh");
+    command.arg("-c").arg(script);
+    command
 }
 
 /// How many sources and timers the loop that runs here has.

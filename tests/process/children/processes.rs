@@ -19,12 +19,6 @@ use headwaiter::time::{now, sleep, timeout};
 use headwaiter::{Clock, EventLoop, block_on, spawn};
 use rustix::process::{Pid, Signal, getpid, kill_process};
 
-fn shell(script: &str) -> Command {
-    let mut command = Command::new("sh");
-    command.arg("-c").arg(script);
-    command
-}
-
 /// A child that ends only when it is killed. It does not keep our output open, should a test fail.
 fn sleeper() -> Command {
     let mut command = Command::new("sleep");

@@ -21,7 +21,6 @@ use headwaiter::task::yield_now;
 use headwaiter::time::sleep;
 use headwaiter::{EventLoop, block_on, spawn};
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::termios::{Action, OptionalActions, tcflow, tcgetattr, tcsetattr};
 
 const MIB: usize = 1 << 20;
@@ -319,10 +318,6 @@ impl Drop for Role {
         let _ = self.child.kill(); // It may have ended by itself.
         let _ = self.child.wait();
     }
-}
-
-fn is_nonblocking(fd: impl AsFd) -> bool {
-    fcntl_getfl(fd).unwrap().contains(OFlags::NONBLOCK)
 }
 
 #[test]
