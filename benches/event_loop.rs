@@ -1,7 +1,7 @@
 //! What the loop's own operations cost, headwaiter alone: spawning and joining tasks, yielding, a wake from
 //! another thread, jobs for the pool of threads, timers, and an echo whose both ends are in the same loop.
 //!
-//! `cargo bench --bench event_loop [NAME]`. Where an iteration is of many tasks, timers or messages,
+//! `cargo bench -p benches --bench event_loop [NAME]`. Where an iteration is of many tasks, timers or messages,
 //! `thrpt` is how many of them there are in a second. `benches/compare` measures the same beside tokio.
 
 use std::future::{Future, poll_fn};
@@ -22,7 +22,7 @@ use headwaiter::{Clock, EventLoop, spawn, spawn_blocking};
 
 criterion_group! {
     name = benches;
-    config = Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
+    config = ::benches::criterion();
     targets = spawn_join, yields, wake, offload, timer, echo
 }
 criterion_main!(benches);

@@ -1,12 +1,11 @@
 //! Files beside std's blocking calls: 512 MiB read from the page cache in pieces, on a file system that tells what it has in
 //! memory and on one that does not (a tmpfs), and small files whole.
 //!
-//! `cargo bench --bench files [NAME]`. `benches/compare` measures the same beside tokio, in turns.
+//! `cargo bench -p benches --bench files [NAME]`. `benches/compare` measures the same beside tokio, in turns.
 
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use headwaiter::EventLoop;
@@ -17,7 +16,7 @@ const SIZE: usize = 512 << 20;
 
 criterion_group! {
     name = benches;
-    config = Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
+    config = ::benches::criterion();
     targets = in_pieces, whole
 }
 criterion_main!(benches);

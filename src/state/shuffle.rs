@@ -35,6 +35,37 @@ impl Shuffle {
 }
 
 #[cfg(test)]
+pub(crate) mod random {
+    use std::ops::Range;
+
+    use super::Shuffle;
+
+    /// A test of random cases runs once with each of these seeds.
+    pub(crate) const SEEDS: Range<u64> = 0..256;
+
+    pub(crate) struct Random(Shuffle);
+
+    impl Random {
+        pub(crate) fn new(seed: u64) -> Self {
+            Random(Shuffle::new(seed))
+        }
+
+        pub(crate) fn any(&mut self) -> u64 {
+            self.0.next()
+        }
+
+        /// Small numbers come up as often as large ones: it has any number of bits.
+        pub(crate) fn number(&mut self) -> u64 {
+            self.any() >> self.below(64)
+        }
+
+        pub(crate) fn below(&mut self, bound: usize) -> usize {
+            self.0.below(bound)
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::collections::HashMap;

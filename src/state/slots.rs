@@ -288,48 +288,55 @@ impl<T> Slots<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
+    use crate::state::shuffle::random::{Random, SEEDS};
     use std::collections::HashMap;
 
     const LAYOUTS: [Layout; 4] =
         [Layout::WAKER_64, Layout::WAKER_32, Layout::TOKEN_64, Layout::TOKEN_32];
 
-    proptest! {
-        #[test]
-        fn a_packed_word_gives_back_what_was_packed(home: u64, index: u32, generation: u32) {
+    #[test]
+    fn a_packed_word_gives_back_what_was_packed() {
+        for seed in SEEDS {
+            let mut random = Random::new(seed);
+            let (home, index) = (random.number(), random.number() as u32);
+            let generation = random.number() as u32;
             for layout in LAYOUTS {
                 let home = home % layout.homes();
                 let slot = Slot::new(index % layout.indexes(), generation);
                 let word = layout.pack(home, slot);
-                prop_assert!(layout.word == 64 || word < 1 << 32);
-                prop_assert_ne!(word, u64::MAX >> (64 - layout.word));
+                assert!(layout.word == 64 || word < 1 << 32, "seed {seed}");
+                assert_ne!(word, u64::MAX >> (64 - layout.word), "seed {seed}");
                 let (home_again, slot_again) = layout.unpack(word);
-                prop_assert_eq!(home_again, home);
-                prop_assert_eq!(slot_again.index(), slot.index());
-                prop_assert_eq!(slot_again.generation(), layout.cut(generation));
+                assert_eq!(home_again, home, "seed {seed}");
+                assert_eq!(slot_again.index(), slot.index(), "seed {seed}");
+                assert_eq!(slot_again.generation(), layout.cut(generation), "seed {seed}");
             }
         }
+    }
 
-        /// Against a map from every slot ever given out to what is in it now.
-        #[test]
-        fn slots_agree_with_a_model(ops in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>()), 1..400)) {
+    /// Against a map from every slot ever given out to what is in it now.
+    #[test]
+    fn slots_agree_with_a_model() {
+        for seed in SEEDS {
+            let mut random = Random::new(seed);
             let mut slots = Slots::new();
             let mut model: HashMap<Slot, u32> = HashMap::new();
             let mut given = Vec::new();
-            for (number, (insert, pick)) in ops.into_iter().enumerate() {
-                if insert || given.is_empty() {
-                    let slot = slots.insert(Layout::TOKEN_64, number as u32).unwrap();
-                    prop_assert!(model.insert(slot, number as u32).is_none());
+            for number in 0..1 + random.below(399) as u32 {
+                if random.below(2) == 0 || given.is_empty() {
+                    let slot = slots.insert(Layout::TOKEN_64, number).unwrap();
+                    assert!(model.insert(slot, number).is_none(), "seed {seed}");
                     given.push(slot);
                 } else {
-                    let slot = given[pick.index(given.len())];
-                    prop_assert_eq!(slots.remove(slot), model.remove(&slot));
+                    let slot = given[random.below(given.len())];
+                    assert_eq!(slots.remove(slot), model.remove(&slot), "seed {seed}");
                 }
-                prop_assert_eq!(slots.len(), model.len());
+                assert_eq!(slots.len(), model.len(), "seed {seed}");
                 for slot in &given {
-                    prop_assert_eq!(slots.get(*slot), model.get(slot));
+                    assert_eq!(slots.get(*slot), model.get(slot), "seed {seed}");
                     let (_, packed) = Layout::TOKEN_64.unpack(Layout::TOKEN_64.pack(0, *slot));
-                    prop_assert_eq!(slots.get_packed(Layout::TOKEN_64, packed).map(|(_, v)| *v), model.get(slot).copied());
+                    let found = slots.get_packed(Layout::TOKEN_64, packed).map(|(_, v)| *v);
+                    assert_eq!(found, model.get(slot).copied(), "seed {seed}");
                 }
             }
         }

@@ -9,7 +9,8 @@ use std::net::SocketAddr;
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
-use headwaiter::compat::hyper::Serve;
+use futures_lite::{AsyncReadExt, AsyncWriteExt};
+use headwaiter::compat::hyper::{Body, Io, Serve};
 use headwaiter::net::{TcpListener, TcpStream};
 use headwaiter::task::{CancelToken, JoinHandle};
 use headwaiter::time::{now, sleep, timeout};
@@ -124,6 +125,29 @@ impl Server {
         self.closing.cancel();
         self.task.await?
     }
+}
+
+/// Accepts the upgrade that `request` asks for, and sends each four bytes of that connection back.
+pub fn echo_upgraded(request: &mut hyper::Request<Body>) {
+    let upgrade = hyper::upgrade::on(request);
+    let echo = async move {
+        let mut stream = Io::new(upgrade.await?);
+        let mut word = [0; 4];
+        while stream.read_exact(&mut word).await.is_ok() {
+            stream.write_all(&word).await?;
+        }
+        Ok::<(), Error>(())
+    };
+    headwaiter::spawn(echo).log_error();
+}
+
+/// The answer of HTTP/1.1 to a request for an upgrade to this protocol.
+pub fn switching_protocols(protocol: &str) -> hyper::http::Result<hyper::Response<String>> {
+    hyper::Response::builder()
+        .status(hyper::StatusCode::SWITCHING_PROTOCOLS)
+        .header("connection", "upgrade")
+        .header("upgrade", protocol)
+        .body(String::new())
 }
 
 /// A client of HTTP/1.1 that does as it is told.

@@ -8,7 +8,7 @@ use std::thread;
 use axum::Router;
 use axum::routing::{get, post};
 use bytes::Bytes;
-use ecosystem::{Client, Error, Server, listen, run, seconds};
+use ecosystem::{Client, Error, Server, echo_upgraded, listen, run, seconds, switching_protocols};
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use headwaiter::compat::hyper::{Body, Executor, Io, Timer, serve};
 use headwaiter::net::TcpStream;
@@ -69,16 +69,7 @@ fn a_tunnel_over_http2_outlives_the_limits() {
     run(async {
         let service = service_fn(|mut request: Request<Body>| async move {
             assert_eq!(request.method(), Method::CONNECT);
-            let upgrade = hyper::upgrade::on(&mut request);
-            let echo = async move {
-                let mut stream = Io::new(upgrade.await?);
-                let mut word = [0; 4];
-                while stream.read_exact(&mut word).await.is_ok() {
-                    stream.write_all(&word).await?;
-                }
-                Ok::<(), Error>(())
-            };
-            headwaiter::spawn(echo).log_error();
+            echo_upgraded(&mut request);
             Ok::<_, Error>(Response::new(String::new()))
         });
         let (listener, address) = listen().await?;
@@ -121,11 +112,7 @@ fn an_upgraded_connection_receives_what_comes_after_it_has_closed_its_own_direct
                     Ok::<(), Error>(())
                 })
                 .log_error();
-                let response = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS);
-                response
-                    .header("connection", "upgrade")
-                    .header("upgrade", "echo")
-                    .body(String::new())
+                switching_protocols("echo")
             }
         });
         let (listener, address) = listen().await?;

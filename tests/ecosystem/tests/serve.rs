@@ -9,15 +9,17 @@ use std::task::{Context, Poll};
 use axum::Router;
 use axum::extract::Extension;
 use axum::routing::{get, post};
-use ecosystem::{Client, Error, Server, assert_logged, listen, run, seconds};
+use ecosystem::{
+    Client, Error, Server, assert_logged, echo_upgraded, listen, run, seconds, switching_protocols,
+};
+use futures_lite::AsyncReadExt;
 use futures_lite::future::Boxed;
-use futures_lite::{AsyncReadExt, AsyncWriteExt};
-use headwaiter::compat::hyper::{Body, Io, Peer, serve};
+use headwaiter::compat::hyper::{Body, Peer, serve};
 use headwaiter::net::{UnixListener, UnixStream};
 use headwaiter::task::yield_now;
 use headwaiter::time::sleep;
 use http_body_util::BodyExt;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, Response};
 
 #[test]
 fn a_router_of_axum_is_served() {
@@ -167,18 +169,8 @@ fn a_slow_handler_slows_no_other_connection() {
 fn an_upgraded_connection_is_the_programs_and_outlives_the_limits() {
     run(async {
         let service = hyper::service::service_fn(|mut request: Request<Body>| async move {
-            let upgrade = hyper::upgrade::on(&mut request);
-            let echo = async move {
-                let mut stream = Io::new(upgrade.await?);
-                let mut word = [0; 4];
-                while stream.read_exact(&mut word).await.is_ok() {
-                    stream.write_all(&word).await?;
-                }
-                Ok::<(), Error>(())
-            };
-            headwaiter::spawn(echo).log_error();
-            let response = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS);
-            response.header("connection", "upgrade").header("upgrade", "echo").body(String::new())
+            echo_upgraded(&mut request);
+            switching_protocols("echo")
         });
         let (listener, address) = listen().await?;
         let server = Server::start(serve(listener, service).max_connections(1), seconds(5));

@@ -3,7 +3,7 @@
 //! A test whose peer is not installed is skipped, and says so. With `HEADWAITER_PEERS=required` in the environment, as in `.ci/run`, it
 //! fails instead.
 
-#[path = "../../common/program.rs"]
+#[path = "../../support/program.rs"]
 mod program;
 
 use std::io::{self, Write};

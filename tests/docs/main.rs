@@ -1,0 +1,7 @@
+//! The README and the pages of `docs/`: what they point to is there, and what they show is what programs say.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod outputs;
+mod references;
