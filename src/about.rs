@@ -1,5 +1,6 @@
-//! An `io::Error` that says what it is about. Made wherever an operation has an address, a path or a command to name;
-//! it never changes the kind, and keeps the kernel's own error as its `source`. [`os_error`] finds the number in there.
+//! An `io::Error` that says what it is about. Made wherever an operation has an address, a path or
+//! a command to name; it never changes the kind, and keeps the kernel's own error as its `source`.
+//! [`os_error`] finds the number in there.
 
 use std::{error, fmt, io};
 
@@ -8,14 +9,17 @@ pub(crate) fn about(doing: &'static str, what: impl fmt::Display, error: io::Err
     io::Error::new(error.kind(), About { doing, what: what.to_string().into(), error })
 }
 
-/// The number of the operating system's error (`errno`, for instance `ENOENT`), also of an error that says what it is about.
+/// The number of the operating system's error (`errno`, for instance `ENOENT`), also of an error
+/// that says what it is about.
 ///
-/// Where an operation of this crate knows a path, an address or a command, its error names it. Such an error is
-/// made of two, so that [`io::Error::raw_os_error`] gives `None` for it, as for each error made by [`io::Error::new`]. This
-/// looks through any number of such layers, also through [`io::Error::other`] around one of ours. `None`: the
-/// error does not come from the operating system, such as `UnexpectedEof`.
+/// Where an operation of this crate knows a path, an address or a command, its error names it. Such
+/// an error is made of two, so that [`io::Error::raw_os_error`] gives `None` for it, as for each
+/// error made by [`io::Error::new`]. This looks through any number of such layers, also through
+/// [`io::Error::other`] around one of ours. `None`: the error does not come from the operating
+/// system, such as `UnexpectedEof`.
 ///
-/// Of an error that lists several, as of a connection that was tried with several addresses, it is the last one's.
+/// Of an error that lists several, as of a connection that was tried with several addresses, it is
+/// the last one's.
 ///
 /// ```
 /// # #[cfg(unix)] {

@@ -1,15 +1,19 @@
-//! Child processes: [`Command`] starts them, [`Child`] waits for them, and their ends of a pipe are streams.
+//! Child processes: [`Command`] starts them, [`Child`] waits for them, and their ends of a pipe are
+//! streams.
 //!
-//! What a child that was made by a bare fork(2) may do with the loop of its parent is told at [`EventLoop`](crate::EventLoop#fork2).
+//! What a child that was made by a bare fork(2) may do with the loop of its parent is told at
+//! [`EventLoop`](crate::EventLoop#fork2).
 //!
 //! # Errors
 //!
-//! Errors of a command name the program and keep the kind. [`io::os_error`](crate::io::os_error) gives the
-//! number of such an error (`ENOENT`, ...), where [`raw_os_error`](std::io::Error::raw_os_error) gives `None`. Errors of
-//! `Child::wait` and of the child's streams are the kernel's own.
+//! Errors of a command name the program and keep the kind. [`io::os_error`](crate::io::os_error)
+//! gives the number of such an error (`ENOENT`, ...), where
+//! [`raw_os_error`](std::io::Error::raw_os_error) gives `None`. Errors of `Child::wait` and of the
+//! child's streams are the kernel's own.
 
-// What runs here: `spawn` is std's, and so is all that a `Command` can be told. `process/child.rs` waits for a
-// child and reads its output; `process/reap.rs` sees to it that no child stays a zombie, whatever becomes of its handle.
+// What runs here: `spawn` is std's, and so is all that a `Command` can be told. `process/child.rs`
+// waits for a child and reads its output; `process/reap.rs` sees to it that no child stays a
+// zombie, whatever becomes of its handle.
 
 mod child;
 mod reap;
@@ -36,17 +40,21 @@ use crate::reactor::{Registered, Wait};
 /// A program to run, with its arguments, its environment, and what its standard streams are: std's
 /// [`Command`](std::process::Command), which it holds, with results to await.
 ///
-/// A child is reaped when it ends, by the loop that started it, whether or not anybody waits for it and also when its
-/// [`Child`] was dropped: no zombie stays. (A child that outlives its loop is reaped when this process next
-/// starts one, or by the system when this process has ended.) Nobody else's children are touched.
+/// A child is reaped when it ends, by the loop that started it, whether or not anybody waits for it
+/// and also when its [`Child`] was dropped: no zombie stays. (A child that outlives its loop is
+/// reaped when this process next starts one, or by the system when this process has ended.) Nobody
+/// else's children are touched.
 ///
-/// While a child runs whose `Child` is alive, a [virtual clock](crate::Clock::Virtual) stands still.
+/// While a child runs whose `Child` is alive, a [virtual clock](crate::Clock::Virtual) stands
+/// still.
 ///
 /// # Pipes of your own
 ///
-/// A descriptor that is given to [`stdin`](Self::stdin), [`stdout`](Self::stdout) or [`stderr`](Self::stderr) belongs to
-/// the `Command`, which keeps it open after [`spawn`](Self::spawn), so that it can start another child. For the writing end of a pipe
-/// that means: its reader does not see the end before the `Command` is dropped, even when the child has ended. So drop it first:
+/// A descriptor that is given to [`stdin`](Self::stdin), [`stdout`](Self::stdout) or
+/// [`stderr`](Self::stderr) belongs to the `Command`, which keeps it open after
+/// [`spawn`](Self::spawn), so that it can start another child. For the writing end of a pipe that
+/// means: its reader does not see the end before the `Command` is dropped, even when the child has
+/// ended. So drop it first:
 ///
 /// ```
 /// use headwaiter::process::Command;
@@ -87,8 +95,8 @@ pub struct Command {
 }
 
 impl Command {
-    /// A command without arguments, in our environment and directory. A program without a slash in its name is looked up
-    /// in `PATH`.
+    /// A command without arguments, in our environment and directory. A program without a slash in
+    /// its name is looked up in `PATH`.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         Command {
             std: std::process::Command::new(program),
@@ -137,37 +145,41 @@ impl Command {
         self
     }
 
-    /// The directory it works in. Where a program's path is relative, say which directory it is relative to
-    /// by making it absolute: systems differ.
+    /// The directory it works in. Where a program's path is relative, say which directory it is
+    /// relative to by making it absolute: systems differ.
     pub fn current_dir(&mut self, dir: impl AsRef<Path>) -> &mut Self {
         self.std.current_dir(dir);
         self
     }
 
-    /// What it reads. With [`Stdio::piped`] [`Child::stdin`] is the other end. Not set: what this process reads, but
-    /// nothing in [`output`](Self::output). A pipe of your own stays open with the `Command`: see [above](Self#pipes-of-your-own).
+    /// What it reads. With [`Stdio::piped`] [`Child::stdin`] is the other end. Not set: what this
+    /// process reads, but nothing in [`output`](Self::output). A pipe of your own stays open with
+    /// the `Command`: see [above](Self#pipes-of-your-own).
     pub fn stdin(&mut self, stdin: impl Into<Stdio>) -> &mut Self {
         self.std.stdin(stdin);
         self.stdin_is_set = true;
         self
     }
 
-    /// Where it writes. With [`Stdio::piped`] [`Child::stdout`] is the other end. Not set: where this process does. A pipe of your
-    /// own stays open with the `Command`: see [above](Self#pipes-of-your-own).
+    /// Where it writes. With [`Stdio::piped`] [`Child::stdout`] is the other end. Not set: where
+    /// this process does. A pipe of your own stays open with the `Command`: see
+    /// [above](Self#pipes-of-your-own).
     pub fn stdout(&mut self, stdout: impl Into<Stdio>) -> &mut Self {
         self.std.stdout(stdout);
         self
     }
 
-    /// Where it writes errors. With [`Stdio::piped`] [`Child::stderr`] is the other end. Not set: where this process
-    /// does. A pipe of your own stays open with the `Command`: see [above](Self#pipes-of-your-own).
+    /// Where it writes errors. With [`Stdio::piped`] [`Child::stderr`] is the other end. Not set:
+    /// where this process does. A pipe of your own stays open with the `Command`: see
+    /// [above](Self#pipes-of-your-own).
     pub fn stderr(&mut self, stderr: impl Into<Stdio>) -> &mut Self {
         self.std.stderr(stderr);
         self
     }
 
-    /// Whether the child is killed (SIGKILL) when its [`Child`] is dropped, or the future of [`status`](Self::status),
-    /// [`output`](Self::output) or [`Child::wait_with_output`] is. If not, which is the default, it runs on.
+    /// Whether the child is killed (SIGKILL) when its [`Child`] is dropped, or the future of
+    /// [`status`](Self::status), [`output`](Self::output) or [`Child::wait_with_output`] is. If
+    /// not, which is the default, it runs on.
     pub fn kill_on_drop(&mut self, kill: bool) -> &mut Self {
         self.kill_on_drop = kill;
         self
@@ -191,13 +203,15 @@ impl Command {
         self.std
     }
 
-    /// Starts the program. That takes a tenth of a millisecond or two, in which the loop stands still.
+    /// Starts the program. That takes a tenth of a millisecond or two, in which the loop stands
+    /// still.
     ///
     /// # Errors
     ///
-    /// What the system says, with the name of the command: for instance `NotFound`. If the loop cannot
-    /// watch the child (no file descriptor is left, say), it is killed. `Unsupported` where there is no pidfd_open(2),
-    /// as on Linux before 5.3, and this crate is built without its feature `signal`.
+    /// What the system says, with the name of the command: for instance `NotFound`. If the loop
+    /// cannot watch the child (no file descriptor is left, say), it is killed. `Unsupported` where
+    /// there is no pidfd_open(2), as on Linux before 5.3, and this crate is built without its
+    /// feature `signal`.
     ///
     /// # Panics
     ///
@@ -262,15 +276,16 @@ impl Command {
         Status { child: Some(child), wait: Wait::at(Location::caller()) }
     }
 
-    /// Starts the program, at once, and waits until it ends, while all that it writes to its standard output and error is
-    /// taken in. These two are pipes, whatever was set; what it reads is nothing, unless it was set.
+    /// Starts the program, at once, and waits until it ends, while all that it writes to its
+    /// standard output and error is taken in. These two are pipes, whatever was set; what it reads
+    /// is nothing, unless it was set.
     ///
     /// It also waits for processes that the program has started, if they hold these pipes open:
     /// [`WaitWithOutput::grace`] limits that.
     ///
-    /// If it is dropped before it was ready, what was read is lost, and the child runs on (it finds its pipes
-    /// closed), or is killed if [`kill_on_drop`](Self::kill_on_drop) says so; it is reaped in any case.
-    /// [`WaitWithOutput`] shows a deadline that loses nothing.
+    /// If it is dropped before it was ready, what was read is lost, and the child runs on (it finds
+    /// its pipes closed), or is killed if [`kill_on_drop`](Self::kill_on_drop) says so; it is
+    /// reaped in any case. [`WaitWithOutput`] shows a deadline that loses nothing.
     ///
     /// # Errors
     ///

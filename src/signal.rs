@@ -18,11 +18,11 @@ use crate::reactor::Wait;
 
 /// Waits for Ctrl-C: on Unix the signal SIGINT, whoever sends it.
 ///
-/// From its first poll on, SIGINT no longer ends the process, also when this future is over or dropped: see
-/// [`unix::signal`]. It is ready with the first SIGINT after that poll.
+/// From its first poll on, SIGINT no longer ends the process, also when this future is over or
+/// dropped: see [`unix::signal`]. It is ready with the first SIGINT after that poll.
 ///
-/// Cancel-safe: nothing is lost but what it waited for. To miss none between two waits, keep a listener instead:
-/// [`unix::signal`] with [`SignalKind::interrupt`](unix::SignalKind::interrupt).
+/// Cancel-safe: nothing is lost but what it waited for. To miss none between two waits, keep a
+/// listener instead: [`unix::signal`] with [`SignalKind::interrupt`](unix::SignalKind::interrupt).
 ///
 /// On other systems than Unix it is never ready: there Ctrl-C ends the process, as it always did.
 ///

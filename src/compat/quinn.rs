@@ -1,4 +1,5 @@
-//! quinn 0.11 on this loop: [`Runtime`] gives it tasks, timers and UDP sockets. Called by quinn only.
+//! quinn 0.11 on this loop: [`Runtime`] gives it tasks, timers and UDP sockets. Called by quinn
+//! only.
 
 use std::fmt;
 use std::future::Future;
@@ -16,19 +17,22 @@ use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use mio::Interest;
 
 use crate::core::Core;
-use crate::io::Watched;
+use crate::io::readiness::HasSource;
 use crate::net::UdpSocket;
 use crate::reactor::{Direction, Wait};
 use crate::task;
 use crate::time::{Sleep, sleep_until};
 
-/// quinn's runtime on the loop that runs here: give it to [`Endpoint::new`](quinn::Endpoint::new). (`Endpoint::server` and
-/// `Endpoint::client` know the runtimes that quinn brings itself, and no others.)
+/// quinn's runtime on the loop that runs here: give it to [`Endpoint::new`](quinn::Endpoint::new).
+/// (`Endpoint::server` and `Endpoint::client` know the runtimes that quinn brings itself, and no
+/// others.)
 ///
-/// Its sockets send many datagrams with one system call and receive many with one, where the kernel can (GSO, GRO and recvmmsg, by
-/// quinn-udp), set and read ECN, and forbid fragmentation. Its timers are those of the loop: also on a virtual clock.
+/// Its sockets send many datagrams with one system call and receive many with one, where the kernel
+/// can (GSO, GRO and recvmmsg, by quinn-udp), set and read ECN, and forbid fragmentation. Its
+/// timers are those of the loop: also on a virtual clock.
 ///
-/// This crate enables none of quinn's features. A program needs `quinn` in its own `Cargo.toml`, with one of the cryptography providers:
+/// This crate enables none of quinn's features. A program needs `quinn` in its own `Cargo.toml`,
+/// with one of the cryptography providers:
 ///
 /// ```toml
 /// headwaiter = { version = "0.1", features = ["quinn"] }
@@ -50,25 +54,29 @@ use crate::time::{Sleep, sleep_until};
 ///
 /// # Tasks
 ///
-/// quinn spawns a task for each endpoint and one for each connection, with the name "quinn". Those tasks end by themselves: that of a
-/// connection some time after its close, that of the endpoint when its last handle and its last connection are gone. To let the peers know of
-/// the close before the loop ends, await [`Endpoint::wait_idle`](quinn::Endpoint::wait_idle).
+/// quinn spawns a task for each endpoint and one for each connection, with the name "quinn". Those
+/// tasks end by themselves: that of a connection some time after its close, that of the endpoint
+/// when its last handle and its last connection are gone. To let the peers know of the close before
+/// the loop ends, await [`Endpoint::wait_idle`](quinn::Endpoint::wait_idle).
 ///
 /// # Threads
 ///
-/// Endpoints, connections and streams can be sent to other threads, because quinn asks for that. Reading, writing, closing and dropping
-/// work there. Connecting and accepting spawn a task, so they need the thread of the loop: elsewhere they panic, and the endpoint is of no
-/// use after that.
+/// Endpoints, connections and streams can be sent to other threads, because quinn asks for that.
+/// Reading, writing, closing and dropping work there. Connecting and accepting spawn a task, so
+/// they need the thread of the loop: elsewhere they panic, and the endpoint is of no use after
+/// that.
 ///
 /// # Errors
 ///
-/// [`Endpoint::new`](quinn::Endpoint::new) fails if the kernel cannot watch the socket, or refuses an option that QUIC needs. Later errors of
-/// the socket end the endpoint, but for those that are about an earlier datagram: a peer that is gone is noticed by a timeout of the
-/// connection, and an ICMP message that says so can be forged.
+/// [`Endpoint::new`](quinn::Endpoint::new) fails if the kernel cannot watch the socket, or refuses
+/// an option that QUIC needs. Later errors of the socket end the endpoint, but for those that are
+/// about an earlier datagram: a peer that is gone is noticed by a timeout of the connection, and an
+/// ICMP message that says so can be forged.
 ///
 /// # Panics
 ///
-/// Where quinn needs the loop (see Threads), outside any event loop, or on the thread of another loop.
+/// Where quinn needs the loop (see Threads), outside any event loop, or on the thread of another
+/// loop.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Runtime;
 
@@ -87,7 +95,8 @@ impl quinn::Runtime for Runtime {
         Ok(Arc::new(Socket { io: UdpSocket::from_std(socket)?, state }))
     }
 
-    /// A connection that is dropped asks for the time too, on whatever thread that is, also after the loop.
+    /// A connection that is dropped asks for the time too, on whatever thread that is, also after
+    /// the loop.
     fn now(&self) -> Instant {
         Core::with(|core| core.clock.now()).unwrap_or_else(Instant::now)
     }
@@ -113,8 +122,8 @@ struct Socket {
     state: UdpSocketState,
 }
 
-/// How many errors in a row the socket may have. Those about an earlier datagram come once each, one that is the socket's own comes
-/// with each call.
+/// How many errors in a row the socket may have. Those about an earlier datagram come once each,
+/// one that is the socket's own comes with each call.
 const MOST_ERRORS: usize = 32;
 
 impl AsyncUdpSocket for Socket {
@@ -124,12 +133,13 @@ impl AsyncUdpSocket for Socket {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        // Not `UdpSocketState::try_send`: its errors would end the connection. This logs and drops what cannot be sent, as a network
-        // does, and an MTU probe that is too large is one.
+        // Not `UdpSocketState::try_send`: its errors would end the connection. This logs and drops
+        // what cannot be sent, as a network does, and an MTU probe that is too large is one.
         let send = || self.state.send((&self.io).into(), transmit);
         if !self.io.registered().is_at_home() {
-            // A connection that is refused or dropped elsewhere sends too, with a lock of the endpoint held, which a panic would
-            // poison. The readiness is the loop's to keep, and a datagram that finds no room is lost as on a network.
+            // A connection that is refused or dropped elsewhere sends too, with a lock of the
+            // endpoint held, which a panic would poison. The readiness is the loop's to keep, and a
+            // datagram that finds no room is lost as on a network.
             return send();
         }
         self.io.try_io(Interest::WRITABLE, send)
@@ -174,8 +184,8 @@ impl AsyncUdpSocket for Socket {
     }
 }
 
-/// Waits for room in the socket, for one connection: with a place of its own among the waiters, where `UdpSocket::poll_writable`
-/// has one for all.
+/// Waits for room in the socket, for one connection: with a place of its own among the waiters,
+/// where `UdpSocket::poll_writable` has one for all.
 struct Poller {
     socket: Arc<Socket>,
     wait: Wait,
@@ -273,7 +283,8 @@ mod tests {
             let io = UdpSocket::bind("127.0.0.1:0").await?;
             let state = UdpSocketState::new((&io).into())?;
             let socket = Arc::new(Socket { io, state });
-            // As if the kernel had said so. It reports the room that there is as soon as something waits for it.
+            // As if the kernel had said so. It reports the room that there is as soon as something
+            // waits for it.
             let full = || Err::<(), _>(ErrorKind::WouldBlock.into());
             assert!(socket.io.try_io(Interest::WRITABLE, full).is_err());
 

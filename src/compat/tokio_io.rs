@@ -1,5 +1,5 @@
-//! Feature `tokio-io`: tokio's `AsyncRead` and `AsyncWrite` on the streams of this crate, each beside its traits of futures-io, on
-//! which these are built.
+//! Feature `tokio-io`: tokio's `AsyncRead` and `AsyncWrite` on the streams of this crate, each
+//! beside its traits of futures-io, on which these are built.
 
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;

@@ -1,5 +1,6 @@
-//! A child process that was started: [`Child`], its streams, and the futures that wait for it. Made by
-//! [`Command`](super::Command). It only looks whether the child has ended: the reaping is `reap`'s.
+//! A child process that was started: [`Child`], its streams, and the futures that wait for it. Made
+//! by [`Command`](super::Command). It only looks whether the child has ended: the reaping is
+//! `reap`'s.
 
 use std::fmt;
 use std::future::Future;
@@ -14,7 +15,8 @@ use std::time::Duration;
 
 use super::reap::Process;
 use crate::about::about;
-use crate::io::{ByteRead, PipeReader, PipeWriter};
+use crate::io::byte_stream::ByteRead;
+use crate::io::{PipeReader, PipeWriter};
 use crate::reactor::{Direction, Notice, Registered, Wait};
 use crate::remote::{self, LoopId};
 use crate::time::{Sleep, deadline_after};
@@ -29,8 +31,8 @@ pub type ChildStderr = PipeReader;
 /// A child process, started by [`Command::spawn`](super::Command::spawn).
 ///
 /// Dropping it, on any thread, leaves the child running (unless
-/// [`kill_on_drop`](super::Command::kill_on_drop) was set) and closes our ends of its pipes. It is reaped by its loop when it ends,
-/// whoever waits for it or nobody.
+/// [`kill_on_drop`](super::Command::kill_on_drop) was set) and closes our ends of its pipes. It is
+/// reaped by its loop when it ends, whoever waits for it or nobody.
 ///
 /// ```
 /// use headwaiter::process::Command;
@@ -61,7 +63,8 @@ pub struct Child {
     pub(super) name: Box<str>,
 }
 
-/// A part of its own, so that the streams can be moved out of a [`Child`], which has no `Drop` therefore.
+/// A part of its own, so that the streams can be moved out of a [`Child`], which has no `Drop`
+/// therefore.
 pub(super) struct Handle {
     process: Arc<Process>,
     home: LoopId,
@@ -95,19 +98,21 @@ impl Child {
         self.handle.process.id()
     }
 
-    /// Closes [`stdin`](Self::stdin), for a child that reads to the end would not end before, and waits until the child
-    /// has ended. Other pipes stay as they are: if it is stuck because nobody reads what it writes, it stays so; that is what
-    /// [`wait_with_output`](Self::wait_with_output) is for.
+    /// Closes [`stdin`](Self::stdin), for a child that reads to the end would not end before, and
+    /// waits until the child has ended. Other pipes stay as they are: if it is stuck because nobody
+    /// reads what it writes, it stays so; that is what [`wait_with_output`](Self::wait_with_output)
+    /// is for.
     ///
     /// Cancel-safe, but for the closed stdin: the status stays, for the next `wait` too.
     ///
-    /// On other systems than Linux the loop learns of the end by SIGCHLD alone: where the program takes the handler of that signal away,
-    /// this waits for ever.
+    /// On other systems than Linux the loop learns of the end by SIGCHLD alone: where the program
+    /// takes the handler of that signal away, this waits for ever.
     ///
     /// # Errors
     ///
-    /// The plain ECHILD, as from std, if its status is lost: other code of this process has reaped it, for instance by waitpid(-1), or
-    /// the kernel has, because this process ignores SIGCHLD (waitpid(2), NOTES). The error comes when the child has ended.
+    /// The plain ECHILD, as from std, if its status is lost: other code of this process has reaped
+    /// it, for instance by waitpid(-1), or the kernel has, because this process ignores SIGCHLD
+    /// (waitpid(2), NOTES). The error comes when the child has ended.
     ///
     /// # Panics
     ///
@@ -128,9 +133,10 @@ impl Child {
 
     /// Sends it SIGKILL, which ends it soon. On any thread. It is no error if it has ended before.
     ///
-    /// It is sent to this one process, not to those that it has started in turn, as shells do. (To end these too, start
-    /// it in a [process group](std::os::unix::process::CommandExt::process_group) of its own, and send the
-    /// signal to the group.)
+    /// It is sent to this one process, not to those that it has started in turn, as shells do. (To
+    /// end these too, start it in a [process
+    /// group](std::os::unix::process::CommandExt::process_group) of its own, and send the signal to
+    /// the group.)
     ///
     /// # Errors
     ///
@@ -155,19 +161,21 @@ impl Child {
         Kill { child: self, sent: false, wait: Wait::at(Location::caller()) }
     }
 
-    /// Closes [`stdin`](Self::stdin), takes in all that the child writes into its pipes, both at the same time, and waits until
-    /// it has ended. Without a pipe its output is empty.
+    /// Closes [`stdin`](Self::stdin), takes in all that the child writes into its pipes, both at
+    /// the same time, and waits until it has ended. Without a pipe its output is empty.
     ///
-    /// Like std's it waits for the end of the pipes too: a process that has inherited them from the child keeps it waiting.
-    /// [`WaitWithOutput::grace`] limits that.
+    /// Like std's it waits for the end of the pipes too: a process that has inherited them from the
+    /// child keeps it waiting. [`WaitWithOutput::grace`] limits that.
     ///
-    /// Not cancel-safe: if it is dropped before it was ready, what was read is lost, and the child runs on (it finds its pipes
-    /// closed), or is killed if [`kill_on_drop`](super::Command::kill_on_drop) was set. [`WaitWithOutput`] shows a deadline that loses
-    /// nothing.
+    /// Not cancel-safe: if it is dropped before it was ready, what was read is lost, and the child
+    /// runs on (it finds its pipes closed), or is killed if
+    /// [`kill_on_drop`](super::Command::kill_on_drop) was set. [`WaitWithOutput`] shows a deadline
+    /// that loses nothing.
     ///
     /// # Errors
     ///
-    /// What read(2) says; else as [`wait`](Self::wait). What was read before is kept: [`WaitWithOutput::take_read`].
+    /// What read(2) says; else as [`wait`](Self::wait). What was read before is kept:
+    /// [`WaitWithOutput::take_read`].
     ///
     /// # Panics
     ///
@@ -243,8 +251,8 @@ impl Future for Kill<'_> {
 
 /// The future of [`Command::output`](super::Command::output) and [`Child::wait_with_output`].
 ///
-/// By itself it waits for as long as the child runs, and for as long as any process holds one of its pipes open. To cut that short, and
-/// still have what was written and the status:
+/// By itself it waits for as long as the child runs, and for as long as any process holds one of
+/// its pipes open. To cut that short, and still have what was written and the status:
 ///
 /// ```no_run
 /// use headwaiter::process::Command;
@@ -278,7 +286,8 @@ pub struct WaitWithOutput {
     stderr: Intake,
     /// How the child has ended.
     end: Option<io::Result<ExitStatus>>,
-    /// How long its pipes may stay open after that: for as long as it takes, if this was not set. Taken when that time begins.
+    /// How long its pipes may stay open after that: for as long as it takes, if this was not set.
+    /// Taken when that time begins.
     grace: Option<Duration>,
     /// Ends the wait for the pipes. `None` until the grace begins.
     cut: Option<Sleep>,
@@ -308,18 +317,21 @@ impl WaitWithOutput {
         }
     }
 
-    /// Waits for at most so long after the end of the child for the end of its pipes, which other processes may have inherited from
-    /// it. What has come by then is the output. What these processes write later is an error to them (`EPIPE`), or ends them (SIGPIPE).
+    /// Waits for at most so long after the end of the child for the end of its pipes, which other
+    /// processes may have inherited from it. What has come by then is the output. What these
+    /// processes write later is an error to them (`EPIPE`), or ends them (SIGPIPE).
     ///
-    /// The time is that of the loop's clock. All that the child itself has written is there when it has ended, so even
-    /// a grace of zero loses none of that. Without this the future waits for as long as it takes, as std does.
+    /// The time is that of the loop's clock. All that the child itself has written is there when it
+    /// has ended, so even a grace of zero loses none of that. Without this the future waits for as
+    /// long as it takes, as std does.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = Some(grace);
         self
     }
 
-    /// Sends the child SIGKILL, as [`Child::start_kill`]. Then this future is soon ready, with all that was written and with a status
-    /// that tells of the signal, unless another process holds a pipe open: see [`grace`](Self::grace). A no-op once it is over.
+    /// Sends the child SIGKILL, as [`Child::start_kill`]. Then this future is soon ready, with all
+    /// that was written and with a status that tells of the signal, unless another process holds a
+    /// pipe open: see [`grace`](Self::grace). A no-op once it is over.
     ///
     /// # Errors
     ///
@@ -331,8 +343,9 @@ impl WaitWithOutput {
         }
     }
 
-    /// Takes what was read so far, from the standard output and the standard error. For a future that is given up half way, or that has
-    /// failed: where SIGCHLD is ignored, the status is an error (ECHILD), and this is the output.
+    /// Takes what was read so far, from the standard output and the standard error. For a future
+    /// that is given up half way, or that has failed: where SIGCHLD is ignored, the status is an
+    /// error (ECHILD), and this is the output.
     ///
     /// ```
     /// use headwaiter::process::Command;

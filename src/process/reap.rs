@@ -1,9 +1,11 @@
-//! No child stays a zombie: [`watch`] has each one reaped by its loop when it ends, whatever becomes of its
-//! [`Child`](super::Child). Each is asked for by its own process id, and nobody else's child is ever reaped.
+//! No child stays a zombie: [`watch`] has each one reaped by its loop when it ends, whatever
+//! becomes of its [`Child`](super::Child). Each is asked for by its own process id, and nobody
+//! else's child is ever reaped.
 //!
-//! On Linux a pidfd becomes readable when the child has ended. Elsewhere, and where there is none to be had,
-//! SIGCHLD says that some child has ended, and each is looked at. Where neither may tell, a timer of the kernel does: it also ticks
-//! while a virtual clock stands still. docs/design.md tells more.
+//! On Linux a pidfd becomes readable when the child has ended. Elsewhere, and where there is none
+//! to be had, SIGCHLD says that some child has ended, and each is looked at. Where neither may
+//! tell, a timer of the kernel does: it also ticks while a virtual clock stands still.
+//! docs/design.md tells more.
 
 use std::io;
 use std::process::ExitStatus;
@@ -12,7 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::reactor;
 use crate::slots::Slot;
 
-/// A child process, as its handle and its reaper share it: the handle may be used and dropped on any thread.
+/// A child process, as its handle and its reaper share it: the handle may be used and dropped on
+/// any thread.
 pub(super) struct Process {
     state: Mutex<State>,
 }
@@ -22,8 +25,8 @@ struct State {
     child: std::process::Child,
     /// It was reaped: its number may be another process's, which must not be killed.
     over: bool,
-    /// It was reaped by other means than this `child`, so its status is lost: the error number that says so. Kept, because to ask
-    /// again could reap the next child with the same number.
+    /// It was reaped by other means than this `child`, so its status is lost: the error number that
+    /// says so. Kept, because to ask again could reap the next child with the same number.
     lost: Option<i32>,
 }
 
@@ -44,7 +47,8 @@ impl Process {
         }
         let result = state.child.try_wait();
         state.over = !matches!(result, Ok(None));
-        // ECHILD, wait(2): the program has reaped it by itself, or the kernel has, because SIGCHLD is ignored.
+        // ECHILD, wait(2): the program has reaped it by itself, or the kernel has, because SIGCHLD
+        // is ignored.
         state.lost = result.as_ref().err().and_then(io::Error::raw_os_error);
         result
     }
@@ -71,8 +75,8 @@ pub(super) fn watch(process: &Arc<Process>, exit: Slot) -> io::Result<()> {
     let Some(id) = process.id() else { return Ok(()) };
     match pidfd::open(id) {
         Ok(pidfd) => pidfd::watch(pidfd, reaper()),
-        // Where SIGCHLD is ignored the kernel may have reaped it already (ESRCH). Then there is nothing to watch, and the program's
-        // disposition of the signal stays as it is.
+        // Where SIGCHLD is ignored the kernel may have reaped it already (ESRCH). Then there is
+        // nothing to watch, and the program's disposition of the signal stays as it is.
         Err(_) if reaper().reap() => Ok(()),
         Err(no_pidfd) => sigchld::watch(id, reaper(), no_pidfd),
     }
@@ -128,8 +132,9 @@ mod pidfd {
             if reaper.reap() {
                 return Next::Remove;
             }
-            // It has ended, but cannot be reaped while a debugger in another process has not let go of it: ptrace(2). The pidfd
-            // stays readable meanwhile, and `Next::Again` would keep the loop turning.
+            // It has ended, but cannot be reaped while a debugger in another process has not let go
+            // of it: ptrace(2). The pidfd stays readable meanwhile, and `Next::Again` would keep
+            // the loop turning.
             match look_at_times(Rc::clone(&reaper)) {
                 Ok(()) => Next::Remove,
                 Err(_) => Next::Again, // Without a descriptor for the timer, a busy loop is better than a lost child.
@@ -185,7 +190,8 @@ mod timer {
         Ok(FdSource::new(timer))
     }
 
-    /// Takes a tick. Without that there is no next one: Linux goes on with a periodic timerfd when it is read.
+    /// Takes a tick. Without that there is no next one: Linux goes on with a periodic timerfd when
+    /// it is read.
     pub(super) fn tick(timer: &Timer) -> io::Result<()> {
         rustix::io::read(timer.get(), &mut [0; 8])?;
         Ok(())
@@ -227,8 +233,9 @@ mod sigchld {
             format_args!("process {id} is watched by SIGCHLD, for it has no pidfd: {no_pidfd}");
         observe::say(log::Level::Debug, observe::SOURCE, line);
         let some_child_ended = signal(SignalKind::child())?;
-        // The program may set SIGCHLD to SIG_IGN or to a handler of its own at any time, and then no signal arrives here: the timer
-        // looks instead. If no descriptor is left for a timer, only the signal tells.
+        // The program may set SIGCHLD to SIG_IGN or to a handler of its own at any time, and then
+        // no signal arrives here: the timer looks instead. If no descriptor is left for a timer,
+        // only the signal tells.
         let timer = timer::start()
             .and_then(|timer| Registered::new(timer, "timer of a child", Ready::NONE));
         let timer = timer.ok();

@@ -1,8 +1,9 @@
 //! Listening for the signals of Unix: [`signal`], [`SignalKind`], [`Signal`].
 
-// signal-hook has the handlers, which may do next to nothing: one sets a flag and writes a byte into a socket pair. Each
-// loop that listens has one such pair, made with its first listener and kept until the loop ends, and watches it
-// with a callback: `deliver`. A listener is a slot in the reactor that `deliver` gives notice.
+// signal-hook has the handlers, which may do next to nothing: one sets a flag and writes a byte
+// into a socket pair. Each loop that listens has one such pair, made with its first listener and
+// kept until the loop ends, and watches it with a callback: `deliver`. A listener is a slot in the
+// reactor that `deliver` gives notice.
 
 use std::cell::RefCell;
 use std::ffi::c_int;
@@ -29,7 +30,8 @@ use crate::slots::Slot;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SignalKind(c_int);
 
-/// The signals that have a name in log lines and messages. Those with a line of documentation have a constructor.
+/// The signals that have a name in log lines and messages. Those with a line of documentation have
+/// a constructor.
 macro_rules! names {
     ($($name:ident $(= $constructor:ident: $doc:literal)?,)*) => {
         impl SignalKind {
@@ -120,15 +122,16 @@ impl fmt::Display for SignalKind {
 
 /// Listens for a signal, in the loop that runs here.
 ///
-/// A process has many listeners for one signal if it wants, in one loop or in several: each gets it. What came
-/// before a listener was made is not for it.
+/// A process has many listeners for one signal if it wants, in one loop or in several: each gets
+/// it. What came before a listener was made is not for it.
 ///
 /// # The default action
 ///
-/// The first listener for a signal in a process installs a handler, and that stays for good: **when the last listener is
-/// dropped the signal is not given back its default action. It then does nothing at all.** So who has
-/// listened for SIGINT or SIGTERM goes on doing so, or ends. (A handler that was there before, of a C library for
-/// instance, is still called. Child processes start with the default actions.)
+/// The first listener for a signal in a process installs a handler, and that stays for good: **when
+/// the last listener is dropped the signal is not given back its default action. It then does
+/// nothing at all.** So who has listened for SIGINT or SIGTERM goes on doing so, or ends. (A
+/// handler that was there before, of a C library for instance, is still called. Child processes
+/// start with the default actions.)
 ///
 /// A loop that has listened once keeps two file descriptors for it until it is dropped.
 ///
@@ -148,8 +151,9 @@ impl fmt::Display for SignalKind {
 ///
 /// # Errors
 ///
-/// `InvalidInput`, with the signal's name, for those that cannot be handled (SIGKILL, SIGSTOP), must not be (SIGILL, SIGFPE,
-/// SIGSEGV), or do not exist. If the process has no file descriptors left for the loop's first listener.
+/// `InvalidInput`, with the signal's name, for those that cannot be handled (SIGKILL, SIGSTOP),
+/// must not be (SIGILL, SIGFPE, SIGSEGV), or do not exist. If the process has no file descriptors
+/// left for the loop's first listener.
 ///
 /// # Panics
 ///
@@ -176,8 +180,9 @@ pub fn signal(kind: SignalKind) -> io::Result<Signal> {
 
 /// A listener for one signal, made by [`signal`]. It is also a [`Stream`], which never ends.
 ///
-/// Signals that come between two [`recv`](Self::recv) are remembered, but not counted: however many there were, the next
-/// `recv` tells of one. (So does the kernel with those that it has not delivered yet.)
+/// Signals that come between two [`recv`](Self::recv) are remembered, but not counted: however many
+/// there were, the next `recv` tells of one. (So does the kernel with those that it has not
+/// delivered yet.)
 ///
 /// It may be dropped on any thread.
 pub struct Signal {
@@ -255,7 +260,8 @@ impl Core {
     }
 }
 
-/// Also the registration of the hook, if it was made just now: the loop does not keep it before it has a listener.
+/// Also the registration of the hook, if it was made just now: the loop does not keep it before it
+/// has a listener.
 fn hook_of_this_loop() -> io::Result<(Rc<Hook>, Option<Registration<Watched>>)> {
     let hook = Core::with(|core| core.signals.as_ref().map(|signals| Rc::clone(&signals.hook)));
     if let Some(hook) = hook.flatten() {
@@ -283,8 +289,8 @@ fn deliver(hook: &Hook) {
     }
 }
 
-/// The hook as its callback's source. Shared, because a listener may be made, and so the hook used, inside the callback: by a
-/// foreign waker that it wakes.
+/// The hook as its callback's source. Shared, because a listener may be made, and so the hook used,
+/// inside the callback: by a foreign waker that it wakes.
 struct Watched(Rc<Hook>);
 
 impl Source for Watched {

@@ -19,14 +19,16 @@ use crate::time::{Sleep, now, sleep};
 
 /// The body of a request, under the limits of its [`Serve`](super::Serve).
 ///
-/// Read it with `http-body-util`'s [`BodyExt`](http_body_util::BodyExt) or with axum's extractors. One that is dropped before its end
-/// costs an HTTP/1 connection: what the client goes on to send is thrown away, and the connection closed.
+/// Read it with `http-body-util`'s [`BodyExt`](http_body_util::BodyExt) or with axum's extractors.
+/// One that is dropped before its end costs an HTTP/1 connection: what the client goes on to send
+/// is thrown away, and the connection closed.
 ///
 /// # Errors
 ///
-/// - [`LengthLimitError`](http_body_util::LengthLimitError), if more came than [`max_body`](super::Serve::max_body) allows. axum's
-///   extractors answer it with 413.
-/// - [`BodyTimeout`], if it came more slowly than [`body_timeout`](super::Serve::body_timeout) allows.
+/// - [`LengthLimitError`](http_body_util::LengthLimitError), if more came than
+///   [`max_body`](super::Serve::max_body) allows. axum's extractors answer it with 413.
+/// - [`BodyTimeout`], if it came more slowly than [`body_timeout`](super::Serve::body_timeout)
+///   allows.
 /// - [`hyper::Error`], if the connection broke, or the client does not keep to the protocol.
 pub struct Body {
     incoming: Limited<Incoming>,
@@ -124,7 +126,8 @@ impl fmt::Debug for Body {
     }
 }
 
-/// How long the client may still keep the reader of its body waiting. Only that counts, not the time that the reader takes.
+/// How long the client may still keep the reader of its body waiting. Only that counts, not the
+/// time that the reader takes.
 struct Pace {
     left: Duration,
     /// Bytes, each so many of which buy a second more.
@@ -157,7 +160,8 @@ impl Pace {
     }
 }
 
-/// A request's body came more slowly than [`body_timeout`](super::Serve::body_timeout) allows. As an [`io::Error`] it is `TimedOut`.
+/// A request's body came more slowly than [`body_timeout`](super::Serve::body_timeout) allows. As
+/// an [`io::Error`] it is `TimedOut`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BodyTimeout {
     initial: Duration,

@@ -1,4 +1,5 @@
-//! How hyper is set up for the connections of a server: its own limits, and where it gets its tasks and timers from.
+//! How hyper is set up for the connections of a server: its own limits, and where it gets its tasks
+//! and timers from.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -15,14 +16,16 @@ use crate::task::Spawner;
 /// The most that the header of a request may have, in bytes.
 const HEADER_SIZE: usize = 64 * 1024;
 
-/// For so long an HTTP/2 peer may be silent before it is asked whether it is still there, and for so long it may keep silent then.
+/// For so long an HTTP/2 peer may be silent before it is asked whether it is still there, and for
+/// so long it may keep silent then.
 const PING_AFTER: Duration = Duration::from_secs(30);
 const PONG_WITHIN: Duration = Duration::from_secs(20);
 
 /// For connections whose streams are tasks of a group.
 pub(super) fn http(streams: Spawner<Infallible>) -> auto::Builder<Streams> {
     let mut http = auto::Builder::new(Streams(streams));
-    // Without a timer, it arms none for the header of each request: the connection's task has one for all.
+    // Without a timer, it arms none for the header of each request: the connection's task has one
+    // for all.
     http.http1().max_buf_size(HEADER_SIZE);
     http.http2()
         .timer(CoarseTimer)
@@ -49,7 +52,8 @@ where
 }
 
 pin_project! {
-    /// A stream as the group wants it. (As an `async` block it would have its future twice: before its first poll, and from then on.)
+    /// A stream as the group wants it. (As an `async` block it would have its future twice: before
+    /// its first poll, and from then on.)
     struct Stream<F> {
         #[pin]
         stream: F,

@@ -1,5 +1,6 @@
-//! The task of one connection: handshake, HTTP, the end. Spawned by [`serve`](super::serve()). A single timer guards it, which looks from
-//! time to time at what the [`Watch`] has noted: so a request costs no timer.
+//! The task of one connection: handshake, HTTP, the end. Spawned by [`serve`](super::serve()). A
+//! single timer guards it, which looks from time to time at what the [`Watch`] has noted: so a
+//! request costs no timer.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -34,7 +35,8 @@ pub(super) struct Limits {
     pub(super) header: Duration,
     /// For how long a peer may take nothing of what it is sent.
     pub(super) write: Duration,
-    /// How long the reader of a body may wait in all, and the rate at which bytes that come add to that: one second for so many.
+    /// How long the reader of a body may wait in all, and the rate at which bytes that come add to
+    /// that: one second for so many.
     pub(super) body: Option<(Duration, u64)>,
     pub(super) max_body: u64,
 }
@@ -48,7 +50,8 @@ const PROGRESS_HTTP2: usize = 16 * 1024;
 /// How long an HTTP/2 connection has, after it was told that it ends, to end.
 const GOAWAY: Duration = Duration::from_secs(5);
 
-/// Serves one connection, until it ends or has to be ended. It keeps its permit as long, if the server has so many and no more.
+/// Serves one connection, until it ends or has to be ended. It keeps its permit as long, if the
+/// server has so many and no more.
 pub(super) async fn serve_connection<L, S, H>(
     server: Rc<Server<S, H>>,
     stream: L::Stream,
@@ -81,7 +84,8 @@ where
     let service = ConnectionService::new(Rc::clone(&server.service), peer, Rc::clone(&watch));
     let mut connection = pin!(server.http.serve_connection_with_upgrades(transport, service));
     let mut guard = Guard::new(&watch);
-    // The waker of this task stays the same: so it is left once, and what it was for is seen in `closing`.
+    // The waker of this task stays the same: so it is left once, and what it was for is seen in
+    // `closing`.
     poll_fn(|cx| Poll::Ready(closes.as_mut().poll(cx).is_ready())).await;
     let mut is_closing = false;
     let ended = poll_fn(|cx| {
@@ -137,7 +141,8 @@ pub(super) struct Watch {
     in_flight: Cell<usize>,
     /// How many of these wait for the program: for its handler, or the next part of its response.
     working: Cell<usize>,
-    /// How many of those in flight wait for the program, or have moved since the guard last began to count anew.
+    /// How many of those in flight wait for the program, or have moved since the guard last began
+    /// to count anew.
     fresh: Cell<usize>,
     /// Counts how often that was, wrapping.
     epoch: Cell<u32>,
@@ -145,7 +150,8 @@ pub(super) struct Watch {
     has_begun: Cell<bool>,
     /// A body was refused, and that was logged.
     has_refused: Cell<bool>,
-    /// Since when nothing is in flight, and a request is waited for: a time of the loop's clock, in nanoseconds.
+    /// Since when nothing is in flight, and a request is waited for: a time of the loop's clock, in
+    /// nanoseconds.
     idle_since: Cell<u64>,
 }
 
@@ -188,7 +194,8 @@ impl Watch {
         self.fresh.set(self.working.get());
     }
 
-    /// The level at which a refused body is logged: what each request of a client can cause is told loudly once.
+    /// The level at which a refused body is logged: what each request of a client can cause is told
+    /// loudly once.
     pub(super) fn refusal_level(&self) -> Level {
         if self.has_refused.replace(true) { Level::Debug } else { Level::Warn }
     }
@@ -204,8 +211,8 @@ impl Watch {
             + self.limits.header
     }
 
-    /// Until when a connection with nothing in flight is kept. HTTP/2 takes a response whole, and may still be sending it: so its peer
-    /// has as long as it has to take a response.
+    /// Until when a connection with nothing in flight is kept. HTTP/2 takes a response whole, and
+    /// may still be sending it: so its peer has as long as it has to take a response.
     fn idle_deadline(&self) -> Instant {
         let Limits { header, write, .. } = self.limits;
         let more =
@@ -284,7 +291,8 @@ impl InFlight {
         self.is_working.get() || self.epoch.get() == self.watch.epoch.get()
     }
 
-    /// Whether it waits for the program. Else it has moved, and waits for the peer to take what it is sent.
+    /// Whether it waits for the program. Else it has moved, and waits for the peer to take what it
+    /// is sent.
     pub(super) fn set_working(&self, is_working: bool) {
         let watch = &*self.watch;
         if !self.is_fresh() {
@@ -306,7 +314,8 @@ impl Drop for InFlight {
         let left = watch.in_flight.get() - 1;
         watch.in_flight.set(left);
         if left == 0 {
-            // Only for the timeout: so the time at which this turn of the loop began is good enough, and costs nothing.
+            // Only for the timeout: so the time at which this turn of the loop began is good
+            // enough, and costs nothing.
             watch.idle_since.set(turn_nanos());
         }
     }
@@ -343,7 +352,8 @@ impl<'a> Guard<'a> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Verdict> {
-        // Each poll of the connection comes here, and it is always the same task: its waker need not be left anew.
+        // Each poll of the connection comes here, and it is always the same task: its waker need
+        // not be left anew.
         while !self.timer.still_waits() && Pin::new(&mut self.timer).poll(cx).is_ready() {
             match self.look(now()) {
                 Ok(next) => self.timer.reset(next),
@@ -376,7 +386,8 @@ impl<'a> Guard<'a> {
         if in_flight > 0 || traffic.has_bodies() || traffic.has_tunnel() {
             return Ok(now + limits.header.min(limits.write));
         }
-        // Nothing is in flight. But the last response may have been with hyper until now, if the peer is slow.
+        // Nothing is in flight. But the last response may have been with hyper until now, if the
+        // peer is slow.
         if was_slow {
             self.watch.idle_since.set(turn_nanos());
         }
@@ -387,7 +398,8 @@ impl<'a> Guard<'a> {
         if mem::replace(&mut self.is_closing, true) {
             return Err(Verdict::Cut(Why::NoRequest));
         }
-        // An idle HTTP/1 connection is closed by that. HTTP/2 tells the peer, and waits for its answer.
+        // An idle HTTP/1 connection is closed by that. HTTP/2 tells the peer, and waits for its
+        // answer.
         if self.watch.is_http2() {
             self.timer.reset(now + GOAWAY);
         }
@@ -395,7 +407,8 @@ impl<'a> Guard<'a> {
     }
 }
 
-/// When this turn of the loop began. (0 in a loop that is being dropped: nothing waits for a timeout there.)
+/// When this turn of the loop began. (0 in a loop that is being dropped: nothing waits for a
+/// timeout there.)
 fn turn_nanos() -> u64 {
     Core::with(|core| core.clock.turn_nanos()).unwrap_or_default()
 }

@@ -56,8 +56,9 @@ pub type Connecting<T> = Pin<Box<dyn Future<Output = io::Result<Io<T>>> + Send>>
 ///
 /// # Errors
 ///
-/// Of a connection, with host and port: what [`TcpStream::connect`] says, or `TimedOut`. `InvalidInput` for an address that is not
-/// `http`: for `https`, wrap it in a connector that speaks TLS on what this one connects.
+/// Of a connection, with host and port: what [`TcpStream::connect`] says, or `TimedOut`.
+/// `InvalidInput` for an address that is not `http`: for `https`, wrap it in a connector that
+/// speaks TLS on what this one connects.
 ///
 /// # Cancel safety
 ///
@@ -97,8 +98,8 @@ impl Connector {
         self
     }
 
-    /// Whether addresses are refused that are not `http`. Set it to `false` in a connector that is wrapped in TLS: then it
-    /// connects to port 443 for `https`.
+    /// Whether addresses are refused that are not `http`. Set it to `false` in a connector that is
+    /// wrapped in TLS: then it connects to port 443 for `https`.
     pub fn enforce_http(mut self, enforce: bool) -> Self {
         self.enforce_http = enforce;
         self

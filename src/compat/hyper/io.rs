@@ -10,15 +10,17 @@ use pin_project_lite::pin_project;
 
 use crate::compat::scratch;
 
-/// So few bytes in several slices, such as a header and a short body, are written as one: copying them costs less than what a system
-/// call with several slices costs more, and TLS makes one record of them.
+/// So few bytes in several slices, such as a header and a short body, are written as one: copying
+/// them costs less than what a system call with several slices costs more, and TLS makes one record
+/// of them.
 const MERGED: usize = 2048;
 
 pin_project! {
-    /// A stream of futures-io, such as [`TcpStream`](crate::net::TcpStream), as a stream of hyper; and a stream of hyper, such as
-    /// [`Upgraded`](hyper::upgrade::Upgraded), as one of futures-io.
+    /// A stream of futures-io, such as [`TcpStream`](crate::net::TcpStream), as a stream of hyper;
+    /// and a stream of hyper, such as [`Upgraded`](hyper::upgrade::Upgraded), as one of futures-io.
     ///
-    /// It keeps no buffer of its own: what hyper reads goes through one that all connections of a thread share.
+    /// It keeps no buffer of its own: what hyper reads goes through one that all connections of a
+    /// thread share.
     #[derive(Clone, Copy, Debug)]
     pub struct Io<T> {
         #[pin]
@@ -34,7 +36,8 @@ impl<T> Io<T> {
         Io { inner, http2: false }
     }
 
-    /// Tells hyper-util's client that HTTP/2 is spoken on this stream. For a connector with TLS: HTTP/2 is what ALPN has chosen.
+    /// Tells hyper-util's client that HTTP/2 is spoken on this stream. For a connector with TLS:
+    /// HTTP/2 is what ALPN has chosen.
     #[cfg(feature = "hyper-client")]
     pub fn negotiated_http2(mut self, negotiated: bool) -> Self {
         self.http2 = negotiated;
@@ -110,7 +113,8 @@ impl<T: AsyncWrite> Write for Io<T> {
         })
     }
 
-    /// futures-io does not tell. A writer that has no vectored writes of its own takes the first slice of those it is given.
+    /// futures-io does not tell. A writer that has no vectored writes of its own takes the first
+    /// slice of those it is given.
     fn is_write_vectored(&self) -> bool {
         true
     }

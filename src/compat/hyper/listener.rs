@@ -11,7 +11,8 @@ use crate::net::{TcpListener, TcpStream};
 use crate::net::{UnixListener, UnixStream};
 use crate::observe::OneLine;
 
-/// What [`serve`](super::serve()) accepts connections from: a [`TcpListener`], or a [`UnixListener`].
+/// What [`serve`](super::serve()) accepts connections from: a [`TcpListener`], or a
+/// [`UnixListener`].
 pub trait Listener: sealed::Sealed + 'static {
     /// A connection.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
@@ -26,8 +27,8 @@ pub trait Listener: sealed::Sealed + 'static {
     fn label(peer: &Self::Address) -> String;
 }
 
-/// The extension that each request has: the address of the peer. `Peer<SocketAddr>` for TCP, `Peer<std::os::unix::net::SocketAddr>` for
-/// Unix sockets.
+/// The extension that each request has: the address of the peer. `Peer<SocketAddr>` for TCP,
+/// `Peer<std::os::unix::net::SocketAddr>` for Unix sockets.
 ///
 /// Behind a proxy it is the proxy's.
 ///
@@ -51,7 +52,8 @@ impl Listener for TcpListener {
 
     async fn accept(&self) -> io::Result<(TcpStream, Self::Address)> {
         let (stream, peer) = TcpListener::accept(self).await?;
-        // An answer is written at once and whole: there is nothing to gather. It fails only for a connection that is gone already.
+        // An answer is written at once and whole: there is nothing to gather. It fails only for a
+        // connection that is gone already.
         let _ = stream.set_nodelay(true);
         Ok((stream, peer))
     }

@@ -1,5 +1,6 @@
-//! hyper 1 on this loop: [`serve()`] is an HTTP server, in one line and with limits, for axum's routers, tower's and hyper's services. Below
-//! it, for what is not served that way, [`Io`] gives hyper a stream of this crate, [`Executor`] and [`Timer`] give it tasks and timers.
+//! hyper 1 on this loop: [`serve()`] is an HTTP server, in one line and with limits, for axum's
+//! routers, tower's and hyper's services. Below it, for what is not served that way, [`Io`] gives
+//! hyper a stream of this crate, [`Executor`] and [`Timer`] give it tasks and timers.
 #![cfg_attr(
     feature = "hyper-client",
     doc = "[`Connector`] makes the connections of hyper-util's client, [`UnixConnector`] those to a Unix socket."

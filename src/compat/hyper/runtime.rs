@@ -52,7 +52,8 @@ impl rt::Timer for Timer {
     }
 }
 
-/// As [`Timer`], but its time is that at which the turn of the loop began: for a server, which asks with every frame.
+/// As [`Timer`], but its time is that at which the turn of the loop began: for a server, which asks
+/// with every frame.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CoarseTimer;
 
@@ -66,7 +67,8 @@ impl rt::Timer for CoarseTimer {
     }
 
     fn now(&self) -> Instant {
-        // A body that is read on another thread asks too, with a lock of hyper's held: a panic would poison it.
+        // A body that is read on another thread asks too, with a lock of hyper's held: a panic
+        // would poison it.
         Core::with(|core| core.clock.instant(core.clock.turn_nanos())).unwrap_or_else(Instant::now)
     }
 

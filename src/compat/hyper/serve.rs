@@ -1,5 +1,5 @@
-//! [`serve()`]: an HTTP server. It accepts connections, each a task of its own (see [`connection`](super::connection)), and ends them all
-//! when it ends.
+//! [`serve()`]: an HTTP server. It accepts connections, each a task of its own (see
+//! [`connection`](super::connection)), and ends them all when it ends.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -35,16 +35,19 @@ const LAST_LOOK: Duration = Duration::from_millis(1);
 const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 /// An HTTP server: accepts connections from a [`TcpListener`](crate::net::TcpListener) or a
-/// [`UnixListener`](crate::net::UnixListener), and answers their requests by `service`, for ever. Await it, or spawn its
-/// [`into_future`](IntoFuture::into_future).
+/// [`UnixListener`](crate::net::UnixListener), and answers their requests by `service`, for ever.
+/// Await it, or spawn its [`into_future`](IntoFuture::into_future).
 ///
-/// It speaks HTTP/1.1 and HTTP/2 (which a client has to begin with: "prior knowledge", or ALPN after a
-/// [`handshake`](Serve::handshake)), with upgrades such as WebSockets. Each connection is a task, named `http 127.0.0.1:1234` after
-/// its peer. The service is an axum `Router`, any other service of tower that is `Clone`, or one of hyper. It takes a
-/// `Request<`[`Body`](super::Body)`>`, which has the extension [`Peer`](super::Peer). Its futures need not be `Send`.
+/// It speaks HTTP/1.1 and HTTP/2 (which a client has to begin with: "prior knowledge", or ALPN
+/// after a [`handshake`](Serve::handshake)), with upgrades such as WebSockets. Each connection is a
+/// task, named `http 127.0.0.1:1234` after its peer. The service is an axum `Router`, any other
+/// service of tower that is `Clone`, or one of hyper. It takes a
+/// `Request<`[`Body`](super::Body)`>`, which has the extension [`Peer`](super::Peer). Its futures
+/// need not be `Send`.
 ///
-/// (Give it `router.with_state(())`, also where there is no state: axum then prepares the handlers once. Else it does so for each request,
-/// which costs 1 % of the time of a short one. `axum::serve` makes that call by itself.)
+/// (Give it `router.with_state(())`, also where there is no state: axum then prepares the handlers
+/// once. Else it does so for each request, which costs 1 % of the time of a short one.
+/// `axum::serve` makes that call by itself.)
 ///
 /// ```
 /// use bytes::Bytes;
@@ -91,19 +94,21 @@ const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 ///
 /// Besides the client itself, and [`graceful`](Serve::graceful):
 ///
-/// - A request whose header does not come within the [`header_timeout`](Serve::header_timeout). That is also how long an idle
-///   connection is kept.
+/// - A request whose header does not come within the [`header_timeout`](Serve::header_timeout).
+///   That is also how long an idle connection is kept.
 /// - A client that does not take its response, for the [`write_timeout`](Serve::write_timeout).
-/// - A request that is no HTTP (answered with 400), or whose header has more than 64 KiB, or 100 lines (431).
+/// - A request that is no HTTP (answered with 400), or whose header has more than 64 KiB, or 100
+///   lines (431).
 /// - Of HTTP/1, a body that the service has not read to its end, or that is refused by a limit.
 /// - An HTTP/2 client that leaves a ping unanswered.
 ///
-/// A handler may take as long as it likes, and so may an upgraded connection. What happens to a connection ends no other, nor the
-/// server. It is logged with the target `headwaiter::http`: at `warn` what a well-behaved client does not do, at `debug` an end without
-/// notice.
+/// A handler may take as long as it likes, and so may an upgraded connection. What happens to a
+/// connection ends no other, nor the server. It is logged with the target `headwaiter::http`: at
+/// `warn` what a well-behaved client does not do, at `debug` an end without notice.
 ///
-/// A handler that panics, and a service that returns an error, are logged at `error`, and answered with 500. A panic in the body
-/// of a response comes too late for that. It costs an HTTP/1 connection, and of HTTP/2 the stream.
+/// A handler that panics, and a service that returns an error, are logged at `error`, and answered
+/// with 500. A panic in the body of a response comes too late for that. It costs an HTTP/1
+/// connection, and of HTTP/2 the stream.
 ///
 /// # Errors
 ///
@@ -151,12 +156,13 @@ pub struct Serve<L, S, H = NoHandshake> {
 
 impl<L: Listener, S, H> Serve<L, S, H> {
     /// How long the header of a request may take: from when the connection was accepted (so that a
-    /// [`handshake`](Self::handshake) counts), and then from the end of each response. So it is also the time for which an idle
-    /// connection is kept open. (Of HTTP/2 at least the [`write_timeout`](Self::write_timeout): its last response may still be on the way.)
-    /// 30 seconds, if not set.
+    /// [`handshake`](Self::handshake) counts), and then from the end of each response. So it is
+    /// also the time for which an idle connection is kept open. (Of HTTP/2 at least the
+    /// [`write_timeout`](Self::write_timeout): its last response may still be on the way.) 30
+    /// seconds, if not set.
     ///
-    /// A client that is in the middle of a header then is cut off; one that has sent nothing is closed as at the end of the server, so
-    /// that HTTP/2 is told.
+    /// A client that is in the middle of a header then is cut off; one that has sent nothing is
+    /// closed as at the end of the server, so that HTTP/2 is told.
     ///
     /// # Panics
     ///
@@ -170,9 +176,10 @@ impl<L: Listener, S, H> Serve<L, S, H> {
         self
     }
 
-    /// How long the reader of a request's body may have to wait for the client: `initial`, and a second more for each `min_rate` bytes
-    /// that have come. Then the body fails with [`BodyTimeout`](super::BodyTimeout). The time that the reader itself takes does not
-    /// count. No limit, if not set: it would end requests that are streams of messages too.
+    /// How long the reader of a request's body may have to wait for the client: `initial`, and a
+    /// second more for each `min_rate` bytes that have come. Then the body fails with
+    /// [`BodyTimeout`](super::BodyTimeout). The time that the reader itself takes does not count.
+    /// No limit, if not set: it would end requests that are streams of messages too.
     ///
     /// # Panics
     ///
@@ -186,8 +193,8 @@ impl<L: Listener, S, H> Serve<L, S, H> {
         self
     }
 
-    /// How long a client may take nothing of its response. When that is noticed, which takes twice as long at most, the
-    /// connection is cut off. 60 seconds, if not set.
+    /// How long a client may take nothing of its response. When that is noticed, which takes twice
+    /// as long at most, the connection is cut off. 60 seconds, if not set.
     ///
     /// # Panics
     ///
@@ -201,16 +208,18 @@ impl<L: Listener, S, H> Serve<L, S, H> {
         self
     }
 
-    /// The largest body of a request, in bytes. A request that declares a larger one is answered with 413, and the service is not
-    /// called. A body of unknown length fails with [`LengthLimitError`](http_body_util::LengthLimitError) when it has
-    /// come that far. No limit, if not set. (axum's extractors have one of their own, of 2 MB: `DefaultBodyLimit`.)
+    /// The largest body of a request, in bytes. A request that declares a larger one is answered
+    /// with 413, and the service is not called. A body of unknown length fails with
+    /// [`LengthLimitError`](http_body_util::LengthLimitError) when it has come that far. No limit,
+    /// if not set. (axum's extractors have one of their own, of 2 MB: `DefaultBodyLimit`.)
     pub fn max_body(mut self, bytes: u64) -> Self {
         self.limits.max_body = bytes;
         self
     }
 
-    /// How many connections are open at the same time. Others wait in the kernel's queue until one has ended. An upgraded connection
-    /// counts no more. No limit, if not set, but the number of file descriptors.
+    /// How many connections are open at the same time. Others wait in the kernel's queue until one
+    /// has ended. An upgraded connection counts no more. No limit, if not set, but the number of
+    /// file descriptors.
     ///
     /// # Panics
     ///
@@ -224,9 +233,10 @@ impl<L: Listener, S, H> Serve<L, S, H> {
         self
     }
 
-    /// What is done with each connection before HTTP is spoken, in the task of the connection and within the
-    /// [`header_timeout`](Self::header_timeout): for instance the TLS handshake. What `handshake` returns is the stream to
-    /// speak HTTP on. If it fails, that is logged at `warn`, and the connection closed.
+    /// What is done with each connection before HTTP is spoken, in the task of the connection and
+    /// within the [`header_timeout`](Self::header_timeout): for instance the TLS handshake. What
+    /// `handshake` returns is the stream to speak HTTP on. If it fails, that is logged at `warn`,
+    /// and the connection closed.
     ///
     /// ```
     /// use headwaiter::compat::hyper::serve;
@@ -269,12 +279,15 @@ impl<L: Listener, S, H> Serve<L, S, H> {
         }
     }
 
-    /// Ends the server when `closing` is cancelled. Then it stops to listen. Idle connections are closed at once, the others as soon as the
-    /// request that is being served is answered (of HTTP/1, those that were pipelined behind it are not), HTTP/2 clients are told so. What is not done after `grace` is dropped, also
-    /// the handlers in it, and the future returns. How many connections that were is logged at `info`.
+    /// Ends the server when `closing` is cancelled. Then it stops to listen. Idle connections are
+    /// closed at once, the others as soon as the request that is being served is answered (of
+    /// HTTP/1, those that were pipelined behind it are not), HTTP/2 clients are told so. What is
+    /// not done after `grace` is dropped, also the handlers in it, and the future returns. How many
+    /// connections that were is logged at `info`.
     ///
-    /// A connection that was upgraded, such as a WebSocket, is the program's: end it by the same token. And so are tasks
-    /// that a handler has spawned. A tunnel over HTTP/2 (CONNECT) is a part of its connection, and cut off with it.
+    /// A connection that was upgraded, such as a WebSocket, is the program's: end it by the same
+    /// token. And so are tasks that a handler has spawned. A tunnel over HTTP/2 (CONNECT) is a part
+    /// of its connection, and cut off with it.
     pub fn graceful(mut self, closing: CancelToken, grace: Duration) -> Self {
         self.closing = Some((closing, grace));
         self
@@ -307,7 +320,8 @@ pub(super) struct Server<S, H> {
     pub(super) handshake: H,
     pub(super) http: auto::Builder<Streams>,
     pub(super) limits: Limits,
-    /// The server ends: each connection is to close as soon as it has answered what it has received.
+    /// The server ends: each connection is to close as soon as it has answered what it has
+    /// received.
     pub(super) closing: Cell<bool>,
     /// Wakes the connections when that begins.
     pub(super) close: Notify,
@@ -341,7 +355,8 @@ where
         };
         // With the future the listener is dropped: no new client comes in.
         let _ = closing.run(accept).await;
-        // What clients have sent by now is read, and then answered, before their connections are told to close.
+        // What clients have sent by now is read, and then answered, before their connections are
+        // told to close.
         sleep(LAST_LOOK).await;
         server.closing.set(true);
         server.close.notify_waiters();
@@ -378,7 +393,8 @@ async fn accept<L, S, H>(
     H: Handshake<L::Stream>,
 {
     loop {
-        // Before accept: connections for which there is no room wait in the kernel's queue, and cost nothing.
+        // Before accept: connections for which there is no room wait in the kernel's queue, and
+        // cost nothing.
         let permit = match &permits {
             Some(permits) => Rc::clone(permits).acquire_owned().await.ok(),
             None => None,

@@ -1,5 +1,6 @@
-//! What answers requests: [`IntoService`] takes tower's services and hyper's, and [`ConnectionService`] is the one that hyper calls. It
-//! refuses a body that is too large, catches panics, and counts what is in flight for the connection's task.
+//! What answers requests: [`IntoService`] takes tower's services and hyper's, and
+//! [`ConnectionService`] is the one that hyper calls. It refuses a body that is too large, catches
+//! panics, and counts what is in flight for the connection's task.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -24,7 +25,8 @@ use crate::observe::OneLine;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// What [`serve`](super::serve()) calls for each request. Made by [`IntoService`], for every service of tower and of hyper.
+/// What [`serve`](super::serve()) calls for each request. Made by [`IntoService`], for every
+/// service of tower and of hyper.
 pub trait HttpService: 'static {
     #[doc(hidden)]
     type ResponseBody: http_body::Body<Data: 'static, Error: Into<BoxError>> + 'static;
@@ -47,8 +49,8 @@ pub trait HttpService: 'static {
     fn call(caller: &mut Self::Caller, request: Request<Body>) -> Self::Future;
 }
 
-/// What [`serve`](super::serve()) serves: axum's routers and any other [`tower_service::Service`] that is `Clone`, and any
-/// [`hyper::service::Service`], which take a request with a [`Body`].
+/// What [`serve`](super::serve()) serves: axum's routers and any other [`tower_service::Service`]
+/// that is `Clone`, and any [`hyper::service::Service`], which take a request with a [`Body`].
 ///
 /// `M` tells which of both it is, and is inferred.
 pub trait IntoService<M> {
@@ -167,7 +169,8 @@ where
     type Error = Infallible;
     type Future = Respond<S, A>;
 
-    /// Does as little as possible with the request, which is large and is moved on the way to the first poll.
+    /// Does as little as possible with the request, which is large and is moved on the way to the
+    /// first poll.
     #[inline]
     fn call(&self, request: Request<Incoming>) -> Respond<S, A> {
         let connection = &self.0;

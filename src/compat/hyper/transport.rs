@@ -1,5 +1,6 @@
-//! [`Transport`]: the stream of a connection as hyper's server gets it. It notes what the connection's task looks at from time to time
-//! (how much was written, whether the peer keeps a write waiting), and closes so that the peer gets the answer to what it is still sending.
+//! [`Transport`]: the stream of a connection as hyper's server gets it. It notes what the
+//! connection's task looks at from time to time (how much was written, whether the peer keeps a
+//! write waiting), and closes so that the peer gets the answer to what it is still sending.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -18,7 +19,8 @@ use crate::time::{Sleep, sleep};
 /// How long a connection is kept open for a peer that is still sending what is not wanted any more.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// What is known of a stream. Atomic only because hyper wants streams that are `Send`: all of it happens on the loop's thread.
+/// What is known of a stream. Atomic only because hyper wants streams that are `Send`: all of it
+/// happens on the loop's thread.
 #[derive(Default)]
 pub(super) struct Traffic {
     /// How many bytes were written, wrapping.
@@ -174,22 +176,25 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Write for Transport<T> {
         let result = Write::poll_flush(Pin::new(&mut self.io), cx);
         match &result {
             Poll::Pending => self.traffic.set_blocked(),
-            // A stream with a buffer of its own, such as TLS, takes a write and is blocked in the flush.
+            // A stream with a buffer of its own, such as TLS, takes a write and is blocked in the
+            // flush.
             Poll::Ready(Ok(())) => self.traffic.blocked.store(false, Relaxed),
             Poll::Ready(Err(_)) => {}
         }
         result
     }
 
-    /// Closing a TCP socket while bytes come in that were not read resets the connection, and the peer may lose the answer
-    /// (such as 413) that it has not read yet. So after the write direction is shut down, what comes in is read and thrown
-    /// away for a while: the "lingering close" of other servers.
+    /// Closing a TCP socket while bytes come in that were not read resets the connection, and the
+    /// peer may lose the answer (such as 413) that it has not read yet. So after the write
+    /// direction is shut down, what comes in is read and thrown away for a while: the "lingering
+    /// close" of other servers.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if !this.is_shut {
             ready!(Write::poll_shutdown(Pin::new(&mut this.io), cx))?;
             this.is_shut = true;
-            // HTTP/2 refuses a request without ending the connection. What an upgraded connection receives is the program's to read.
+            // HTTP/2 refuses a request without ending the connection. What an upgraded connection
+            // receives is the program's to read.
             let is_over = this.traffic.is_over.load(Relaxed);
             if this.traffic.is_receiving() && !this.traffic.is_http2() && !is_over {
                 this.linger = Some(Box::new(sleep(LINGER)));
