@@ -63,6 +63,7 @@ impl<'a> SharedOp<'a> {
         let result =
             ready!(self.file.lock().poll_change(&mut self.state, cx, self.verb, &mut self.work));
         self.is_over = true;
+        // The job has ended, so it is the turn of the next operation.
         wake_waiting(self.file);
         Poll::Ready(result)
     }
@@ -74,6 +75,7 @@ impl Drop for SharedOp<'_> {
         if self.is_over {
             return;
         }
+        // Otherwise the job in flight belongs to another operation.
         if self.state.has_begun {
             self.file.lock().disown();
         }

@@ -23,7 +23,7 @@ use super::operation::Operation;
 use super::options::{Open, OpenOptions};
 use super::state::FileState;
 #[cfg(unix)]
-use super::state::MOST;
+use super::transfer::MOST;
 #[cfg(unix)]
 use super::watched::WatchedFile;
 use crate::io::methods::{read_methods, write_methods};
@@ -369,6 +369,7 @@ impl File {
     #[track_caller]
     pub fn write_at(&self, buf: &[u8], offset: u64) -> WriteAt<'_> {
         use std::os::unix::fs::FileExt;
+        // The job outlives `buf`, so it gets a copy, aligned if the file needs that.
         let (size, alignment) = (buf.len().min(MOST), self.lock().alignment);
         let mut bytes = direct::memory(Vec::new(), size, alignment);
         let lead = direct::lead(&bytes, alignment);

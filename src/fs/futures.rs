@@ -1,8 +1,8 @@
 //! The futures of a [`File`]'s other methods: [`Seek`], [`ReadAt`], [`TryClone`] and [`IntoStd`].
 //! Those of reading and writing are the ones of [`crate::io`].
 //!
-//! Each holds the file and what it was asked for. The work is done by `state.rs` when one is
-//! polled.
+//! Each holds the file and what it was asked for. The work is done by `state.rs` and `transfer.rs`
+//! when one is polled.
 
 use std::fmt;
 use std::future::Future;
@@ -15,7 +15,7 @@ use super::change::wake_waiting;
 use super::file::File;
 use super::job::{Op, OpKind};
 #[cfg(unix)]
-use super::state::ReadAtOutput;
+use super::transfer::ReadAtOutput;
 #[cfg(unix)]
 use crate::core::Core;
 use crate::io::byte_stream::OpState;
@@ -102,10 +102,12 @@ impl Future for ReadAt<'_> {
         let run = match &mut this.run {
             Some(run) => run,
             None => {
+                // What is in memory is read at once, so it must spend budget like any operation.
                 ready!(Core::poll_spend("a `File`", cx));
                 let mut state = this.file.lock();
                 let turn = ready!(state.poll_turn(cx));
                 let read = turn.map(|()| state.read_at(this.buf, this.offset));
+                // It does not use the position, so the next operation need not wait for its job.
                 drop(state);
                 wake_waiting(this.file);
                 match read? {

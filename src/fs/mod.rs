@@ -26,6 +26,7 @@ mod read_dir;
 mod options;
 mod file;
 mod state;
+mod transfer;
 mod job;
 mod nowait;
 mod slices;

@@ -1,7 +1,7 @@
 //! Reading what the kernel has in memory, without waiting for a disk: preadv2(2) with RWF_NOWAIT
 //! (Linux).
 //!
-//! Called by `state.rs` on the loop's own thread. `docs/files.md` tells what can be relied on.
+//! Called by `transfer.rs` on the loop's own thread. `docs/files.md` tells what can be relied on.
 
 use std::io::{self, IoSliceMut};
 

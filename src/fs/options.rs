@@ -146,8 +146,12 @@ impl OpenOptions {
         let waits = |file: std::fs::Metadata| {
             file.file_type().is_fifo() || file.file_type().is_char_device()
         };
+        // If the file is replaced in between, the open may wait: that only costs a thread of the
+        // pool.
         if std::fs::metadata(path).is_ok_and(waits) {
-            options.custom_flags(self.custom_flags | rustix::fs::OFlags::NONBLOCK.bits() as i32);
+            options.custom_flags(
+                self.custom_flags | rustix::fs::OFlags::NONBLOCK.bits().cast_signed(),
+            );
         }
         options
     }
@@ -180,6 +184,7 @@ impl<P> Future for Open<P> {
     ///
     /// Outside any event loop, and if it is polled again after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // Registering needs the loop, so it is done here and not by the job.
         let (file, file_type) = ready!(Pin::new(&mut self.operation).poll(cx))?;
         let file = File::new(file, file_type, Some(Arc::clone(&self.name)), self.place);
         Poll::Ready(file.map_err(|error| open_error(&self.name, error)))

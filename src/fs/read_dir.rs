@@ -100,6 +100,7 @@ impl ReadDir {
         loop {
             if let Some(job) = &mut self.job {
                 let result = ready!(Pin::new(job).poll(cx));
+                // Whether it failed or not: polling it again would panic.
                 self.job = None;
                 match result {
                     Ok((batch, rest)) => (self.batch, self.rest) = (batch, rest),

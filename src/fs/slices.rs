@@ -1,7 +1,7 @@
 //! Copying between one buffer and several slices, for the transfers of a file by the pool; and what
 //! such a copy costs of a task's budget.
 //!
-//! Called by `state.rs`. It makes no system calls.
+//! Called by `transfer.rs`. It makes no system calls.
 
 use std::io::{IoSlice, IoSliceMut};
 

@@ -1,5 +1,5 @@
 //! [`FileState`], the state machine of a `File`: its position, what was read ahead, and the one job
-//! that may be in flight.
+//! that may be in flight. Reading and writing are in `transfer.rs`.
 //!
 //! Polled by the futures of a file and by the traits of futures-io. It never waits for a disk on
 //! the loop's own thread.
@@ -10,7 +10,7 @@
 // read, the descriptor is moved back to the user's position.
 
 use std::fs::FileType;
-use std::io::{self, IoSlice, IoSliceMut, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Seek as _, SeekFrom};
 use std::mem;
 use std::panic::Location;
 use std::path::Path;
@@ -18,26 +18,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use super::job::{Job, JobOutput, Op, OpKind, Work, retry_interrupted};
-use super::slices::{begin_with, charge, gather, scatter};
+use super::direct;
+use super::job::{Job, JobOutput, Op, OpKind, Work};
 #[cfg(unix)]
 use super::watched::WatchedFile;
-use super::{direct, nowait};
 use crate::about::about;
 use crate::core::Core;
-use crate::io::syscall::in_one_call;
 use crate::offload;
-
-/// The most bytes that a job reads ahead of what was asked for.
-const READ_AHEAD: usize = 256 * 1024;
-
-/// The most bytes that a job reads or writes.
-pub(super) const MOST: usize = 1024 * 1024;
 
 /// The state machine of a file.
 pub(super) struct FileState {
     /// Shared with the job in flight, so that the `File` may be dropped meanwhile.
-    std: Arc<std::fs::File>,
+    pub(super) std: Arc<std::fs::File>,
     /// The path that errors name.
     pub(super) path: Option<Arc<Path>>,
     /// The registration, if the kernel watches the file.
@@ -45,21 +37,21 @@ pub(super) struct FileState {
     pub(super) watched: Option<WatchedFile>,
     /// Whether the kernel can be asked for what it has in memory. Cleared when it answers that it
     /// cannot tell.
-    has_nowait: bool,
+    pub(super) has_nowait: bool,
     /// Whether the position can be moved back. Only then the pool may read ahead.
-    has_position: bool,
+    pub(super) has_position: bool,
     /// The alignment of the memory of the pool's transfers, in bytes: see `direct.rs`.
     pub(super) alignment: usize,
     /// `ahead[start..end]` was read by a job, and not yet by the user. The vector never shrinks, so
     /// that it need not be zeroed again.
-    ahead: Vec<u8>,
-    start: usize,
-    end: usize,
+    pub(super) ahead: Vec<u8>,
+    pub(super) start: usize,
+    pub(super) end: usize,
     /// The least that the next job reads, in bytes. It grows while the file is read from front to
     /// back.
-    window: usize,
+    pub(super) window: usize,
     /// The bytes of the last write, kept for their allocation, and to tell one write from another.
-    written: Vec<u8>,
+    pub(super) written: Vec<u8>,
     pub(super) job: Option<Job>,
     /// The operations that take `&self` and wait for the job in flight. They are woken when it
     /// ends, except the one that the job wakes itself.
@@ -67,11 +59,6 @@ pub(super) struct FileState {
     /// Where the file was opened, for operations without a place of their own.
     pub(super) place: &'static Location<'static>,
 }
-
-/// What the pool has read at an offset: the memory, where in it the bytes begin, and how many there
-/// are.
-#[cfg(unix)]
-pub(super) type ReadAtOutput = (Vec<u8>, usize, io::Result<usize>);
 
 impl FileState {
     /// The state of a file that the kernel does not watch.
@@ -105,68 +92,9 @@ impl FileState {
         }
     }
 
-    pub(super) fn poll_read(
-        &mut self,
-        op: &mut Op,
-        cx: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let (range, asked) = in_one_call(bufs);
-        if asked == 0 {
-            return Poll::Ready(Ok(0));
-        }
-        let bufs = &mut bufs[range];
-        loop {
-            if self.job.is_some() {
-                // What it has read is in `ahead` now, whichever operation has started it.
-                match ready!(self.poll_job(cx))? {
-                    // EOF, as this operation has found it. The EOF of an earlier read may be out of
-                    // date.
-                    (OpKind::Read, 0) if op.has_begun => return Poll::Ready(Ok(0)),
-                    _ => {}
-                }
-            }
-            #[cfg(unix)]
-            if let Some(watched) = &self.watched {
-                let result = ready!(watched.poll_read(&mut op.wait, cx, bufs));
-                return Poll::Ready(result.map_err(|error| self.error(OpKind::Read, error)));
-            }
-            ready!(Core::poll_spend("a `File`", cx));
-            let n = self.take_ahead(bufs);
-            if n > 0 {
-                return Poll::Ready(Ok(n));
-            }
-            if self.has_nowait {
-                match nowait::read(&self.std, nowait::at_once(bufs), nowait::CURRENT_POSITION) {
-                    Ok(n) => {
-                        charge(n);
-                        return Poll::Ready(Ok(n));
-                    }
-                    // Not in memory. Any other error means that the kernel cannot tell, or the pool
-                    // meets it again.
-                    Err(error) => self.has_nowait = error.kind() == io::ErrorKind::WouldBlock,
-                }
-            }
-            self.start_read(asked, op);
-        }
-    }
-
-    /// The bytes of the last write, as far as its job was given them.
-    fn last_written(&self) -> &[u8] {
-        &self.written[direct::lead(&self.written, self.alignment)..]
-    }
-
-    /// Moves what was read ahead to the user.
-    fn take_ahead(&mut self, bufs: &mut [IoSliceMut<'_>]) -> usize {
-        let n = scatter(&self.ahead[self.start..self.end], bufs);
-        self.start += n;
-        charge(n);
-        n
-    }
-
     /// Drops what was read ahead, before anything but a read. The bytes of a device, which has no
     /// position, are kept for its next read.
-    fn drop_ahead(&mut self) -> io::Result<()> {
+    pub(super) fn drop_ahead(&mut self) -> io::Result<()> {
         if self.has_position { self.move_back() } else { Ok(()) }
     }
 
@@ -181,66 +109,7 @@ impl FileState {
         Ok(())
     }
 
-    /// Starts a job that reads what was asked for, and more if the file is read from front to back.
-    fn start_read(&mut self, asked: usize, op: &mut Op) {
-        let mut size = asked.min(MOST);
-        if self.has_position && self.alignment == 1 {
-            size = size.max(self.window);
-            self.window = (size * 4).min(READ_AHEAD);
-        }
-        let mut bytes = direct::memory(mem::take(&mut self.ahead), size, self.alignment);
-        let lead = direct::lead(&bytes, self.alignment);
-        let file = Arc::clone(&self.std);
-        self.start_job(OpKind::Read, op, move || {
-            let result = retry_interrupted(|| (&*file).read(&mut bytes[lead..lead + size]));
-            JobOutput { bytes, result: result.map(|n| n as u64) }
-        });
-    }
-
-    pub(super) fn poll_write(
-        &mut self,
-        op: &mut Op,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let (range, asked) = in_one_call(bufs);
-        if asked == 0 {
-            return Poll::Ready(Ok(0));
-        }
-        let bufs = &bufs[range];
-        loop {
-            // The result is that of this write only if it has started one, with the same bytes.
-            // (The traits of futures-io cannot tell a new write from an old one.) Any other job was
-            // left behind.
-            if self.job.is_some()
-                && let (OpKind::Write, n) = ready!(self.poll_job(cx))?
-                && op.has_begun
-                && begin_with(bufs, &self.last_written()[..n as usize])
-            {
-                return Poll::Ready(Ok(n as usize));
-            }
-            #[cfg(unix)]
-            if let Some(watched) = &self.watched {
-                let result = ready!(watched.poll_write(&mut op.wait, cx, bufs));
-                return Poll::Ready(result.map_err(|error| self.error(OpKind::Write, error)));
-            }
-            self.drop_ahead().map_err(|error| self.error(OpKind::Write, error))?;
-            // The job outlives `bufs`, so it gets a copy.
-            let mut bytes = mem::take(&mut self.written);
-            bytes.clear();
-            bytes.reserve(asked.min(MOST) + self.alignment - 1);
-            let lead = direct::lead(&bytes, self.alignment);
-            bytes.resize(lead, 0);
-            gather(bufs, &mut bytes, MOST);
-            charge(bytes.len());
-            let file = Arc::clone(&self.std);
-            self.start_job(OpKind::Write, op, move || {
-                let result = retry_interrupted(|| (&*file).write(&bytes[lead..]));
-                JobOutput { bytes, result: result.map(|n| n as u64) }
-            });
-        }
-    }
-
+    /// Moves the position.
     pub(super) fn poll_seek(
         &mut self,
         op: &mut Op,
@@ -309,6 +178,7 @@ impl FileState {
     /// wait.
     pub(super) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(job) = &self.job else { return Poll::Ready(Ok(())) };
+        // Nothing else fetches the result of a job that was left behind.
         if !job.is_owned
             && let Poll::Ready(result) = self.poll_job(cx)
         {
@@ -342,34 +212,6 @@ impl FileState {
         Poll::Ready(cloned.map_err(|error| self.error(OpKind::Change("clone"), error)))
     }
 
-    /// Reads what the kernel has in memory at `offset`. `Err`: the work for the pool that reads
-    /// there.
-    #[cfg(unix)]
-    pub(super) fn read_at(
-        &mut self,
-        buf: &mut [u8],
-        offset: u64,
-    ) -> Result<usize, impl FnOnce() -> ReadAtOutput + Send + 'static> {
-        use std::os::unix::fs::FileExt;
-        // No file is longer than `i64::MAX`, and `u64::MAX` means the current position.
-        if self.has_nowait && i64::try_from(offset).is_ok() {
-            match nowait::read(&self.std, &mut [IoSliceMut::new(buf)], offset) {
-                Ok(n) => {
-                    charge(n);
-                    return Ok(n);
-                }
-                Err(error) => self.has_nowait = error.kind() == io::ErrorKind::WouldBlock,
-            }
-        }
-        let (file, size, alignment) = (Arc::clone(&self.std), buf.len().min(MOST), self.alignment);
-        Err(move || {
-            let mut bytes = direct::memory(Vec::new(), size, alignment);
-            let lead = direct::lead(&bytes, alignment);
-            let result = retry_interrupted(|| file.read_at(&mut bytes[lead..lead + size], offset));
-            (bytes, lead, result)
-        })
-    }
-
     /// Waits until no job is in flight. If it belonged to a dropped operation and failed, this
     /// returns its error.
     pub(super) fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -382,12 +224,14 @@ impl FileState {
     /// Returns the file of std, at the user's position.
     pub(super) fn into_std(mut self) -> io::Result<std::fs::File> {
         self.drop_ahead().map_err(|error| self.error(OpKind::Seek(SeekFrom::Current(0)), error))?;
+        // The registration owns the file too.
         #[cfg(unix)]
         drop(self.watched);
         Arc::try_unwrap(self.std).or_else(|shared| shared.try_clone())
     }
 
-    fn start_job(
+    /// Starts a job. There must be none.
+    pub(super) fn start_job(
         &mut self,
         kind: OpKind,
         op: &mut Op,
@@ -399,7 +243,7 @@ impl FileState {
     }
 
     /// Fetches the result of the job in flight. There must be one.
-    fn poll_job(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(OpKind, u64)>> {
+    pub(super) fn poll_job(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(OpKind, u64)>> {
         let job = self.job.as_mut().expect("the caller has seen it");
         let output = ready!(Pin::new(&mut job.run).poll(cx));
         let kind = job.kind;
@@ -445,6 +289,7 @@ impl FileState {
         FileState::about(kind.verb(), self.path.as_deref(), error)
     }
 
+    /// Names the path in an error, if it is known.
     pub(super) fn about(doing: &'static str, path: Option<&Path>, error: io::Error) -> io::Error {
         match path {
             Some(path) => about(doing, format_args!("{path:?}"), error),

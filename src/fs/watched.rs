@@ -1,7 +1,7 @@
 //! [`WatchedFile`]: a file that the kernel can watch, because it is a stream with a name: a FIFO, a
 //! terminal, a device.
 //!
-//! Used by `state.rs` in place of the pool. Regular files never come here.
+//! Used by `transfer.rs` in place of the pool. Regular files never come here.
 
 use std::fs::FileType;
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};

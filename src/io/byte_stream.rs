@@ -121,6 +121,7 @@ macro_rules! async_read {
                 use $crate::io::byte_stream::{ByteRead, OpState};
                 let $this = &*self;
                 let stream: &$stream = $get;
+                // Nothing is kept between two calls, so each waits as a new operation.
                 let mut state = <<$stream as ByteRead>::State as OpState>::unticketed();
                 ByteRead::poll_read(stream, &mut state, cx, buf)
             }
@@ -161,6 +162,7 @@ macro_rules! async_write {
                 use $crate::io::byte_stream::{ByteWrite, OpState};
                 let $this = &*self;
                 let stream: &$stream = $get;
+                // Nothing is kept between two calls, so each waits as a new operation.
                 let mut state = <<$stream as ByteWrite>::State as OpState>::unticketed();
                 ByteWrite::poll_write(stream, &mut state, cx, buf)
             }

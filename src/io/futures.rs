@@ -4,6 +4,8 @@
 //! Each holds its stream, its buffer and the state of its operation, and tries the system call when
 //! it is polled. None of them buffers anything.
 
+#![expect(private_bounds, reason = "only the streams of this crate make these futures")]
+
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -14,7 +16,6 @@ use std::task::{Context, Poll, ready};
 use super::byte_stream::{ByteRead, ByteWrite, OpState};
 
 /// The future of `read`.
-#[expect(private_bounds, reason = "only the streams of this crate make it")]
 #[must_use = "futures do nothing unless awaited"]
 pub struct Read<'a, S: ByteRead> {
     stream: &'a S,
@@ -23,7 +24,6 @@ pub struct Read<'a, S: ByteRead> {
 }
 
 /// The future of `read_exact`.
-#[expect(private_bounds, reason = "only the streams of this crate make it")]
 #[must_use = "futures do nothing unless awaited"]
 pub struct ReadExact<'a, S: ByteRead> {
     stream: &'a S,
@@ -33,7 +33,6 @@ pub struct ReadExact<'a, S: ByteRead> {
 }
 
 /// The future of `write`.
-#[expect(private_bounds, reason = "only the streams of this crate make it")]
 #[must_use = "futures do nothing unless awaited"]
 pub struct Write<'a, S: ByteWrite> {
     stream: &'a S,
@@ -42,7 +41,6 @@ pub struct Write<'a, S: ByteWrite> {
 }
 
 /// The future of `write_all`.
-#[expect(private_bounds, reason = "only the streams of this crate make it")]
 #[must_use = "futures do nothing unless awaited"]
 pub struct WriteAll<'a, S: ByteWrite> {
     stream: &'a S,
@@ -57,7 +55,6 @@ impl<S: ByteRead> Unpin for ReadExact<'_, S> {}
 impl<S: ByteWrite> Unpin for Write<'_, S> {}
 impl<S: ByteWrite> Unpin for WriteAll<'_, S> {}
 
-#[expect(private_bounds, reason = "only the streams of this crate make it")]
 impl<'a, S: ByteRead> Read<'a, S> {
     #[track_caller]
     pub(crate) fn new(stream: &'a S, buf: &'a mut [u8]) -> Self {
@@ -65,7 +62,6 @@ impl<'a, S: ByteRead> Read<'a, S> {
     }
 }
 
-#[expect(private_bounds, reason = "only the streams of this crate make it")]
 impl<'a, S: ByteRead> ReadExact<'a, S> {
     #[track_caller]
     pub(crate) fn new(stream: &'a S, buf: &'a mut [u8]) -> Self {
@@ -73,7 +69,6 @@ impl<'a, S: ByteRead> ReadExact<'a, S> {
     }
 }
 
-#[expect(private_bounds, reason = "only the streams of this crate make it")]
 impl<'a, S: ByteWrite> Write<'a, S> {
     #[track_caller]
     pub(crate) fn new(stream: &'a S, buf: &'a [u8]) -> Self {
@@ -81,7 +76,6 @@ impl<'a, S: ByteWrite> Write<'a, S> {
     }
 }
 
-#[expect(private_bounds, reason = "only the streams of this crate make it")]
 impl<'a, S: ByteWrite> WriteAll<'a, S> {
     #[track_caller]
     pub(crate) fn new(stream: &'a S, buf: &'a [u8]) -> Self {
@@ -106,6 +100,7 @@ impl<S: ByteRead> Future for ReadExact<'_, S> {
         while this.filled < this.buf.len() {
             let rest = &mut this.buf[this.filled..];
             match ready!(this.stream.poll_read(&mut this.state, cx, rest))? {
+                // `rest` is not empty, so this is EOF.
                 0 => {
                     let error = this.stream.unexpected_eof(this.filled, this.buf.len());
                     return Poll::Ready(Err(error));

@@ -70,6 +70,7 @@ impl InterestWait {
         for (wait, direction) in
             [(&mut self.read, Direction::Read), (&mut self.write, Direction::Write)]
         {
+            // A direction that was not asked for has no `Wait`.
             if let Some(wait) = wait
                 && let Poll::Ready(result) = source.poll_ready(wait, cx, direction)
             {
@@ -147,7 +148,7 @@ macro_rules! readiness {
     (read) => {
         /// Waits until there may be something to read: data, EOF or an error.
         ///
-        /// Spurious wakeups are possible: only an operation that is tried tells. If it finds
+        /// Spurious wakeups are possible: only a try of the operation is reliable. If it finds
         /// nothing, it clears the readiness, so that the next `readable` waits. That holds for the
         /// methods here and for your own operation in [`try_io`](Self::try_io). A system call that
         /// you make elsewhere changes nothing, and the next `readable` is ready at once.
@@ -205,7 +206,7 @@ macro_rules! readiness {
     (write) => {
         /// Waits until there may be room to write, or an error to report.
         ///
-        /// Spurious wakeups are possible: only an operation that is tried tells. See
+        /// Spurious wakeups are possible: only a try of the operation is reliable. See
         /// [`try_io`](Self::try_io).
         ///
         /// Cancel-safe.
@@ -255,7 +256,7 @@ macro_rules! readiness {
     (any) => {
         /// Waits until this may be ready for any part of `interest`, and returns for which.
         ///
-        /// Spurious wakeups are possible: only an operation that is tried tells. See
+        /// Spurious wakeups are possible: only a try of the operation is reliable. See
         /// [`try_io`](Self::try_io). For a direction that this does not have, such as writing to a
         /// listener, the result is meaningless.
         ///

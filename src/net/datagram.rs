@@ -63,6 +63,7 @@ impl<S: DatagramSocket, T> Future for RecvDatagram<'_, S, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        // A short datagram proves nothing, so a success never clears the readiness.
         let op = |_: &S::Io| (this.recv)(this.socket, this.buf);
         this.socket.registered().poll_io(&mut this.wait, cx, Direction::Read, op, |_| false)
     }
@@ -73,6 +74,7 @@ impl<S: DatagramSocket> Future for SendDatagram<'_, S> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        // A datagram is sent whole, so a success does not mean that the buffer is full.
         let op = |io: &S::Io| S::send_connected(io, this.buf);
         this.socket.registered().poll_io(&mut this.wait, cx, Direction::Write, op, |_| false)
     }
@@ -107,7 +109,7 @@ macro_rules! receive_methods {
             buf: &'a mut [u8],
         ) -> $crate::net::datagram::RecvDatagram<'a, $socket, $output> {
             $crate::net::datagram::RecvDatagram::new(self, buf, |socket, buf| {
-                ($call)(socket.registered.io(), buf)
+                ($call)($crate::io::readiness::HasSource::registered(socket).io(), buf)
             })
         }
 
@@ -133,7 +135,7 @@ macro_rules! receive_methods {
         #[track_caller]
         pub fn $try_name(&self, buf: &mut [u8]) -> ::std::io::Result<$output> {
             let call = |io: &_| ($call)(io, buf);
-            self.registered.try_io($crate::reactor::Direction::Read, call, |_| false)
+            $crate::io::readiness::HasSource::registered(self).try_io($crate::reactor::Direction::Read, call, |_| false)
         }
 
         $(
@@ -157,7 +159,7 @@ macro_rules! receive_methods {
                 buf: &mut [u8],
             ) -> ::std::task::Poll<::std::io::Result<$output>> {
                 let call = |io: &_| ($call)(io, buf);
-                self.registered.poll_latest(cx, $crate::reactor::Direction::Read, call)
+                $crate::io::readiness::HasSource::registered(self).poll_latest(cx, $crate::reactor::Direction::Read, call)
             }
         )?
     )*};

@@ -42,7 +42,7 @@ impl Drop for LingeringClose {
     fn drop(&mut self) {
         if let Some(began) = self.began {
             Core::with(|core| {
-                stall::count_linger(core, core.clock.now_nanos().saturating_sub(began.get()))
+                stall::count_linger(core, core.clock.now_nanos().saturating_sub(began.get()));
             });
         }
     }

@@ -7,6 +7,7 @@
 pub(super) mod address;
 pub(super) mod lookup;
 
+use std::fmt::Write as _;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::panic::Location;
 use std::pin::Pin;
@@ -83,6 +84,7 @@ impl Resolve {
             Ok(Target::Numbers(addresses)) => (State::Known(addresses), None),
             Ok(Target::Name(name)) => {
                 let (host, port) = (name.host.clone(), name.port);
+                // This closure runs on a thread of the pool, where getaddrinfo(3) may block.
                 let ask = move || {
                     Ok(addresses(None, arrange((&*host, port).to_socket_addrs()?.collect())))
                 };
@@ -111,6 +113,7 @@ impl Resolve {
     /// Waits for the look-up, if there is one. Its error is returned once.
     fn poll_known(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<&mut Addresses>> {
         if let State::LookingUp(run) = &mut self.state {
+            // Outside a loop this panics with the name of the user's call.
             Core::expect(self.call, |_| ());
             self.state = match ready!(Pin::new(run).poll(cx)).and_then(|answer| answer) {
                 Ok(addresses) => State::Known(addresses),
@@ -120,6 +123,7 @@ impl Resolve {
                 }),
             };
         }
+        // The error is moved out, so it can be returned only once.
         if let State::Failed(_) = self.state
             && let State::Failed(error) = mem::replace(&mut self.state, State::Over)
         {
@@ -145,8 +149,10 @@ impl Resolve {
             Some(name) => format!("{name} ({address})"),
             None => address.to_string(),
         };
+        // Only the last error is kept as an error: it becomes the source of the whole.
         if let Some((what, error)) = self.last.replace((what, error)) {
-            self.earlier += &format!("{what}: {error}; ");
+            // Writing to a `String` cannot fail.
+            let _ = write!(self.earlier, "{what}: {error}; ");
         }
     }
 
@@ -190,6 +196,7 @@ impl Resolve {
                     self.end();
                     return Poll::Ready(Ok(done));
                 }
+                // The next address may still work.
                 Err(error) => self.failed(address, error),
             }
         }

@@ -123,7 +123,7 @@ mod linux {
     use mio::event::Source;
     use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
-    use super::StreamIo;
+    use crate::net::socket::StreamIo;
 
     impl<S: Source + AsFd> StreamIo for S {
         #[inline]

@@ -32,6 +32,7 @@ impl<S: StreamSocket> ByteRead for S {
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let asked = buf.len();
+        // The kernel would return 0 or EAGAIN, depending on what is in the buffer.
         if asked == 0 {
             return Poll::Ready(Ok(0));
         }

@@ -217,6 +217,7 @@ impl TcpStream {
 
 impl Drop for TcpStream {
     fn drop(&mut self) {
+        // The field `closing` measures the time until it is dropped itself, after the socket.
         self.closing.begin(self.registered.io());
     }
 }

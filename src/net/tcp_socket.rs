@@ -111,6 +111,7 @@ impl TcpSocket {
     /// })?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[must_use]
     pub fn from_std_stream(stream: std::net::TcpStream) -> Self {
         TcpSocket { fd: stream.into(), foreign: true }
     }

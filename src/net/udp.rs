@@ -50,7 +50,7 @@ use crate::reactor::{Direction, Registered, Wait};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct UdpSocket {
-    pub(super) registered: Registered<mio::net::UdpSocket>,
+    registered: Registered<mio::net::UdpSocket>,
 }
 
 socket!(UdpSocket, mio::net::UdpSocket);
@@ -229,6 +229,7 @@ impl UdpSocket {
     #[track_caller]
     pub fn try_send_to(&self, buf: &[u8], target: SocketAddr) -> io::Result<usize> {
         match self.registered.try_io(Direction::Write, |io| io.send_to(buf, target), |_| false) {
+            // `WouldBlock` is returned plain, as by all `try_` methods.
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
                 Err(about("send to", target, error))
             }
@@ -300,6 +301,7 @@ impl Future for SendTo<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         loop {
+            // An address that is waiting for room is kept; otherwise the next one is taken.
             let target = match this.target {
                 Some(target) => target,
                 None => match ready!(this.addresses.poll_next(cx)) {
@@ -313,6 +315,7 @@ impl Future for SendTo<'_> {
             match ready!(sent) {
                 Ok(bytes) => {
                     this.target = None;
+                    // From now on polling again is a mistake, and panics.
                     this.addresses.end();
                     return Poll::Ready(Ok(bytes));
                 }

@@ -87,7 +87,7 @@ pub(super) fn watch(process: &Arc<Process>, exit: Slot) -> io::Result<()> {
         // If SIGCHLD is ignored, the kernel may have reaped it already (ESRCH). Then there is
         // nothing to watch, and the program's disposition of the signal stays as it is.
         Err(_) if reaper().reap() => Ok(()),
-        Err(no_pidfd) => sigchld::watch(id, reaper(), no_pidfd),
+        Err(no_pidfd) => sigchld::watch(id, reaper(), &no_pidfd),
     }
 }
 
@@ -123,11 +123,13 @@ mod pidfd {
     use std::convert::Infallible;
     use std::io;
 
+    use crate::process::reap::Reaper;
+
     pub(super) fn open(_: u32) -> io::Result<Infallible> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    pub(super) fn watch(none: Infallible, _: super::Reaper) -> io::Result<()> {
+    pub(super) fn watch(none: Infallible, _: Reaper) -> io::Result<()> {
         match none {}
     }
 }
@@ -137,7 +139,9 @@ mod pidfd {
 mod sigchld {
     use std::io;
 
-    pub(super) fn watch(_: u32, _: super::Reaper, no_pidfd: io::Error) -> io::Result<()> {
+    use crate::process::reap::Reaper;
+
+    pub(super) fn watch(_: u32, _: Reaper, no_pidfd: &io::Error) -> io::Result<()> {
         let why = format!("it has no pidfd, and SIGCHLD needs the feature `signal`: {no_pidfd}");
         Err(io::Error::new(no_pidfd.kind(), why))
     }

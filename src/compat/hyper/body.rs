@@ -55,7 +55,7 @@ impl Body {
         }
         Body {
             incoming: Limited::new(incoming, usize::try_from(most).unwrap_or(usize::MAX)),
-            pace: timeout.filter(|_| !is_empty).map(Pace::new),
+            pace: timeout.filter(|_| !is_empty).map(|timeout| Box::new(Pace::new(timeout))),
             traffic: (!is_empty).then(|| Arc::clone(traffic)),
         }
     }
@@ -141,9 +141,9 @@ struct Pace {
 }
 
 impl Pace {
-    fn new((initial, min_rate): (Duration, u64)) -> Box<Self> {
+    fn new((initial, min_rate): (Duration, u64)) -> Self {
         let timeout = BodyTimeout { initial, min_rate };
-        Box::new(Pace { left: initial, min_rate, timeout, waiting: None })
+        Pace { left: initial, min_rate, timeout, waiting: None }
     }
 
     /// Ready if the reader has waited for too long.

@@ -154,6 +154,7 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Connecting<TcpStream> {
+        // The future outlives the borrow of the connector.
         let connector = self.clone();
         Box::pin(async move {
             let (host, port) = connector.target(&uri)?;

@@ -97,6 +97,7 @@ impl<T: AsyncWrite> Write for Io<T> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let inner = self.project().inner;
+        // Whether all slices fit in the buffer together.
         let mut rest = MERGED;
         let is_small = bufs.iter().all(|buf| {
             let fits = buf.len() <= rest;

@@ -265,6 +265,7 @@ impl<S: HttpService, A: Clone + Send + Sync + 'static> Call<S, A> {
     /// around it.
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<S>> {
+        // tower's services must be ready before they are called; hyper's always are.
         if let CallProject::Waiting { caller, connection, request } = self.as_mut().project() {
             if let Err(error) = ready!(S::poll_ready(caller, cx)) {
                 return Poll::Ready(Outcome::Error(error));
@@ -295,12 +296,14 @@ impl<S: HttpService, A: Clone + Send + Sync + 'static> Future for Respond<S, A> 
         let mut this = self.project();
         let outcome = catch_unwind(AssertUnwindSafe(|| this.call.as_mut().poll(cx)));
         let in_flight = this.in_flight;
+        // While the call is pending, the guard must not blame the client.
         if let Some(in_flight) = in_flight {
             in_flight.set_working(matches!(outcome, Ok(Poll::Pending)));
         }
         let refusal = match outcome {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(Outcome::Response(response))) => {
+                // The request stays in flight until the body of the response is dropped.
                 let in_flight = in_flight.take();
                 if let Some(in_flight) = &in_flight {
                     in_flight.answered(response.status());
@@ -371,6 +374,7 @@ impl<B: http_body::Body> http_body::Body for ResponseBody<B> {
         let this = self.project();
         let Some(body) = this.body.as_pin_mut() else { return Poll::Ready(None) };
         let frame = body.poll_frame(cx);
+        // Pending means that the program has no frame; otherwise the peer has to take this one.
         if let Some(in_flight) = this.in_flight {
             in_flight.set_working(frame.is_pending());
         }

@@ -24,6 +24,7 @@ macro_rules! poll_reads {
             buf: &mut [u8],
         ) -> Poll<io::Result<usize>> {
             let size = buf.len();
+            // `read_fifo` relies on a buffer that is not empty.
             if size == 0 {
                 return Poll::Ready(Ok(0));
             }

@@ -151,6 +151,7 @@ impl ByteRead for PipeReader {
             return Poll::Ready(Ok(0));
         }
         let op = |io: &FdSource<io::PipeReader>| self.read_with(io, |mut io| io.read(buf));
+        // A short read empties only a pipe whose writer is known.
         self.registered.poll_io(wait, cx, Direction::Read, op, |n| self.ours && is_short(*n, asked))
     }
 

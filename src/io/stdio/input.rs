@@ -41,6 +41,7 @@ use crate::reactor::Wait;
 /// # Panics
 ///
 /// Outside any event loop.
+#[must_use]
 #[track_caller]
 pub fn stdin() -> Stdin {
     Stdin { stream: Stream::open(&STDIN) }

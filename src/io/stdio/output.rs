@@ -32,6 +32,7 @@ use crate::reactor::Wait;
 /// # Panics
 ///
 /// Outside any event loop.
+#[must_use]
 #[track_caller]
 pub fn stdout() -> Stdout {
     Stdout { stream: Stream::open(&STDOUT) }
@@ -42,6 +43,7 @@ pub fn stdout() -> Stdout {
 /// # Panics
 ///
 /// Outside any event loop.
+#[must_use]
 #[track_caller]
 pub fn stderr() -> Stderr {
     Stderr { stream: Stream::open(&STDERR) }
@@ -57,16 +59,19 @@ macro_rules! output_handle {
 
         impl $name {
             write_methods! {
+                ///
+                /// If the kernel watches the stream (see [`stdin`](crate::io::stdin())), this is
+                /// cancel-safe. If a thread writes, it is not: after the future was dropped, the
+                /// bytes may still be written. The next write on this handle waits for that, and
+                /// returns its error if there is one.
+                ///
+                /// For SIGPIPE see [`PipeWriter::write`](crate::io::PipeWriter::write).
                 $name,
-                cancelled: "Cancel-safe where the kernel watches the stream (see \
-                            [`stdin`](crate::io::stdin())): if the future is dropped before it is \
-                            ready, nothing was written. Not where a thread writes: the bytes may \
-                            still be written. The next write on this handle waits for that, and \
-                            returns its error if there is one.",
+                cancelled: "Cancel-safe if the kernel watches the stream: if the future is dropped \
+                            before it is ready, nothing was written.",
                 errors: "Those of write(2), with the name of the stream: `BrokenPipe` if no reader \
-                         is left (for SIGPIPE see \
-                         [`PipeWriter::write`](crate::io::PipeWriter::write)), `StorageFull` if \
-                         the disk is full; or that no thread could be started.",
+                         is left, `StorageFull` if the disk is full; or that no thread could be \
+                         started.",
                 panics: "Polling it outside the loop in which the handle was made.",
             }
         }

@@ -38,6 +38,7 @@ pub(super) fn watch(
     file: File,
 ) -> Result<WatchedStream, File> {
     let (ours, kind) = match kind_of(&file) {
+        // A socket cannot be opened again (ENXIO). The duplicate is for the reactor to own.
         Some(Kind::Socket) => match file.try_clone() {
             Ok(duplicate) => (duplicate, Kind::Socket),
             Err(_) => return Err(file),
@@ -50,6 +51,7 @@ pub(super) fn watch(
     };
     match Registered::new(FdSource::new(ours), name, Ready::BOTH) {
         Ok(registered) => Ok(WatchedStream { registered, kind }),
+        // Whatever the reason, the thread can still serve it.
         Err(_) => Err(file),
     }
 }

@@ -53,15 +53,15 @@ pub(super) mod sealed {
     }
 }
 
-fn single(address: SocketAddr) -> io::Result<Target> {
-    Ok(Target::Numbers(addresses(Some(address), Vec::new())))
+fn single(address: SocketAddr) -> Target {
+    Target::Numbers(addresses(Some(address), Vec::new()))
 }
 
 macro_rules! numeric {
     ($($kind:ty),*) => {$(
         impl sealed::ToSocketAddrs for $kind {
             fn target(&self) -> io::Result<Target> {
-                single((*self).into())
+                Ok(single((*self).into()))
             }
         }
     )*};
@@ -78,7 +78,7 @@ impl sealed::ToSocketAddrs for [SocketAddr] {
 impl sealed::ToSocketAddrs for str {
     fn target(&self) -> io::Result<Target> {
         if let Ok(address) = self.parse() {
-            return single(address);
+            return Ok(single(address));
         }
         // The last colon: an IPv6 address without brackets has more of them, and is no valid
         // address.
@@ -95,7 +95,7 @@ impl sealed::ToSocketAddrs for (&str, u16) {
     fn target(&self) -> io::Result<Target> {
         let (host, port) = *self;
         match host.parse::<IpAddr>() {
-            Ok(ip) => single((ip, port).into()),
+            Ok(ip) => Ok(single((ip, port).into())),
             Err(_) => Ok(Target::Name(Name { host: host.into(), port })),
         }
     }

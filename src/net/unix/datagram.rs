@@ -41,7 +41,7 @@ use crate::reactor::{Direction, Registered};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct UnixDatagram {
-    pub(in crate::net) registered: Registered<mio::net::UnixDatagram>,
+    registered: Registered<mio::net::UnixDatagram>,
 }
 
 socket!(UnixDatagram, mio::net::UnixDatagram);
@@ -189,6 +189,8 @@ impl UnixDatagram {
     /// from the reactor, because it is not about the readiness of this socket.
     #[track_caller]
     fn send_once(&self, buf: &[u8], path: &Path) -> io::Result<Option<usize>> {
+        // `WouldBlock` here is about the receiver's queue. Were it returned, the reactor would
+        // clear the readiness of this socket, and no event would ever set it again.
         let op = |io: &mio::net::UnixDatagram| match address::send_to(io, buf, path) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             sent => sent.map(Some),
@@ -229,6 +231,7 @@ impl<P: AsRef<Path>> Future for UnixSendTo<'_, P> {
         let path = this.path.as_ref();
         loop {
             ready!(this.retry.poll_ready(cx));
+            // After `pause`, the next iteration polls the timer, which registers the waker.
             match this.socket.send_once(this.buf, path) {
                 Ok(None) => this.retry.pause(),
                 Ok(Some(bytes)) => return Poll::Ready(Ok(bytes)),

@@ -111,8 +111,6 @@ impl UnixListener {
         UnixListener => UnixStream, SocketAddr,
         accept: "A client is usually bound to no path, so its address is unnamed.",
         incoming: "If no file descriptor is left, that is logged, and the stream goes on when \
-                   there is one, as that of \
-                   [`TcpListener::incoming`](crate::net::TcpListener::incoming). Other errors are \
-                   items of the stream.",
+                   there is one, as that of a `TcpListener`. Other errors are items of the stream.",
     }
 }

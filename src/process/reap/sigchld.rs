@@ -16,7 +16,7 @@ use crate::task;
 
 /// Spawns a task that tries to reap the child whenever some child has ended.
 #[track_caller]
-pub(super) fn watch(id: u32, reaper: Reaper, no_pidfd: io::Error) -> io::Result<()> {
+pub(super) fn watch(id: u32, reaper: Reaper, no_pidfd: &io::Error) -> io::Result<()> {
     let line = format_args!("process {id} is watched by SIGCHLD, for it has no pidfd: {no_pidfd}");
     observe::say(log::Level::Debug, observe::SOURCE, line);
     let some_child_ended = signal(SignalKind::child())?;
