@@ -107,11 +107,8 @@ fn where_sigchld_is_ignored_the_status_is_echild_as_std_says() {
             }
         });
         // SAFETY: it only asks.
-        assert_eq!(
-            unsafe { signal(SIGCHLD, SIG_IGN) },
-            SIG_IGN,
-            "the loop has changed the disposition"
-        );
+        let disposition = unsafe { signal(SIGCHLD, SIG_IGN) };
+        assert_eq!(disposition, SIG_IGN, "the loop has changed the disposition");
     });
 }
 
