@@ -1,21 +1,26 @@
-//! An `io::Error` that says what it is about. Made wherever an operation has an address, a path or a command to name;
-//! it never changes the kind, and keeps the kernel's own error as its `source`. [`os_error`] finds the number in there.
+//! [`about`]: an `io::Error` that names what it is about, made wherever an operation has an
+//! address, a path or a command. [`os_error`] finds the number of the OS error in one.
+//!
+//! It never changes the kind, and keeps the kernel's own error as its `source`.
 
 use std::{error, fmt, io};
 
-/// `about("open", "\"soup\"", error)` reads `open "soup": No such file or directory (os error 2)`.
+/// Adds to an error what was being done to what: `about("open", "\"soup\"", error)` reads
+/// `open "soup": No such file or directory (os error 2)`.
 pub(crate) fn about(doing: &'static str, what: impl fmt::Display, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), About { doing, what: what.to_string().into(), error })
 }
 
-/// The number of the operating system's error (`errno`, for instance `ENOENT`), also of an error that says what it is about.
+/// Returns the number of the OS error (`errno`, for instance `ENOENT`) in an error, also in one
+/// that names a path, an address or a command.
 ///
-/// Where an operation of this crate knows a path, an address or a command, its error names it. Such an error is
-/// made of two, so that [`io::Error::raw_os_error`] gives `None` for it, as for each error made by [`io::Error::new`]. This
-/// looks through any number of such layers, also through [`io::Error::other`] around one of ours. `None`: the
-/// error does not come from the operating system, such as `UnexpectedEof`.
+/// Such an error of this crate wraps the kernel's own, so [`io::Error::raw_os_error`] returns
+/// `None` for it, as for each error made by [`io::Error::new`]. This function looks through any
+/// number of such layers, and through [`io::Error::other`]. `None` means that the error does not
+/// come from the operating system, such as `UnexpectedEof`.
 ///
-/// Of an error that lists several, as of a connection that was tried with several addresses, it is the last one's.
+/// If an error lists several, as that of a connection that was tried with several addresses, it is
+/// the last one's.
 ///
 /// ```
 /// # #[cfg(unix)] {
@@ -26,11 +31,13 @@ pub(crate) fn about(doing: &'static str, what: impl fmt::Display, error: io::Err
 /// });
 /// # }
 /// ```
+#[must_use]
 pub fn os_error(error: &io::Error) -> Option<i32> {
     if let Some(number) = error.raw_os_error() {
         return Some(number);
     }
-    // Not `source`, which of an `io::Error` is that of the error inside: it would skip one.
+    // Not `source`: for an `io::Error` that is the source of the error inside, so it would skip one
+    // layer.
     let mut inner: &(dyn error::Error + 'static) = error.get_ref()?;
     loop {
         if let Some(error) = inner.downcast_ref::<io::Error>() {
@@ -40,6 +47,7 @@ pub fn os_error(error: &io::Error) -> Option<i32> {
     }
 }
 
+/// The layer that [`about`] adds.
 #[derive(Debug)]
 struct About {
     doing: &'static str,

@@ -1,6 +1,6 @@
-//! Signals: [`ctrl_c`] on every system, and [`unix`], where all the others are.
+//! Signals: [`ctrl_c`] on every system, and all others in [`unix`].
 
-// The listening itself is in `signal/unix.rs`.
+// This file has only `ctrl_c`, a listener of `signal/unix.rs` behind one future.
 
 #[cfg(unix)]
 pub mod unix;
@@ -16,15 +16,15 @@ use std::task::{Context, Poll};
 use self::unix::{Signal, SignalKind, signal};
 use crate::reactor::Wait;
 
-/// Waits for Ctrl-C: on Unix the signal SIGINT, whoever sends it.
+/// Waits for Ctrl-C: on Unix the signal SIGINT, from any sender.
 ///
-/// From its first poll on, SIGINT no longer ends the process, also when this future is over or dropped: see
-/// [`unix::signal`]. It is ready with the first SIGINT after that poll.
+/// From its first poll on, SIGINT no longer ends the process, even after the future was ready or
+/// dropped: see [`unix::signal`]. The future is ready with the first SIGINT after that poll.
 ///
-/// Cancel-safe: nothing is lost but what it waited for. To miss none between two waits, keep a listener instead:
+/// Cancel-safe, but signals between two calls are missed. To miss none, keep a listener instead:
 /// [`unix::signal`] with [`SignalKind::interrupt`](unix::SignalKind::interrupt).
 ///
-/// On other systems than Unix it is never ready: there Ctrl-C ends the process, as it always did.
+/// On other systems than Unix it is never ready: Ctrl-C ends the process there, as by default.
 ///
 /// ```no_run
 /// headwaiter::block_on(async {
@@ -36,11 +36,11 @@ use crate::reactor::Wait;
 ///
 /// # Errors
 ///
-/// If the process has no file descriptors left for the loop's first listener.
+/// If the process has no free file descriptors for the loop's first listener.
 ///
 /// # Panics
 ///
-/// Polling it outside any event loop, or in another than before.
+/// Polling it outside any event loop, or in another loop than before.
 #[track_caller]
 pub fn ctrl_c() -> CtrlC {
     CtrlC {
@@ -54,7 +54,7 @@ pub fn ctrl_c() -> CtrlC {
 #[must_use = "futures do nothing unless awaited"]
 pub struct CtrlC {
     wait: Wait,
-    /// Made at the first poll.
+    /// `Some` from the first poll on.
     #[cfg(unix)]
     listener: Option<Signal>,
 }

@@ -1,4 +1,5 @@
-//! quinn 0.11 on this loop: [`Runtime`] gives it tasks, timers and UDP sockets. Called by quinn only.
+//! quinn 0.11 on this loop: [`Runtime`] provides tasks, timers and UDP sockets. Called by quinn
+//! only.
 
 use std::fmt;
 use std::future::Future;
@@ -10,25 +11,26 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
+use mio::Interest;
 use quinn::{AsyncTimer, AsyncUdpSocket, UdpPoller};
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 
-use mio::Interest;
-
 use crate::door::Door;
-use crate::io::Watched;
+use crate::io::readiness::HasSource;
 use crate::net::UdpSocket;
 use crate::reactor::{Direction, Wait};
 use crate::task;
 use crate::time::{Sleep, sleep_until};
 
-/// quinn's runtime on the loop that runs here: give it to [`Endpoint::new`](quinn::Endpoint::new). (`Endpoint::server` and
-/// `Endpoint::client` know the runtimes that quinn brings itself, and no others.)
+/// quinn's runtime on the loop that runs here: pass it to [`Endpoint::new`](quinn::Endpoint::new).
+/// (`Endpoint::server` and `Endpoint::client` know only the runtimes that quinn includes.)
 ///
-/// Its sockets send many datagrams with one system call and receive many with one, where the kernel can (GSO, GRO and recvmmsg, by
-/// quinn-udp), set and read ECN, and forbid fragmentation. Its timers are those of the loop: also on a virtual clock.
+/// Its sockets send and receive many datagrams with one system call, where the kernel can (GSO, GRO
+/// and recvmmsg, by quinn-udp), set and read ECN, and forbid fragmentation. Its timers are those of
+/// the loop, a virtual clock included.
 ///
-/// This crate enables none of quinn's features. A program needs `quinn` in its own `Cargo.toml`, with one of the cryptography providers:
+/// This crate enables none of quinn's features. A program needs `quinn` in its own `Cargo.toml`,
+/// with one of the cryptography providers:
 ///
 /// ```toml
 /// headwaiter = { version = "0.1", features = ["quinn"] }
@@ -42,7 +44,7 @@ use crate::time::{Sleep, sleep_until};
 /// use std::net::UdpSocket;
 /// use std::sync::Arc;
 ///
-/// /// To be called inside a loop. With quinn's feature `rustls-ring`, the first of both can be `EndpointConfig::default()`.
+/// /// Call it inside a loop. With quinn's feature `rustls-ring`, `config` can be `EndpointConfig::default()`.
 /// fn serve_at(address: &str, config: EndpointConfig, server: ServerConfig) -> io::Result<Endpoint> {
 ///     Endpoint::new(config, Some(server), UdpSocket::bind(address)?, Arc::new(Runtime))
 /// }
@@ -50,25 +52,27 @@ use crate::time::{Sleep, sleep_until};
 ///
 /// # Tasks
 ///
-/// quinn spawns a task for each endpoint and one for each connection, with the name "quinn". Those tasks end by themselves: that of a
-/// connection some time after its close, that of the endpoint when its last handle and its last connection are gone. To let the peers know of
-/// the close before the loop ends, await [`Endpoint::wait_idle`](quinn::Endpoint::wait_idle).
+/// quinn spawns a task for each endpoint and one for each connection, with the name "quinn". They
+/// end by themselves: that of a connection some time after its close, that of an endpoint when its
+/// last handle and its last connection are gone. To notify the peers of the close before the loop
+/// ends, await [`Endpoint::wait_idle`](quinn::Endpoint::wait_idle).
 ///
 /// # Threads
 ///
-/// Endpoints, connections and streams can be sent to other threads, because quinn asks for that. Reading, writing, closing and dropping
-/// work there. Connecting and accepting spawn a task, so they need the thread of the loop: elsewhere they panic, and the endpoint is of no
-/// use after that.
+/// Endpoints, connections and streams can be sent to other threads, because quinn requires that.
+/// Reading, writing, closing and dropping work there. Connecting and accepting spawn a task, so
+/// they need the thread of the loop: elsewhere they panic, and the endpoint is unusable after that.
 ///
 /// # Errors
 ///
-/// [`Endpoint::new`](quinn::Endpoint::new) fails if the kernel cannot watch the socket, or refuses an option that QUIC needs. Later errors of
-/// the socket end the endpoint, but for those that are about an earlier datagram: a peer that is gone is noticed by a timeout of the
-/// connection, and an ICMP message that says so can be forged.
+/// [`Endpoint::new`](quinn::Endpoint::new) fails if the kernel cannot watch the socket, or refuses
+/// an option that QUIC needs. Later errors of the socket end the endpoint, except those about an
+/// earlier datagram: a peer that is gone is noticed by a timeout of the connection, and an ICMP
+/// message that says so can be forged.
 ///
 /// # Panics
 ///
-/// Where quinn needs the loop (see Threads), outside any event loop, or on the thread of another loop.
+/// If quinn needs the loop (see Threads), outside any event loop, or on the thread of another loop.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Runtime;
 
@@ -87,12 +91,14 @@ impl quinn::Runtime for Runtime {
         Ok(Arc::new(Socket { io: UdpSocket::from_std(socket)?, state }))
     }
 
-    /// A connection that is dropped asks for the time too, on whatever thread that is, also after the loop.
+    /// A connection that is dropped asks for the time too, on any thread, also after the loop has
+    /// ended.
     fn now(&self) -> Instant {
         Door::open().map_or_else(Instant::now, |door| door.clock.now())
     }
 }
 
+/// A timer of the loop as one of quinn.
 #[derive(Debug)]
 struct Timer(Sleep);
 
@@ -106,30 +112,33 @@ impl AsyncTimer for Timer {
     }
 }
 
+/// A UDP socket of the loop as one of quinn.
 #[derive(Debug)]
 struct Socket {
     io: UdpSocket,
-    /// What the kernel can do with it, as quinn-udp has found out.
+    /// The abilities of the kernel, as quinn-udp has found them out.
     state: UdpSocketState,
 }
 
-/// How many errors in a row the socket may have. Those about an earlier datagram come once each, one that is the socket's own comes
-/// with each call.
+/// How many errors in a row are skipped. An error about an earlier datagram is reported once; one
+/// about the socket itself is reported by each call.
 const MOST_ERRORS: usize = 32;
 
 impl AsyncUdpSocket for Socket {
-    /// All connections of an endpoint share the socket, and each waits for room on its own.
+    /// All connections of an endpoint share the socket, and each waits for room by itself.
     fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
         Box::pin(Poller { socket: self, wait: Wait::at(Location::caller()) })
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        // Not `UdpSocketState::try_send`: its errors would end the connection. This logs and drops what cannot be sent, as a network
-        // does, and an MTU probe that is too large is one.
+        // Not `UdpSocketState::try_send`, whose errors would end the connection. This logs and
+        // drops what cannot be sent, as a network does; an MTU probe that is too large is such a
+        // datagram.
         let send = || self.state.send((&self.io).into(), transmit);
         if !self.io.registered().is_at_home() {
-            // A connection that is refused or dropped elsewhere sends too, with a lock of the endpoint held, which a panic would
-            // poison. The readiness is the loop's to keep, and a datagram that finds no room is lost as on a network.
+            // A connection that is refused or dropped on another thread sends too, while it holds a
+            // lock of the endpoint, which a panic would poison. Readiness can be cleared only in
+            // the loop, so a datagram without room is lost, as on a network.
             return send();
         }
         self.io.try_io(Interest::WRITABLE, send)
@@ -143,7 +152,7 @@ impl AsyncUdpSocket for Socket {
     ) -> Poll<io::Result<usize>> {
         let mut errors = 0;
         loop {
-            // It keeps one waiter, which is enough: only the task of the endpoint receives.
+            // This keeps one waker, which is enough: only the task of the endpoint receives.
             ready!(self.io.poll_readable(cx))?;
             match self
                 .io
@@ -174,8 +183,8 @@ impl AsyncUdpSocket for Socket {
     }
 }
 
-/// Waits for room in the socket, for one connection: with a place of its own among the waiters, where `UdpSocket::poll_writable`
-/// has one for all.
+/// Waits for room in the socket, for one connection. It has a place of its own among the waiters,
+/// whereas `UdpSocket::poll_writable` keeps one waker for all.
 struct Poller {
     socket: Arc<Socket>,
     wait: Wait,
@@ -273,7 +282,8 @@ mod tests {
             let io = UdpSocket::bind("127.0.0.1:0").await?;
             let state = UdpSocketState::new((&io).into())?;
             let socket = Arc::new(Socket { io, state });
-            // As if the kernel had said so. It reports the room that there is as soon as something waits for it.
+            // As if the kernel had reported it. It reports the room again as soon as something
+            // waits for it.
             let full = || Err::<(), _>(ErrorKind::WouldBlock.into());
             assert!(socket.io.try_io(Interest::WRITABLE, full).is_err());
 

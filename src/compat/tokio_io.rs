@@ -1,5 +1,5 @@
-//! Feature `tokio-io`: tokio's `AsyncRead` and `AsyncWrite` on the streams of this crate, each beside its traits of futures-io, on
-//! which these are built.
+//! Feature `tokio-io`: tokio's `AsyncRead` and `AsyncWrite` for the streams of this crate, on top
+//! of their traits of futures-io. Reading goes through the scratch buffer of the thread.
 
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
@@ -13,6 +13,7 @@ use crate::fs::File;
 use crate::io::{Async, PipeReader, PipeWriter, Stderr, Stdin, Stdout};
 use crate::net::{OwnedReadHalf, OwnedWriteHalf, TcpStream, UnixStream};
 
+/// Implements `AsyncRead` of tokio.
 macro_rules! async_read {
     ($(impl$([$($bounds:tt)*])? for $stream:ty;)*) => {$(
         impl$(<$($bounds)*>)? AsyncRead for $stream {
@@ -31,6 +32,7 @@ macro_rules! async_read {
     )*};
 }
 
+/// Implements `AsyncWrite` of tokio.
 macro_rules! async_write {
     ($(impl$([$($bounds:tt)*])? for $stream:ty;)*) => {$(
         impl$(<$($bounds)*>)? AsyncWrite for $stream {

@@ -1,12 +1,15 @@
-//! Files that were opened with O_DIRECT: their bytes go between the disk and the memory of the caller, past the page cache. So the
-//! memory must be aligned to the blocks of the file system, and so must the offset and the length: open(2), "NOTES". The
-//! memory is the pool's, which is aligned here for [`File`](super::File); the other two are the caller's.
+//! Files that were opened with O_DIRECT: their bytes move between the disk and the memory of the
+//! process, past the page cache. The memory must be aligned to the blocks of the file system, and
+//! so must the offset and the length: open(2), "NOTES".
+//!
+//! The memory is that of the pool's jobs, which is aligned here. The other two are up to the user.
 
 use std::io;
 
 use crate::about::about;
 
-/// How the memory of a file's transfers must be aligned, in bytes. 1: in any way, because the file is not a direct one.
+/// The alignment that the memory of a file's transfers needs, in bytes. 1 if the file was not
+/// opened with O_DIRECT.
 #[cfg(target_os = "linux")]
 pub(super) fn alignment(file: &std::fs::File) -> usize {
     use rustix::fs::{OFlags, fcntl_getfl};
@@ -15,7 +18,7 @@ pub(super) fn alignment(file: &std::fs::File) -> usize {
         return 1;
     }
     let block = file.metadata().map_or(0, |metadata| metadata.blksize());
-    // A file system in the network may call any size its best; what a disk asks for is within these.
+    // A network file system may report any preferred size; what a disk needs is within these.
     (block.clamp(4096, 65_536) as usize).next_power_of_two()
 }
 
@@ -24,13 +27,14 @@ pub(super) fn alignment(_: &std::fs::File) -> usize {
     1
 }
 
-/// Where the aligned part of this memory begins. That stays so as long as the vector is not reallocated.
+/// Where the aligned part of this memory begins. It stays there as long as the vector is not
+/// reallocated.
 pub(super) fn lead(memory: &[u8], alignment: usize) -> usize {
     memory.as_ptr().align_offset(alignment)
 }
 
-/// Memory for so many bytes from [`lead`] on. What is there already is used again, and its length never shrinks, so that it need not be
-/// zeroed each time.
+/// Returns memory for `size` bytes from [`lead`] on. It reuses the memory it is given, whose length
+/// never shrinks, so that it need not be zeroed each time.
 pub(super) fn memory(mut memory: Vec<u8>, size: usize, alignment: usize) -> Vec<u8> {
     let room = size + alignment - 1;
     if memory.capacity() < room {
@@ -41,7 +45,7 @@ pub(super) fn memory(mut memory: Vec<u8>, size: usize, alignment: usize) -> Vec<
     memory
 }
 
-/// Says of EINVAL what may be wrong with a transfer of a direct file.
+/// Explains the EINVAL of a transfer of a direct file.
 pub(super) fn explain(error: io::Error, alignment: usize) -> io::Error {
     if error.kind() != io::ErrorKind::InvalidInput || alignment == 1 {
         return error;
@@ -64,7 +68,7 @@ mod tests {
             assert_eq!(kept[lead..lead + size].as_ptr().addr() % 4096, 0);
         }
         assert_eq!(kept.len(), 10_000 + 4095);
-        // Of other files it is just as long as it must be.
+        // For other files it has just the size that was asked for.
         let plain = memory(Vec::new(), 100, 1);
         assert_eq!((plain.len(), lead(&plain, 1)), (100, 0));
     }

@@ -1,5 +1,5 @@
-//! How a file is opened: [`OpenOptions`], and its future [`Open`]. A thread of the pool opens it and sees what it is;
-//! then the loop watches it, if the kernel can.
+//! Opening a file: [`OpenOptions`], and its future [`Open`]. A thread of the pool opens the file
+//! and looks at its type; then the loop watches it, if the kernel can.
 
 use std::fs::FileType;
 use std::future::Future;
@@ -10,10 +10,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::{File, Operation};
+use super::file::File;
+use super::operation::Operation;
 use crate::about::about;
 
-/// How a file is opened: std's [`OpenOptions`](std::fs::OpenOptions), whose methods have the same names and meanings.
+/// Options to open a file: those of std's [`OpenOptions`](std::fs::OpenOptions), with the same
+/// names and meanings.
 ///
 /// ```
 /// use headwaiter::fs::File;
@@ -32,14 +34,15 @@ use crate::about::about;
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
     std: std::fs::OpenOptions,
-    /// As the user gave them.
+    /// Kept beside `std`, which cannot return them.
     #[cfg(unix)]
     custom_flags: i32,
 }
 
 impl OpenOptions {
-    /// Nothing is allowed yet.
+    /// Options with which nothing is allowed yet.
     #[allow(clippy::new_without_default, reason = "as std's")]
+    #[must_use]
     pub fn new() -> Self {
         OpenOptions {
             std: std::fs::OpenOptions::new(),
@@ -48,50 +51,51 @@ impl OpenOptions {
         }
     }
 
-    /// To be read.
+    /// Sets whether the file may be read.
     pub fn read(&mut self, read: bool) -> &mut Self {
         self.std.read(read);
         self
     }
 
-    /// To be written, over what is there.
+    /// Sets whether the file may be written, over its contents.
     pub fn write(&mut self, write: bool) -> &mut Self {
         self.std.write(write);
         self
     }
 
-    /// To be written, each write at the end as it then is.
+    /// Sets whether the file may be written, with each write at its current end.
     pub fn append(&mut self, append: bool) -> &mut Self {
         self.std.append(append);
         self
     }
 
-    /// Cut to nothing first.
+    /// Sets whether the file is truncated to zero length first.
     pub fn truncate(&mut self, truncate: bool) -> &mut Self {
         self.std.truncate(truncate);
         self
     }
 
-    /// Made if it is not there.
+    /// Sets whether the file is created if it does not exist.
     pub fn create(&mut self, create: bool) -> &mut Self {
         self.std.create(create);
         self
     }
 
-    /// Made, and an error if it is there.
+    /// Sets whether the file must be created; an error if it exists.
     pub fn create_new(&mut self, create_new: bool) -> &mut Self {
         self.std.create_new(create_new);
         self
     }
 
-    /// The permissions of a file that is made, less the process's umask. 0o666 by default.
+    /// Sets the permissions of a file that is created, less the process's umask. The default is
+    /// 0o666.
     #[cfg(unix)]
     pub fn mode(&mut self, mode: u32) -> &mut Self {
         std::os::unix::fs::OpenOptionsExt::mode(&mut self.std, mode);
         self
     }
 
-    /// More flags for open(2), for instance O_NOFOLLOW.
+    /// Sets more flags for open(2), for instance O_NOFOLLOW.
     #[cfg(unix)]
     pub fn custom_flags(&mut self, flags: i32) -> &mut Self {
         self.custom_flags = flags;
@@ -101,11 +105,11 @@ impl OpenOptions {
 
     /// Opens a file.
     ///
-    /// On Linux a FIFO is opened at once. For reading: the first `read` waits until somebody writes to it. For writing: if
-    /// nobody has it open for reading, that is the error of fifo(7), ENXIO, and one may try again later. (A thread that waits for
-    /// somebody would be lost to the pool for as long.)
+    /// On Linux a FIFO is opened at once. For reading, the first `read` waits for a writer. For
+    /// writing, the error is ENXIO if there is no reader (fifo(7)), and you may try again later.
+    /// (Otherwise a thread of the pool would be blocked until a reader comes.)
     ///
-    /// Cancel-safe without `create` and `truncate`: what was opened is closed.
+    /// Cancel-safe without `create` and `truncate`: a file that was opened is closed again.
     ///
     /// # Errors
     ///
@@ -118,21 +122,23 @@ impl OpenOptions {
     pub fn open<P: AsRef<Path>>(&self, path: P) -> Open<P> {
         let (options, place) = (self.clone(), Location::caller());
         let name: Arc<Path> = path.as_ref().into();
-        let theirs = Arc::clone(&name);
-        let work =
-            move || options.open_blocking(&theirs).map_err(|error| open_error(&theirs, error));
+        let owned = Arc::clone(&name);
+        let work = move || options.open_blocking(&owned).map_err(|error| open_error(&owned, error));
         Open { operation: Operation::run(work, place).keeping(path), name, place }
     }
 
-    /// On a thread of the pool.
+    /// Opens the file and looks at its type, on a thread of the pool.
     fn open_blocking(&self, path: &Path) -> io::Result<(std::fs::File, FileType)> {
         let file = self.without_waiting(path).open(path)?;
         let file_type = file.metadata()?.file_type();
         Ok((file, file_type))
     }
 
-    /// A FIFO would wait for somebody at its other end, and some devices wait too. They are looked for first, because
-    /// O_NONBLOCK has effects on other files: a lease of somebody else's would be an error.
+    /// The options for a path, with O_NONBLOCK for a FIFO, which would otherwise wait for its other
+    /// end, and for a device, of which some wait too.
+    ///
+    /// The type is looked up first, because O_NONBLOCK affects other files: opening a file with a
+    /// lease of another process would be an error.
     #[cfg(target_os = "linux")]
     fn without_waiting(&self, path: &Path) -> std::fs::OpenOptions {
         use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
@@ -140,8 +146,12 @@ impl OpenOptions {
         let waits = |file: std::fs::Metadata| {
             file.file_type().is_fifo() || file.file_type().is_char_device()
         };
+        // If the file is replaced in between, the open may wait: that only costs a thread of the
+        // pool.
         if std::fs::metadata(path).is_ok_and(waits) {
-            options.custom_flags(self.custom_flags | rustix::fs::OFlags::NONBLOCK.bits() as i32);
+            options.custom_flags(
+                self.custom_flags | rustix::fs::OFlags::NONBLOCK.bits().cast_signed(),
+            );
         }
         options
     }
@@ -156,7 +166,8 @@ fn open_error(path: &Path, error: io::Error) -> io::Error {
     about("open", format_args!("{path:?}"), error)
 }
 
-/// The future of [`OpenOptions::open`] and its kin. It keeps the path that it was given, as [`Operation`] does.
+/// The future of [`OpenOptions::open`], [`File::open`] and the like. It keeps the path that was
+/// passed, as [`Operation`] does.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
 pub struct Open<P = ()> {
@@ -173,6 +184,7 @@ impl<P> Future for Open<P> {
     ///
     /// Outside any event loop, and if it is polled again after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // Registering needs the loop, so it is done here and not by the job.
         let (file, file_type) = ready!(Pin::new(&mut self.operation).poll(cx))?;
         let file = File::new(file, file_type, Some(Arc::clone(&self.name)), self.place);
         Poll::Ready(file.map_err(|error| open_error(&self.name, error)))

@@ -1,5 +1,7 @@
-//! The entries of a folder: [`ReadDir`], of which a thread of the pool reads a batch whenever the last one has been
-//! handed out, and [`DirEntry`]. Made by [`read_dir`](super::read_dir()).
+//! The entries of a directory: the stream [`ReadDir`], its future [`NextEntry`], and [`DirEntry`].
+//! A thread of the pool reads a batch whenever the last one has been handed out.
+//!
+//! Made by `fs::read_dir`.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -15,37 +17,37 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 
-use super::Operation;
+use super::operation::Operation;
 use crate::about::about;
 use crate::door::Door;
 use crate::offload::{self, Run};
 
-/// How many entries a job reads. Most folders are read by one job.
+/// How many entries a job reads. Most directories are read by one job.
 const BATCH: usize = 256;
 
-/// The entries of a folder: see [`read_dir`](super::read_dir()).
+/// The entries of a directory, a stream: see [`read_dir`](crate::fs::read_dir()).
 ///
-/// As in std, an entry that is made or removed meanwhile may be among them or not.
+/// As in std, an entry that is created or removed meanwhile may or may not be among them.
 pub struct ReadDir {
-    /// What was read and not yet handed out. An error is the last.
+    /// Entries that were read and not yet handed out. An error is the last one.
     batch: Batch,
-    /// `None`: there are no more, or a job has it.
+    /// `None` if there are no more, or if a job has it.
     rest: Option<Rest>,
     job: Option<Run<(Batch, Option<Rest>)>>,
-    /// Where the folder was opened, for what has no better place.
+    /// Where the directory was opened, for polls without a place of their own.
     place: &'static Location<'static>,
 }
 
 type Batch = VecDeque<io::Result<DirEntry>>;
 
-/// The part of a folder that was not read yet.
+/// The part of a directory that was not read yet.
 struct Rest {
     entries: std::fs::ReadDir,
     path: PathBuf,
 }
 
 impl Rest {
-    /// Reads a batch. On a thread of the pool.
+    /// Reads a batch, on a thread of the pool.
     fn read(mut self) -> (Batch, Option<Rest>) {
         let mut batch = Batch::new();
         while batch.len() < BATCH {
@@ -67,20 +69,24 @@ impl Rest {
 }
 
 impl ReadDir {
-    /// With its first batch. On a thread of the pool.
+    /// Opens a directory and reads the first batch, on a thread of the pool.
     pub(super) fn open(path: &Path, place: &'static Location<'static>) -> io::Result<Self> {
         let rest = Rest { entries: std::fs::read_dir(path)?, path: path.to_owned() };
         let (batch, rest) = rest.read();
         Ok(ReadDir { batch, rest, job: None, place })
     }
 
-    /// The next entry, `None` at the end. After an error there is no other.
+    /// Returns the next entry, `None` at the end. After an error there are no more.
     ///
     /// Cancel-safe: no entry is lost.
     ///
     /// # Errors
     ///
-    /// As `next` of [`std::fs::ReadDir`], with the folder's path.
+    /// As `next` of [`std::fs::ReadDir`], with the path of the directory.
+    ///
+    /// # Panics
+    ///
+    /// Polling it outside any event loop.
     #[track_caller]
     pub fn next_entry(&mut self) -> NextEntry<'_> {
         NextEntry { entries: self, place: Location::caller() }
@@ -94,12 +100,14 @@ impl ReadDir {
         loop {
             if let Some(job) = &mut self.job {
                 let result = ready!(Pin::new(job).poll(cx));
+                // Whether it failed or not: polling it again would panic.
                 self.job = None;
                 match result {
                     Ok((batch, rest)) => (self.batch, self.rest) = (batch, rest),
                     Err(error) => return Poll::Ready(Some(Err(error))),
                 }
             }
+            // An entry at hand spends budget, so that a long directory does not keep the loop.
             if !self.batch.is_empty() {
                 ready!(Door::expect("`ReadDir`").poll_budget(cx));
                 return Poll::Ready(self.batch.pop_front());
@@ -144,33 +152,36 @@ impl Future for NextEntry<'_> {
     }
 }
 
-/// One entry of a folder.
+/// One entry of a directory.
 pub struct DirEntry {
     std: Arc<std::fs::DirEntry>,
-    /// Nearly every file system tells it with the name.
+    /// Nearly every file system returns it with the name.
     file_type: Option<FileType>,
 }
 
 impl DirEntry {
-    /// On a thread of the pool: on a few file systems the type takes a call of its own.
+    /// Looks at the type here, on a thread of the pool: a few file systems need a call of its own
+    /// for it.
     fn new(entry: std::fs::DirEntry) -> Self {
         DirEntry { file_type: entry.file_type().ok(), std: Arc::new(entry) }
     }
 
-    /// Its path: that of the folder, as it was given, and its name.
+    /// Its path: that of the directory, as it was passed, joined with the name.
+    #[must_use]
     pub fn path(&self) -> PathBuf {
         self.std.path()
     }
 
-    /// Its name, without the folder.
+    /// Its name, without the directory.
+    #[must_use]
     pub fn file_name(&self) -> OsString {
         self.std.file_name()
     }
 
-    /// Whether it is a file, a folder, a symbolic link or something else. Known already, but for rare cases. A link is
-    /// not followed.
+    /// Returns whether it is a file, a directory, a symbolic link or something else. Except in rare
+    /// cases it is known already. A link is not followed.
     ///
-    /// Cancel-safe: nothing is changed by it.
+    /// Cancel-safe: it changes nothing.
     ///
     /// # Errors
     ///
@@ -183,18 +194,19 @@ impl DirEntry {
         }
     }
 
-    /// What the file system knows of it. A symbolic link is not followed.
+    /// Returns its metadata. A symbolic link is not followed.
     ///
-    /// Cancel-safe: nothing is changed by it.
+    /// Cancel-safe: it changes nothing.
     ///
     /// # Errors
     ///
-    /// As [`std::fs::DirEntry::metadata`], with the path: `NotFound` if it was removed meanwhile.
+    /// As [`std::fs::DirEntry::metadata`], with the path: `NotFound` if it has been removed.
     #[track_caller]
     pub fn metadata(&self) -> Operation<Metadata> {
         self.ask(std::fs::DirEntry::metadata)
     }
 
+    /// Asks the file system, on a thread of the pool.
     #[track_caller]
     fn ask<T: Send + 'static>(
         &self,

@@ -1,30 +1,38 @@
-//! From one stream to another: [`copy`], and [`copy_bidirectional`], which is what a proxy does. For all streams
-//! that have the traits of futures-io, also foreign ones; so nothing that they say is believed unchecked.
+//! Copying from one stream to another: [`copy()`], and [`copy_bidirectional`], which is what a
+//! proxy does.
+//!
+//! It takes any streams with the traits of futures-io, foreign ones included, so what they claim is
+//! checked.
 
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-use super::within;
+use super::syscall::within;
 use crate::about::about;
 use crate::door::{Door, poll_budget};
 
-/// How much is read before it is written: at first, and at most. A reader that has more than fits makes the buffer
-/// grow, so that many quiet connections are cheap. (Carrying 2 GiB over the loopback cost a proxy 2.2 s of its
-/// processor with 8 KiB, 1.5 s with 16, 1.0 s with 32, and 1.0 s with 64, which carried most in a second.)
+/// The size of the buffer, in bytes, at first and at most.
+///
+/// It grows when a read fills it, so that many quiet connections are cheap. (Carrying 2 GiB over
+/// the loopback cost a proxy 2.2 s of processor time with 8 KiB, 1.5 s with 16, 1.0 s with 32, and
+/// 1.0 s with 64, which had the best throughput.)
 const FIRST: usize = 8 * 1024;
 const MOST: usize = 64 * 1024;
 
-/// Copies all that can be read from `reader` to `writer`, until the reader's end, and returns how many bytes there
-/// were. It reads only when all it has read before is written (that is the back-pressure), and flushes the
-/// writer at the end and whenever there is nothing to read for the moment. It does not close the writer.
+/// Copies everything from `reader` to `writer`, until EOF, and returns the number of bytes.
 ///
-/// Not cancel-safe: if it is dropped before it was ready, up to 64 KiB that were read and not yet written are lost,
-/// and nobody knows how many were written.
+/// It reads only when everything read before is written, which gives backpressure. It flushes the
+/// writer at the end, and whenever there is nothing to read for the moment. It does not close the
+/// writer.
+///
+/// Not cancel-safe: if the future is dropped before it is ready, up to 64 KiB that were read and
+/// not yet written are lost, and so is the number of bytes that were written.
 ///
 /// ```
 /// headwaiter::block_on(async {
@@ -41,8 +49,9 @@ const MOST: usize = 64 * 1024;
 ///
 /// # Errors
 ///
-/// What the reader or the writer says, and which of them it was. `WriteZero` if the writer takes nothing,
-/// `InvalidData` if one of them claims to have moved more bytes than there were.
+/// Those of the reader and the writer; the message says which of them failed. `WriteZero` if the
+/// writer accepts nothing, `InvalidData` if one of them claims to have moved more bytes than there
+/// were.
 pub fn copy<'a, R, W>(reader: &'a mut R, writer: &'a mut W) -> Copy<'a, R, W>
 where
     R: AsyncRead + Unpin + ?Sized,
@@ -51,12 +60,14 @@ where
     Copy { reader, writer, pump: Pump::new("the reader", "the writer") }
 }
 
-/// Copies between two streams in both directions at once, until both have ended; returns how many bytes came
-/// from `a`, and how many from `b`. When one of them ends, the other is closed ([`AsyncWrite::poll_close`]: a TCP
-/// stream shuts its write direction down, so that the peer reads the end), and the other direction goes on. Each
-/// direction is a [`copy`].
+/// Copies between two streams in both directions at once, until both are at EOF. Returns the number
+/// of bytes from `a`, and of those from `b`.
 ///
-/// Not cancel-safe: as [`copy`], for each direction.
+/// When one stream is at EOF, the other is closed ([`AsyncWrite::poll_close`]: a TCP stream shuts
+/// its write direction down, so that the peer reads EOF), and the other direction goes on. Each
+/// direction works as [`copy`](copy()).
+///
+/// Not cancel-safe: as [`copy`](copy()), for each direction.
 ///
 /// ```
 /// use headwaiter::io::copy_bidirectional;
@@ -87,8 +98,8 @@ where
 ///
 /// # Errors
 ///
-/// The first error of either direction, which ends both: what was said, and by which stream in which direction.
-/// Else as [`copy`].
+/// The first error of either direction, which ends both. The message says which stream failed, and
+/// how it was used. Otherwise as [`copy`](copy()).
 pub fn copy_bidirectional<'a, A, B>(a: &'a mut A, b: &'a mut B) -> CopyBidirectional<'a, A, B>
 where
     A: AsyncRead + AsyncWrite + Unpin + ?Sized,
@@ -98,7 +109,7 @@ where
     CopyBidirectional { a, b, from_a: Pump::new(first, second), from_b: Pump::new(second, first) }
 }
 
-/// The future of [`copy`].
+/// The future of [`copy()`].
 #[must_use = "futures do nothing unless awaited"]
 pub struct Copy<'a, R: ?Sized, W: ?Sized> {
     reader: &'a mut R,
@@ -115,21 +126,21 @@ pub struct CopyBidirectional<'a, A: ?Sized, B: ?Sized> {
     from_b: Pump,
 }
 
-/// What is under way in one direction.
+/// The state of one direction.
 struct Pump {
     buffer: Vec<u8>,
-    /// The last read filled the buffer.
-    full: bool,
+    /// The last read filled the buffer, so a larger one may save system calls.
+    is_full: bool,
     /// The part of the buffer that was read and not yet written.
-    left: std::ops::Range<usize>,
-    /// The reader has come to its end.
-    ended: bool,
+    unwritten: Range<usize>,
+    /// The reader is at EOF.
+    is_at_eof: bool,
     /// Something was written since the last flush.
-    unflushed: bool,
+    is_unflushed: bool,
     /// The writer was closed.
-    closed: bool,
+    is_closed: bool,
     written: u64,
-    /// What the reader and the writer are called in errors.
+    /// What errors call the reader and the writer.
     from: &'static str,
     to: &'static str,
 }
@@ -138,18 +149,18 @@ impl Pump {
     fn new(from: &'static str, to: &'static str) -> Self {
         Pump {
             buffer: vec![0; FIRST],
-            full: false,
-            left: 0..0,
-            ended: false,
-            unflushed: false,
-            closed: false,
+            is_full: false,
+            unwritten: 0..0,
+            is_at_eof: false,
+            is_unflushed: false,
+            is_closed: false,
             written: 0,
             from,
             to,
         }
     }
 
-    /// Until the reader's end has come and all is written and flushed.
+    /// Copies until the reader is at EOF and everything is written and flushed.
     fn poll<R, W>(
         &mut self,
         cx: &mut Context<'_>,
@@ -161,16 +172,16 @@ impl Pump {
         W: AsyncWrite + Unpin + ?Sized,
     {
         loop {
-            while !self.left.is_empty() {
-                match Pin::new(&mut *writer).poll_write(cx, &self.buffer[self.left.clone()]) {
-                    Poll::Ready(result) => self.wrote(result)?,
-                    Poll::Pending => return Poll::Pending,
-                }
+            // Everything is written before more is read: that is the backpressure.
+            while !self.unwritten.is_empty() {
+                let bytes = &self.buffer[self.unwritten.clone()];
+                let result = ready!(Pin::new(&mut *writer).poll_write(cx, bytes));
+                self.wrote(result)?;
             }
-            if self.ended {
+            if self.is_at_eof {
                 return self.poll_flush(cx, writer);
             }
-            if self.full && self.buffer.len() < MOST {
+            if self.is_full && self.buffer.len() < MOST {
                 self.buffer = vec![0; self.buffer.len() * 2];
             }
             let budget = || Door::open().map(|door| door.budget.left());
@@ -178,12 +189,14 @@ impl Pump {
             match Pin::new(&mut *reader).poll_read(cx, &mut self.buffer) {
                 Poll::Ready(result) => {
                     self.read(result)?;
-                    // A stream of this crate has spent a unit. A foreign one spends none, and may be ready for ever.
+                    // A stream of this crate has spent a unit. A foreign one spends none, and may
+                    // always be ready: without this it would keep the loop here.
                     if budget() == before {
                         ready!(poll_budget(cx));
                     }
                 }
-                // Who sits behind the writer may wait for what it holds back, and the reader for them.
+                // The peer behind the writer may wait for bytes that a buffered writer holds back,
+                // and the reader for that peer. So it is flushed before this waits.
                 Poll::Pending => {
                     return match self.poll_flush(cx, writer) {
                         Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -196,10 +209,10 @@ impl Pump {
 
     fn read(&mut self, result: io::Result<usize>) -> io::Result<()> {
         match within(self.buffer.len(), result) {
-            Ok(0) => self.ended = true,
+            Ok(0) => self.is_at_eof = true,
             Ok(n) => {
-                self.left = 0..n;
-                self.full = n == self.buffer.len();
+                self.unwritten = 0..n;
+                self.is_full = n == self.buffer.len();
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(about("read from", self.from, error)),
@@ -208,12 +221,12 @@ impl Pump {
     }
 
     fn wrote(&mut self, result: io::Result<usize>) -> io::Result<()> {
-        match within(self.left.len(), result) {
+        match within(self.unwritten.len(), result) {
             Ok(0) => Err(about("write to", self.to, io::ErrorKind::WriteZero.into())),
             Ok(n) => {
-                self.left.start += n;
+                self.unwritten.start += n;
                 self.written += n as u64;
-                self.unflushed = true;
+                self.is_unflushed = true;
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
@@ -225,16 +238,16 @@ impl Pump {
     where
         W: AsyncWrite + Unpin + ?Sized,
     {
-        if !self.unflushed {
+        if !self.is_unflushed {
             return Poll::Ready(Ok(()));
         }
         let flushed = Pin::new(writer).poll_flush(cx);
-        self.unflushed = flushed.is_pending();
+        self.is_unflushed = flushed.is_pending();
         flushed.map_err(|error| about("flush", self.to, error))
     }
 
-    /// As [`poll`](Self::poll), and then until the writer is closed.
-    fn poll_to_the_end<R, W>(
+    /// As [`poll`](Self::poll), and then closes the writer.
+    fn poll_and_close<R, W>(
         &mut self,
         cx: &mut Context<'_>,
         reader: &mut R,
@@ -244,15 +257,12 @@ impl Pump {
         R: AsyncRead + Unpin + ?Sized,
         W: AsyncWrite + Unpin + ?Sized,
     {
-        if self.closed {
+        if self.is_closed {
             return Poll::Ready(Ok(()));
         }
-        match self.poll(cx, reader, writer) {
-            Poll::Ready(Ok(())) => {}
-            other => return other,
-        }
+        ready!(self.poll(cx, reader, writer))?;
         let closed = Pin::new(writer).poll_close(cx);
-        self.closed = closed.is_ready();
+        self.is_closed = closed.is_ready();
         closed.map_err(|error| about("close", self.to, error))
     }
 }
@@ -280,8 +290,9 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let there = this.from_a.poll_to_the_end(cx, this.a, this.b)?;
-        let back = this.from_b.poll_to_the_end(cx, this.b, this.a)?;
+        // Both are polled each time: neither direction may keep the other from moving.
+        let there = this.from_a.poll_and_close(cx, this.a, this.b)?;
+        let back = this.from_b.poll_and_close(cx, this.b, this.a)?;
         if there.is_pending() || back.is_pending() {
             return Poll::Pending;
         }

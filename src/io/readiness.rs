@@ -1,6 +1,8 @@
-//! What everything that the kernel watches has in common, whatever it carries: waiting until it is ready, and trying an operation of the
-//! user's own. [`readiness!`] gives these methods to the sockets, the pipes and [`Async`](super::Async); the futures are [`Readiness`],
-//! [`ReadyFor`] and [`AsyncIo`].
+//! What all sources that the kernel watches have in common, whatever they carry: waiting for
+//! readiness, and trying an operation of the user. [`readiness!`] adds these methods to sockets,
+//! pipes and [`Async`](super::Async); the futures are [`Readiness`], [`ReadyFor`] and [`AsyncIo`].
+//!
+//! Nothing here moves bytes.
 
 use std::fmt;
 use std::future::Future;
@@ -14,9 +16,9 @@ use mio::event::Source;
 
 use crate::reactor::{Direction, Ready, Registered, Wait};
 
-/// Has a source that the kernel watches.
-pub(crate) trait Watched {
-    /// mio's, or a descriptor.
+/// A type around one source that the kernel watches.
+pub(crate) trait HasSource {
+    /// A socket of mio, or a file descriptor.
     type Io: Source;
 
     fn registered(&self) -> &Registered<Self::Io>;
@@ -37,7 +39,7 @@ impl<'a, S> Readiness<'a, S> {
     }
 }
 
-impl<S: Watched> Future for Readiness<'_, S> {
+impl<S: HasSource> Future for Readiness<'_, S> {
     type Output = io::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -46,7 +48,7 @@ impl<S: Watched> Future for Readiness<'_, S> {
     }
 }
 
-/// A wait for one direction or for both: for whatever is ready first.
+/// A wait for one direction, or for whichever of both is ready first.
 struct InterestWait {
     interest: Interest,
     read: Option<Wait>,
@@ -64,9 +66,11 @@ impl InterestWait {
         source: &Registered<S>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Ready>> {
+        // Pending only after both were polled, so that either direction wakes the task.
         for (wait, direction) in
             [(&mut self.read, Direction::Read), (&mut self.write, Direction::Write)]
         {
+            // A direction that was not asked for has no `Wait`.
             if let Some(wait) = wait
                 && let Poll::Ready(result) = source.poll_ready(wait, cx, direction)
             {
@@ -91,7 +95,7 @@ impl<'a, S> ReadyFor<'a, S> {
     }
 }
 
-impl<S: Watched> Future for ReadyFor<'_, S> {
+impl<S: HasSource> Future for ReadyFor<'_, S> {
     type Output = io::Result<Ready>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -108,7 +112,7 @@ pub struct AsyncIo<'a, S, F> {
     wait: InterestWait,
 }
 
-/// Nothing in it is ever pinned.
+/// Nothing in it is structurally pinned.
 impl<S, F> Unpin for AsyncIo<'_, S, F> {}
 
 impl<'a, S, F> AsyncIo<'a, S, F> {
@@ -118,7 +122,7 @@ impl<'a, S, F> AsyncIo<'a, S, F> {
     }
 }
 
-impl<S: Watched, F: FnMut() -> io::Result<R>, R> Future for AsyncIo<'_, S, F> {
+impl<S: HasSource, F: FnMut() -> io::Result<R>, R> Future for AsyncIo<'_, S, F> {
     type Output = io::Result<R>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -126,6 +130,8 @@ impl<S: Watched, F: FnMut() -> io::Result<R>, R> Future for AsyncIo<'_, S, F> {
         let source = this.source.registered();
         loop {
             ready!(this.wait.poll(source, cx))?;
+            // `op` is user code, so it runs here and not inside `poll_io`, which borrows the
+            // reactor.
             if let Some(result) = source.settle(this.wait.interest, (this.op)()) {
                 return Poll::Ready(result);
             }
@@ -136,13 +142,16 @@ impl<S: Watched, F: FnMut() -> io::Result<R>, R> Future for AsyncIo<'_, S, F> {
 /// The methods of a source that has these directions.
 macro_rules! readiness {
     (read and write) => {
-        $crate::io::readiness!(read);
-        $crate::io::readiness!(write);
+        $crate::io::readiness::readiness!(read);
+        $crate::io::readiness::readiness!(write);
     };
     (read) => {
-        /// Waits until there may be something to read: data, the end, or an error. It may be wrong: only an operation that is tried
-        /// tells, and makes the next `readable` wait if there was nothing. (One of the methods here, or your own in
-        /// [`try_io`](Self::try_io). A system call of your own outside of that changes nothing, and the next `readable` is ready at once.)
+        /// Waits until there may be something to read: data, EOF or an error.
+        ///
+        /// Spurious wakeups are possible: only a try of the operation is reliable. If it finds
+        /// nothing, it clears the readiness, so that the next `readable` waits. That holds for the
+        /// methods here and for your own operation in [`try_io`](Self::try_io). A system call that
+        /// you make elsewhere changes nothing, and the next `readable` is ready at once.
         ///
         /// Cancel-safe.
         ///
@@ -154,17 +163,20 @@ macro_rules! readiness {
         ///
         /// Polling it outside the loop that this belongs to.
         #[track_caller]
-        pub fn readable(&self) -> $crate::io::Readiness<'_, Self> {
-            $crate::io::Readiness::new(self, $crate::reactor::Direction::Read)
+        pub fn readable(&self) -> $crate::io::readiness::Readiness<'_, Self> {
+            $crate::io::readiness::Readiness::new(self, $crate::reactor::Direction::Read)
         }
 
-        /// As [`readable`](Self::readable), for a future of your own: ready if there may be something to read; else the task of `cx` will
-        /// be woken when there is.
+        /// As [`readable`](Self::readable), for a future of your own: ready if there may be
+        /// something to read; otherwise the task of `cx` is woken when there is.
         ///
-        /// The waiter stays when this returns, until there is an event, and there is one of them: of all methods of this source that
-        /// begin with `poll_` and read, the last that was pending decides which task is woken. Call it in each poll in which you still
-        /// wait: a task that was polled without it is taken to wait for something else when deadlocks are looked for. (Not so the `poll_read` of
-        /// futures-io, which wakes every task that came.)
+        /// The waker stays registered after this returns, until there is an event. Only one is
+        /// kept: of all methods of this source that begin with `poll_` and read, the last that was
+        /// pending decides which task is woken. (`poll_read` of futures-io is different: it wakes
+        /// every task that called it.)
+        ///
+        /// Call it in each poll in which you still wait. The search for deadlocks takes a task that
+        /// was polled without this call to wait for something else.
         ///
         /// # Errors
         ///
@@ -178,21 +190,23 @@ macro_rules! readiness {
             &self,
             cx: &mut ::std::task::Context<'_>,
         ) -> ::std::task::Poll<::std::io::Result<()>> {
-            $crate::io::Watched::registered(self).poll_latest(
+            $crate::io::readiness::HasSource::registered(self).poll_latest(
                 cx,
                 $crate::reactor::Direction::Read,
                 |_| Ok(()),
             )
         }
 
-        $crate::io::readiness!(any);
+        $crate::io::readiness::readiness!(any);
     };
     (write only) => {
-        $crate::io::readiness!(write);
-        $crate::io::readiness!(any);
+        $crate::io::readiness::readiness!(write);
+        $crate::io::readiness::readiness!(any);
     };
     (write) => {
-        /// Waits until there may be room to write, or an error is to be told. It may be wrong: only an operation that is tried tells. See
+        /// Waits until there may be room to write, or an error to report.
+        ///
+        /// Spurious wakeups are possible: only a try of the operation is reliable. See
         /// [`try_io`](Self::try_io).
         ///
         /// Cancel-safe.
@@ -205,21 +219,24 @@ macro_rules! readiness {
         ///
         /// Polling it outside the loop that this belongs to.
         #[track_caller]
-        pub fn writable(&self) -> $crate::io::Readiness<'_, Self> {
-            $crate::io::Readiness::new(self, $crate::reactor::Direction::Write)
+        pub fn writable(&self) -> $crate::io::readiness::Readiness<'_, Self> {
+            $crate::io::readiness::Readiness::new(self, $crate::reactor::Direction::Write)
         }
 
-        /// As [`writable`](Self::writable), for a future of your own: ready if there may be room to write; else the task of `cx` will be
-        /// woken when there is.
+        /// As [`writable`](Self::writable), for a future of your own: ready if there may be room to
+        /// write; otherwise the task of `cx` is woken when there is.
         ///
-        /// The waiter stays when this returns, until there is an event, and there is one of them: of all methods of this source that
-        /// begin with `poll_` and write, the last that was pending decides which task is woken. Call it in each poll in which you still
-        /// wait: a task that was polled without it is taken to wait for something else when deadlocks are looked for. (Not so the `poll_write` of
-        /// futures-io, which wakes every task that came.)
+        /// The waker stays registered after this returns, until there is an event. Only one is
+        /// kept: of all methods of this source that begin with `poll_` and write, the last that was
+        /// pending decides which task is woken. (`poll_write` of futures-io is different: it wakes
+        /// every task that called it.)
+        ///
+        /// Call it in each poll in which you still wait. The search for deadlocks takes a task that
+        /// was polled without this call to wait for something else.
         ///
         /// # Errors
         ///
-        /// What epoll_ctl(2) says.
+        /// Those of epoll_ctl(2).
         ///
         /// # Panics
         ///
@@ -229,7 +246,7 @@ macro_rules! readiness {
             &self,
             cx: &mut ::std::task::Context<'_>,
         ) -> ::std::task::Poll<::std::io::Result<()>> {
-            $crate::io::Watched::registered(self).poll_latest(
+            $crate::io::readiness::HasSource::registered(self).poll_latest(
                 cx,
                 $crate::reactor::Direction::Write,
                 |_| Ok(()),
@@ -237,10 +254,11 @@ macro_rules! readiness {
         }
     };
     (any) => {
-        /// Waits until this may be ready for what `interest` asks, and tells for what. It may be wrong: only an operation that is
-        /// tried tells. See [`try_io`](Self::try_io).
+        /// Waits until this may be ready for any part of `interest`, and returns for which.
         ///
-        /// Of a direction that this does not have, such as writing to a listener, it says nothing of use.
+        /// Spurious wakeups are possible: only a try of the operation is reliable. See
+        /// [`try_io`](Self::try_io). For a direction that this does not have, such as writing to a
+        /// listener, the result is meaningless.
         ///
         /// Cancel-safe.
         ///
@@ -252,22 +270,28 @@ macro_rules! readiness {
         ///
         /// Polling it outside the loop that this belongs to.
         #[track_caller]
-        pub fn ready(&self, interest: $crate::Interest) -> $crate::io::ReadyFor<'_, Self> {
-            $crate::io::ReadyFor::new(self, interest)
+        pub fn ready(
+            &self,
+            interest: $crate::Interest,
+        ) -> $crate::io::readiness::ReadyFor<'_, Self> {
+            $crate::io::readiness::ReadyFor::new(self, interest)
         }
 
-        /// Tries an operation of your own on the descriptor, once and without waiting. If it returns `WouldBlock`, that is remembered:
-        /// the next wait for what `interest` asks lasts until the kernel reports it ready anew.
+        /// Tries an operation of your own on the descriptor, once and without waiting.
         ///
-        /// `op` should make one system call, for one direction, and must hand the kernel's `WouldBlock` through and make up none:
-        /// after a made-up one, the kernel may have nothing new to report.
+        /// If it returns `WouldBlock`, that is remembered: the next wait for `interest` lasts until
+        /// the kernel reports readiness again.
         ///
-        /// Other than tokio's, it always calls `op`, also where the last try would have blocked: that costs a system call, and finds what
-        /// has come since.
+        /// `op` should make one system call, for one direction. It must pass the kernel's
+        /// `WouldBlock` on, and must not invent one: the kernel may have nothing new to report
+        /// after that.
+        ///
+        /// Unlike tokio's, it always calls `op`, also if the last try would have blocked. That
+        /// costs a system call, and finds what has arrived since.
         ///
         /// # Errors
         ///
-        /// What `op` says.
+        /// Those of `op`.
         ///
         /// # Panics
         ///
@@ -278,17 +302,19 @@ macro_rules! readiness {
             interest: $crate::Interest,
             op: impl FnOnce() -> ::std::io::Result<R>,
         ) -> ::std::io::Result<R> {
-            $crate::io::Watched::registered(self).try_own(interest, op)
+            $crate::io::readiness::HasSource::registered(self).try_own(interest, op)
         }
 
-        /// Tries an operation of your own until it does something else than `WouldBlock`, and waits in between until this is ready for
-        /// what `interest` asks. See [`try_io`](Self::try_io) for what `op` must do.
+        /// Tries an operation of your own until it returns anything but `WouldBlock`, and waits in
+        /// between until this is ready for `interest`. See [`try_io`](Self::try_io) for what `op`
+        /// must do.
         ///
-        /// Cancel-safe if `op` is: it is dropped only between two tries, after one that would have blocked.
+        /// Cancel-safe if `op` is: the future is dropped only between two tries, after one that
+        /// would have blocked.
         ///
         /// # Errors
         ///
-        /// What `op` says. `Interrupted` is tried again.
+        /// Any other error of `op`. `Interrupted` is tried again.
         ///
         /// # Panics
         ///
@@ -298,11 +324,11 @@ macro_rules! readiness {
             &self,
             interest: $crate::Interest,
             op: F,
-        ) -> $crate::io::AsyncIo<'_, Self, F>
+        ) -> $crate::io::readiness::AsyncIo<'_, Self, F>
         where
             F: FnMut() -> ::std::io::Result<R>,
         {
-            $crate::io::AsyncIo::new(self, interest, op)
+            $crate::io::readiness::AsyncIo::new(self, interest, op)
         }
     };
 }

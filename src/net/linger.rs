@@ -1,34 +1,36 @@
-//! SO_LINGER, with which the close of a TCP socket may block: [`LingeringClose`] measures such a close of a
-//! [`TcpStream`](super::TcpStream), so that the report of a stall can name it. It sets nothing.
+//! SO_LINGER, with which the close of a TCP socket may block: [`LingeringClose`] measures such a
+//! close of a `TcpStream`, so that the report of a stall can name it. It never sets the option.
 
 use std::num::NonZero;
 
 use crate::door::{Door, is_running};
 
-/// Tells the loop how long a close has lasted. In a stream it is declared, and so dropped, after the socket.
+/// Reports to the loop how long a close took. In a stream it is declared, and so dropped, after the
+/// socket.
 #[derive(Default)]
 pub(super) struct LingeringClose {
-    /// The time of the loop's clock, in nanoseconds, just before the socket is closed, if the close may block. (One word, because each
-    /// stream has it.)
+    /// The time of the loop's clock, in nanoseconds, just before the close, if the close may block.
+    /// (One word, because each stream has it.)
     began: Option<NonZero<u64>>,
 }
 
 impl LingeringClose {
-    /// The socket is about to be closed.
+    /// Notes the time: the socket is about to be closed.
     #[cfg(target_os = "linux")]
     pub(super) fn begin(&mut self, socket: &impl std::os::fd::AsFd) {
-        // The option may have been set by another crate, or on the listener, so the socket is asked. That is cheap beside the close.
+        // Another crate may have set the option, also on the listener, so the socket is asked. That
+        // is cheap compared to the close.
         let lingers = || {
             let linger = rustix::net::sockopt::socket_linger(socket).ok().flatten();
             linger.is_some_and(|linger| !linger.is_zero())
         };
-        // On a thread without a loop there is no stall.
+        // On a thread without a loop there is no stall to report.
         if is_running() && lingers() {
             self.began = Door::open().and_then(|door| NonZero::new(door.clock.now_nanos()));
         }
     }
 
-    /// Elsewhere it is not looked for.
+    /// Other systems are not measured.
     #[cfg(not(target_os = "linux"))]
     pub(super) fn begin(&mut self, _: &impl mio::event::Source) {
         self.began = None;

@@ -1,5 +1,6 @@
-//! TCP listeners: [`TcpListener`], and the future [`Bind`]. How it takes connections in is in
-//! [`accept`].
+//! TCP listeners: [`TcpListener`], and the future [`Bind`] of its `bind` and that of `UdpSocket`.
+//!
+//! How connections are accepted is in `accept.rs`.
 
 use std::future::Future;
 use std::io;
@@ -8,21 +9,23 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::accept::{self, Accept, Accepts, Hold, Incoming, Listener};
-use super::resolve::{Resolve, ToSocketAddrs};
-use super::socket::{own, socket};
+use super::accept::{Accepts, Backoff, Listener, accept_methods};
+use super::options::socket_options;
+use super::resolve::Resolve;
+use super::resolve::address::ToSocketAddrs;
+use super::socket::{socket, socket_methods};
 use super::tcp::TcpStream;
-use crate::io::readiness;
 use crate::reactor::{Ready, Registered};
 
-/// How many connections the kernel completes and keeps for us until we accept them. tokio's figure; std's 128
-/// makes a crowd of clients wait a second each for their SYN to be sent again.
+/// How many connections the kernel completes and queues until they are accepted. This is tokio's
+/// number; with std's 128, a burst of clients waits a second each until their SYN is sent again.
+#[cfg(target_os = "linux")]
 const BACKLOG: i32 = 1024;
 
-/// A socket that takes TCP connections in.
+/// A socket that accepts TCP connections.
 ///
-/// On Linux a connection inherits the SO_LINGER of its listener. Where that is set to a time, the drop of each
-/// [`TcpStream`] may block the loop.
+/// On Linux a connection inherits the SO_LINGER of its listener. If that is set to a time, the drop
+/// of each [`TcpStream`] may block the loop.
 ///
 /// ```
 /// use headwaiter::net::{TcpListener, TcpStream};
@@ -39,7 +42,7 @@ const BACKLOG: i32 = 1024;
 /// ```
 pub struct TcpListener {
     registered: Registered<mio::net::TcpListener>,
-    hold: Hold,
+    backoff: Backoff,
 }
 
 socket!(TcpListener, mio::net::TcpListener);
@@ -50,31 +53,32 @@ impl Accepts for TcpListener {
 }
 
 impl Listener for TcpListener {
-    fn hold(&self) -> &Hold {
-        &self.hold
+    fn backoff(&self) -> &Backoff {
+        &self.backoff
     }
 
     fn accept_one(io: &mio::net::TcpListener) -> io::Result<(mio::net::TcpStream, SocketAddr)> {
         io.accept()
     }
 
-    fn take_in(io: mio::net::TcpStream) -> io::Result<TcpStream> {
-        // A client mostly speaks first, so reading is tried at once.
-        TcpStream::new(io, Ready::BOTH)
+    fn register(io: mio::net::TcpStream) -> io::Result<TcpStream> {
+        TcpStream::new(io)
     }
 }
 
 impl TcpListener {
-    /// Listens on an address; on the first that can be had, if there are several. Port 0 lets the kernel choose:
-    /// [`local_addr`](Self::local_addr) tells which. On Unix with SO_REUSEADDR.
+    /// Listens on an address. If there are several, on the first that works. Port 0 lets the kernel
+    /// choose: [`local_addr`](Self::local_addr) returns it. On Unix, SO_REUSEADDR is set.
     ///
-    /// Unless there is a host name to resolve, it is ready at the first poll (or, in a task that has had its share of
-    /// the turn, at the second). Cancel-safe: a listener that was not returned is closed.
+    /// Unless there is a host name to resolve, it is ready at the first poll (or, in a task that
+    /// has spent its budget, at the second). Cancel-safe: a listener that was not returned is
+    /// closed.
     ///
     /// # Errors
     ///
-    /// Each address that was tried, with what came of it: for instance `AddrInUse`. The kind is the last one's. With its name, a
-    /// host that does not resolve. `InvalidInput` for what is no address: see [`ToSocketAddrs`].
+    /// Each address that was tried, with its error: for instance `AddrInUse`. The kind is that of
+    /// the last. If a host does not resolve: its name. `InvalidInput` for what is not an address:
+    /// see [`ToSocketAddrs`].
     ///
     /// # Panics
     ///
@@ -87,7 +91,7 @@ impl TcpListener {
 
     fn bind_one(address: SocketAddr) -> io::Result<Self> {
         let io = mio::net::TcpListener::bind(address)?;
-        // mio has called listen with std's backlog; on Linux a second call changes it.
+        // mio has called listen(2) with std's backlog. On Linux a second call changes it.
         #[cfg(target_os = "linux")]
         rustix::net::listen(&io, BACKLOG)?;
         TcpListener::new(io)
@@ -96,134 +100,48 @@ impl TcpListener {
     #[track_caller]
     pub(super) fn new(io: mio::net::TcpListener) -> io::Result<Self> {
         let registered = Registered::new(io, "TCP listener", Ready::BOTH)?;
-        Ok(TcpListener { registered, hold: Hold::default() })
+        Ok(TcpListener { registered, backoff: Backoff::default() })
     }
 
-    /// Takes over a listening socket of std, and sets it to non-blocking mode. For options that must be set before
-    /// `bind`, make it with the crate socket2.
-    ///
-    /// # Errors
-    ///
-    /// If the kernel cannot set the mode or watch the socket.
-    ///
-    /// # Panics
-    ///
-    /// Outside any event loop.
-    #[track_caller]
-    pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        TcpListener::new(mio::net::TcpListener::from_std(listener))
+    socket_methods! {
+        ///
+        /// For options that must be set before `bind`, make the socket with the crate socket2.
+        std::net::TcpListener as listener,
+        mio: mio::net::TcpListener,
+        local_addr: SocketAddr,
+        "The address that it listens on.",
     }
 
-    /// Waits for the next connection. Several tasks may wait; each connection goes to one of them.
-    ///
-    /// A connection that died before it was accepted is passed over. When there are no file descriptors left,
-    /// that error is returned, and the next `accept` holds back for 20 ms before it tries again: so also a bare
-    /// loop that ignores errors does not spin.
-    ///
-    /// Cancel-safe: a connection that was not returned stays in the kernel's queue.
-    ///
-    /// # Errors
-    ///
-    /// What accept(2) says, of the listener or the process: for instance "too many open files".
-    ///
-    /// # Panics
-    ///
-    /// Polling it outside the loop that the listener belongs to.
-    #[track_caller]
-    pub fn accept(&self) -> Accept<'_> {
-        Accept::new(self)
+    accept_methods! {
+        ///
+        /// ```no_run
+        /// use futures_lite::StreamExt;
+        /// use headwaiter::net::TcpListener;
+        ///
+        /// headwaiter::block_on(async {
+        ///     let listener = TcpListener::bind("127.0.0.1:7777").await?;
+        ///     while let Some(stream) = listener.incoming().next().await {
+        ///         println!("{} is here", stream?.peer_addr()?);
+        ///     }
+        ///     Ok::<(), std::io::Error>(())
+        /// })?;
+        /// # Ok::<(), std::io::Error>(())
+        /// ```
+        TcpListener => TcpStream, SocketAddr,
+        accept: "A connection that died before it was accepted is skipped.",
+        incoming: "If no file descriptor is left, that is logged, and the stream goes on when \
+                   there is one: one line at `warn`, and another only after a second without a \
+                   shortage. Other errors are items of the stream: those of accept(2) about the \
+                   listener, or that the kernel cannot watch a connection, which is then closed.",
     }
 
-    /// As [`accept`](Self::accept), for a future of your own. Its waiter stays when it returns, as that of
-    /// [`poll_readable`](Self::poll_readable).
-    ///
-    /// # Errors
-    ///
-    /// As [`accept`](Self::accept).
-    ///
-    /// # Panics
-    ///
-    /// Outside the loop that the listener belongs to.
-    #[track_caller]
-    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        accept::poll_latest(self, cx)
-    }
-
-    readiness!(read);
-
-    /// All connections to come, as a stream that never ends. When there are no file descriptors left, it logs
-    /// that and goes on when there are: one line at `warn`, and another only after a second without a shortage. Other errors are items of the stream: what accept(2) says of the
-    /// listener, or that the kernel cannot watch a connection, which is then closed.
-    ///
-    /// Cancel-safe: a connection that was not returned stays in the kernel's queue.
-    ///
-    /// ```no_run
-    /// use futures_lite::StreamExt;
-    /// use headwaiter::net::TcpListener;
-    ///
-    /// headwaiter::block_on(async {
-    ///     let listener = TcpListener::bind("127.0.0.1:7777").await?;
-    ///     while let Some(stream) = listener.incoming().next().await {
-    ///         println!("{} is here", stream?.peer_addr()?);
-    ///     }
-    ///     Ok::<(), std::io::Error>(())
-    /// })?;
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// Polling it outside the loop that the listener belongs to.
-    #[track_caller]
-    pub fn incoming(&self) -> Incoming<'_> {
-        Incoming::new(self)
-    }
-
-    /// Where it listens.
-    ///
-    /// # Errors
-    ///
-    /// What getsockname(2) says.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.registered.io().local_addr()
-    }
-
-    /// How many routers a packet may pass (IP_TTL). On Linux the connections that it accepts from then on inherit it.
-    ///
-    /// # Errors
-    ///
-    /// What setsockopt(2) says.
-    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.registered.io().set_ttl(ttl)
-    }
-
-    /// See [`set_ttl`](Self::set_ttl).
-    ///
-    /// # Errors
-    ///
-    /// What getsockopt(2) says.
-    pub fn ttl(&self) -> io::Result<u32> {
-        self.registered.io().ttl()
-    }
-
-    /// Takes the error that waits to be reported (SO_ERROR), if there is one.
-    ///
-    /// # Errors
-    ///
-    /// What getsockopt(2) says.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.registered.io().take_error()
-    }
-
-    /// Gives the socket back to std, still in non-blocking mode. Blocking calls need
-    /// [`set_nonblocking(false)`](std::net::TcpListener::set_nonblocking) first, else they fail with `WouldBlock`.
-    ///
-    /// # Errors
-    ///
-    /// If the process has no free file descriptor, to which the socket could move. It is closed then.
-    pub fn into_std(self) -> io::Result<std::net::TcpListener> {
-        own(self.registered.io()).map(Into::into)
+    socket_options! {
+        /// Sets how many routers a packet may pass (IP_TTL). On Linux the connections that are
+        /// accepted from then on inherit it.
+        set_ttl/ttl: u32,
+        errors: "Those of setsockopt(2).",
+        set: |listener, ttl| listener.registered.io().set_ttl(ttl),
+        get: |listener| listener.registered.io().ttl();
     }
 }
 

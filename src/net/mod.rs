@@ -1,21 +1,24 @@
-//! Sockets: TCP, UDP and Unix sockets, on the reactor. Each operation is a future written by hand that
-//! tries its system call when it is polled and leaves its waker in the reactor when that would block.
+//! TCP, UDP and Unix sockets. Each operation is a hand-written future that tries its system call
+//! when it is polled, and leaves its waker with the reactor if that would block.
 //!
-//! A socket belongs to the loop in which it was made. It may be moved to and dropped on any thread, but using
-//! it elsewhere panics and says so (asking for its addresses or setting its options does not need the loop).
+//! A socket belongs to the loop in which it was made. It may be moved to any thread and dropped
+//! there, but using it outside its loop panics with a message. (Addresses and options do not need
+//! the loop.)
 //!
 //! # Errors
 //!
-//! Where an address, a name or a path is given to an operation (`connect`, `bind`, `send_to`, ...), its error names it and keeps the
-//! kind. [`io::os_error`](crate::io::os_error) gives the number of such an error (`ECONNREFUSED`, ...), where
-//! [`raw_os_error`](std::io::Error::raw_os_error) gives `None`. Errors of a connected socket (`read`, `write`, `send`,
-//! `recv`, ...) are the kernel's own.
+//! If you pass an address, a name or a path to an operation (`connect`, `bind`, `send_to`, ...),
+//! its error names it and keeps the kind. [`io::os_error`](crate::io::os_error) returns the number
+//! of such an error (`ECONNREFUSED`, ...), for which [`raw_os_error`](std::io::Error::raw_os_error)
+//! returns `None`. Errors of a connected socket (`read`, `write`, `send`, `recv`, ...) are the
+//! kernel's own.
 //!
 //! # Socket options
 //!
-//! Those that a TCP socket must have before it is connected or listens are set on a `TcpSocket` (Linux). For what has no method there or
-//! here, there is the crate [socket2](https://docs.rs/socket2): an open socket is lent to it, and one whose options must be
-//! set before it is bound is made with it and taken over by `from_std`.
+//! Options that a TCP socket must have before it is connected or listens are set on a `TcpSocket`
+//! (Linux). For options without a method, use the crate [socket2](https://docs.rs/socket2): it can
+//! borrow an open socket (`SockRef`), and make one whose options must be set before it is bound,
+//! for `from_std`.
 //!
 //! ```
 //! # #[cfg(unix)] {
@@ -38,20 +41,23 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
-mod accept;
-mod datagram;
-mod linger;
-mod listener;
-#[cfg(target_os = "linux")]
-mod received;
-mod resolve;
+// In the order in which to read them. Files of this folder import each other directly, never
+// through here.
 mod socket;
-mod split;
+mod options;
 mod stream;
+mod split;
 mod tcp;
+mod linger;
 #[cfg(target_os = "linux")]
 mod tcp_socket;
+mod accept;
+mod listener;
+mod resolve;
+mod datagram;
 mod udp;
+#[cfg(target_os = "linux")]
+mod received;
 #[cfg(unix)]
 mod unix;
 
@@ -62,13 +68,22 @@ pub use self::datagram::{RecvDatagram, SendDatagram};
 pub use self::listener::{Bind, TcpListener};
 #[cfg(target_os = "linux")]
 pub use self::received::Received;
-pub use self::resolve::{HostAddresses, LookupHost, ToSocketAddrs, lookup_host};
+pub use self::resolve::address::ToSocketAddrs;
+pub use self::resolve::lookup::{HostAddresses, LookupHost, lookup_host};
 pub use self::split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
-pub use self::tcp::{Connect, Peek, TcpStream};
+pub use self::tcp::connect::Connect;
+pub use self::tcp::{Peek, TcpStream};
 #[cfg(target_os = "linux")]
 pub use self::tcp_socket::{TcpSocket, TcpSocketConnect};
 pub use self::udp::{SendTo, UdpConnect, UdpSocket};
-#[cfg(target_os = "linux")]
-pub use self::unix::{RecvFds, SendFds, UCred};
 #[cfg(unix)]
-pub use self::unix::{UnixConnect, UnixDatagram, UnixListener, UnixSendTo, UnixStream};
+pub use self::unix::datagram::{UnixDatagram, UnixSendTo};
+#[cfg(unix)]
+pub use self::unix::listener::UnixListener;
+#[cfg(unix)]
+pub use self::unix::stream::{UnixConnect, UnixStream};
+#[cfg(target_os = "linux")]
+pub use self::unix::{
+    cred::UCred,
+    fds::{RecvFds, SendFds},
+};

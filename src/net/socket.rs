@@ -1,17 +1,21 @@
-//! What the sockets share beneath their public types: [`socket!`] makes one of a source, and [`StreamIo`] are the system calls
-//! of those that carry bytes. Used by `tcp`, `unix`, `listener` and the datagram sockets.
+//! What all sockets share beneath their public types: [`socket!`] implements the traits of a type
+//! around one source, [`socket_methods!`] adds the methods that every socket has, and [`StreamIo`]
+//! are the system calls of those that carry bytes.
+//!
+//! Used by `tcp`, `unix`, `listener` and the datagram sockets. Nothing here waits.
 
 use std::io::{self, IoSlice, IoSliceMut};
 
 use mio::event::Source;
 
-/// What the public type of every socket has: its descriptor for others, and `Debug`.
+/// Implements `AsFd`, `AsRawFd`, `Debug` and access to the source for a socket with a field
+/// `registered`.
 macro_rules! socket {
     ($socket:ident, $io:ty) => {
-        impl $crate::io::Watched for $socket {
+        impl $crate::io::readiness::HasSource for $socket {
             type Io = $io;
 
-            fn registered(&self) -> &Registered<$io> {
+            fn registered(&self) -> &$crate::reactor::Registered<$io> {
                 &self.registered
             }
         }
@@ -24,7 +28,7 @@ macro_rules! socket {
         }
 
         #[cfg(unix)]
-        $crate::io::as_raw_fd!(impl for $socket;);
+        $crate::io::byte_stream::as_raw_fd!(impl for $socket;);
 
         impl ::std::fmt::Debug for $socket {
             fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
@@ -35,9 +39,75 @@ macro_rules! socket {
 }
 pub(super) use socket;
 
-/// The calls of a stream socket that is mio's. The writing ones must not raise SIGPIPE: on Linux they are made with
-/// MSG_NOSIGNAL; elsewhere they are std's, beneath mio's, which set SO_NOSIGPIPE where there is one. The vectored ones
-/// are given what fits in one call.
+/// `from_std`, `into_std`, `local_addr` and `take_error`. Attributes in front of the type are added
+/// to the documentation of `from_std`.
+macro_rules! socket_methods {
+    (
+        $(#[$more:meta])*
+        $std:ty as $name:ident,
+        mio: $mio:ty,
+        local_addr: $address:ty,
+        $local_addr:literal $(,)?
+    ) => {
+        #[doc = concat!("Takes over a [`", stringify!($std), "`], and sets it to non-blocking mode.")]
+        $(#[$more])*
+        ///
+        /// # Errors
+        ///
+        /// If the kernel cannot set the mode or watch the socket. It is closed then.
+        ///
+        /// # Panics
+        ///
+        /// Outside any event loop.
+        #[track_caller]
+        pub fn from_std($name: $std) -> ::std::io::Result<Self> {
+            $name.set_nonblocking(true)?;
+            Self::new(<$mio>::from_std($name))
+        }
+
+        /// Returns the socket of std, still in non-blocking mode. This is also the way to another
+        /// loop.
+        ///
+        #[doc = concat!(
+            "Blocking calls fail with `WouldBlock` until [`set_nonblocking(false)`](",
+            stringify!($std),
+            "::set_nonblocking)."
+        )]
+        ///
+        /// # Errors
+        ///
+        /// If the process has no free file descriptor to which the socket could be duplicated. It
+        /// is closed then.
+        pub fn into_std(self) -> ::std::io::Result<$std> {
+            $crate::net::socket::duplicate(self.registered.io()).map(Into::into)
+        }
+
+        #[doc = $local_addr]
+        ///
+        /// # Errors
+        ///
+        /// Those of getsockname(2).
+        pub fn local_addr(&self) -> ::std::io::Result<$address> {
+            self.registered.io().local_addr()
+        }
+
+        /// Takes the pending error of the socket (SO_ERROR), if there is one.
+        ///
+        /// # Errors
+        ///
+        /// Those of getsockopt(2).
+        pub fn take_error(&self) -> ::std::io::Result<Option<::std::io::Error>> {
+            self.registered.io().take_error()
+        }
+    };
+}
+pub(super) use socket_methods;
+
+/// The calls of a stream socket of mio. The vectored ones are passed no more slices than fit in one
+/// call.
+///
+/// Writing must not raise SIGPIPE: on Linux the calls carry MSG_NOSIGNAL; elsewhere they are those
+/// of std, beneath mio's, which set SO_NOSIGPIPE where it exists.
 pub(crate) trait StreamIo: Source {
     fn recv(&self, buf: &mut [u8]) -> io::Result<usize>;
     fn recv_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize>;
@@ -47,14 +117,18 @@ pub(crate) trait StreamIo: Source {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use super::*;
-    use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+    use std::io::{self, IoSlice, IoSliceMut};
     use std::os::fd::AsFd;
+
+    use mio::event::Source;
+    use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+
+    use crate::net::socket::StreamIo;
 
     impl<S: Source + AsFd> StreamIo for S {
         #[inline]
         fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-            // Not read(2), which first goes by the file system: 70 ns more.
+            // Not read(2), which goes through the file system first and takes 70 ns more.
             let (received, _) = rustix::net::recv(self, buf, RecvFlags::empty())?;
             Ok(received)
         }
@@ -69,6 +143,7 @@ mod linux {
         }
 
         fn send_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+            // sendmsg(2), because writev(2) has no flags.
             let mut no_ancillary = SendAncillaryBuffer::default();
             Ok(rustix::net::sendmsg(self, bufs, &mut no_ancillary, SendFlags::NOSIGNAL)?)
         }
@@ -97,14 +172,14 @@ where
     }
 }
 
-/// A second descriptor of a socket whose first is about to be deregistered and closed.
+/// Makes a second descriptor of a socket whose first is about to be deregistered and closed.
 #[cfg(unix)]
-pub(crate) fn own(socket: &impl std::os::fd::AsFd) -> io::Result<std::os::fd::OwnedFd> {
+pub(crate) fn duplicate(socket: &impl std::os::fd::AsFd) -> io::Result<std::os::fd::OwnedFd> {
     socket.as_fd().try_clone_to_owned()
 }
 
 #[cfg(windows)]
-pub(crate) fn own(
+pub(crate) fn duplicate(
     socket: &impl std::os::windows::io::AsSocket,
 ) -> io::Result<std::os::windows::io::OwnedSocket> {
     socket.as_socket().try_clone_to_owned()

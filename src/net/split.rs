@@ -1,27 +1,28 @@
-//! The owned halves of a stream, for two tasks. Both hold the whole stream, which is closed with the last of
-//! them. The same for TCP streams and Unix streams.
+//! The owned halves of a stream, for two tasks. Both hold the whole stream, which is closed with
+//! the last of them. They are the same for TCP streams and Unix streams.
+//!
+//! Made by `into_split` of a stream. They never wait for each other.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io;
 use std::net::Shutdown;
 #[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::{error, fmt};
-
-use futures_io::{AsyncRead, AsyncWrite};
 
 use super::stream::StreamSocket;
 use super::tcp::{Peek, TcpStream};
 #[cfg(unix)]
-use crate::io::as_raw_fd;
-use crate::io::{ByteRead, ByteWrite, Read, ReadExact, Write, WriteAll};
+use crate::io::byte_stream::as_raw_fd;
+use crate::io::byte_stream::{ByteRead, ByteWrite, async_read, async_write};
+use crate::io::futures::{Read, ReadExact, Write, WriteAll};
 use crate::reactor::Wait;
 
-/// A stream that has owned halves. (Public because it is a bound of theirs; nobody outside can reach it.)
-pub trait Split {
-    /// What the other end is called.
+/// A stream that has owned halves. (Public because it is a bound of theirs; it cannot be named
+/// outside.)
+#[expect(private_bounds, reason = "it cannot be named, nor implemented, outside this crate")]
+pub trait Split: ByteRead<State = Wait> + ByteWrite<State = Wait> {
+    /// The type of a peer's address.
     type Address;
 
     fn shut(&self, how: Shutdown) -> io::Result<()>;
@@ -29,14 +30,14 @@ pub trait Split {
     fn is_of_this_process(&self) -> bool;
 }
 
-/// The half that reads: see [`TcpStream::into_split`].
+/// The reading half of a stream: see [`TcpStream::into_split`].
 #[derive(Debug)]
 pub struct OwnedReadHalf<S = TcpStream> {
     stream: Arc<S>,
 }
 
-/// The half that writes: see [`TcpStream::into_split`]. Dropping it shuts the write direction down: the peer
-/// reads the end.
+/// The writing half of a stream: see [`TcpStream::into_split`]. Dropping it shuts the write
+/// direction down: the peer reads EOF.
 #[derive(Debug)]
 pub struct OwnedWriteHalf<S: Split = TcpStream> {
     /// `None` only after [`OwnedReadHalf::reunite`].
@@ -61,7 +62,7 @@ impl<S: Split> OwnedReadHalf<S> {
         ReadExact::new(&self.stream, buf)
     }
 
-    /// The other end.
+    /// The address of the peer.
     ///
     /// # Errors
     ///
@@ -70,15 +71,16 @@ impl<S: Split> OwnedReadHalf<S> {
         self.stream.peer()
     }
 
-    /// Makes one stream of two halves again.
+    /// Joins two halves to one stream again.
     ///
     /// # Errors
     ///
-    /// [`ReuniteError`], with both halves in it, if they are not of the same stream.
+    /// [`ReuniteError`], with both halves in it, if they do not belong to the same stream.
     pub fn reunite(self, mut write: OwnedWriteHalf<S>) -> Result<S, ReuniteError<S>> {
         if !Arc::ptr_eq(&self.stream, write.stream()) {
             return Err(ReuniteError(self, write));
         }
+        // Taken out first: the drop of the write half must not shut the stream down.
         drop(write.stream.take());
         Ok(Arc::into_inner(self.stream).expect("a stream has two halves, and these were they"))
     }
@@ -118,7 +120,7 @@ impl<S: Split> OwnedWriteHalf<S> {
         self.stream().shut(Shutdown::Write)
     }
 
-    /// The other end.
+    /// The address of the peer.
     ///
     /// # Errors
     ///
@@ -130,11 +132,11 @@ impl<S: Split> OwnedWriteHalf<S> {
 
 impl<S: Split> Drop for OwnedWriteHalf<S> {
     fn drop(&mut self) {
-        // Not in a forked child: shutdown(2) would end the stream of its parent too.
+        // Not in a forked child: shutdown(2) would end the stream of the parent too.
         if let Some(stream) = self.stream.take()
             && stream.is_of_this_process()
         {
-            // `NotConnected`: the peer was faster.
+            // `NotConnected`: the peer has reset the connection first.
             let _ = stream.shut(Shutdown::Write);
         }
     }
@@ -160,51 +162,11 @@ as_raw_fd! {
     impl[S: Split + AsFd] for OwnedWriteHalf<S>;
 }
 
-impl<S: StreamSocket> AsyncRead for OwnedReadHalf<S> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        self.stream.poll_read(&mut Wait::unticketed(), cx, buf)
-    }
+async_read!(impl[S: StreamSocket] for OwnedReadHalf<S>, S, |half| &half.stream);
+async_write!(impl[S: StreamSocket] for OwnedWriteHalf<S>, S, |half| half.stream());
 
-    fn poll_read_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.stream.poll_read_vectored(&mut Wait::unticketed(), cx, bufs)
-    }
-}
-
-impl<S: StreamSocket> AsyncWrite for OwnedWriteHalf<S> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.stream().poll_write(&mut Wait::unticketed(), cx, buf)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.stream().poll_write_vectored(&mut Wait::unticketed(), cx, bufs)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.stream().close())
-    }
-}
-
-/// The two halves given to [`OwnedReadHalf::reunite`] were not of the same stream. Both are in here.
+/// The error of [`OwnedReadHalf::reunite`] if the halves do not belong to the same stream. It
+/// returns both.
 #[derive(Debug)]
 pub struct ReuniteError<S: Split = TcpStream>(pub OwnedReadHalf<S>, pub OwnedWriteHalf<S>);
 

@@ -1,5 +1,8 @@
-//! What TCP streams and Unix streams share: how they are read, written and closed, for the futures of
-//! [`crate::io`] and the traits of futures-io.
+//! What TCP streams and Unix streams share: [`StreamSocket`], through which the futures of
+//! [`crate::io`] and the traits of futures-io read, write and close them, and [`stream_methods!`],
+//! their common methods.
+//!
+//! Nothing here depends on the kind of address.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::Shutdown;
@@ -7,17 +10,21 @@ use std::task::{Context, Poll};
 
 use super::socket::StreamIo;
 use super::split::Split;
-use crate::io::{ByteRead, ByteWrite, Watched, in_one_call, is_short};
+use crate::io::byte_stream::{ByteRead, ByteWrite};
+use crate::io::readiness::HasSource;
+use crate::io::syscall::{in_one_call, is_short};
 use crate::reactor::{Direction, Wait};
 
 /// A stream beneath its public type.
-pub(crate) trait StreamSocket: Watched<Io: StreamIo> + Split {
-    /// Whether a short read has emptied the kernel's buffer, so that the next would block. (A short write has always
-    /// filled it.)
+pub(crate) trait StreamSocket: HasSource<Io: StreamIo> + Split {
+    /// Whether a short read means that the kernel's buffer is empty, so that the next read would
+    /// block. (A short write always means that the buffer is full.)
     const SHORT_READ_EMPTIES: bool;
 }
 
 impl<S: StreamSocket> ByteRead for S {
+    type State = Wait;
+
     fn poll_read(
         &self,
         wait: &mut Wait,
@@ -25,6 +32,7 @@ impl<S: StreamSocket> ByteRead for S {
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let asked = buf.len();
+        // The kernel would return 0 or EAGAIN, depending on what is in the buffer.
         if asked == 0 {
             return Poll::Ready(Ok(0));
         }
@@ -49,6 +57,8 @@ impl<S: StreamSocket> ByteRead for S {
 }
 
 impl<S: StreamSocket> ByteWrite for S {
+    type State = Wait;
+
     fn poll_write(
         &self,
         wait: &mut Wait,
@@ -74,37 +84,31 @@ impl<S: StreamSocket> ByteWrite for S {
         }
         let bufs = &bufs[range];
         let exhausted = |n: &usize| is_short(*n, asked);
-        self.registered().poll_io(
-            wait,
-            cx,
-            Direction::Write,
-            |io| io.send_vectored(bufs),
-            exhausted,
-        )
+        let op = |io: &S::Io| io.send_vectored(bufs);
+        self.registered().poll_io(wait, cx, Direction::Write, op, exhausted)
     }
 
     /// Shuts the write direction down.
     fn close(&self) -> io::Result<()> {
         match self.shut(Shutdown::Write) {
-            // The peer was faster: closed is what was asked for.
+            // The peer has reset the connection first: it is closed, as requested.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
             result => result,
         }
     }
 }
 
-/// `try_read` of both streams.
 #[track_caller]
-pub(crate) fn try_read<S: StreamSocket>(stream: &S, buf: &mut [u8]) -> io::Result<usize> {
+pub(super) fn try_read<S: StreamSocket>(stream: &S, buf: &mut [u8]) -> io::Result<usize> {
     let asked = buf.len();
     let exhausted = |n: &usize| S::SHORT_READ_EMPTIES && is_short(*n, asked);
-    // Without data the kernel answers EAGAIN to an empty buffer too.
+    // If there is no data, the kernel returns EAGAIN also for an empty buffer.
     let op = |io: &S::Io| if asked == 0 { Ok(0) } else { io.recv(buf) };
     stream.registered().try_io(Direction::Read, op, exhausted)
 }
 
 #[track_caller]
-pub(crate) fn try_read_vectored<S: StreamSocket>(
+pub(super) fn try_read_vectored<S: StreamSocket>(
     stream: &S,
     bufs: &mut [IoSliceMut<'_>],
 ) -> io::Result<usize> {
@@ -116,13 +120,13 @@ pub(crate) fn try_read_vectored<S: StreamSocket>(
 }
 
 #[track_caller]
-pub(crate) fn try_write<S: StreamSocket>(stream: &S, buf: &[u8]) -> io::Result<usize> {
+pub(super) fn try_write<S: StreamSocket>(stream: &S, buf: &[u8]) -> io::Result<usize> {
     let exhausted = |n: &usize| is_short(*n, buf.len());
     stream.registered().try_io(Direction::Write, |io| io.send(buf), exhausted)
 }
 
 #[track_caller]
-pub(crate) fn try_write_vectored<S: StreamSocket>(
+pub(super) fn try_write_vectored<S: StreamSocket>(
     stream: &S,
     bufs: &[IoSlice<'_>],
 ) -> io::Result<usize> {
@@ -131,3 +135,157 @@ pub(crate) fn try_write_vectored<S: StreamSocket>(
     let op = |io: &S::Io| if asked == 0 { Ok(0) } else { io.send_vectored(bufs) };
     stream.registered().try_io(Direction::Write, op, |n| is_short(*n, asked))
 }
+
+/// The methods of both kinds of streams: reading, writing, readiness, the `try_` methods,
+/// `shutdown`, `peer_addr` and `into_split`.
+macro_rules! stream_methods {
+    ($stream:ty, $address:ty, peer_addr: $peer_addr:literal, $peer_errors:literal) => {
+        $crate::io::methods::read_methods! {
+            $stream,
+            eof: "EOF",
+            cancelled: "nothing was read.",
+            errors: "Those of recv(2), for instance `ConnectionReset`.",
+            panics: "Polling it outside the loop that the stream belongs to.",
+        }
+
+        $crate::io::methods::write_methods! {
+            $stream,
+            cancelled: "Cancel-safe: if the future is dropped before it is ready, nothing was \
+                        written.",
+            errors: "Those of send(2), for instance `BrokenPipe`. There is no SIGPIPE.",
+            panics: "Polling it outside the loop that the stream belongs to.",
+        }
+
+        $crate::io::readiness::readiness!(read and write);
+
+        /// Reads without waiting.
+        ///
+        /// It spends no [budget](crate::sync#the-cooperative-budget), so it is never refused as a
+        /// single poll of [`read`](Self::read) may be.
+        ///
+        /// # Errors
+        ///
+        /// `WouldBlock` if there is nothing to read (and `buf` is not empty); otherwise as
+        /// [`read`](Self::read).
+        ///
+        /// # Panics
+        ///
+        /// Outside the loop that the stream belongs to.
+        #[track_caller]
+        pub fn try_read(&self, buf: &mut [u8]) -> ::std::io::Result<usize> {
+            $crate::net::stream::try_read(self, buf)
+        }
+
+        /// As [`try_read`](Self::try_read), into several buffers in turn. At most 1,024 of them are
+        /// used.
+        ///
+        /// # Errors
+        ///
+        /// As [`try_read`](Self::try_read).
+        ///
+        /// # Panics
+        ///
+        /// Outside the loop that the stream belongs to.
+        #[track_caller]
+        pub fn try_read_vectored(
+            &self,
+            bufs: &mut [::std::io::IoSliceMut<'_>],
+        ) -> ::std::io::Result<usize> {
+            $crate::net::stream::try_read_vectored(self, bufs)
+        }
+
+        /// Writes without waiting.
+        ///
+        /// It spends no [budget](crate::sync#the-cooperative-budget), so it is never refused as a
+        /// single poll of [`write`](Self::write) may be.
+        ///
+        /// # Errors
+        ///
+        /// `WouldBlock` if there is no room; otherwise as [`write`](Self::write).
+        ///
+        /// # Panics
+        ///
+        /// Outside the loop that the stream belongs to.
+        #[track_caller]
+        pub fn try_write(&self, buf: &[u8]) -> ::std::io::Result<usize> {
+            $crate::net::stream::try_write(self, buf)
+        }
+
+        /// As [`try_write`](Self::try_write), from several buffers in turn. At most 1,024 of them
+        /// are used.
+        ///
+        /// # Errors
+        ///
+        /// As [`try_write`](Self::try_write).
+        ///
+        /// # Panics
+        ///
+        /// Outside the loop that the stream belongs to.
+        #[track_caller]
+        pub fn try_write_vectored(
+            &self,
+            bufs: &[::std::io::IoSlice<'_>],
+        ) -> ::std::io::Result<usize> {
+            $crate::net::stream::try_write_vectored(self, bufs)
+        }
+
+        /// Closes one direction, or both. After `Shutdown::Write` the peer reads EOF.
+        ///
+        /// # Errors
+        ///
+        /// Those of shutdown(2): `NotConnected` if the peer has reset the connection.
+        pub fn shutdown(&self, how: ::std::net::Shutdown) -> ::std::io::Result<()> {
+            self.registered.io().shutdown(how)
+        }
+
+        #[doc = $peer_addr]
+        ///
+        /// # Errors
+        ///
+        #[doc = $peer_errors]
+        pub fn peer_addr(&self) -> ::std::io::Result<$address> {
+            self.registered.io().peer_addr()
+        }
+
+        /// Splits the stream into two halves that can be moved to different tasks. Dropping the
+        /// write half ends the stream for the peer; the connection is closed when both are dropped.
+        pub fn into_split(
+            self,
+        ) -> (
+            $crate::net::split::OwnedReadHalf<$stream>,
+            $crate::net::split::OwnedWriteHalf<$stream>,
+        ) {
+            $crate::net::split::halves(self)
+        }
+    };
+}
+pub(super) use stream_methods;
+
+/// Implements the traits through which the halves, the futures and futures-io use a stream.
+macro_rules! stream_traits {
+    ($stream:ty, $address:ty, SHORT_READ_EMPTIES: $short_read_empties:literal) => {
+        impl $crate::net::stream::StreamSocket for $stream {
+            const SHORT_READ_EMPTIES: bool = $short_read_empties;
+        }
+
+        impl $crate::net::split::Split for $stream {
+            type Address = $address;
+
+            fn shut(&self, how: ::std::net::Shutdown) -> ::std::io::Result<()> {
+                self.shutdown(how)
+            }
+
+            fn peer(&self) -> ::std::io::Result<$address> {
+                self.peer_addr()
+            }
+
+            fn is_of_this_process(&self) -> bool {
+                self.registered.is_of_this_process()
+            }
+        }
+
+        $crate::io::byte_stream::async_read!($stream);
+        $crate::io::byte_stream::async_write!($stream);
+    };
+}
+pub(super) use stream_traits;

@@ -1,5 +1,7 @@
-//! [`TcpSocket`]: a TCP socket that is not connected and does not listen yet, for options and addresses that must be set before; and its
-//! future [`TcpSocketConnect`]. It is not registered with a loop: [`TcpStream`] and [`TcpListener`], which it becomes, are.
+//! [`TcpSocket`], a TCP socket that neither is connected nor listens yet, for options and addresses
+//! that must be set before (Linux); and its future [`TcpSocketConnect`].
+//!
+//! It is not registered with a loop. The [`TcpStream`] or [`TcpListener`] that it becomes is.
 
 mod options;
 
@@ -15,21 +17,22 @@ use std::task::{Context, Poll, ready};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-pub(super) use self::options::{bind_device, device, one_byte};
 use super::listener::TcpListener;
 use super::tcp::TcpStream;
 use super::tcp::connect::Attempt;
 use crate::about::about;
 use crate::door::Door;
-use crate::io::{as_raw_fd, set_nonblocking};
+use crate::io::byte_stream::as_raw_fd;
+use crate::io::syscall::set_nonblocking;
 
-/// A TCP socket that is not connected and does not listen yet (Linux).
+/// A TCP socket that neither is connected nor listens yet (Linux).
 ///
-/// For options that must be set before: to connect from a chosen address, to share a port, to let the connections of a listener
-/// inherit options. Where none is needed, [`TcpStream::connect`] and [`TcpListener::bind`] are shorter, and take host names.
+/// For options that must be set before: to connect from a chosen address, to share a port, to let
+/// the connections of a listener inherit options. If you need none, [`TcpStream::connect`] and
+/// [`TcpListener::bind`] are shorter, and take host names.
 ///
-/// It needs no loop until it is [connected](Self::connect) or [listens](Self::listen), and may be moved to another thread until
-/// then. Dropping it closes it.
+/// It needs no loop until it is [connected](Self::connect) or [listens](Self::listen), and may be
+/// moved to another thread until then. Dropping it closes it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -56,12 +59,13 @@ use crate::io::{as_raw_fd, set_nonblocking};
 /// ```
 pub struct TcpSocket {
     fd: OwnedFd,
-    /// Whether it was made elsewhere, so that its mode is not known.
+    /// Whether it was made elsewhere, so that it may be in blocking mode.
     foreign: bool,
 }
 
 impl TcpSocket {
-    /// A socket for IPv4. It is closed in child processes, as all sockets are, and has no other option set.
+    /// Makes an IPv4 socket. As all sockets, it is closed in child processes. No other option is
+    /// set.
     ///
     /// # Errors
     ///
@@ -70,8 +74,8 @@ impl TcpSocket {
         TcpSocket::new(AddressFamily::INET)
     }
 
-    /// A socket for IPv6. It also connects to, and listens on, IPv4 addresses that are mapped to IPv6, unless
-    /// [`set_only_v6`](Self::set_only_v6) forbids it.
+    /// Makes an IPv6 socket. It also connects to, and listens on, IPv4 addresses that are mapped to
+    /// IPv6, unless [`set_only_v6`](Self::set_only_v6) forbids it.
     ///
     /// # Errors
     ///
@@ -86,11 +90,11 @@ impl TcpSocket {
         Ok(TcpSocket { fd, foreign: false })
     }
 
-    /// Takes over a socket that is not connected yet: std has no type for it, and crates such as
-    /// [socket2](https://docs.rs/socket2) make it. For options that have no method here. (A connected stream is taken over by
-    /// [`TcpStream::from_std`].)
+    /// Takes over a socket that is not connected yet, for options that have no method here.
     ///
-    /// It need not be in non-blocking mode. [`connect`](Self::connect) and [`listen`](Self::listen) set that.
+    /// std has no type for such a socket; crates such as [socket2](https://docs.rs/socket2) make
+    /// it. (A connected stream is taken over by [`TcpStream::from_std`].) It need not be in
+    /// non-blocking mode: [`connect`](Self::connect) and [`listen`](Self::listen) set that.
     ///
     /// ```
     /// use headwaiter::net::{TcpListener, TcpSocket};
@@ -107,34 +111,39 @@ impl TcpSocket {
     /// })?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[must_use]
     pub fn from_std_stream(stream: std::net::TcpStream) -> Self {
         TcpSocket { fd: stream.into(), foreign: true }
     }
 
-    /// Gives it an address of its own: the one to listen on, or to connect from. Port 0 lets the kernel choose:
-    /// [`local_addr`](Self::local_addr) tells which. (Not async: there is nothing to wait for.)
+    /// Binds it to a local address: the one to listen on, or to connect from. Port 0 lets the
+    /// kernel choose: [`local_addr`](Self::local_addr) returns it. (Not async: there is nothing to
+    /// wait for.)
     ///
     /// A port whose last connection was closed a short time ago is still in use, unless
     /// [`set_reuseaddr`](Self::set_reuseaddr) was called before.
     ///
     /// # Errors
     ///
-    /// What bind(2) says, with the address: for instance `AddrInUse`, `AddrNotAvailable` if this machine does not have it,
-    /// `PermissionDenied` for a port below 1024. `InvalidInput` if it is bound already.
+    /// Those of bind(2), with the address: for instance `AddrInUse`, `AddrNotAvailable` if this
+    /// machine does not have it, `PermissionDenied` for a port below 1024. `InvalidInput` if it is
+    /// bound already.
     pub fn bind(&self, address: SocketAddr) -> io::Result<()> {
         rustix::net::bind(&self.fd, &address)
             .map_err(|error| about("bind to", address, error.into()))
     }
 
-    /// Connects to an address. An address that does not answer fails when the kernel gives up, after some two minutes (tcp(7),
-    /// `tcp_syn_retries`), or with your [`timeout`](crate::time::timeout).
+    /// Connects to an address. If it does not answer, that fails when the kernel stops trying,
+    /// after some two minutes (tcp(7), `tcp_syn_retries`), or with your
+    /// [`timeout`](crate::time::timeout).
     ///
-    /// Cancel-safe: dropping it closes the socket.
+    /// Cancel-safe: dropping the future closes the socket.
     ///
     /// # Errors
     ///
-    /// What connect(2) says, with the address: for instance `ConnectionRefused`, or `AddrNotAvailable` if there is such a
-    /// connection already, or one that was closed a short time ago. The socket is closed then.
+    /// Those of connect(2), with the address: for instance `ConnectionRefused`, or
+    /// `AddrNotAvailable` if the same connection exists already, or was closed a short time ago.
+    /// The socket is closed then.
     ///
     /// # Panics
     ///
@@ -144,17 +153,21 @@ impl TcpSocket {
         TcpSocketConnect { socket: Some(self), attempt: None, address, place: Location::caller() }
     }
 
-    /// Listens, on the address that it was [bound](Self::bind) to, or else on all of this machine with a port that the kernel
-    /// chooses. `backlog` is how many connections the kernel keeps until they are accepted, at most `net.core.somaxconn`;
-    /// [`TcpListener::bind`] takes 1,024. Beyond that, clients must try again.
+    /// Listens on the address that it was [bound](Self::bind) to; if it was not, on all addresses
+    /// of this machine with a port that the kernel chooses.
     ///
-    /// On Linux the connections that it accepts inherit the options that were set here, for instance `keepalive`, `nodelay` and the
-    /// sizes of the buffers.
+    /// `backlog` is how many connections the kernel queues until they are accepted, at most
+    /// `net.core.somaxconn`; [`TcpListener::bind`] takes 1,024. Beyond that, clients must try
+    /// again.
+    ///
+    /// On Linux the connections that it accepts inherit the options that were set here, for
+    /// instance `keepalive`, `nodelay` and the sizes of the buffers.
     ///
     /// # Errors
     ///
-    /// What listen(2) says, with the address: for instance `AddrInUse` if another socket that was bound with
-    /// [`set_reuseaddr`](Self::set_reuseaddr) listens there. Also if the kernel cannot watch the socket. It is closed then.
+    /// Those of listen(2), with the address: for instance `AddrInUse` if another socket that was
+    /// bound with [`set_reuseaddr`](Self::set_reuseaddr) listens there. Also if the kernel cannot
+    /// watch the socket. It is closed then.
     ///
     /// # Panics
     ///
@@ -181,20 +194,20 @@ impl TcpSocket {
         Ok(self.fd)
     }
 
-    /// What it is bound to: all zeros if it is not.
+    /// The address that it is bound to: all zeros if it is not bound.
     ///
     /// # Errors
     ///
-    /// What getsockname(2) says.
+    /// Those of getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         Ok(rustix::net::getsockname(&self.fd)?.try_into()?)
     }
 
-    /// Takes the error that waits to be reported (SO_ERROR), if there is one.
+    /// Takes the pending error of the socket (SO_ERROR), if there is one.
     ///
     /// # Errors
     ///
-    /// What getsockopt(2) says.
+    /// Those of getsockopt(2).
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         Ok(rustix::net::sockopt::socket_error(&self.fd)?.err().map(io::Error::from))
     }
@@ -234,20 +247,20 @@ impl fmt::Debug for TcpSocket {
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
 pub struct TcpSocketConnect {
-    /// Until the first poll.
+    /// `None` from the first poll on.
     socket: Option<TcpSocket>,
-    /// From then on, until it is ready. Dropping it closes the socket.
+    /// `Some` from the first poll until the future is ready. Dropping it closes the socket.
     attempt: Option<Attempt>,
     address: SocketAddr,
     place: &'static Location<'static>,
 }
 
 impl TcpSocketConnect {
-    /// The kernel connects in the background.
+    /// Starts to connect. The kernel goes on in the background.
     fn start(&self, socket: TcpSocket) -> io::Result<Attempt> {
         let fd = socket.into_nonblocking()?;
         match rustix::net::connect(&fd, &self.address) {
-            // Over the loopback it may be connected already; the poller reports that too.
+            // Over the loopback it may be connected at once. The poller reports that too.
             Ok(()) | Err(Errno::INPROGRESS) => {
                 Attempt::started(fd.into(), self.address, self.place)
             }
@@ -257,7 +270,7 @@ impl TcpSocketConnect {
 
     fn poll_connected(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
         if self.socket.is_some() {
-            // Before anything is sent to the peer.
+            // Outside a loop this panics, before anything is sent to the peer.
             drop(Door::expect("`TcpSocket::connect`"));
         }
         if let Some(socket) = self.socket.take() {

@@ -1,9 +1,18 @@
-//! No child stays a zombie: [`watch`] has each one reaped by its loop when it ends, whatever becomes of its
-//! [`Child`](super::Child). Each is asked for by its own process id, and nobody else's child is ever reaped.
+//! Reaping: [`watch`] makes the loop reap each child when it ends, whatever becomes of its `Child`,
+//! so that none stays a zombie. Each child is waited for by its own process id, so children of
+//! other code are never reaped.
 //!
-//! On Linux a pidfd becomes readable when the child has ended. Elsewhere, and where there is none to be had,
-//! SIGCHLD says that some child has ended, and each is looked at. Where neither may tell, a timer of the kernel does: it also ticks
-//! while a virtual clock stands still. docs/design.md tells more.
+//! On Linux a pidfd becomes readable when the child has ended (`reap/pidfd.rs`). Elsewhere, and if
+//! no pidfd can be had, SIGCHLD reports that some child has ended, and each is looked at
+//! (`reap/sigchld.rs`). If neither may report it, a timer of the kernel does, which also ticks
+//! while a virtual clock stands still (`reap/timer.rs`). `docs/design.md` tells more.
+
+#[cfg(target_os = "linux")]
+mod pidfd;
+#[cfg(feature = "signal")]
+mod sigchld;
+#[cfg(any(target_os = "linux", feature = "signal"))]
+mod timer;
 
 use std::io;
 use std::process::ExitStatus;
@@ -12,51 +21,54 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::reactor;
 use crate::state::slots::Slot;
 
-/// A child process, as its handle and its reaper share it: the handle may be used and dropped on any thread.
+/// A child process, as its handle and its reaper share it: the handle may be used and dropped on
+/// any thread.
 pub(super) struct Process {
     state: Mutex<State>,
 }
 
 struct State {
-    /// It remembers the status once it has it.
+    /// It keeps the status once it has it.
     child: std::process::Child,
-    /// It was reaped: its number may be another process's, which must not be killed.
-    over: bool,
-    /// It was reaped by other means than this `child`, so its status is lost: the error number that says so. Kept, because to ask
-    /// again could reap the next child with the same number.
+    /// Whether it was reaped. Another process may have its id then, and must not be killed.
+    is_reaped: bool,
+    /// The error number (ECHILD) if something else has reaped it, so that its status is lost. Kept,
+    /// because asking again could reap the next child with the same id.
     lost: Option<i32>,
 }
 
 impl Process {
     pub(super) fn new(child: std::process::Child) -> Self {
-        Process { state: Mutex::new(State { child, over: false, lost: None }) }
+        Process { state: Mutex::new(State { child, is_reaped: false, lost: None }) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reaps it, if it has ended.
+    /// Reaps the child if it has ended, and returns its status.
     pub(super) fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
         let mut state = self.state();
         if let Some(number) = state.lost {
             return Err(io::Error::from_raw_os_error(number));
         }
         let result = state.child.try_wait();
-        state.over = !matches!(result, Ok(None));
-        // ECHILD, wait(2): the program has reaped it by itself, or the kernel has, because SIGCHLD is ignored.
+        state.is_reaped = !matches!(result, Ok(None));
+        // ECHILD, wait(2): other code has reaped it, or the kernel has, because SIGCHLD is ignored.
         state.lost = result.as_ref().err().and_then(io::Error::raw_os_error);
         result
     }
 
+    /// Sends SIGKILL, unless the child has been reaped.
     pub(super) fn kill(&self) -> io::Result<()> {
         let mut state = self.state();
-        if state.over { Ok(()) } else { state.child.kill() }
+        if state.is_reaped { Ok(()) } else { state.child.kill() }
     }
 
+    /// The process id, until the child is reaped.
     pub(super) fn id(&self) -> Option<u32> {
         let state = self.state();
-        (!state.over).then(|| state.child.id())
+        (!state.is_reaped).then(|| state.child.id())
     }
 
     fn has_ended(&self) -> bool {
@@ -64,28 +76,29 @@ impl Process {
     }
 }
 
-/// Has a child reaped by the loop that runs here, which then gives notice in the slot `exit`.
+/// Makes the loop that runs here reap the child when it ends. The loop then gives notice in the
+/// slot `exit`.
 #[track_caller]
 pub(super) fn watch(process: &Arc<Process>, exit: Slot) -> io::Result<()> {
     let reaper = || Reaper { process: Arc::clone(process), exit };
     let Some(id) = process.id() else { return Ok(()) };
     match pidfd::open(id) {
         Ok(pidfd) => pidfd::watch(pidfd, reaper()),
-        // Where SIGCHLD is ignored the kernel may have reaped it already (ESRCH). Then there is nothing to watch, and the program's
-        // disposition of the signal stays as it is.
+        // If SIGCHLD is ignored, the kernel may have reaped it already (ESRCH). Then there is
+        // nothing to watch, and the program's disposition of the signal stays as it is.
         Err(_) if reaper().reap() => Ok(()),
-        Err(no_pidfd) => sigchld::watch(id, reaper(), no_pidfd),
+        Err(no_pidfd) => sigchld::watch(id, reaper(), &no_pidfd),
     }
 }
 
-/// What watches a child, and lives in the loop until the child has ended.
+/// The loop's part of a child. It lives in the loop until the child has ended.
 struct Reaper {
     process: Arc<Process>,
     exit: Slot,
 }
 
 impl Reaper {
-    /// Reaps the child if it has ended. `false`: it has not.
+    /// Reaps the child and gives notice, if it has ended. Returns whether it has.
     fn reap(&self) -> bool {
         let ended = self.process.has_ended();
         if ended {
@@ -96,7 +109,7 @@ impl Reaper {
 }
 
 impl Drop for Reaper {
-    /// Also with the loop: then this is the last look.
+    /// If the loop is dropped first, the child is left to a later loop of this process.
     fn drop(&mut self) {
         if !self.process.has_ended() {
             left_behind().push(Arc::clone(&self.process));
@@ -104,54 +117,13 @@ impl Drop for Reaper {
     }
 }
 
-#[cfg(target_os = "linux")]
-mod pidfd {
-    use super::*;
-    use crate::reactor::{FdSource, Next, Registration, relay};
-    use mio::Interest;
-    use rustix::process::{Pid, PidfdFlags, pidfd_open};
-    use std::os::fd::OwnedFd;
-    use std::rc::Rc;
-
-    /// The process must not have been reaped, so that the number is still its own.
-    pub(super) fn open(id: u32) -> io::Result<OwnedFd> {
-        #[cfg(test)]
-        tests::without_pidfds()?;
-        let id = Pid::from_raw(id.cast_signed()).ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(pidfd_open(id, PidfdFlags::empty())?)
-    }
-
-    #[track_caller]
-    pub(super) fn watch(pidfd: OwnedFd, reaper: Reaper) -> io::Result<()> {
-        let reaper = Rc::new(reaper);
-        let watched = relay("pidfd", FdSource::new(pidfd), Interest::READABLE, move |_, _| {
-            if reaper.reap() {
-                return Next::Remove;
-            }
-            // It has ended, but cannot be reaped while a debugger in another process has not let go of it: ptrace(2). The pidfd
-            // stays readable meanwhile, and `Next::Again` would keep the loop turning.
-            match look_at_times(Rc::clone(&reaper)) {
-                Ok(()) => Next::Remove,
-                Err(_) => Next::Again, // Without a descriptor for the timer, a busy loop is better than a lost child.
-            }
-        });
-        watched.map(Registration::detach)
-    }
-
-    fn look_at_times(reaper: Rc<Reaper>) -> io::Result<()> {
-        let watched =
-            relay("timer of a child", timer::start()?, Interest::READABLE, move |timer, _| {
-                let _ = timer::tick(timer); // A failure is a spurious event, after which the timer still runs.
-                if reaper.reap() { Next::Remove } else { Next::Continue }
-            });
-        watched.map(Registration::detach)
-    }
-}
-
+/// Other systems have no pidfds.
 #[cfg(not(target_os = "linux"))]
 mod pidfd {
-    use super::*;
     use std::convert::Infallible;
+    use std::io;
+
+    use crate::process::reap::Reaper;
 
     pub(super) fn open(_: u32) -> io::Result<Infallible> {
         Err(io::ErrorKind::Unsupported.into())
@@ -162,121 +134,27 @@ mod pidfd {
     }
 }
 
-/// A timer of the kernel, for a child whose end nothing else may tell.
-#[cfg(target_os = "linux")]
-mod timer {
-    use super::*;
-    use crate::reactor::FdSource;
-    use rustix::time::{
-        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-        timerfd_settime,
-    };
-    use std::os::fd::OwnedFd;
-
-    pub(super) type Timer = FdSource<OwnedFd>;
-
-    const PERIOD: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
-
-    pub(super) fn start() -> io::Result<Timer> {
-        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        let ticks = Itimerspec { it_interval: PERIOD, it_value: PERIOD };
-        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &ticks)?;
-        Ok(FdSource::new(timer))
-    }
-
-    /// Takes a tick. Without that there is no next one: Linux goes on with a periodic timerfd when it is read.
-    pub(super) fn tick(timer: &Timer) -> io::Result<()> {
-        rustix::io::read(timer.get(), &mut [0; 8])?;
-        Ok(())
-    }
-}
-
-#[cfg(all(not(target_os = "linux"), feature = "signal"))]
-mod timer {
-    use super::*;
-    use crate::reactor::FdSource;
-    use std::os::fd::OwnedFd;
-
-    pub(super) type Timer = FdSource<OwnedFd>;
-
-    pub(super) fn start() -> io::Result<Timer> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    pub(super) fn tick(_: &Timer) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-}
-
-#[cfg(feature = "signal")]
-mod sigchld {
-    use super::*;
-    use crate::reactor::{Direction, Ready, Registered, Wait};
-    use crate::signal::unix::{SignalKind, signal};
-    use crate::state::contain::say;
-    use crate::state::log::SOURCE;
-    use crate::task;
-    use std::future::poll_fn;
-    use std::panic::Location;
-    use std::task::Poll;
-
-    /// A task for each child, which looks at it whenever some child has ended.
-    #[track_caller]
-    pub(super) fn watch(id: u32, reaper: Reaper, no_pidfd: io::Error) -> io::Result<()> {
-        let line =
-            format_args!("process {id} is watched by SIGCHLD, for it has no pidfd: {no_pidfd}");
-        say(log::Level::Debug, SOURCE, line);
-        let some_child_ended = signal(SignalKind::child())?;
-        // The program may set SIGCHLD to SIG_IGN or to a handler of its own at any time, and then no signal arrives here: the timer
-        // looks instead. If no descriptor is left for a timer, only the signal tells.
-        let timer = timer::start()
-            .and_then(|timer| Registered::new(timer, "timer of a child", Ready::NONE));
-        let timer = timer.ok();
-        let place = Location::caller();
-        let task = task::Builder::new().name(format!("reaper of process {id}"));
-        drop(task.spawn(async move {
-            let (mut for_signal, mut for_tick) = (Wait::at(place), Wait::at(place));
-            // Looked at first: it may have ended before this task listened.
-            while !reaper.reap() {
-                let look = poll_fn(|cx| match some_child_ended.poll(&mut for_signal, cx) {
-                    Poll::Ready(told) => Poll::Ready(told),
-                    Poll::Pending => match &timer {
-                        Some(timer) => {
-                            timer
-                                .poll_io(&mut for_tick, cx, Direction::Read, timer::tick, |()| true)
-                        }
-                        None => Poll::Pending,
-                    },
-                });
-                // The one error is that the loop is being dropped.
-                if look.await.is_err() {
-                    break;
-                }
-            }
-        }));
-        Ok(())
-    }
-}
-
+/// Without the feature `signal`, a child without a pidfd cannot be watched.
 #[cfg(not(feature = "signal"))]
 mod sigchld {
-    use super::*;
+    use std::io;
 
-    pub(super) fn watch(_: u32, _: Reaper, no_pidfd: io::Error) -> io::Result<()> {
+    use crate::process::reap::Reaper;
+
+    pub(super) fn watch(_: u32, _: Reaper, no_pidfd: &io::Error) -> io::Result<()> {
         let why = format!("it has no pidfd, and SIGCHLD needs the feature `signal`: {no_pidfd}");
         Err(io::Error::new(no_pidfd.kind(), why))
     }
 }
 
-/// Children that were still running when their loop was dropped.
+/// The children that were still running when their loop was dropped.
 static LEFT_BEHIND: Mutex<Vec<Arc<Process>>> = Mutex::new(Vec::new());
 
 fn left_behind() -> MutexGuard<'static, Vec<Arc<Process>>> {
     LEFT_BEHIND.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Reaps those that have ended since.
+/// Reaps the children of dropped loops that have ended since.
 pub(super) fn sweep() {
     left_behind().retain(|process| !process.has_ended());
 }
@@ -290,11 +168,11 @@ mod tests {
     use std::cell::Cell;
 
     thread_local! {
-        /// Of the loop of this thread.
+        /// Set for the loop of this thread.
         static WITHOUT_PIDFDS: Cell<bool> = const { Cell::new(false) };
     }
 
-    /// As on an old kernel.
+    /// Fails if pidfds are switched off, as on an old kernel.
     pub(super) fn without_pidfds() -> io::Result<()> {
         if WITHOUT_PIDFDS.get() { Err(io::ErrorKind::Unsupported.into()) } else { Ok(()) }
     }
@@ -337,7 +215,7 @@ mod tests {
         process.kill().unwrap();
         block_on(async {
             let mut later = 0;
-            while !process.state().over {
+            while !process.state().is_reaped {
                 Command::new("true").status().await.unwrap();
                 later += 1;
                 assert!(later < 10_000, "it was forgotten");
@@ -366,7 +244,7 @@ mod tests {
         // Nobody waits for these.
         let dropped = event_loop.enter(|| Arc::clone(spawn("exit 0").handle.process()));
         let patience = Instant::now() + Duration::from_secs(60);
-        while !dropped.state().over {
+        while !dropped.state().is_reaped {
             event_loop.turn(Some(Duration::from_secs(60))).unwrap();
             assert!(Instant::now() < patience, "nothing tells that it has ended");
         }

@@ -1,8 +1,9 @@
 //! Listening for the signals of Unix: [`signal`], [`SignalKind`], [`Signal`].
 
-// signal-hook has the handlers, which may do next to nothing: one sets a flag and writes a byte into a socket pair. Each
-// loop that listens has one such pair, made with its first listener and kept until the loop ends, and watches it
-// with a callback: `deliver`. A listener is a slot in the reactor that `deliver` gives notice.
+// A signal handler may do very little, so signal-hook's sets a flag and writes a byte into a socket
+// pair. Each loop that listens has one such pair, made with its first listener and kept until the
+// loop ends. The loop watches it with a callback, `deliver`, which gives notice to the listeners,
+// each a slot of the reactor.
 
 use std::cell::RefCell;
 use std::ffi::c_int;
@@ -25,11 +26,12 @@ use crate::door::Door;
 use crate::reactor::{self, Next, Notice, Registered, Registration, Wait, relay};
 use crate::state::slots::Slot;
 
-/// Which signal: see signal(7).
+/// A signal, by its number: see signal(7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SignalKind(c_int);
 
-/// The signals that have a name in log lines and messages. Those with a line of documentation have a constructor.
+/// The signals that have a name in log lines and messages. Those with documentation have a
+/// constructor.
 macro_rules! names {
     ($($name:ident $(= $constructor:ident: $doc:literal)?,)*) => {
         impl SignalKind {
@@ -51,17 +53,17 @@ macro_rules! names {
 }
 
 names! {
-    SIGALRM = alarm: "a timer of alarm(2) or setitimer(2) is over.",
-    SIGCHLD = child: "a child process has ended, stopped or gone on.",
-    SIGHUP = hangup: "the terminal is gone. Servers take it for \"read your settings again\".",
+    SIGALRM = alarm: "a timer of alarm(2) or setitimer(2) has expired.",
+    SIGCHLD = child: "a child process has ended, stopped or continued.",
+    SIGHUP = hangup: "the terminal was closed. Servers take it as a request to reload their settings.",
     SIGINT = interrupt: "Ctrl-C.",
     SIGIO = io: "a file descriptor is ready.",
-    SIGPIPE = pipe: "a write to a pipe or socket that nobody reads.",
+    SIGPIPE = pipe: "a write to a pipe or socket without a reader.",
     SIGQUIT = quit: "Ctrl-\\\\, which asks for a core dump.",
-    SIGTERM = terminate: "the polite request to end.",
-    SIGUSR1 = user_defined1: "means what you like.",
-    SIGUSR2 = user_defined2: "means what you like.",
-    SIGWINCH = window_change: "the terminal has another size.",
+    SIGTERM = terminate: "the request to end.",
+    SIGUSR1 = user_defined1: "has no fixed meaning.",
+    SIGUSR2 = user_defined2: "has no fixed meaning.",
+    SIGWINCH = window_change: "the size of the terminal has changed.",
     SIGABRT,
     SIGBUS,
     SIGCONT,
@@ -83,17 +85,19 @@ names! {
 }
 
 impl SignalKind {
-    /// The signal with this number. That there is one is found out by [`signal`].
+    /// The signal with this number. [`signal`] checks whether it exists.
+    #[must_use]
     pub const fn from_raw(number: c_int) -> Self {
         SignalKind(number)
     }
 
     /// Its number.
+    #[must_use]
     pub const fn as_raw_value(self) -> c_int {
         self.0
     }
 
-    /// Why nobody can listen for it, if so.
+    /// Why it cannot be listened for, if it cannot.
     fn refusal(self) -> Option<&'static str> {
         match self.0 {
             consts::SIGKILL | consts::SIGSTOP => Some("the kernel lets no process handle it"),
@@ -106,7 +110,7 @@ impl SignalKind {
     }
 }
 
-/// What signal-hook has room for. Systems have 64 or fewer, or say so of the rest.
+/// The limit of signal-hook. Systems have at most 64 signals, or report an error for the others.
 const MOST: c_int = 128;
 
 impl fmt::Display for SignalKind {
@@ -120,17 +124,18 @@ impl fmt::Display for SignalKind {
 
 /// Listens for a signal, in the loop that runs here.
 ///
-/// A process has many listeners for one signal if it wants, in one loop or in several: each gets it. What came
-/// before a listener was made is not for it.
+/// A process may have many listeners for one signal, in one loop or in several, and each gets it. A
+/// listener does not get signals from before it was made.
 ///
 /// # The default action
 ///
-/// The first listener for a signal in a process installs a handler, and that stays for good: **when the last listener is
-/// dropped the signal is not given back its default action. It then does nothing at all.** So who has
-/// listened for SIGINT or SIGTERM goes on doing so, or ends. (A handler that was there before, of a C library for
-/// instance, is still called. Child processes start with the default actions.)
+/// The first listener for a signal in a process installs a handler, which stays for good: **when
+/// the last listener is dropped, the default action is not restored. The signal then does nothing
+/// at all.** So a program that has listened for SIGINT or SIGTERM should go on listening, or end.
+/// (A handler that was installed before, for instance by a C library, is still called. Child
+/// processes start with the default actions.)
 ///
-/// A loop that has listened once keeps two file descriptors for it until it is dropped.
+/// A loop that has listened once keeps two file descriptors until it is dropped.
 ///
 /// ```
 /// use headwaiter::signal::unix::{SignalKind, signal};
@@ -148,8 +153,9 @@ impl fmt::Display for SignalKind {
 ///
 /// # Errors
 ///
-/// `InvalidInput`, with the signal's name, for those that cannot be handled (SIGKILL, SIGSTOP), must not be (SIGILL, SIGFPE,
-/// SIGSEGV), or do not exist. If the process has no file descriptors left for the loop's first listener.
+/// `InvalidInput`, with the signal's name, for those that cannot be handled (SIGKILL, SIGSTOP),
+/// must not be (SIGILL, SIGFPE, SIGSEGV), or do not exist. If the process has no free file
+/// descriptors for the loop's first listener.
 ///
 /// # Panics
 ///
@@ -162,9 +168,9 @@ pub fn signal(kind: SignalKind) -> io::Result<Signal> {
         return Err(about("listen for", kind, refused));
     }
     let (hook, new) = hook_of_this_loop().map_err(|error| about("listen for", kind, error))?;
-    // What came so far is for those who were here.
+    // Signals so far are for the listeners so far, so they are delivered first.
     deliver(&hook);
-    // If the first signal of a loop is refused, `new` goes, and with it all that was made for it.
+    // If the first signal of a loop is refused, `new` is dropped, and the socket pair with it.
     hook.borrow().add_signal(kind.0).map_err(|error| about("listen for", kind, error))?;
     if let Some(watched) = new {
         watched.detach();
@@ -179,8 +185,8 @@ pub fn signal(kind: SignalKind) -> io::Result<Signal> {
 
 /// A listener for one signal, made by [`signal`]. It is also a [`Stream`], which never ends.
 ///
-/// Signals that come between two [`recv`](Self::recv) are remembered, but not counted: however many there were, the next
-/// `recv` tells of one. (So does the kernel with those that it has not delivered yet.)
+/// Signals between two calls of [`recv`](Self::recv) are coalesced: however many there were, the
+/// next `recv` reports one. (The kernel does the same with signals that it has not delivered yet.)
 ///
 /// It may be dropped on any thread.
 pub struct Signal {
@@ -189,13 +195,14 @@ pub struct Signal {
 }
 
 impl Signal {
-    /// Waits for the signal. It is never `None` while the loop lives.
+    /// Waits for the signal. The result is `None` only if the loop is being dropped.
     ///
-    /// Cancel-safe: a signal that comes after the future was dropped is told by the next `recv`.
+    /// Cancel-safe: a signal that arrives after the future was dropped is reported by the next
+    /// `recv`.
     ///
     /// # Panics
     ///
-    /// Polling it outside the loop that made it.
+    /// Polling it outside the loop in which the listener was made.
     #[track_caller]
     pub fn recv(&mut self) -> Recv<'_> {
         Recv { listener: self, wait: Wait::at(Location::caller()) }
@@ -233,19 +240,19 @@ impl Future for Recv<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        // The one error is that the loop is being dropped.
+        // The only error is that the loop is being dropped.
         Poll::Ready(ready!(this.listener.poll(&mut this.wait, cx)).ok())
     }
 }
 
-/// What a loop has of signals once it has listened for one.
+/// The signals of a loop, once it has listened for one.
 struct Signals {
     hook: Rc<Hook>,
-    /// Some may be gone: they are removed when the list would grow.
+    /// It also has listeners that were dropped. They are removed when the list would grow.
     listeners: RefCell<Vec<(SignalKind, Slot)>>,
 }
 
-/// Which signals have come, and the socket pair that says that some have.
+/// The flags of the signals, and the socket pair that reports that some are set.
 type Hook = RefCell<hook::Signals>;
 
 impl Signals {
@@ -263,14 +270,14 @@ fn signals_of_this_loop() -> Option<Rc<Signals>> {
     signals.downcast().ok()
 }
 
-/// The hook of the loop that runs here, and its registration if it was made just now: the loop does not keep
-/// the hook before it has a listener.
-fn hook_of_this_loop() -> io::Result<(Rc<Hook>, Option<Registration<Watched>>)> {
+/// Returns the hook of the loop that runs here, and its registration if it was made just now: the
+/// loop keeps it only once it has a listener.
+fn hook_of_this_loop() -> io::Result<(Rc<Hook>, Option<Registration<HookSource>>)> {
     if let Some(signals) = signals_of_this_loop() {
         return Ok((Rc::clone(&signals.hook), None));
     }
     let hook = Rc::new(RefCell::new(hook::Signals::new::<_, c_int>([])?));
-    let source = Watched(Rc::clone(&hook));
+    let source = HookSource(Rc::clone(&hook));
     let watched = relay("signal socket", source, Interest::READABLE, |source, _| {
         deliver(&source.0);
         Next::Continue
@@ -278,24 +285,25 @@ fn hook_of_this_loop() -> io::Result<(Rc<Hook>, Option<Registration<Watched>>)> 
     Ok((hook, Some(watched)))
 }
 
-/// Gives notice to the listeners of all signals that have come.
+/// Gives notice to the listeners of all signals that have arrived.
 fn deliver(hook: &Hook) {
     // This empties the socket first: the next signal is a new edge.
-    let came: Vec<c_int> = hook.borrow_mut().pending().collect();
-    for kind in came.into_iter().map(SignalKind) {
+    let arrived: Vec<c_int> = hook.borrow_mut().pending().collect();
+    for kind in arrived.into_iter().map(SignalKind) {
         let Some(signals) = signals_of_this_loop() else { return };
-        // Taken out first: a foreign waker that is woken may listen for more.
         let of_kind = |(listened, slot): &(SignalKind, Slot)| (*listened == kind).then_some(*slot);
         let slots: Vec<_> = signals.listeners.borrow().iter().filter_map(of_kind).collect();
+        // Outside the borrow: giving notice may call a foreign waker, which may listen or drop a
+        // listener.
         slots.into_iter().for_each(reactor::give);
     }
 }
 
-/// The hook as its callback's source. Shared, because a listener may be made, and so the hook used, inside the callback: by a
-/// foreign waker that it wakes.
-struct Watched(Rc<Hook>);
+/// The hook as the source of its callback. It is shared, because a foreign waker that the callback
+/// wakes may make a listener, which uses the hook.
+struct HookSource(Rc<Hook>);
 
-impl Source for Watched {
+impl Source for HookSource {
     fn register(
         &mut self,
         registry: &Registry,

@@ -1,4 +1,6 @@
-//! [`Body`]: what a request carries, under the limits of its server.
+//! [`Body`]: the body of a request, under the limits of its server, and the error [`BodyTimeout`].
+//!
+//! It also notes when all of a request was received, for the guard of the connection.
 
 use std::error::Error;
 use std::fmt;
@@ -19,19 +21,21 @@ use crate::time::{Sleep, now, sleep};
 
 /// The body of a request, under the limits of its [`Serve`](super::Serve).
 ///
-/// Read it with `http-body-util`'s [`BodyExt`](http_body_util::BodyExt) or with axum's extractors. One that is dropped before its end
-/// costs an HTTP/1 connection: what the client goes on to send is thrown away, and the connection closed.
+/// Read it with `http-body-util`'s [`BodyExt`](http_body_util::BodyExt) or with axum's extractors.
+/// If it is dropped before its end, an HTTP/1 connection is closed: what the client still sends is
+/// discarded.
 ///
 /// # Errors
 ///
-/// - [`LengthLimitError`](http_body_util::LengthLimitError), if more came than [`max_body`](super::Serve::max_body) allows. axum's
-///   extractors answer it with 413.
-/// - [`BodyTimeout`], if it came more slowly than [`body_timeout`](super::Serve::body_timeout) allows.
-/// - [`hyper::Error`], if the connection broke, or the client does not keep to the protocol.
+/// - [`LengthLimitError`](http_body_util::LengthLimitError), if more arrived than
+///   [`max_body`](super::Serve::max_body) allows. axum's extractors answer with 413.
+/// - [`BodyTimeout`], if it arrived more slowly than [`body_timeout`](super::Serve::body_timeout)
+///   allows.
+/// - [`hyper::Error`], if the connection broke, or the client broke the protocol.
 pub struct Body {
     incoming: Limited<Incoming>,
     pace: Option<Box<Pace>>,
-    /// Told when all was received. `None` if there is no body, or that is known.
+    /// Notified when all was received. `None` if there is no body, or after that.
     traffic: Option<Arc<Traffic>>,
 }
 
@@ -42,7 +46,7 @@ impl Body {
         timeout: Option<(Duration, u64)>,
         traffic: &Arc<Traffic>,
     ) -> Self {
-        // Most requests have none, and need not be watched.
+        // Most requests have no body, and need not be watched.
         let is_empty = http_body::Body::is_end_stream(&incoming);
         if is_empty {
             traffic.received();
@@ -51,7 +55,7 @@ impl Body {
         }
         Body {
             incoming: Limited::new(incoming, usize::try_from(most).unwrap_or(usize::MAX)),
-            pace: timeout.filter(|_| !is_empty).map(Pace::new),
+            pace: timeout.filter(|_| !is_empty).map(|timeout| Box::new(Pace::new(timeout))),
             traffic: (!is_empty).then(|| Arc::clone(traffic)),
         }
     }
@@ -66,7 +70,7 @@ impl http_body::Body for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = &mut *self;
-        // hyper 1.12 does not tell its end once the response has been sent.
+        // Once the response has been sent, hyper 1.12 does not report the end of the body.
         if this.incoming.is_end_stream() {
             return Poll::Ready(None);
         }
@@ -102,6 +106,7 @@ impl http_body::Body for Body {
 }
 
 impl Body {
+    /// Notes that all of the body was received.
     fn received(&mut self) {
         if let Some(traffic) = self.traffic.take() {
             traffic.received();
@@ -124,40 +129,44 @@ impl fmt::Debug for Body {
     }
 }
 
-/// How long the client may still keep the reader of its body waiting. Only that counts, not the time that the reader takes.
+/// How much longer the client may keep the reader of its body waiting. Only that time counts, not
+/// the time that the reader takes.
 struct Pace {
     left: Duration,
-    /// Bytes, each so many of which buy a second more.
+    /// How many bytes add a second.
     min_rate: u64,
     timeout: BodyTimeout,
-    /// Since when the reader waits, and until when.
+    /// Since when the reader waits, and the timer of the limit.
     waiting: Option<(Instant, Sleep)>,
 }
 
 impl Pace {
-    fn new((initial, min_rate): (Duration, u64)) -> Box<Self> {
+    fn new((initial, min_rate): (Duration, u64)) -> Self {
         let timeout = BodyTimeout { initial, min_rate };
-        Box::new(Pace { left: initial, min_rate, timeout, waiting: None })
+        Pace { left: initial, min_rate, timeout, waiting: None }
     }
 
+    /// Ready if the reader has waited for too long.
     fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<BodyTimeout> {
         let (_, until) = self.waiting.get_or_insert_with(|| (now(), sleep(self.left)));
         ready!(Pin::new(until).poll(cx));
         Poll::Ready(self.timeout)
     }
 
+    /// Ends the wait, and adds the time for the bytes that have arrived.
     fn received(&mut self, bytes: usize) {
         if let Some((since, _)) = self.waiting.take() {
             self.left = self.left.saturating_sub(now().saturating_duration_since(since));
         }
-        let bought = bytes as f64 / self.min_rate as f64;
-        // A body of exabytes has all the time that there is.
+        let seconds = bytes as f64 / self.min_rate as f64;
+        // Saturates for a body of exabytes.
         self.left =
-            self.left.saturating_add(Duration::try_from_secs_f64(bought).unwrap_or(Duration::MAX));
+            self.left.saturating_add(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
     }
 }
 
-/// A request's body came more slowly than [`body_timeout`](super::Serve::body_timeout) allows. As an [`io::Error`] it is `TimedOut`.
+/// The error of a request's body that arrived more slowly than
+/// [`body_timeout`](super::Serve::body_timeout) allows. As an [`io::Error`] it is `TimedOut`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BodyTimeout {
     initial: Duration,

@@ -1,4 +1,5 @@
-//! How hyper is set up for the connections of a server: its own limits, and where it gets its tasks and timers from.
+//! The configuration of hyper for the connections of a server: its limits, and where its tasks and
+//! timers come from.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -12,17 +13,19 @@ use pin_project_lite::pin_project;
 use super::runtime::CoarseTimer;
 use crate::task::Spawner;
 
-/// The most that the header of a request may have, in bytes.
+/// The largest header of a request, in bytes.
 const HEADER_SIZE: usize = 64 * 1024;
 
-/// For so long an HTTP/2 peer may be silent before it is asked whether it is still there, and for so long it may keep silent then.
+/// How long an HTTP/2 peer may be silent before it is sent a ping, and how long it may take to
+/// answer that.
 const PING_AFTER: Duration = Duration::from_secs(30);
 const PONG_WITHIN: Duration = Duration::from_secs(20);
 
-/// For connections whose streams are tasks of a group.
+/// Configures hyper for connections whose streams are tasks of a group.
 pub(super) fn http(streams: Spawner<Infallible>) -> auto::Builder<Streams> {
     let mut http = auto::Builder::new(Streams(streams));
-    // Without a timer, it arms none for the header of each request: the connection's task has one for all.
+    // Without a timer, hyper arms none for the header of each request: the guard of the connection
+    // has one for all.
     http.http1().max_buf_size(HEADER_SIZE);
     http.http2()
         .timer(CoarseTimer)
@@ -43,13 +46,14 @@ where
     F: Future<Output = ()> + 'static,
 {
     fn execute(&self, stream: F) {
-        // If the group is closed, so is the server.
+        // It fails if the group is closed, and then the server has ended.
         let _ = self.0.try_spawn(Stream { stream });
     }
 }
 
 pin_project! {
-    /// A stream as the group wants it. (As an `async` block it would have its future twice: before its first poll, and from then on.)
+    // A stream with the output that the group needs. (An `async` block would store the future
+    // twice: as it is captured, and as it is polled.)
     struct Stream<F> {
         #[pin]
         stream: F,

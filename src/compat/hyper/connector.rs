@@ -1,4 +1,5 @@
-//! [`Connector`] and [`UnixConnector`]: how hyper-util's client gets its connections.
+//! [`Connector`] and [`UnixConnector`]: how hyper-util's client connects, over TCP and to a Unix
+//! socket.
 
 use std::future::Future;
 use std::io;
@@ -14,18 +15,18 @@ use hyper::Uri;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use tower_service::Service;
 
-use super::Io;
+use super::io::Io;
 use crate::about::about;
 use crate::net::TcpStream;
 #[cfg(unix)]
 use crate::net::UnixStream;
 use crate::time::timeout;
 
-/// A connection on its way. It is `Send`, as hyper-util's client wants it.
+/// The future of a connection. It is `Send`, as hyper-util's client requires.
 pub type Connecting<T> = Pin<Box<dyn Future<Output = io::Result<Io<T>>> + Send>>;
 
-/// Connects hyper-util's client over TCP. Names are resolved, and several addresses tried, as by
-/// [`TcpStream::connect`].
+/// Connects hyper-util's client over TCP. Names are resolved, and several addresses are tried, as
+/// by [`TcpStream::connect`].
 ///
 /// ```
 /// use bytes::Bytes;
@@ -56,12 +57,12 @@ pub type Connecting<T> = Pin<Box<dyn Future<Output = io::Result<Io<T>>> + Send>>
 ///
 /// # Errors
 ///
-/// Of a connection, with host and port: what [`TcpStream::connect`] says, or `TimedOut`. `InvalidInput` for an address that is not
-/// `http`: for `https`, wrap it in a connector that speaks TLS on what this one connects.
+/// Those of [`TcpStream::connect`], or `TimedOut`, with host and port. `InvalidInput` for an
+/// address that is not `http`: for `https`, wrap this in a connector that adds TLS.
 ///
 /// # Cancel safety
 ///
-/// Dropping the future of a call closes what it has opened.
+/// Dropping the future of a call closes the connection.
 ///
 /// # Panics
 ///
@@ -74,37 +75,41 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// Ten seconds to connect, TCP_NODELAY, `http` only.
+    /// Makes a connector with a timeout of ten seconds and TCP_NODELAY, for `http` only.
+    #[must_use]
     pub fn new() -> Self {
         Connector { timeout: Duration::from_secs(10), nodelay: true, enforce_http: true }
     }
 
-    /// Connects to a Unix socket, whatever host a request names: see [`UnixConnector`].
+    /// Makes a connector to a Unix socket, whatever host a request names: see [`UnixConnector`].
     #[cfg(unix)]
     pub fn unix(path: impl AsRef<Path>) -> UnixConnector {
         UnixConnector { path: path.as_ref().into() }
     }
 
-    /// How long connecting may take, with the look-up of the name.
+    /// Sets how long connecting may take, including the look-up of the name.
+    #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Whether small writes are sent at once: see [`TcpStream::set_nodelay`].
+    /// Sets whether small writes are sent at once: see [`TcpStream::set_nodelay`].
+    #[must_use]
     pub fn nodelay(mut self, nodelay: bool) -> Self {
         self.nodelay = nodelay;
         self
     }
 
-    /// Whether addresses are refused that are not `http`. Set it to `false` in a connector that is wrapped in TLS: then it
-    /// connects to port 443 for `https`.
+    /// Sets whether addresses other than `http` are refused. Set it to `false` in a connector that
+    /// is wrapped in TLS: it then connects to port 443 for `https`.
+    #[must_use]
     pub fn enforce_http(mut self, enforce: bool) -> Self {
         self.enforce_http = enforce;
         self
     }
 
-    /// Host and port, if it is an address that this may connect to.
+    /// The host and port of an address that this may connect to.
     fn target<'a>(&self, uri: &'a Uri) -> io::Result<(&'a str, u16)> {
         let refuse =
             |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{uri}: {why}")));
@@ -125,7 +130,7 @@ impl Connector {
             _ => return refuse("this connector speaks http only"),
         }
         let Some(host) = uri.host() else { return refuse("it has no host") };
-        // An IPv6 address stands in brackets, which belong to the URI.
+        // The brackets around an IPv6 address belong to the URI.
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let port =
             uri.port_u16().unwrap_or(if scheme == "https" || scheme == "wss" { 443 } else { 80 });
@@ -149,6 +154,7 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Connecting<TcpStream> {
+        // The future outlives the borrow of the connector.
         let connector = self.clone();
         Box::pin(async move {
             let (host, port) = connector.target(&uri)?;
@@ -183,7 +189,7 @@ impl Service<Uri> for Connector {
 ///
 /// # Errors
 ///
-/// What [`UnixStream::connect`] says, with the path.
+/// Those of [`UnixStream::connect`], with the path.
 #[cfg(unix)]
 #[derive(Clone, Debug)]
 pub struct UnixConnector {

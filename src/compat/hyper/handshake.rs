@@ -1,11 +1,15 @@
-//! [`Handshake`]: what [`serve`](super::serve()) does with a connection before HTTP is spoken.
+//! [`Handshake`]: what [`serve`](super::serve()) does with a connection before HTTP, for instance
+//! TLS.
+//!
+//! Users pass a function to [`Serve::handshake`](super::Serve::handshake); the default is
+//! [`NoHandshake`].
 
 use std::future::Future;
 use std::io;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-/// What is done with a connection before HTTP is spoken.
+/// What is done with a connection before HTTP.
 pub trait Handshake<S>: 'static {
     #[doc(hidden)]
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
@@ -14,7 +18,7 @@ pub trait Handshake<S>: 'static {
     fn shake(&self, stream: S) -> impl Future<Output = io::Result<Self::Stream>>;
 }
 
-/// No handshake: HTTP is spoken at once.
+/// No handshake: HTTP starts at once.
 #[derive(Clone, Copy, Debug)]
 pub struct NoHandshake;
 
@@ -29,7 +33,7 @@ where
     }
 }
 
-/// A function that is given the connection, and returns the stream to speak HTTP on.
+/// A function that takes the connection, and returns the stream for HTTP.
 pub struct HandshakeBy<F>(pub(super) F);
 
 impl<S, F, Fut, T> Handshake<S> for HandshakeBy<F>

@@ -1,4 +1,6 @@
 //! [`Io`]: a stream of futures-io as one of hyper, and the other way round.
+//!
+//! It has no buffer of its own: reading goes through the scratch buffer of the thread.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,20 +12,22 @@ use pin_project_lite::pin_project;
 
 use crate::compat::scratch;
 
-/// So few bytes in several slices, such as a header and a short body, are written as one: copying them costs less than what a system
-/// call with several slices costs more, and TLS makes one record of them.
+/// Up to this many bytes in several slices, such as a header and a short body, are written as one
+/// slice. Copying them costs less than a vectored system call costs more, and TLS makes one record
+/// of them.
 const MERGED: usize = 2048;
 
 pin_project! {
-    /// A stream of futures-io, such as [`TcpStream`](crate::net::TcpStream), as a stream of hyper; and a stream of hyper, such as
-    /// [`Upgraded`](hyper::upgrade::Upgraded), as one of futures-io.
+    /// A stream of futures-io, such as [`TcpStream`](crate::net::TcpStream), as a stream of hyper;
+    /// and a stream of hyper, such as [`Upgraded`](hyper::upgrade::Upgraded), as one of futures-io.
     ///
-    /// It keeps no buffer of its own: what hyper reads goes through one that all connections of a thread share.
+    /// It has no buffer of its own: what hyper reads goes through one that all connections of a
+    /// thread share.
     #[derive(Clone, Copy, Debug)]
     pub struct Io<T> {
         #[pin]
         inner: T,
-        // What a client is told of it.
+        // For a client: whether ALPN has negotiated HTTP/2.
         http2: bool,
     }
 }
@@ -34,7 +38,9 @@ impl<T> Io<T> {
         Io { inner, http2: false }
     }
 
-    /// Tells hyper-util's client that HTTP/2 is spoken on this stream. For a connector with TLS: HTTP/2 is what ALPN has chosen.
+    /// Sets whether this stream speaks HTTP/2, for hyper-util's client. Use it in a connector with
+    /// TLS, if ALPN has chosen HTTP/2.
+    #[must_use]
     #[cfg(feature = "hyper-client")]
     pub fn negotiated_http2(mut self, negotiated: bool) -> Self {
         self.http2 = negotiated;
@@ -46,17 +52,17 @@ impl<T> Io<T> {
         self.http2
     }
 
-    /// The stream.
+    /// The wrapped stream.
     pub fn get_ref(&self) -> &T {
         &self.inner
     }
 
-    /// The stream.
+    /// The wrapped stream.
     pub fn get_mut(&mut self) -> &mut T {
         &mut self.inner
     }
 
-    /// Gives the stream back.
+    /// Returns the wrapped stream.
     pub fn into_inner(self) -> T {
         self.inner
     }
@@ -91,6 +97,7 @@ impl<T: AsyncWrite> Write for Io<T> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let inner = self.project().inner;
+        // Whether all slices fit in the buffer together.
         let mut rest = MERGED;
         let is_small = bufs.iter().all(|buf| {
             let fits = buf.len() <= rest;
@@ -110,7 +117,7 @@ impl<T: AsyncWrite> Write for Io<T> {
         })
     }
 
-    /// futures-io does not tell. A writer that has no vectored writes of its own takes the first slice of those it is given.
+    /// futures-io does not say. A writer without vectored writes of its own writes the first slice.
     fn is_write_vectored(&self) -> bool {
         true
     }

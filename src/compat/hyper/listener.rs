@@ -1,4 +1,5 @@
-//! [`Listener`]: what [`serve`](super::serve()) accepts connections from.
+//! [`Listener`]: what [`serve`](super::serve()) accepts connections from, and [`Peer`], the address
+//! in each request.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -11,9 +12,10 @@ use crate::net::{TcpListener, TcpStream};
 use crate::net::{UnixListener, UnixStream};
 use crate::state::log::OneLine;
 
-/// What [`serve`](super::serve()) accepts connections from: a [`TcpListener`], or a [`UnixListener`].
+/// What [`serve`](super::serve()) accepts connections from: a [`TcpListener`], or a
+/// [`UnixListener`].
 pub trait Listener: sealed::Sealed + 'static {
-    /// A connection.
+    /// The type of a connection.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
     /// The address of a peer, which each request has as its extension [`Peer`].
     type Address: Clone + Send + Sync + 'static;
@@ -21,15 +23,15 @@ pub trait Listener: sealed::Sealed + 'static {
     #[doc(hidden)]
     fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Self::Address)>>;
 
-    /// How the peer is called in log lines and as the name of the connection's task.
+    /// The name of a peer in log lines, and of the task of its connection.
     #[doc(hidden)]
     fn label(peer: &Self::Address) -> String;
 }
 
-/// The extension that each request has: the address of the peer. `Peer<SocketAddr>` for TCP, `Peer<std::os::unix::net::SocketAddr>` for
-/// Unix sockets.
+/// The extension that each request has: the address of the peer. `Peer<SocketAddr>` for TCP,
+/// `Peer<std::os::unix::net::SocketAddr>` for Unix sockets.
 ///
-/// Behind a proxy it is the proxy's.
+/// Behind a proxy it is the address of the proxy.
 ///
 /// ```
 /// use headwaiter::compat::hyper::{Body, Peer};
@@ -51,7 +53,8 @@ impl Listener for TcpListener {
 
     async fn accept(&self) -> io::Result<(TcpStream, Self::Address)> {
         let (stream, peer) = TcpListener::accept(self).await?;
-        // An answer is written at once and whole: there is nothing to gather. It fails only for a connection that is gone already.
+        // A response is written at once and whole, so there is nothing to gather. This fails only
+        // if the connection is gone.
         let _ = stream.set_nodelay(true);
         Ok((stream, peer))
     }
@@ -73,13 +76,15 @@ impl Listener for UnixListener {
     fn label(peer: &Self::Address) -> String {
         match peer.as_pathname() {
             Some(path) => label(path.display()),
-            None => label("unix"), // A client is mostly bound to no path.
+            // A client is usually bound to no path.
+            None => label("unix"),
         }
     }
 }
 
 fn label(peer: impl Display) -> String {
-    format!("http {}", OneLine(peer)) // A path may have a line feed in it.
+    // A path may contain a line feed.
+    format!("http {}", OneLine(peer))
 }
 
 mod sealed {

@@ -1,14 +1,19 @@
-//! hyper 1 on this loop: [`serve()`] is an HTTP server, in one line and with limits, for axum's routers, tower's and hyper's services. Below
-//! it, for what is not served that way, [`Io`] gives hyper a stream of this crate, [`Executor`] and [`Timer`] give it tasks and timers.
+//! hyper 1 on this loop. [`serve()`] is an HTTP server in one line, with limits, for axum's routers
+//! and the services of tower and hyper. For other uses of hyper, [`Io`] adapts a stream of this
+//! crate, and [`Executor`] and [`Timer`] provide tasks and timers.
 #![cfg_attr(
     feature = "hyper-client",
-    doc = "[`Connector`] makes the connections of hyper-util's client, [`UnixConnector`] those to a Unix socket."
+    doc = "\n[`Connector`] makes the connections of hyper-util's client, [`UnixConnector`] those to a \
+           Unix socket."
 )]
 
 // In the order in which to read them.
 mod serve;
+mod server;
 mod builder;
 mod connection;
+mod guard;
+mod watch;
 mod service;
 mod body;
 mod transport;

@@ -1,4 +1,6 @@
-//! What hyper asks of a runtime besides streams: [`Executor`] and [`Timer`].
+//! What hyper needs from a runtime besides streams: [`Executor`] and [`Timer`].
+//!
+//! Both are markers: they use the loop that runs on the calling thread.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -27,7 +29,7 @@ where
     }
 }
 
-/// hyper's timeouts on the timers of the loop that runs here: also on a virtual clock.
+/// hyper's timeouts on the timers of the loop that runs here, a virtual clock included.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timer;
 
@@ -52,7 +54,8 @@ impl rt::Timer for Timer {
     }
 }
 
-/// As [`Timer`], but its time is that at which the turn of the loop began: for a server, which asks with every frame.
+/// As [`Timer`], but its time is the start of the loop's turn. For a server, which asks for the
+/// time with every frame.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CoarseTimer;
 
@@ -66,7 +69,8 @@ impl rt::Timer for CoarseTimer {
     }
 
     fn now(&self) -> Instant {
-        // A body that is read on another thread asks too, with a lock of hyper's held: a panic would poison it.
+        // A body that is read on another thread asks too, while hyper holds a lock, which a panic
+        // would poison.
         Door::open().map_or_else(Instant::now, |door| door.clock.instant(door.clock.turn_nanos()))
     }
 
@@ -75,6 +79,7 @@ impl rt::Timer for CoarseTimer {
     }
 }
 
+/// A timer of the loop as one of hyper.
 struct TimerSleep(Sleep);
 
 impl Future for TimerSleep {

@@ -1,5 +1,6 @@
-//! What answers requests: [`IntoService`] takes tower's services and hyper's, and [`ConnectionService`] is the one that hyper calls. It
-//! refuses a body that is too large, catches panics, and counts what is in flight for the connection's task.
+//! Services: [`IntoService`] takes those of tower and of hyper, and [`ConnectionService`] is the
+//! one that hyper calls for a connection. It refuses a body that is too large, catches panics, and
+//! counts requests in flight.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -17,14 +18,16 @@ use hyper::{Request, Response, StatusCode, Version};
 use log::Level;
 use pin_project_lite::pin_project;
 
-use super::connection::{Chain, InFlight, Watch};
-use super::{Body, Peer};
+use super::body::Body;
+use super::listener::Peer;
+use super::watch::{Chain, InFlight, Watch};
 use crate::state::contain::{drop_payload, panic_message};
 use crate::state::log::OneLine;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// What [`serve`](super::serve()) calls for each request. Made by [`IntoService`], for every service of tower and of hyper.
+/// A service as [`serve`](super::serve()) calls it. [`IntoService`] makes one of every service of
+/// tower and of hyper.
 pub trait HttpService: 'static {
     #[doc(hidden)]
     type ResponseBody: http_body::Body<Data: 'static, Error: Into<BoxError>> + 'static;
@@ -32,7 +35,7 @@ pub trait HttpService: 'static {
     type Error: Into<BoxError> + 'static;
     #[doc(hidden)]
     type Future: Future<Output = Result<Response<Self::ResponseBody>, Self::Error>> + 'static;
-    /// What one call is made by.
+    /// The part of the service that makes one call.
     #[doc(hidden)]
     type Caller: 'static;
 
@@ -47,12 +50,13 @@ pub trait HttpService: 'static {
     fn call(caller: &mut Self::Caller, request: Request<Body>) -> Self::Future;
 }
 
-/// What [`serve`](super::serve()) serves: axum's routers and any other [`tower_service::Service`] that is `Clone`, and any
-/// [`hyper::service::Service`], which take a request with a [`Body`].
+/// The services that [`serve`](super::serve()) takes: axum's routers and any other
+/// [`tower_service::Service`] that is `Clone`, and any [`hyper::service::Service`], for requests
+/// with a [`Body`].
 ///
-/// `M` tells which of both it is, and is inferred.
+/// `M` marks which of the two it is, and is inferred.
 pub trait IntoService<M> {
-    /// What it becomes.
+    /// The service that `serve` calls.
     type Service: HttpService;
 
     #[doc(hidden)]
@@ -167,7 +171,8 @@ where
     type Error = Infallible;
     type Future = Respond<S, A>;
 
-    /// Does as little as possible with the request, which is large and is moved on the way to the first poll.
+    /// Does as little as possible with the request, which is large, and is moved again before the
+    /// first poll.
     #[inline]
     fn call(&self, request: Request<Incoming>) -> Respond<S, A> {
         let connection = &self.0;
@@ -184,17 +189,17 @@ where
 }
 
 impl<S, A: Clone + Send + Sync + 'static> Connection<S, A> {
-    /// Whether the request is answered here.
+    /// The refusal of a request whose declared body is too large.
     #[inline]
     fn refusal(&self, request: &Request<Incoming>) -> Option<Refusal> {
         let most = self.watch.limits.max_body;
         let declared = http_body::Body::size_hint(request.body()).lower();
-        // What comes of it is not read: only HTTP/2 can go on after that.
+        // The body is not read. Only an HTTP/2 connection can go on after that.
         let closes = request.version() < Version::HTTP_2;
         (declared > most).then(|| too_large(&self.watch, declared, closes))
     }
 
-    /// The request as the service gets it.
+    /// Prepares the request for the service.
     fn prepare(&self, request: Request<Incoming>) -> Request<Body> {
         let Watch { limits, traffic, .. } = &*self.watch;
         let mut request =
@@ -204,16 +209,16 @@ impl<S, A: Clone + Send + Sync + 'static> Connection<S, A> {
     }
 }
 
-/// An answer that is not the service's.
+/// A response that does not come from the service.
 #[derive(Clone, Copy)]
 struct Refusal {
     status: StatusCode,
-    /// The connection is closed after it.
+    /// Whether the connection is closed after it.
     closes: bool,
 }
 
 impl Refusal {
-    /// The program has failed, and the log says how.
+    /// The service failed or panicked, which has been logged.
     const FAILED: Refusal = Refusal { status: StatusCode::INTERNAL_SERVER_ERROR, closes: false };
 
     fn response<B>(self, in_flight: Option<InFlight>) -> Response<ResponseBody<B>> {
@@ -231,7 +236,7 @@ pin_project! {
     pub(super) struct Respond<S: HttpService, A> {
         #[pin]
         call: Call<S, A>,
-        // Until it is handed to the body of the response.
+        // Taken when the body of the response gets it.
         in_flight: Option<InFlight>,
     }
 }
@@ -248,7 +253,7 @@ pin_project! {
     }
 }
 
-/// What came of a call.
+/// The result of a call.
 enum Outcome<S: HttpService> {
     Response(Response<S::ResponseBody>),
     Error(S::Error),
@@ -256,9 +261,11 @@ enum Outcome<S: HttpService> {
 }
 
 impl<S: HttpService, A: Clone + Send + Sync + 'static> Call<S, A> {
-    /// All that runs code of the program.
+    /// Polls the service. All code of the program runs in here, so that a panic can be caught
+    /// around it.
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<S>> {
+        // tower's services must be ready before they are called; hyper's always are.
         if let CallProject::Waiting { caller, connection, request } = self.as_mut().project() {
             if let Err(error) = ready!(S::poll_ready(caller, cx)) {
                 return Poll::Ready(Outcome::Error(error));
@@ -289,12 +296,14 @@ impl<S: HttpService, A: Clone + Send + Sync + 'static> Future for Respond<S, A> 
         let mut this = self.project();
         let outcome = catch_unwind(AssertUnwindSafe(|| this.call.as_mut().poll(cx)));
         let in_flight = this.in_flight;
+        // While the call is pending, the guard must not blame the client.
         if let Some(in_flight) = in_flight {
             in_flight.set_working(matches!(outcome, Ok(Poll::Pending)));
         }
         let refusal = match outcome {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(Outcome::Response(response))) => {
+                // The request stays in flight until the body of the response is dropped.
                 let in_flight = in_flight.take();
                 if let Some(in_flight) = &in_flight {
                     in_flight.answered(response.status());
@@ -304,8 +313,8 @@ impl<S: HttpService, A: Clone + Send + Sync + 'static> Future for Respond<S, A> 
                 ));
             }
             Ok(Poll::Ready(Outcome::Refused(refusal))) => refusal,
-            Ok(Poll::Ready(Outcome::Error(error))) => failed(in_flight, &*error.into()),
-            Err(payload) => panicked(in_flight, payload),
+            Ok(Poll::Ready(Outcome::Error(error))) => failed(in_flight.as_ref(), &*error.into()),
+            Err(payload) => panicked(in_flight.as_ref(), payload),
         };
         Poll::Ready(Ok(refusal.response(in_flight.take())))
     }
@@ -322,7 +331,7 @@ fn too_large(watch: &Watch, declared: u64, closes: bool) -> Refusal {
 }
 
 #[cold]
-fn panicked(in_flight: &Option<InFlight>, payload: Box<dyn Any + Send>) -> Refusal {
+fn panicked(in_flight: Option<&InFlight>, payload: Box<dyn Any + Send>) -> Refusal {
     if let Some(in_flight) = in_flight {
         let message = OneLine(panic_message(&*payload));
         in_flight
@@ -334,7 +343,7 @@ fn panicked(in_flight: &Option<InFlight>, payload: Box<dyn Any + Send>) -> Refus
 }
 
 #[cold]
-fn failed(in_flight: &Option<InFlight>, error: &(dyn Error + 'static)) -> Refusal {
+fn failed(in_flight: Option<&InFlight>, error: &(dyn Error + 'static)) -> Refusal {
     if let Some(in_flight) = in_flight {
         let error = OneLine(Chain(error));
         in_flight
@@ -349,7 +358,7 @@ pin_project! {
     pub(super) struct ResponseBody<B> {
         #[pin]
         body: Option<B>,
-        // The request is in flight until this is dropped.
+        // The request is in flight until the body is dropped.
         in_flight: Option<InFlight>,
     }
 }
@@ -365,6 +374,7 @@ impl<B: http_body::Body> http_body::Body for ResponseBody<B> {
         let this = self.project();
         let Some(body) = this.body.as_pin_mut() else { return Poll::Ready(None) };
         let frame = body.poll_frame(cx);
+        // Pending means that the program has no frame; otherwise the peer has to take this one.
         if let Some(in_flight) = this.in_flight {
             in_flight.set_working(frame.is_pending());
         }

@@ -1,5 +1,7 @@
-//! [`Transport`]: the stream of a connection as hyper's server gets it. It notes what the connection's task looks at from time to time
-//! (how much was written, whether the peer keeps a write waiting), and closes so that the peer gets the answer to what it is still sending.
+//! [`Transport`]: the stream of a connection as hyper's server uses it. It notes in [`Traffic`] how
+//! much was written and whether a write is blocked, for the guard of the connection.
+//!
+//! It closes gracefully: a peer that is still sending gets its answer.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,31 +13,33 @@ use std::time::Duration;
 use futures_io::{AsyncRead, AsyncWrite};
 use hyper::rt::{Read, ReadBufCursor, Write};
 
-use super::Io;
+use super::io::Io;
 use crate::compat::scratch;
 use crate::time::{Sleep, sleep};
 
-/// How long a connection is kept open for a peer that is still sending what is not wanted any more.
+/// How long a closed connection is read from, for a peer that is still sending.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// What is known of a stream. Atomic only because hyper wants streams that are `Send`: all of it happens on the loop's thread.
+/// What is known about a stream. Atomic only because hyper requires streams that are `Send`: except
+/// where noted, it is used on the loop's thread only.
 #[derive(Default)]
 pub(super) struct Traffic {
     /// How many bytes were written, wrapping.
     written: AtomicUsize,
-    /// The peer takes nothing: the last write did not complete.
+    /// The last write is pending: the peer takes nothing.
     blocked: AtomicBool,
-    /// It was so since this was last asked.
+    /// A write was pending at some time since this was last asked.
     was_blocked: AtomicBool,
-    /// How many bodies of requests are being received, or are to be.
+    /// How many bodies of requests are being received, or will be.
     bodies: AtomicUsize,
     /// The peer may be in the middle of sending a request.
     receiving: AtomicBool,
     /// The connection speaks HTTP/2.
     is_http2: AtomicBool,
-    /// A request has become a tunnel (CONNECT over HTTP/2), whose end cannot be seen.
+    /// A request has become a tunnel (CONNECT over HTTP/2), whose end is not visible here.
     has_tunnel: AtomicBool,
-    /// hyper has ended. A stream that is still there was upgraded, and is the program's.
+    /// hyper has ended the connection. If the stream still exists, it was upgraded, and belongs to
+    /// the program.
     is_over: AtomicBool,
 }
 
@@ -52,7 +56,7 @@ impl Traffic {
         self.was_blocked.swap(false, Relaxed)
     }
 
-    /// A body may be dropped on another thread: so this is counted, not stored.
+    /// A body may be dropped on another thread, so these are counted by atomic additions.
     pub(super) fn body_begins(&self) {
         self.bodies.fetch_add(1, Relaxed);
     }
@@ -99,6 +103,7 @@ impl Traffic {
         self.is_over.store(true, Relaxed);
     }
 
+    /// Notes the result of a write.
     fn wrote(&self, result: &Poll<io::Result<usize>>) {
         match result {
             Poll::Ready(Ok(n)) => {
@@ -111,10 +116,11 @@ impl Traffic {
     }
 }
 
+/// The stream of one connection.
 pub(super) struct Transport<T> {
     io: Io<T>,
     traffic: Arc<Traffic>,
-    /// From the shutdown on, if the peer was still sending then.
+    /// The timer of a lingering close: set at the shutdown if the peer was still sending.
     linger: Option<Box<Sleep>>,
     is_shut: bool,
 }
@@ -132,7 +138,7 @@ impl<T: AsyncRead + Unpin> Read for Transport<T> {
         mut buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let stream = self.io.get_mut();
-        // As `Io` does it, but that does not say how much it was.
+        // As `Io` does, which does not return the number of bytes.
         let n = ready!(scratch::with(buf.remaining(), |scratch| {
             let n = ready!(Pin::new(stream).poll_read(cx, scratch))?;
             buf.put_slice(&scratch[..n]);
@@ -174,22 +180,23 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Write for Transport<T> {
         let result = Write::poll_flush(Pin::new(&mut self.io), cx);
         match &result {
             Poll::Pending => self.traffic.set_blocked(),
-            // A stream with a buffer of its own, such as TLS, takes a write and is blocked in the flush.
+            // A buffered stream, such as TLS, accepts a write and blocks in the flush.
             Poll::Ready(Ok(())) => self.traffic.blocked.store(false, Relaxed),
             Poll::Ready(Err(_)) => {}
         }
         result
     }
 
-    /// Closing a TCP socket while bytes come in that were not read resets the connection, and the peer may lose the answer
-    /// (such as 413) that it has not read yet. So after the write direction is shut down, what comes in is read and thrown
-    /// away for a while: the "lingering close" of other servers.
+    /// Closing a TCP socket with unread bytes resets the connection, and the peer may lose an
+    /// answer (such as 413) that it has not read yet. So after the write direction is shut down,
+    /// incoming bytes are read and discarded for a while: the "lingering close" of other servers.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if !this.is_shut {
             ready!(Write::poll_shutdown(Pin::new(&mut this.io), cx))?;
             this.is_shut = true;
-            // HTTP/2 refuses a request without ending the connection. What an upgraded connection receives is the program's to read.
+            // HTTP/2 refuses a request without ending the connection, and the bytes of an upgraded
+            // connection belong to the program.
             let is_over = this.traffic.is_over.load(Relaxed);
             if this.traffic.is_receiving() && !this.traffic.is_http2() && !is_over {
                 this.linger = Some(Box::new(sleep(LINGER)));
@@ -199,7 +206,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Write for Transport<T> {
         let stream = this.io.get_mut();
         if let Poll::Ready(_end) = scratch::with(usize::MAX, |scratch| {
             loop {
-                // The end or an error: either way the peer sends no more.
+                // At EOF or an error the peer sends no more.
                 match ready!(Pin::new(&mut *stream).poll_read(cx, scratch)) {
                     Ok(n) if n > 0 => {}
                     _ => return Poll::Ready(()),

@@ -1,7 +1,10 @@
-//! The thread of a standard stream that cannot be watched: it reads or writes, blocking, what the handles of
-//! that stream ask for, one thing after the other. There is at most one for each of the three streams in the whole
-//! process; nobody waits for its end, and it retires when it has been idle for long. It reads no more than somebody
-//! has asked for, and a write is done when its system call is.
+//! The thread of a standard stream that cannot be watched. It makes the blocking calls that the
+//! handles of the stream request, one after the other. Each of the three streams has at most one,
+//! for the whole process.
+//!
+//! Used by the parent module. Nothing waits for the thread to end; it retires when it has been idle
+//! for long. It never reads more than was requested, and a write has completed when its system call
+//! has.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -16,194 +19,216 @@ use mio::unix::SourceFd;
 use mio::{Interest, Token};
 use slab::Slab;
 
-use crate::io::pipe;
+use crate::io::pipe::nosignal;
 use crate::reactor::{Direction, Notice, Ready, Registered, Wait, give_from_afar};
 use crate::state::slots::Key;
 
-/// A thread that has had nothing to do for so long retires.
+/// How long the thread stays without a request.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// The most that is read or written at once.
+/// The most bytes of one read or write.
 const MOST: usize = 64 * 1024;
 
-/// Where the handles of one stream, on any threads, meet the thread that serves them.
-pub(super) struct Desk {
+/// What the handles of one stream, on any threads, share with the thread that serves them.
+pub(super) struct StreamThread {
     name: &'static str,
     direction: Direction,
-    /// How long the thread stays without anything to do.
+    /// How long the thread stays without a request.
     idle_for: Duration,
     state: Mutex<State>,
-    /// Something was asked for.
-    asked: Condvar,
+    /// Signalled when a request was queued.
+    requested: Condvar,
 }
 
 struct State {
-    places: Slab<Place>,
-    /// Those who wait to be served.
+    clients: Slab<Client>,
+    /// The clients whose requests are queued.
     queue: VecDeque<usize>,
-    /// What was read for somebody who had room for less, or is gone. The next reader gets it.
-    spare: Vec<u8>,
-    /// There is a thread.
-    served: bool,
+    /// Bytes that were read for a client that then had less room, or was dropped. The next read
+    /// gets them.
+    leftover: Vec<u8>,
+    /// Whether the thread runs.
+    is_running: bool,
 }
 
-/// What is read or written: a duplicate of the stream's descriptor, with the description that others share.
-pub(super) struct Original {
+/// The file that is read or written: a duplicate of the stream's descriptor, with the description
+/// that others share.
+pub(super) struct SharedFile {
     pub(super) file: File,
-    /// Writing must not raise SIGPIPE.
+    /// Writing must then not raise SIGPIPE.
     pub(super) is_pipe: bool,
 }
 
-/// What the desk knows of one handle.
-struct Place {
-    original: Arc<Original>,
+/// One handle, as the thread knows it.
+struct Client {
+    file: Arc<SharedFile>,
+    /// Where to give notice of the result.
     key: Key,
-    stage: Stage,
-    /// The handle was dropped while it was served.
-    left: bool,
+    request: Request,
+    /// The handle was dropped while its request ran.
+    is_dropped: bool,
 }
 
-enum Stage {
-    Idle,
-    /// Asked for: bytes to be filled, or to be written.
-    Waiting(Vec<u8>),
-    Served,
+/// The life of a request. The memory moves along with it.
+enum Request {
+    None,
+    /// Bytes to fill, or to write.
+    Queued(Vec<u8>),
+    Running,
     /// The bytes, and how many of them were read or written.
     Done(Vec<u8>, io::Result<usize>),
 }
 
-impl Desk {
+impl StreamThread {
     pub(super) const fn new(name: &'static str, direction: Direction) -> Self {
-        let state =
-            State { places: Slab::new(), queue: VecDeque::new(), spare: Vec::new(), served: false };
-        Desk { name, direction, idle_for: IDLE, state: Mutex::new(state), asked: Condvar::new() }
+        let state = State {
+            clients: Slab::new(),
+            queue: VecDeque::new(),
+            leftover: Vec::new(),
+            is_running: false,
+        };
+        let requested = Condvar::new();
+        StreamThread { name, direction, idle_for: IDLE, state: Mutex::new(state), requested }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes what was read, or asks for it.
-    fn read(&'static self, place: usize, buf: &mut [u8]) -> io::Result<usize> {
+    /// Takes what was read, or requests a read.
+    fn read(&'static self, client: usize, buf: &mut [u8]) -> io::Result<usize> {
         let mut state = self.state();
-        if buf.is_empty() || !state.spare.is_empty() {
-            return Ok(state.take_spare(buf));
+        if buf.is_empty() || !state.leftover.is_empty() {
+            return Ok(state.take_leftover(buf));
         }
-        let stage = mem::replace(&mut state.places[place].stage, Stage::Idle);
-        match stage {
-            Stage::Idle => self.ask(&mut state, place, vec![0; buf.len().min(MOST)]),
-            Stage::Done(mut bytes, result) => {
+        let request = mem::replace(&mut state.clients[client].request, Request::None);
+        match request {
+            Request::None => self.request(&mut state, client, vec![0; buf.len().min(MOST)]),
+            Request::Done(mut bytes, result) => {
                 bytes.truncate(result?);
-                // It was read for an earlier call, which had room for it; this one may have less.
-                state.spare = bytes;
-                Ok(state.take_spare(buf))
+                // They were read for an earlier call; this one may have less room.
+                state.leftover = bytes;
+                Ok(state.take_leftover(buf))
             }
-            under_way => {
-                state.places[place].stage = under_way;
+            pending => {
+                state.clients[client].request = pending;
                 Err(io::ErrorKind::WouldBlock.into())
             }
         }
     }
 
-    /// Tells what came of writing this, or asks for it. `first`: it was not asked for before.
-    fn write(&'static self, place: usize, buf: &[u8], first: bool) -> io::Result<usize> {
+    /// Takes the result of writing `buf`, or requests the write. `is_first`: this operation has not
+    /// requested it yet, so a result that is there belongs to an earlier one.
+    fn write(&'static self, client: usize, buf: &[u8], is_first: bool) -> io::Result<usize> {
         let mut state = self.state();
-        let stage = mem::replace(&mut state.places[place].stage, Stage::Idle);
-        match stage {
-            Stage::Done(bytes, result) if !first && buf.starts_with(&bytes) => return result,
-            // Whoever asked for it has not waited: written is written, but an error must be heard.
-            Stage::Done(_, result) => drop(result?),
-            Stage::Idle => {}
-            under_way => {
-                state.places[place].stage = under_way;
+        let request = mem::replace(&mut state.clients[client].request, Request::None);
+        match request {
+            Request::Done(bytes, result) if !is_first && buf.starts_with(&bytes) => return result,
+            // An operation that was dropped: its bytes are written, but its error must not get
+            // lost.
+            Request::Done(_, result) => drop(result?),
+            Request::None => {}
+            pending => {
+                state.clients[client].request = pending;
                 return Err(io::ErrorKind::WouldBlock.into());
             }
         }
         if buf.is_empty() {
             return Ok(0);
         }
-        self.ask(&mut state, place, buf[..buf.len().min(MOST)].to_vec())
+        self.request(&mut state, client, buf[..buf.len().min(MOST)].to_vec())
     }
 
-    /// Leaves a wish to the thread. That would block; unless there is no thread to be had.
-    fn ask(&'static self, state: &mut State, place: usize, bytes: Vec<u8>) -> io::Result<usize> {
-        if !state.served {
+    /// Queues a request and starts the thread if needed. Returns `WouldBlock`, or why there is no
+    /// thread.
+    fn request(
+        &'static self,
+        state: &mut State,
+        client: usize,
+        bytes: Vec<u8>,
+    ) -> io::Result<usize> {
+        if !state.is_running {
             let thread = thread::Builder::new().name(format!("headwaiter {}", self.name));
             if let Err(error) = thread.spawn(|| self.serve()) {
-                // The kernel's kind is `WouldBlock`, which would be misunderstood.
+                // The kernel's own kind is `WouldBlock`, which would be misunderstood here.
                 return Err(io::Error::other(format!(
                     "no thread could be started for it: {error}"
                 )));
             }
-            state.served = true;
+            state.is_running = true;
         }
-        state.places[place].stage = Stage::Waiting(bytes);
-        state.queue.push_back(place);
-        self.asked.notify_one();
+        state.clients[client].request = Request::Queued(bytes);
+        state.queue.push_back(client);
+        self.requested.notify_one();
         Err(io::ErrorKind::WouldBlock.into())
     }
 
-    /// The life of the thread.
+    /// The main function of the thread.
     fn serve(&self) {
         let mut state = self.state();
         loop {
-            if let Some((place, original, mut bytes)) = state.next() {
+            if let Some((client, file, mut bytes)) = state.next() {
+                // The system call may block for ever, so it is made without the lock.
                 drop(state);
-                let result = self.perform(&original, &mut bytes);
-                drop(original);
+                let result = self.perform(&file, &mut bytes);
+                drop(file);
                 state = self.state();
-                let told = self.end(&mut state, place, bytes, result);
+                let notified = self.complete(&mut state, client, bytes, result);
+                // Giving notice locks the inbox of a loop, which must not happen inside this lock.
                 drop(state);
-                told.into_iter().for_each(give_from_afar);
+                notified.into_iter().for_each(give_from_afar);
                 state = self.state();
                 continue;
             }
-            let waited =
-                self.asked.wait_timeout_while(state, self.idle_for, |state| state.queue.is_empty());
-            let (got_up, waited) = waited.unwrap_or_else(PoisonError::into_inner);
-            state = got_up;
+            let is_empty = |state: &mut State| state.queue.is_empty();
+            let waited = self.requested.wait_timeout_while(state, self.idle_for, is_empty);
+            let (locked, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = locked;
             if waited.timed_out() {
-                state.served = false;
+                // Under the lock: a later request sees this, and starts another thread.
+                state.is_running = false;
                 return;
             }
         }
     }
 
-    /// Returns whom to tell.
-    fn end(
+    /// Stores the result of a request. Returns the handles to notify.
+    fn complete(
         &self,
         state: &mut State,
-        number: usize,
+        client: usize,
         bytes: Vec<u8>,
         result: io::Result<usize>,
     ) -> Vec<Key> {
-        let place = &mut state.places[number];
-        place.stage = Stage::Done(bytes, result);
-        if place.left { self.remove(state, number) } else { vec![place.key] }
+        let entry = &mut state.clients[client];
+        entry.request = Request::Done(bytes, result);
+        if entry.is_dropped { self.remove(state, client) } else { vec![entry.key] }
     }
 
-    /// Returns whom to tell: what was read for this place is for everybody now.
-    fn remove(&self, state: &mut State, number: usize) -> Vec<Key> {
-        match (self.direction, state.places.remove(number).stage) {
-            (Direction::Read, Stage::Done(bytes, Ok(n @ 1..))) => {
-                state.spare.extend_from_slice(&bytes[..n]);
-                state.places.iter().map(|(_, place)| place.key).collect()
+    /// Removes a client. Returns the handles to notify: what was read for it is now for any of
+    /// them.
+    fn remove(&self, state: &mut State, client: usize) -> Vec<Key> {
+        match (self.direction, state.clients.remove(client).request) {
+            (Direction::Read, Request::Done(bytes, Ok(n @ 1..))) => {
+                state.leftover.extend_from_slice(&bytes[..n]);
+                state.clients.iter().map(|(_, client)| client.key).collect()
             }
             _ => Vec::new(),
         }
     }
 
-    fn perform(&self, original: &Original, bytes: &mut [u8]) -> io::Result<usize> {
-        let mut file = &original.file;
+    /// Makes the blocking system call.
+    fn perform(&self, shared: &SharedFile, bytes: &mut [u8]) -> io::Result<usize> {
+        let mut file = &shared.file;
         loop {
             let result = match self.direction {
                 Direction::Read => file.read(bytes),
-                Direction::Write if original.is_pipe => pipe::write(file, bytes),
+                Direction::Write if shared.is_pipe => nosignal::write(file, bytes),
                 Direction::Write => file.write(bytes),
             };
             match result {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Somebody else has set the description to non-blocking mode.
+                // Another process has set the shared description to non-blocking mode.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     wait(file, self.direction).map_err(io::Error::other)?;
                 }
@@ -213,7 +238,7 @@ impl Desk {
     }
 }
 
-/// Blocks until the kernel says "ready".
+/// Blocks until the kernel reports the file ready.
 fn wait(file: &File, direction: Direction) -> io::Result<()> {
     let mut poll = mio::Poll::new()?;
     let interest = match direction {
@@ -223,47 +248,50 @@ fn wait(file: &File, direction: Direction) -> io::Result<()> {
     poll.registry().register(&mut SourceFd(&file.as_raw_fd()), Token(0), interest)?;
     match poll.poll(&mut mio::Events::with_capacity(1), None) {
         Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+        // Interrupted: the caller tries again, and comes back here if that blocks.
         _ => Ok(()),
     }
 }
 
 impl State {
-    fn take_spare(&mut self, buf: &mut [u8]) -> usize {
-        let n = self.spare.len().min(buf.len());
-        buf[..n].copy_from_slice(&self.spare[..n]);
-        self.spare.drain(..n);
+    fn take_leftover(&mut self, buf: &mut [u8]) -> usize {
+        let n = self.leftover.len().min(buf.len());
+        buf[..n].copy_from_slice(&self.leftover[..n]);
+        self.leftover.drain(..n);
         n
     }
 
-    fn next(&mut self) -> Option<(usize, Arc<Original>, Vec<u8>)> {
-        let number = self.queue.pop_front()?;
-        let place = &mut self.places[number];
-        match mem::replace(&mut place.stage, Stage::Served) {
-            Stage::Waiting(bytes) => Some((number, Arc::clone(&place.original), bytes)),
-            _ => unreachable!("who stands in the queue waits"),
+    /// Takes the next request out of the queue.
+    fn next(&mut self) -> Option<(usize, Arc<SharedFile>, Vec<u8>)> {
+        let client = self.queue.pop_front()?;
+        let entry = &mut self.clients[client];
+        match mem::replace(&mut entry.request, Request::Running) {
+            Request::Queued(bytes) => Some((client, Arc::clone(&entry.file), bytes)),
+            _ => unreachable!("a client in the queue has a queued request"),
         }
     }
 }
 
-/// The place of one handle, in which it waits as others wait for a socket.
-pub(super) struct Seat {
-    desk: &'static Desk,
-    place: usize,
+/// The part of a handle that has its stream read or written by the thread. It waits as if for a
+/// socket.
+pub(super) struct ThreadedHandle {
+    thread: &'static StreamThread,
+    client: usize,
     notice: Registered<Notice>,
 }
 
-impl Seat {
+impl ThreadedHandle {
     #[track_caller]
-    pub(super) fn take(desk: &'static Desk, original: Original) -> io::Result<Self> {
-        let notice = Registered::new(Notice, desk.name, Ready::BOTH)?;
-        let place = Place {
-            original: Arc::new(original),
+    pub(super) fn new(thread: &'static StreamThread, file: SharedFile) -> io::Result<Self> {
+        let notice = Registered::new(Notice, thread.name, Ready::BOTH)?;
+        let client = Client {
+            file: Arc::new(file),
             key: notice.key(),
-            stage: Stage::Idle,
-            left: false,
+            request: Request::None,
+            is_dropped: false,
         };
-        let place = desk.state().places.insert(place);
-        Ok(Seat { desk, place, notice })
+        let client = thread.state().clients.insert(client);
+        Ok(ThreadedHandle { thread, client, notice })
     }
 
     pub(super) fn poll_read(
@@ -272,13 +300,8 @@ impl Seat {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.notice.poll_io(
-            wait,
-            cx,
-            Direction::Read,
-            |_| self.desk.read(self.place, buf),
-            |_| false,
-        )
+        let op = |_: &Notice| self.thread.read(self.client, buf);
+        self.notice.poll_io(wait, cx, Direction::Read, op, |_| false)
     }
 
     pub(super) fn poll_write(
@@ -287,32 +310,33 @@ impl Seat {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let first = wait.is_first();
-        let op = |_: &Notice| self.desk.write(self.place, buf, first);
+        let is_first = wait.is_first();
+        let op = |_: &Notice| self.thread.write(self.client, buf, is_first);
         self.notice.poll_io(wait, cx, Direction::Write, op, |_| false)
     }
 }
 
-impl Drop for Seat {
-    /// What waits to be written and was not begun will not be.
+impl Drop for ThreadedHandle {
+    /// Cancels a request that has not begun: its bytes are not written.
     fn drop(&mut self) {
-        let mut state = self.desk.state();
-        state.queue.retain(|place| *place != self.place);
-        let told = match &mut state.places[self.place] {
-            place @ Place { stage: Stage::Served, .. } => {
-                place.left = true;
+        let mut state = self.thread.state();
+        state.queue.retain(|client| *client != self.client);
+        let notified = match &mut state.clients[self.client] {
+            // The thread removes it when the call returns.
+            client @ Client { request: Request::Running, .. } => {
+                client.is_dropped = true;
                 Vec::new()
             }
-            _ => self.desk.remove(&mut state, self.place),
+            _ => self.thread.remove(&mut state, self.client),
         };
         drop(state);
-        told.into_iter().for_each(give_from_afar);
+        notified.into_iter().for_each(give_from_afar);
     }
 }
 
-impl fmt::Debug for Seat {
+impl fmt::Debug for ThreadedHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seat").field("place", &self.place).finish_non_exhaustive()
+        f.debug_struct("ThreadedHandle").field("client", &self.client).finish_non_exhaustive()
     }
 }
 
@@ -324,24 +348,26 @@ mod tests {
 
     #[test]
     fn an_idle_thread_retires_and_there_is_another_when_it_is_needed() {
-        static DESK: LazyLock<Desk> = LazyLock::new(|| Desk {
+        static THREAD: LazyLock<StreamThread> = LazyLock::new(|| StreamThread {
             idle_for: Duration::ZERO,
-            ..Desk::new("a menu", Direction::Read)
+            ..StreamThread::new("a menu", Direction::Read)
         });
-        let desk: &'static Desk = &DESK;
+        let stream_thread: &'static StreamThread = &THREAD;
         crate::block_on(async {
             let file = File::open("Cargo.toml").unwrap();
-            let seat = Seat::take(desk, Original { file, is_pipe: false }).unwrap();
+            let shared = SharedFile { file, is_pipe: false };
+            let handle = ThreadedHandle::new(stream_thread, shared).unwrap();
             for expected in [b"[package]", b"\nname = \"", b"headwaite"] {
                 let mut bytes = [0; 9];
-                let n = poll_fn(|cx| seat.poll_read(&mut Wait::unticketed(), cx, &mut bytes)).await;
-                assert_eq!((n.unwrap(), &bytes), (9, expected));
-                while desk.state().served {
+                let read =
+                    poll_fn(|cx| handle.poll_read(&mut Wait::unticketed(), cx, &mut bytes)).await;
+                assert_eq!((read.unwrap(), &bytes), (9, expected));
+                while stream_thread.state().is_running {
                     thread::yield_now();
                 }
             }
-            drop(seat);
-            assert!(desk.state().places.is_empty());
+            drop(handle);
+            assert!(stream_thread.state().clients.is_empty());
         });
     }
 }

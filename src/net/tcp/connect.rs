@@ -1,5 +1,7 @@
-//! Connecting: an [`Attempt`] with one address, and the future [`Connect`] of [`TcpStream::connect`], which makes one or more of them.
-//! [`TcpSocket`](crate::net::TcpSocket) makes its only attempt with a socket of its own.
+//! Connecting: an [`Attempt`] with one address, and the future [`Connect`] of
+//! [`TcpStream::connect`], which makes one or more of them as in RFC 8305.
+//!
+//! `TcpSocket` makes a single attempt, with a socket of its own.
 
 use std::future::Future;
 use std::io;
@@ -11,27 +13,30 @@ use std::time::Duration;
 
 use super::TcpStream;
 use crate::door::Door;
-use crate::net::resolve::{Resolve, ToSocketAddrs};
-use crate::reactor::{Direction, Ready, Wait};
+use crate::net::resolve::Resolve;
+use crate::net::resolve::address::ToSocketAddrs;
+use crate::reactor::{Direction, Wait};
 use crate::time::Sleep;
 
-/// How long an attempt to connect is alone before the next address is tried beside it: the Connection Attempt Delay that RFC
-/// 8305, section 5, recommends.
+/// How long one attempt goes on alone before the next address is tried concurrently: the Connection
+/// Attempt Delay that RFC 8305, section 5, recommends.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// The future of [`TcpStream::connect`].
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
 pub struct Connect {
-    /// What is left to try.
+    /// The addresses that are left to try.
     addresses: Resolve,
-    /// Those in flight, the oldest first. Dropping one closes its socket.
+    /// The attempts in flight, the oldest first. Dropping one closes its socket.
     attempts: Vec<Attempt>,
-    /// Until the next attempt is made beside those. `None` when the next address is to be tried at once, or there is none.
+    /// The delay before the next attempt. `None` if the next address may be tried at once, or there
+    /// is none.
     delay: Option<Sleep>,
     place: &'static Location<'static>,
 }
 
+/// A socket that the kernel is connecting.
 #[derive(Debug)]
 pub(crate) struct Attempt {
     wait: Wait,
@@ -51,11 +56,12 @@ impl Attempt {
         address: SocketAddr,
         place: &'static Location<'static>,
     ) -> io::Result<Self> {
-        let stream = TcpStream::new(io, Ready::NONE)?;
+        let stream = TcpStream::connecting(io)?;
         Ok(Attempt { wait: Wait::at(place), stream, address })
     }
 
-    /// Whether it is connected, in the order that mio's documentation of `connect` gives.
+    /// Waits until it is connected or has failed. The order of the checks is that of mio's
+    /// documentation of `connect`.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream.registered.poll_io(
             &mut self.wait,
@@ -76,7 +82,7 @@ impl Attempt {
         )
     }
 
-    /// It is connected.
+    /// The stream of an attempt that has succeeded.
     pub(crate) fn into_stream(self) -> TcpStream {
         self.stream
     }
@@ -88,7 +94,8 @@ impl Connect {
         Connect { addresses, attempts: Vec::new(), delay: None, place }
     }
 
-    /// The first of the attempts in flight that is connected. Those that have failed are closed and taken out.
+    /// Polls all attempts, and returns the first that is connected. Those that have failed are
+    /// removed, which closes them.
     fn poll_attempts(&mut self, cx: &mut Context<'_>) -> Option<TcpStream> {
         let mut index = 0;
         while let Some(attempt) = self.attempts.get_mut(index) {
@@ -98,7 +105,7 @@ impl Connect {
                 Poll::Ready(Err(error)) => {
                     let attempt = self.attempts.remove(index);
                     self.addresses.failed(attempt.address, error);
-                    // The next address need not wait any longer.
+                    // A failure ends the delay: the next address is tried at once.
                     self.delay = None;
                 }
             }
@@ -106,8 +113,8 @@ impl Connect {
         None
     }
 
-    /// The next attempt is made beside this one after the delay. For the last address there is no timer.
-    fn started(&mut self, attempt: Attempt) {
+    /// Adds an attempt, and starts the delay before the next one. The last address needs no timer.
+    fn push(&mut self, attempt: Attempt) {
         self.attempts.push(attempt);
         self.delay = self.addresses.has_more().then(|| {
             let now = Door::expect("`TcpStream::connect`").clock.now();
@@ -126,7 +133,7 @@ impl Future for Connect {
         let this = &mut *self;
         loop {
             if let Some(stream) = this.poll_attempts(cx) {
-                // The others are closed now, not when the future is dropped.
+                // The other attempts are closed now, not when the future is dropped.
                 this.attempts.clear();
                 this.delay = None;
                 this.addresses.end();
@@ -136,12 +143,14 @@ impl Future for Connect {
                 ready!(Pin::new(delay).poll(cx));
                 this.delay = None;
             }
+            // The last attempts go on without a timer. If there are none, `poll_next` returns the
+            // error.
             if !this.attempts.is_empty() && !this.addresses.has_more() {
                 return Poll::Pending;
             }
             match ready!(this.addresses.poll_next(cx)) {
                 Ok(address) => match Attempt::start(address, this.place) {
-                    Ok(attempt) => this.started(attempt),
+                    Ok(attempt) => this.push(attempt),
                     Err(error) => this.addresses.failed(address, error),
                 },
                 Err(error) => return Poll::Ready(Err(error)),

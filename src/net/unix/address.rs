@@ -1,37 +1,42 @@
-//! The system calls of Unix sockets that take an address. A user gives a path; on Linux, one that begins with a NUL is an abstract
-//! name: unix(7). mio has no abstract `connect` and `send_to` for datagrams, and cuts names that are empty or begin with
-//! another NUL, so these calls are made here.
+//! The system calls of Unix sockets that take an address. Users pass a path; on Linux, one that
+//! begins with a NUL is an abstract name: unix(7).
+//!
+//! mio has no abstract `connect` and `send_to` for datagrams, and truncates names that are empty or
+//! begin with another NUL, so these calls are made here. They never wait.
 
 use std::io;
 use std::path::Path;
 
 pub(super) use self::imp::{bind_datagram, connect, connect_datagram, listen, send_to};
 
-/// Takes a socket in that was bound to this path just now. If the loop cannot, the file that was made for it goes too.
+/// Registers a socket that has just been bound to this path. If that fails, its file is removed
+/// again.
 #[track_caller]
-pub(super) fn bound<I, S>(
+pub(super) fn register_bound<I, S>(
     path: &Path,
     io: io::Result<I>,
-    take_in: impl FnOnce(I) -> io::Result<S>,
+    register: impl FnOnce(I) -> io::Result<S>,
 ) -> io::Result<S> {
-    take_in(io?).inspect_err(|_| {
-        let _ = std::fs::remove_file(path); // An abstract name has none.
+    register(io?).inspect_err(|_| {
+        let _ = std::fs::remove_file(path); // An abstract name has no file.
     })
 }
 
 #[cfg(target_os = "linux")]
 mod imp {
-    use super::*;
-    use rustix::net::{self, AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
+    use std::io;
     use std::os::fd::OwnedFd;
     use std::os::unix::ffi::OsStrExt;
+    use std::path::Path;
 
-    /// What the path means if it is no path. `None`: it is one.
+    use rustix::net::{self, AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
+
+    /// The address of an abstract name. `None` for a path.
     fn abstract_name(path: &Path) -> io::Result<Option<SocketAddrUnix>> {
         let Some(name) = path.as_os_str().as_bytes().strip_prefix(b"\0") else { return Ok(None) };
         match SocketAddrUnix::new_abstract_name(name) {
             Ok(address) => Ok(Some(address)),
-            // The kind that std gives to a path that is too long.
+            // The kind of std's error for a path that is too long.
             Err(_) => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "an abstract name has at most 107 bytes after its NUL",
@@ -48,7 +53,7 @@ mod imp {
         let Some(name) = abstract_name(path)? else { return mio::net::UnixListener::bind(path) };
         let socket = socket(SocketType::STREAM)?;
         net::bind(&socket, &name)?;
-        // As mio and std: as much as net.core.somaxconn allows.
+        // As mio and std do: as many as net.core.somaxconn allows.
         net::listen(&socket, -1)?;
         Ok(socket.into())
     }
@@ -86,10 +91,11 @@ mod imp {
     }
 }
 
-/// Elsewhere there are no abstract names, and std says of a NUL that no path has one.
+/// Other systems have no abstract names, and std rejects a path with a NUL.
 #[cfg(not(target_os = "linux"))]
 mod imp {
-    use super::*;
+    use std::io;
+    use std::path::Path;
 
     pub(crate) fn listen(path: &Path) -> io::Result<mio::net::UnixListener> {
         mio::net::UnixListener::bind(path)

@@ -1,4 +1,7 @@
-//! [`UnixDatagram`] and its future [`UnixSendTo`]; the others are those of [`datagram`](crate::net::datagram).
+//! [`UnixDatagram`] and its future [`UnixSendTo`].
+//!
+//! What it shares with UDP sockets is in `net/datagram.rs`. This file adds what only Unix datagram
+//! sockets have: paths, and a receiver whose queue is full.
 
 use std::future::Future;
 use std::io;
@@ -9,20 +12,20 @@ use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use super::{Retry, about_path, address};
-use crate::io::readiness;
-use crate::net::datagram::{DatagramSocket, RecvDatagram, SendDatagram};
-use crate::net::socket::{own, socket};
+use super::address;
+use super::retry::{Retry, about_path};
+use crate::net::datagram::{DatagramSocket, datagram_methods};
+use crate::net::socket::{socket, socket_methods};
 use crate::reactor::{Direction, Registered};
 
 /// A socket that sends and receives datagrams between processes of one machine.
 ///
-/// Each datagram is sent whole and received whole, or not at all, and none is lost on the way: who sends faster than the other
-/// end receives must wait. All methods take `&self`, and several tasks may share one socket: each datagram goes to
-/// one of them.
+/// Each datagram is sent whole and received whole, or not at all, and none is lost on the way: a
+/// sender that is faster than the receiver must wait. All methods take `&self`, and several tasks
+/// may share one socket: each datagram goes to one of them.
 ///
-/// A datagram that is larger than the buffer given to a receiving method is cut off, and **the rest of it is lost
-/// without a word**. On Linux, `recv_msg` says whether a datagram was cut off.
+/// A datagram that is larger than the buffer of a receiving method is truncated, and **the rest is
+/// lost silently**. On Linux, `recv_msg` reports whether a datagram was truncated.
 ///
 /// ```
 /// use headwaiter::net::UnixDatagram;
@@ -55,17 +58,18 @@ impl UnixDatagram {
         Ok(UnixDatagram { registered: Registered::quiet(io, "Unix datagram socket")? })
     }
 
-    /// A socket with a path, so that others can send to it; a file is made there for it. It stays when the socket is
-    /// dropped: remove it, before the next is bound there or after the last has gone. (Not async: there is nothing to
-    /// wait for.)
+    /// Makes a socket that is bound to a path, so that others can send to it. A file is made there,
+    /// which stays when the socket is dropped: remove it before the next socket is bound to the
+    /// path, or after the last one is gone. (Not async: there is nothing to wait for.)
     ///
-    /// On Linux, a path that begins with a NUL is an abstract name, which has no file and ends with the socket: unix(7). This
-    /// holds wherever a path is taken.
+    /// On Linux, a path that begins with a NUL is an abstract name, which has no file and ends with
+    /// the socket: unix(7). This holds for every method that takes a path.
     ///
     /// # Errors
     ///
-    /// What bind(2) says, with the path: for instance `AddrInUse` if there is a file, `NotFound` if there is no such
-    /// directory; `InvalidInput` for a path longer than the kernel takes, of 107 bytes on Linux.
+    /// Those of bind(2), with the path: for instance `AddrInUse` if the file exists, `NotFound` if
+    /// the directory does not; `InvalidInput` for a path longer than the kernel takes, 107 bytes on
+    /// Linux.
     ///
     /// # Panics
     ///
@@ -73,12 +77,12 @@ impl UnixDatagram {
     #[track_caller]
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
-        let bound = address::bound(path, address::bind_datagram(path), UnixDatagram::new);
+        let bound = address::register_bound(path, address::bind_datagram(path), UnixDatagram::new);
         bound.map_err(|error| about_path("bind to", path, error))
     }
 
-    /// A socket without a path: it can send, and nobody can answer, unless they are [connected](Self::connect) to each
-    /// other.
+    /// Makes a socket without a path. It can send, and nothing can send to it, unless the two are
+    /// [connected](Self::connect) to each other.
     ///
     /// # Errors
     ///
@@ -92,11 +96,11 @@ impl UnixDatagram {
         mio::net::UnixDatagram::unbound().and_then(UnixDatagram::new)
     }
 
-    /// Two sockets that are connected to each other.
+    /// Makes two sockets that are connected to each other.
     ///
     /// # Errors
     ///
-    /// If the process has not two free file descriptors, or the kernel cannot watch them.
+    /// If the process does not have two free file descriptors, or the kernel cannot watch them.
     ///
     /// # Panics
     ///
@@ -107,143 +111,70 @@ impl UnixDatagram {
         Ok((UnixDatagram::new(one)?, UnixDatagram::new(other)?))
     }
 
-    /// Takes over a socket of std, and sets it to non-blocking mode.
-    ///
-    /// # Errors
-    ///
-    /// If the kernel cannot set the mode or watch the socket.
-    ///
-    /// # Panics
-    ///
-    /// Outside any event loop.
-    #[track_caller]
-    pub fn from_std(socket: std::os::unix::net::UnixDatagram) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        UnixDatagram::new(mio::net::UnixDatagram::from_std(socket))
+    socket_methods! {
+        std::os::unix::net::UnixDatagram as socket,
+        mio: mio::net::UnixDatagram,
+        local_addr: SocketAddr,
+        "The address that it is bound to.",
     }
 
-    /// Gives the socket back to std, still in non-blocking mode: also the way to another loop. Blocking calls need
-    /// [`set_nonblocking(false)`](std::os::unix::net::UnixDatagram::set_nonblocking) first, else they fail with `WouldBlock`.
+    /// Connects to the socket at a path: [`send`](Self::send) sends there, and datagrams are
+    /// received only from there. It may be called again, with another path. (Not async: there is
+    /// nothing to wait for.)
     ///
     /// # Errors
     ///
-    /// If the process has no free file descriptor, to which the socket could move. It is closed then.
-    pub fn into_std(self) -> io::Result<std::os::unix::net::UnixDatagram> {
-        own(self.registered.io()).map(Into::into)
-    }
-
-    /// Makes the socket at a path the one that [`send`](Self::send) sends to and the only one from which datagrams are
-    /// received. It may be called again, for another path. (Not async: there is nothing to wait for.)
-    ///
-    /// # Errors
-    ///
-    /// What connect(2) says, with the path: for instance `NotFound`, or `ConnectionRefused` if there is a file and nobody
-    /// receives there.
+    /// Those of connect(2), with the path: for instance `NotFound`, or `ConnectionRefused` if the
+    /// file exists and no socket is bound to it.
     pub fn connect(&self, path: impl AsRef<Path>) -> io::Result<()> {
         let path = path.as_ref();
         let connected = address::connect_datagram(self.registered.io(), path);
         connected.map_err(|error| about_path("connect to", path, error))
     }
 
-    /// Sends `buf` as one datagram to the socket that this one is [connected](Self::connect) to, and returns how many bytes that
-    /// were: all of them. While the other's queue is full, it waits.
-    ///
-    /// Cancel-safe: if it is dropped before it was ready, nothing was sent.
-    ///
-    /// # Errors
-    ///
-    /// What send(2) says: for instance "message too long", or `ConnectionRefused` if the other is gone.
-    ///
-    /// # Panics
-    ///
-    /// Polling it outside the loop that the socket belongs to. So do all operations below.
-    #[track_caller]
-    pub fn send<'a>(&'a self, buf: &'a [u8]) -> SendDatagram<'a, UnixDatagram> {
-        SendDatagram::new(self, buf)
+    datagram_methods! {
+        /// Sends `buf` as one datagram to the socket that this one is [connected](Self::connect)
+        /// to, and returns how many bytes that were: all of them. It waits while the receiver's
+        /// queue is full.
+        UnixDatagram, SocketAddr,
+        send_errors: "Those of send(2): for instance \"message too long\", or `ConnectionRefused` \
+                      if the receiver is gone.",
+        recv: "Receives one datagram.",
+        recv_errors: "Those of recv(2).",
+        recv_from: "the address that its sender is bound to, if it is.",
+        peer_addr: "The address of the socket that it is [connected](Self::connect) to.",
     }
 
-    /// Receives one datagram. Returns how many bytes of it are in `buf`; what did not fit in there is lost.
+    /// Sends `buf` as one datagram to the socket at a path, and returns how many bytes that were:
+    /// all of them.
     ///
-    /// Cancel-safe: if it is dropped before it was ready, no datagram was taken.
+    /// While the receiver's queue is full, the kernel refuses, and has no event for when it would
+    /// not. So this tries again, first after 1 ms, then less often, at last every 20 ms. To be
+    /// woken at once, [`connect`](Self::connect) and use [`send`](Self::send).
     ///
-    /// # Errors
-    ///
-    /// What recv(2) says.
-    #[track_caller]
-    pub fn recv<'a>(&'a self, buf: &'a mut [u8]) -> RecvDatagram<'a, UnixDatagram> {
-        RecvDatagram::new(self, buf, |socket, buf| socket.registered.io().recv(buf))
-    }
-
-    /// Sends `buf` as one datagram to the socket at a path, and returns how many bytes that were: all of them.
-    ///
-    /// While the other's queue is full, the kernel refuses and has no event for when it would not; so this tries again, first
-    /// after 1 ms, then less and less often, in the end every 20 ms. To be told at once, [`connect`](Self::connect)
-    /// and use [`send`](Self::send).
-    ///
-    /// Cancel-safe: if it is dropped before it was ready, nothing was sent.
+    /// Cancel-safe: if the future is dropped before it is ready, nothing was sent.
     ///
     /// # Errors
     ///
-    /// What sendto(2) says, with the path: for instance `NotFound`, or "message too long".
+    /// Those of sendto(2), with the path: for instance `NotFound`, or "message too long".
     #[track_caller]
     pub fn send_to<'a, P: AsRef<Path>>(&'a self, buf: &'a [u8], path: P) -> UnixSendTo<'a, P> {
         UnixSendTo { socket: self, buf, path, retry: Retry::at(Location::caller()) }
     }
 
-    /// Receives one datagram. Returns how many bytes of it are in `buf`, and what its sender is bound to, if it is; what did
-    /// not fit in there is lost.
+    /// As [`send_to`](Self::send_to), without waiting.
     ///
-    /// Cancel-safe: if it is dropped before it was ready, no datagram was taken.
-    ///
-    /// # Errors
-    ///
-    /// What recvfrom(2) says.
-    #[track_caller]
-    pub fn recv_from<'a>(
-        &'a self,
-        buf: &'a mut [u8],
-    ) -> RecvDatagram<'a, UnixDatagram, (usize, SocketAddr)> {
-        RecvDatagram::new(self, buf, |socket, buf| socket.registered.io().recv_from(buf))
-    }
-
-    readiness!(read and write);
-
-    /// As [`send`](Self::send), without waiting.
-    ///
-    /// Never refused, as a single poll of [`send`](Self::send) may be: see [the budget](crate::sync#the-cooperative-budget).
+    /// It spends no [budget](crate::sync#the-cooperative-budget), so it is never refused as a
+    /// single poll of [`send_to`](Self::send_to) may be.
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if there is no room; else as [`send`](Self::send).
+    /// `WouldBlock` if the receiver's queue is full. [`writable`](Self::writable) says nothing
+    /// about that: wait with [`send_to`](Self::send_to). Otherwise as [`send_to`](Self::send_to).
     ///
     /// # Panics
     ///
-    /// Outside the loop that the socket belongs to. So do all `try_` methods.
-    #[track_caller]
-    pub fn try_send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.registered.try_io(Direction::Write, |io| io.send(buf), |_| false)
-    }
-
-    /// As [`recv`](Self::recv), without waiting.
-    ///
-    /// Never refused, as a single poll of [`recv`](Self::recv) may be: see [the budget](crate::sync#the-cooperative-budget).
-    ///
-    /// # Errors
-    ///
-    /// `WouldBlock` if there is no datagram; else as [`recv`](Self::recv).
-    #[track_caller]
-    pub fn try_recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.registered.try_io(Direction::Read, |io| io.recv(buf), |_| false)
-    }
-
-    /// As [`send_to`](Self::send_to), without waiting.
-    ///
-    /// Never refused, as a single poll of [`send_to`](Self::send_to) may be: see [the budget](crate::sync#the-cooperative-budget).
-    ///
-    /// # Errors
-    ///
-    /// `WouldBlock` if the other's queue is full. [`writable`](Self::writable) says nothing of that: wait with
-    /// [`send_to`](Self::send_to). Else as [`send_to`](Self::send_to).
+    /// Outside the loop that the socket belongs to.
     #[track_caller]
     pub fn try_send_to(&self, buf: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
         let path = path.as_ref();
@@ -254,67 +185,12 @@ impl UnixDatagram {
         }
     }
 
-    /// As [`recv_from`](Self::recv_from), without waiting.
-    ///
-    /// Never refused, as a single poll of [`recv_from`](Self::recv_from) may be: see [the budget](crate::sync#the-cooperative-budget).
-    ///
-    /// # Errors
-    ///
-    /// As [`try_recv`](Self::try_recv).
-    #[track_caller]
-    pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.registered.try_io(Direction::Read, |io| io.recv_from(buf), |_| false)
-    }
-
-    /// As [`recv`](Self::recv), for a future of your own. Its waiter stays when it returns, as that of [`poll_readable`](Self::poll_readable).
-    ///
-    /// # Errors
-    ///
-    /// As [`recv`](Self::recv).
-    ///
-    /// # Panics
-    ///
-    /// Outside the loop that the socket belongs to.
-    #[track_caller]
-    pub fn poll_recv(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.registered.poll_latest(cx, Direction::Read, |io| io.recv(buf))
-    }
-
-    /// As [`recv_from`](Self::recv_from), for a future of your own. Its waiter stays when it returns, as that of [`poll_readable`](Self::poll_readable).
-    ///
-    /// # Errors
-    ///
-    /// As [`recv_from`](Self::recv_from).
-    ///
-    /// # Panics
-    ///
-    /// Outside the loop that the socket belongs to.
-    #[track_caller]
-    pub fn poll_recv_from(
-        &self,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<(usize, SocketAddr)>> {
-        self.registered.poll_latest(cx, Direction::Read, |io| io.recv_from(buf))
-    }
-
-    /// As [`send`](Self::send), for a future of your own. Its waiter stays when it returns, as that of [`poll_writable`](Self::poll_writable).
-    ///
-    /// # Errors
-    ///
-    /// As [`send`](Self::send).
-    ///
-    /// # Panics
-    ///
-    /// Outside the loop that the socket belongs to.
-    #[track_caller]
-    pub fn poll_send(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.registered.poll_latest(cx, Direction::Write, |io| io.send(buf))
-    }
-
-    /// `None`: it would block, because the other's queue is full. Nothing of that is remembered as our own readiness.
+    /// Sends once. `None` if that would block because the receiver's queue is full. It is hidden
+    /// from the reactor, because it is not about the readiness of this socket.
     #[track_caller]
     fn send_once(&self, buf: &[u8], path: &Path) -> io::Result<Option<usize>> {
+        // `WouldBlock` here is about the receiver's queue. Were it returned, the reactor would
+        // clear the readiness of this socket, and no event would ever set it again.
         let op = |io: &mio::net::UnixDatagram| match address::send_to(io, buf, path) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             sent => sent.map(Some),
@@ -322,40 +198,13 @@ impl UnixDatagram {
         self.registered.try_io(Direction::Write, op, |_| false)
     }
 
-    /// Closes one direction, or both. After `Shutdown::Read`, who is connected to this socket and sends gets `BrokenPipe`.
+    /// Closes one direction, or both. After `Shutdown::Read`, a connected sender gets `BrokenPipe`.
     ///
     /// # Errors
     ///
-    /// What shutdown(2) says.
+    /// Those of shutdown(2).
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.registered.io().shutdown(how)
-    }
-
-    /// What it is bound to.
-    ///
-    /// # Errors
-    ///
-    /// What getsockname(2) says.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.registered.io().local_addr()
-    }
-
-    /// What the socket that it is [connected](Self::connect) to is bound to.
-    ///
-    /// # Errors
-    ///
-    /// `NotConnected` if it is not.
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.registered.io().peer_addr()
-    }
-
-    /// Takes the error that waits to be reported (SO_ERROR), if there is one.
-    ///
-    /// # Errors
-    ///
-    /// What getsockopt(2) says.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.registered.io().take_error()
     }
 }
 
@@ -369,19 +218,20 @@ pub struct UnixSendTo<'a, P> {
     retry: Retry,
 }
 
-/// Nothing in it is ever pinned.
+/// Nothing in it is structurally pinned.
 impl<P> Unpin for UnixSendTo<'_, P> {}
 
 impl<P: AsRef<Path>> Future for UnixSendTo<'_, P> {
     type Output = io::Result<usize>;
 
-    /// Not by an event of our own socket: it makes one for each try that fails, and none when the other's queue has
-    /// room again.
+    /// It waits by a timer, not for an event of this socket, which has one for each try that fails,
+    /// and none when the other's queue has room again.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let path = this.path.as_ref();
         loop {
-            ready!(this.retry.poll_go(cx));
+            ready!(this.retry.poll_ready(cx));
+            // After `pause`, the next iteration polls the timer, which registers the waker.
             match this.socket.send_once(this.buf, path) {
                 Ok(None) => this.retry.pause(),
                 Ok(Some(bytes)) => return Poll::Ready(Ok(bytes)),

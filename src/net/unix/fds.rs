@@ -1,4 +1,7 @@
-//! File descriptors that travel with the bytes of a Unix socket (SCM_RIGHTS, unix(7)): the futures [`SendFds`] and [`RecvFds`].
+//! File descriptors that are passed with the bytes of a Unix socket (SCM_RIGHTS, unix(7); Linux):
+//! the futures [`SendFds`] and [`RecvFds`].
+//!
+//! A descriptor that the kernel has made is never leaked: it is returned or closed.
 
 use std::fmt;
 use std::future::Future;
@@ -14,39 +17,43 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-use super::{UnixDatagram, UnixStream};
-use crate::io::Watched;
-use crate::io::is_short;
+use super::datagram::UnixDatagram;
+use super::stream::UnixStream;
+use crate::io::readiness::HasSource;
+use crate::io::syscall::is_short;
 use crate::reactor::{Direction, Wait};
 
-/// As many as the kernel takes in one message: SCM_MAX_FD, unix(7).
+/// The most descriptors that the kernel takes in one message: SCM_MAX_FD, unix(7).
 const MOST: usize = 253;
 
-/// Room for all descriptors of a message, so that none is cut off; and for credentials, which come before them if another crate has
-/// asked for them (SO_PASSCRED).
+/// The size of the control buffer, in bytes: room for all descriptors of a message, so that none is
+/// cut off, and for the credentials that come before them if another crate has set SO_PASSCRED.
 const ROOM: usize = rustix::cmsg_space!(ScmRights(MOST), ScmCredentials(1));
 
-/// A Unix socket that carries bytes, beneath its public type.
-pub(crate) trait Carries: Watched<Io: AsFd> {
-    /// Whether the bytes of one message go on where those of the last have ended. Descriptors need a byte to travel with there.
+/// A Unix socket that can pass descriptors, beneath its public type.
+pub(crate) trait PassesFds: HasSource<Io: AsFd> {
+    /// Whether it is a stream, without boundaries between messages. Descriptors then need at least
+    /// one byte to be sent with.
     const IS_STREAM: bool;
 }
 
-impl Carries for UnixStream {
+impl PassesFds for UnixStream {
     const IS_STREAM: bool = true;
 }
 
-impl Carries for UnixDatagram {
+impl PassesFds for UnixDatagram {
     const IS_STREAM: bool = false;
 }
 
 /// File descriptors (Linux).
 impl UnixStream {
-    /// Writes some of `bytes`, at least one, and sends file descriptors along (SCM_RIGHTS). Returns how many bytes were written.
+    /// Writes some of `bytes`, at least one, and passes file descriptors with them (SCM_RIGHTS).
+    /// Returns how many bytes were written.
     ///
-    /// The receiver gets descriptors of its own for the same open files. They go with the first of the bytes: also when fewer than all
-    /// bytes were written, all descriptors are sent, and the rest of the bytes is for [`write_all`](Self::write_all). At most 253 fit in
-    /// one message. Without any, it is a plain [`write`](Self::write).
+    /// The receiver gets descriptors of its own for the same open files. They are sent with the
+    /// first byte: even if fewer than all bytes were written, all descriptors are sent, and the
+    /// other bytes are left to [`write_all`](Self::write_all). At most 253 fit in one message.
+    /// Without any, it is a plain [`write`](Self::write).
     ///
     /// ```
     /// use std::io::Read;
@@ -70,12 +77,14 @@ impl UnixStream {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
-    /// Cancel-safe: if it is dropped before it was ready, neither bytes nor descriptors were sent.
+    /// Cancel-safe: if the future is dropped before it is ready, neither bytes nor descriptors were
+    /// sent.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for descriptors without a byte to travel with, and for more than 253. Else what sendmsg(2) says: for instance
-    /// `BrokenPipe`, or "too many references" (ETOOMANYREFS) when as many descriptors are on their way as the process may have open.
+    /// `InvalidInput` for descriptors without a byte, and for more than 253. Otherwise those of
+    /// sendmsg(2): for instance `BrokenPipe`, or "too many references" (ETOOMANYREFS) if as many
+    /// descriptors are in flight as the process may have open.
     ///
     /// # Panics
     ///
@@ -85,22 +94,27 @@ impl UnixStream {
         SendFds::new(self, bytes, fds)
     }
 
-    /// Reads some bytes, at least one, and receives the file descriptors that were sent with them: they are added to `fds`. Returns
-    /// how many bytes were read; 0 is the end of the stream (or `buf` is empty).
+    /// Reads some bytes, at least one, and receives the file descriptors that were passed with
+    /// them, which are added to `fds`. Returns how many bytes were read. 0 means EOF, or that `buf`
+    /// is empty.
     ///
-    /// Descriptors come with the first of the bytes that they were sent with. Bytes from before may come in the same call, but none of a
-    /// later message, so that the descriptors of two messages never come in one call. They are closed in child processes (CLOEXEC).
-    /// An example is at [`send_fds`](Self::send_fds).
+    /// Descriptors arrive with the first byte that they were sent with. Bytes from before may
+    /// arrive in the same call, but none of a later message, so the descriptors of two messages
+    /// never arrive in one call. They are closed in child processes (CLOEXEC). An example is at
+    /// [`send_fds`](Self::send_fds).
     ///
-    /// A peer may send descriptors without being asked, and many of them: close those that you do not need.
+    /// A peer may pass descriptors without being asked, and many of them: close those that you do
+    /// not need.
     ///
-    /// Cancel-safe: if it is dropped before it was ready, neither bytes nor descriptors were taken.
+    /// Cancel-safe: if the future is dropped before it is ready, neither bytes nor descriptors were
+    /// taken.
     ///
     /// # Errors
     ///
-    /// If not all descriptors of a message can be taken (MSG_CTRUNC), because the process would have too many open files. Those that could
-    /// are closed then, and the bytes are lost: `fds` is as it was, and the stream goes on behind them. Else what recvmsg(2) says, for
-    /// instance `ConnectionReset`.
+    /// If not all descriptors of a message can be received (MSG_CTRUNC), because the process would
+    /// have too many open files. The others are closed then, and the bytes are lost: `fds` is
+    /// unchanged, and the stream goes on after them. Otherwise those of recvmsg(2), for instance
+    /// `ConnectionReset`.
     ///
     /// # Panics
     ///
@@ -113,15 +127,20 @@ impl UnixStream {
 
 /// File descriptors (Linux).
 impl UnixDatagram {
-    /// As [`send`](Self::send), with file descriptors sent along (SCM_RIGHTS), at most 253. The datagram may have no bytes. For an example
-    /// see [`UnixStream::send_fds`].
+    /// As [`send`](Self::send), and passes file descriptors with the datagram (SCM_RIGHTS), at most
+    /// 253. The datagram may be empty. An example is at [`UnixStream::send_fds`].
     ///
-    /// Cancel-safe: if it is dropped before it was ready, nothing was sent.
+    /// Cancel-safe: if the future is dropped before it is ready, nothing was sent.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for more than 253 descriptors. Else what sendmsg(2) says: see [`send`](Self::send), or "too many references"
-    /// (ETOOMANYREFS) when as many descriptors are on their way as the process may have open.
+    /// `InvalidInput` for more than 253 descriptors. Otherwise those of sendmsg(2): see
+    /// [`send`](Self::send), or "too many references" (ETOOMANYREFS) if as many descriptors are in
+    /// flight as the process may have open.
+    ///
+    /// # Panics
+    ///
+    /// Polling it outside the loop that the socket belongs to.
     #[track_caller]
     pub fn send_fds<'a>(
         &'a self,
@@ -131,15 +150,21 @@ impl UnixDatagram {
         SendFds::new(self, bytes, fds)
     }
 
-    /// As [`recv`](Self::recv), and receives the file descriptors that were sent with the datagram: they are added to `fds`. They are closed
-    /// in child processes (CLOEXEC). (Other methods let the kernel close them.)
+    /// As [`recv`](Self::recv), and receives the file descriptors that were passed with the
+    /// datagram, which are added to `fds`. They are closed in child processes (CLOEXEC). (With
+    /// other methods, the kernel closes them.)
     ///
-    /// Cancel-safe: if it is dropped before it was ready, no datagram was taken.
+    /// Cancel-safe: if the future is dropped before it is ready, no datagram was taken.
     ///
     /// # Errors
     ///
-    /// If not all descriptors can be taken (MSG_CTRUNC), because the process would have too many open files. Those that could are closed
-    /// then, and the datagram is lost. Else what recvmsg(2) says.
+    /// If not all descriptors can be received (MSG_CTRUNC), because the process would have too many
+    /// open files. The others are closed then, and the datagram is lost. Otherwise those of
+    /// recvmsg(2).
+    ///
+    /// # Panics
+    ///
+    /// Polling it outside the loop that the socket belongs to.
     #[track_caller]
     pub fn recv_fds<'a>(
         &'a self,
@@ -182,7 +207,7 @@ impl<'a, S> RecvFds<'a, S> {
     }
 }
 
-impl<S: Carries> Future for SendFds<'_, S> {
+impl<S: PassesFds> Future for SendFds<'_, S> {
     type Output = io::Result<usize>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -196,7 +221,7 @@ impl<S: Carries> Future for SendFds<'_, S> {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidInput, message)));
         }
         if S::IS_STREAM && bytes.is_empty() {
-            // The kernel would send nothing, and say that all went well.
+            // The kernel would silently send nothing.
             return Poll::Ready(match fds {
                 [] => Ok(0),
                 _ => Err(io::Error::new(
@@ -205,32 +230,33 @@ impl<S: Carries> Future for SendFds<'_, S> {
                 )),
             });
         }
-        // A datagram is sent whole.
+        // A datagram is sent whole, so it is never short.
         let exhausted = |sent: &usize| S::IS_STREAM && is_short(*sent, bytes.len());
         let op = |io: &S::Io| send(io, bytes, fds);
         this.socket.registered().poll_io(&mut this.wait, cx, Direction::Write, op, exhausted)
     }
 }
 
-impl<S: Carries> Future for RecvFds<'_, S> {
+impl<S: PassesFds> Future for RecvFds<'_, S> {
     type Output = io::Result<usize>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        // As `read`: a transfer of no bytes does not wait.
+        // As for `read`, a transfer of no bytes does not wait.
         if S::IS_STREAM && this.buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
         let op = |io: &S::Io| receive(io, this.buf, this.fds);
-        // A short read proves nothing: it ends where descriptors are.
+        // A short read proves nothing: a read also ends where descriptors are.
         this.socket.registered().poll_io(&mut this.wait, cx, Direction::Read, op, |_| false)
     }
 }
 
+/// Sends bytes and descriptors in one message.
 fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
     let mut room = [MaybeUninit::uninit(); ROOM];
     let mut control = SendAncillaryBuffer::new(&mut room);
-    // Without a descriptor there is nothing to tell: the kernel refuses an empty list.
+    // The kernel refuses an empty list of descriptors.
     if !fds.is_empty() {
         assert!(
             control.push(SendAncillaryMessage::ScmRights(fds)),
@@ -240,14 +266,16 @@ fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<u
     Ok(sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?)
 }
 
-/// Whatever happens, a descriptor that the kernel has made is in `fds` afterwards, or closed.
+/// Receives bytes and descriptors. Afterwards, each descriptor that the kernel has made is in
+/// `fds`, or closed.
 fn receive(socket: impl AsFd, buf: &mut [u8], fds: &mut Vec<OwnedFd>) -> io::Result<usize> {
     let mut room = [MaybeUninit::uninit(); ROOM];
     let mut control = RecvAncillaryBuffer::new(&mut room);
     let message =
         recvmsg(socket, &mut [IoSliceMut::new(buf)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
     if message.flags.contains(ReturnFlags::CTRUNC) {
-        // The descriptors that did come are closed with `control`: without the others they are of no use.
+        // The descriptors that did arrive are useless without the others, and are closed with
+        // `control`.
         return Err(io::Error::other(format!(
             "what came along with {} bytes was cut off (MSG_CTRUNC), and the file descriptors among it are closed: \
              see this process's limit of open files",

@@ -1,5 +1,7 @@
-//! A file that the kernel can watch, because it is no file but a stream with a name: a FIFO, a terminal, a device.
-//! Called by [`File`](super::File), whose `watched` it is.
+//! [`WatchedFile`]: a file that the kernel can watch, because it is a stream with a name: a FIFO, a
+//! terminal, a device.
+//!
+//! Used by `transfer.rs` in place of the pool. Regular files never come here.
 
 use std::fs::FileType;
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
@@ -7,19 +9,21 @@ use std::os::unix::fs::FileTypeExt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::io::{read_fifo, set_nonblocking};
+use crate::io::syscall::{read_fifo, set_nonblocking};
 use crate::reactor::{Direction, FdSource, Ready, Registered, Wait};
 
-pub(super) struct Watched {
+/// The registration of such a file.
+pub(super) struct WatchedFile {
     registered: Registered<FdSource<Arc<std::fs::File>>>,
 }
 
-impl Watched {
-    /// `None` if this is nothing that the kernel watches.
+impl WatchedFile {
+    /// Registers the file. `None` if the kernel does not watch files of this type.
     #[track_caller]
     pub(super) fn new(file: &Arc<std::fs::File>, file_type: FileType) -> io::Result<Option<Self>> {
-        // The kernel says EPERM of these. But some in /proc and /sys it watches for something else than their contents, and
-        // they know no O_NONBLOCK: so it is not asked. docs/files.md tells why files are different.
+        // For most of these the kernel would return EPERM. But it watches some files in /proc and
+        // /sys for something other than their contents, and they do not support O_NONBLOCK, so it
+        // is not asked. `docs/files.md` tells why files are different.
         if file_type.is_file() || file_type.is_dir() || file_type.is_block_device() {
             return Ok(None);
         }
@@ -27,9 +31,10 @@ impl Watched {
         match Registered::try_new(source, "file", Ready::BOTH) {
             Ok(registered) => {
                 set_nonblocking(file, true)?;
-                Ok(Some(Watched { registered }))
+                Ok(Some(WatchedFile { registered }))
             }
-            // A device that is always ready, such as /dev/null. The pool must not be told that it is not.
+            // A device that is always ready, such as /dev/null. It is left to the pool, whose calls
+            // must not return `WouldBlock`.
             Err((error, _)) if error.kind() == io::ErrorKind::PermissionDenied => {
                 set_nonblocking(file, false)?;
                 Ok(None)
@@ -47,7 +52,7 @@ impl Watched {
         let op = |io: &FdSource<Arc<std::fs::File>>| {
             read_fifo(&mut &**io.get(), |io| io.read_vectored(bufs))
         };
-        // A short read of a terminal proves nothing.
+        // A short read of a terminal proves nothing, so the readiness stays.
         self.registered.poll_io(wait, cx, Direction::Read, op, |_| false)
     }
 

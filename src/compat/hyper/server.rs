@@ -1,0 +1,140 @@
+//! The running server: it accepts connections, each a task of its own (`connection.rs`), and ends
+//! them all when it ends.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use hyper_util::server::conn::auto;
+use log::Level;
+
+use super::builder::{Streams, http};
+use super::connection::serve_connection;
+use super::handshake::Handshake;
+use super::listener::Listener;
+use super::serve::Serve;
+use super::service::HttpService;
+use super::watch::Limits;
+use crate::net::is_out_of_files;
+use crate::state::contain::say;
+use crate::state::log::{HTTP, plural};
+use crate::sync::{Notify, Semaphore};
+use crate::task::{self, TaskGroup};
+use crate::time::{sleep, timeout};
+
+/// How long the server pauses after an error of accept, which may come again at once.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// How long the server waits before it closes connections, so that the loop asks the kernel once
+/// more what has arrived.
+const LAST_LOOK: Duration = Duration::from_millis(1);
+
+/// What all connections of a server share.
+pub(super) struct Server<S, H> {
+    pub(super) service: Rc<S>,
+    pub(super) handshake: H,
+    pub(super) http: auto::Builder<Streams>,
+    pub(super) limits: Limits,
+    /// The server is ending: each connection closes as soon as it has answered what it has
+    /// received.
+    pub(super) closing: Cell<bool>,
+    /// Wakes the connections when the end begins.
+    pub(super) close: Notify,
+}
+
+/// Runs the server until it is ended gracefully. `docs/shutdown.md` describes the steps of that.
+pub(super) async fn run<L, S, H>(serve: Serve<L, S, H>) -> io::Result<()>
+where
+    L: Listener,
+    S: HttpService,
+    H: Handshake<L::Stream>,
+{
+    let Serve { listener, service, handshake, limits, max_connections, closing } = serve;
+    // Declared first, so dropped after the connections that they belong to.
+    let streams = TaskGroup::isolated();
+    let connections = TaskGroup::isolated();
+    let server = Rc::new(Server {
+        service: Rc::new(service),
+        handshake,
+        http: http(streams.spawner()),
+        limits,
+        closing: Cell::new(false),
+        close: Notify::new(),
+    });
+    let permits = max_connections.map(|n| Rc::new(Semaphore::new(n)));
+    let accept = accept(listener, &server, &connections, permits);
+    let Some((closing, grace)) = closing else {
+        accept.await;
+        return Ok(());
+    };
+    // The listener is dropped with the future: no new client is accepted.
+    let _ = closing.run(accept).await;
+    // What clients have sent by now is read, and then answered, before their connections close.
+    sleep(LAST_LOOK).await;
+    server.closing.set(true);
+    server.close.notify_waiters();
+
+    let open = connections.len();
+    say(
+        Level::Info,
+        HTTP,
+        format_args!("closing: {open} connection{} may finish within {grace:?}", plural(open)),
+    );
+    let mut finishing = connections.join();
+    let _ = timeout(grace, &mut finishing).await;
+    let left = finishing.len();
+    if left > 0 {
+        say(
+            Level::Info,
+            HTTP,
+            format_args!("closed: {left} connection{} had to be cut off", plural(left)),
+        );
+    }
+    // Dropping the groups drops what is left of their tasks.
+    Ok(())
+}
+
+/// Accepts connections and spawns their tasks. Returns only if the group is closed, because the
+/// loop is ending.
+async fn accept<L, S, H>(
+    listener: L,
+    server: &Rc<Server<S, H>>,
+    connections: &TaskGroup<Infallible>,
+    permits: Option<Rc<Semaphore>>,
+) where
+    L: Listener,
+    S: HttpService,
+    H: Handshake<L::Stream>,
+{
+    loop {
+        // Before accept: connections beyond the limit wait in the kernel's queue, at no cost.
+        let permit = match &permits {
+            Some(permits) => Rc::clone(permits).acquire_owned().await.ok(),
+            None => None,
+        };
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let label = L::label(&peer);
+                let task = task::Builder::new().name(&*label);
+                let connection = serve_connection::<L, S, H>(
+                    Rc::clone(server),
+                    stream,
+                    peer,
+                    label.into(),
+                    permit,
+                );
+                if task.try_spawn_in(connections, connection).is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                // A shortage of file descriptors has been logged by accept itself.
+                let level = if is_out_of_files(&error) { Level::Debug } else { Level::Warn };
+                say(level, HTTP, format_args!("accept: {error}"));
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}

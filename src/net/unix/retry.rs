@@ -1,0 +1,57 @@
+//! What the operations of Unix sockets that take a path share: [`about_path`], and [`Retry`], the
+//! pauses between tries where the kernel has no event to wait for. `docs/edge-triggered.md` tells
+//! which calls these are.
+
+use std::future::Future;
+use std::io;
+use std::panic::Location;
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use crate::about::about;
+use crate::door::Door;
+use crate::time::Sleep;
+
+/// Adds the path to an error.
+pub(super) fn about_path(doing: &'static str, path: &Path, error: io::Error) -> io::Error {
+    about(doing, format_args!("{path:?}"), error)
+}
+
+/// The pauses between tries of a call that the kernel refuses for now, without an event for when it
+/// would succeed. They double, up to the longest.
+#[derive(Debug)]
+pub(super) struct Retry {
+    /// The timer of the pause, if one goes on.
+    sleep: Option<Sleep>,
+    /// The length of the next pause.
+    next: Duration,
+    place: &'static Location<'static>,
+}
+
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_millis(20);
+
+impl Retry {
+    pub(super) fn at(place: &'static Location<'static>) -> Self {
+        Retry { sleep: None, next: SHORTEST, place }
+    }
+
+    /// Starts a pause.
+    pub(super) fn pause(&mut self) {
+        let now = Door::expect("a Unix socket").clock.now();
+        self.sleep = Some(Sleep::new(now + self.next, self.place));
+        self.next = LONGEST.min(self.next * 2);
+    }
+
+    /// Ready when the call may be made: not during a pause, and not in a task that has spent its
+    /// budget.
+    pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(sleep) = &mut self.sleep {
+            ready!(Pin::new(sleep).poll(cx));
+            self.sleep = None;
+        }
+        Door::expect("a Unix socket").poll_budget(cx)
+    }
+}
