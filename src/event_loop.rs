@@ -21,10 +21,7 @@ use self::turn::Driver;
 pub use self::turn::Turn;
 use crate::door::{Door, Entered, enter};
 use crate::remote::Handle;
-use crate::state::State;
-use crate::state::contain::discard;
-use crate::state::shared::{Shared, forget, is_of_this_process};
-use crate::state::slots::LoopId;
+use crate::state::{LoopId, Shared, State, discard, forget, is_of_this_process};
 use crate::task::Main;
 use crate::{offload, reactor, task, time};
 

@@ -6,10 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use log::Level;
 
 use crate::event_loop::EventLoop;
-use crate::state::clock::Clock;
-use crate::state::contain::{panic_message, say};
-use crate::state::log::LOOP;
-use crate::state::suspects::Deadlock;
+use crate::state::{Clock, Deadlock, LOOP, panic_message, say};
 
 /// Runs a test under many schedules: for each seed in a loop of its own, with a [virtual clock](Clock::Virtual), that
 /// [`shuffle`](crate::Builder::shuffle) and [`Deadlock::Fail`]. At the first seed under which the test panics it stops, and

@@ -17,11 +17,7 @@ use log::Level;
 use self::job::Job;
 pub(crate) use self::job::{Run, look_up, run};
 use crate::door::Door;
-use crate::state::contain::say;
-use crate::state::failure::JoinError;
-use crate::state::lanes::Kind;
-use crate::state::log::{OFFLOAD, places};
-use crate::state::shared::is_of_this_process;
+use crate::state::{JoinError, Kind, OFFLOAD, is_of_this_process, places, say};
 use crate::task::{JoinHandle, spawn_at};
 
 /// Runs `work`, which may block, on a thread of the loop's pool, while the loop goes on.

@@ -19,11 +19,7 @@ use std::task::{Context, Poll};
 
 pub(crate) use self::perform::put_back;
 pub(crate) use self::tell::report;
-use crate::state::State;
-use crate::state::message::Release;
-use crate::state::pool::is_pool_thread;
-use crate::state::shared::send_home;
-use crate::state::slots::Key;
+use crate::state::{Key, Release, State, is_pool_thread, send_home};
 
 thread_local! {
     /// The state of the loop that runs on this thread. A door takes it out and puts it back, which costs

@@ -8,17 +8,11 @@ use std::sync::Arc;
 use log::Level;
 
 use super::{Door, report, tell::tell};
-use crate::state::contain::{contain, discard, drop_payload, log_panic, panic_message, say};
-use crate::state::failure::{FailureLog, JoinError, Origin};
-use crate::state::log::{OneLine, SOURCE};
-use crate::state::message::Release;
-use crate::state::outbox::Effect;
-use crate::state::ready::Ready;
-use crate::state::shared::is_of_this_process;
-use crate::state::slots::Slot;
-use crate::state::sources::{Callback, Next, token_of};
-use crate::state::step::{Id, SourceId, Step};
-use crate::state::task::Body;
+use crate::state::{
+    Body, Callback, Effect, FailureLog, Id, JoinError, Next, OneLine, Origin, Ready, Release,
+    SOURCE, Slot, SourceId, Step, contain, discard, drop_payload, is_of_this_process, log_panic,
+    panic_message, say, token_of,
+};
 
 /// Performs what is in the outbox. The batch is taken out first: user code that is called here opens doors
 /// of its own, and these perform what it posts before it goes on.

@@ -3,8 +3,7 @@
 use std::mem;
 
 use super::Door;
-use crate::state::contain::{contain, discard};
-use crate::state::step::Step;
+use crate::state::{Step, contain, discard};
 
 /// Reports a step from a place where the state is not borrowed. `step` is called only if somebody
 /// observes.

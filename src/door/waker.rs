@@ -9,9 +9,7 @@ use std::ptr;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use super::Door;
-use crate::state::contain::contain;
-use crate::state::number::{TaskNumber, Wake};
-use crate::state::shared::{mark_foreign, wake_narrow};
+use crate::state::{TaskNumber, Wake, contain, mark_foreign, wake_narrow};
 
 /// A `static`, not a `const`: its address is how [`TaskNumber::of`] recognises our own wakers.
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake, drop_nothing);

@@ -15,14 +15,10 @@ use crate::about::about;
 use crate::observe::log_lines::LogLines;
 use crate::observe::stall::THRESHOLD;
 use crate::observe::watcher::Watcher;
-use crate::state::State;
-use crate::state::clock::{Clock, LoopClock, nanos};
-use crate::state::pool::{Pool, THREADS};
-use crate::state::shared;
-use crate::state::shuffle::Shuffle;
-use crate::state::sources::{EVENTS, INBOX};
-use crate::state::step::Observer;
-use crate::state::suspects::Deadlock;
+use crate::state::{
+    Clock, Deadlock, EVENTS, INBOX, LoopClock, Observer, Pool, Shuffle, State, THREADS, nanos,
+    shared,
+};
 
 /// Settings of an [`EventLoop`].
 ///

@@ -13,9 +13,7 @@ use super::turn::{Driver, Progress};
 use crate::door::{Door, report};
 use crate::observe::stuck::{self, Verdict};
 use crate::observe::watcher::Watcher;
-use crate::state::shared::Shared;
-use crate::state::step::{Step, WaitFor};
-use crate::state::tasks::POLLS_BETWEEN_WAITS;
+use crate::state::{POLLS_BETWEEN_WAITS, Shared, Step, WaitFor};
 
 /// The longest single wait, in nanoseconds. A later timer costs one idle turn a day.
 const LONGEST_WAIT: u64 = 24 * 3600 * 1_000_000_000;

@@ -9,8 +9,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::door::Door;
-use crate::state::outbox::Effect;
-use crate::state::slots::Slot;
+use crate::state::{Effect, Slot};
 
 /// The main future's place among the tasks. The drop gives it back, also when the future panics.
 pub(super) struct MainPlace {

@@ -10,12 +10,7 @@ use super::alarm::Alarm;
 use super::kernel::Accounting;
 use crate::door::Door;
 use crate::reactor::dispatch;
-use crate::state::State;
-use crate::state::clock::nanos;
-use crate::state::contain::contain;
-use crate::state::message::Message;
-use crate::state::step::{Step, WaitFor};
-use crate::state::tasks::POLLS_BETWEEN_WAITS;
+use crate::state::{Message, POLLS_BETWEEN_WAITS, State, Step, WaitFor, contain, nanos};
 use crate::task::{Main, run_batch};
 use crate::time::fire;
 

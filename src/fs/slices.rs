@@ -43,10 +43,10 @@ pub(super) fn begin_with(bufs: &[IoSlice<'_>], mut bytes: &[u8]) -> bool {
 /// Charges the budget for a copy on the loop's own thread: many bytes take as long as several
 /// operations.
 pub(super) fn charge(bytes: usize) {
-    if bytes >= 8192 {
-        if let Some(mut door) = Door::open() {
-            door.budget.charge((bytes / 8192) as u32);
-        }
+    if bytes >= 8192
+        && let Some(mut door) = Door::open()
+    {
+        door.budget.charge((bytes / 8192) as u32);
     }
 }
 

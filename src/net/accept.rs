@@ -21,9 +21,7 @@ use super::listener::TcpListener;
 use crate::door::Door;
 use crate::io::readiness::HasSource;
 use crate::reactor::{Direction, Wait};
-use crate::state::clock::nanos;
-use crate::state::contain::say;
-use crate::state::log::SOURCE;
+use crate::state::{SOURCE, nanos, say};
 use crate::time::{Sleep, sleep_until};
 
 /// How long accept pauses when the process or the machine has no more file descriptors.

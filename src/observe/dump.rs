@@ -10,13 +10,9 @@ use std::time::Duration;
 use super::wait_graph::WaitGraph;
 use super::words;
 use crate::door::Door;
-use crate::state::State;
-use crate::state::log::{TaskLabel, plural};
-use crate::state::number::TaskNumber;
-use crate::state::ready::Direction;
-use crate::state::slots::Slot;
-use crate::state::sources::SourceSnapshot;
-use crate::state::waits::{Awaited, Wait, Waiter};
+use crate::state::{
+    Awaited, Direction, Slot, SourceSnapshot, State, TaskLabel, TaskNumber, Wait, Waiter, plural,
+};
 
 /// What a loop has, and who waits for what, at one moment: see [`dump`]. Its `Display` is for people, in lines of up to 100 columns
 /// (longer only where a path or a name is).

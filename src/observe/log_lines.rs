@@ -5,10 +5,10 @@
 use log::{Level, LevelFilter, log};
 
 use crate::door::Door;
-use crate::state::contain::contain;
-use crate::state::log::{LOOP, OFFLOAD, SOURCE, TASK, TIMER, TaskLabel, plural};
-use crate::state::step::{Id, Observer, Outcome, Step, WaitFor};
-use crate::state::task::Flags;
+use crate::state::{
+    Flags, Id, LOOP, OFFLOAD, Observer, Outcome, SOURCE, Step, TASK, TIMER, TaskLabel, WaitFor,
+    contain, plural,
+};
 
 /// Writes the log lines. The builder of a loop installs it before the observers of users.
 pub(crate) struct LogLines;

@@ -8,14 +8,10 @@ use std::time::Duration;
 use log::Level;
 
 use super::words::task_and_place;
-use crate::state::State;
-use crate::state::counts::SAMPLED;
-use crate::state::log::{LOOP, plural};
-use crate::state::outbox::Effect;
-use crate::state::slots::Slot;
-use crate::state::stalls::TIMED_FOR;
-use crate::state::step::{Id, Outcome, Step};
-use crate::state::tasks::{POLLS_BETWEEN_WAITS, Tasks};
+use crate::state::{
+    Effect, Id, LOOP, Outcome, POLLS_BETWEEN_WAITS, SAMPLED, Slot, State, Step, TIMED_FOR, Tasks,
+    plural,
+};
 
 /// The threshold is that of asyncio's `slow_callback_duration`.
 pub(crate) const THRESHOLD: Duration = Duration::from_millis(100);

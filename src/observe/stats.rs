@@ -5,9 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::door::Door;
-use crate::state::State;
-use crate::state::histogram::Histogram;
-use crate::state::log::plural;
+use crate::state::{Histogram, State, plural};
 
 /// How some durations are spread. Quantiles are exact to within a quarter, and never too low.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -20,14 +20,9 @@ use super::dump::brief;
 use super::wait_graph::WaitGraph;
 use super::words::{awaited, task_and_place};
 use crate::door::Door;
-use crate::state::State;
-use crate::state::failure::JoinError;
-use crate::state::log::{LOOP, TASK, plural};
-use crate::state::outbox::Effect;
-use crate::state::slots::Slot;
-use crate::state::suspects::Deadlock;
-use crate::state::task::{Blocker, Flags};
-use crate::state::waits::{Awaited, Wait};
+use crate::state::{
+    Awaited, Blocker, Deadlock, Effect, Flags, JoinError, LOOP, Slot, State, TASK, Wait, plural,
+};
 
 /// What the analysis has come to.
 #[derive(Debug, PartialEq, Eq)]

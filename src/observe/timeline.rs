@@ -17,7 +17,7 @@ use self::picture::Picture;
 use self::record::Record;
 use crate::about::about;
 use crate::door::Door;
-use crate::state::step::{Observer, Step};
+use crate::state::{Observer, Step};
 
 /// Records what the tasks of a loop do and when, and draws it: a row for each task, from left to right as time passes.
 ///

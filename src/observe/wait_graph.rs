@@ -3,9 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::state::State;
-use crate::state::slots::Slot;
-use crate::state::waits::{Awaited, Wait};
+use crate::state::{Awaited, Slot, State, Wait};
 
 pub(crate) struct WaitGraph {
     /// The waits of each task that has any.

@@ -8,11 +8,7 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 
-use crate::state::contain::say;
-use crate::state::log::LOOP;
-use crate::state::shared::Shared;
-use crate::state::stalls::QUIET_FOR;
-use crate::state::task::published;
+use crate::state::{LOOP, QUIET_FOR, Shared, published, say};
 
 /// A thread that checks whether the loop still turns. It sleeps while the loop does.
 pub(crate) struct Watcher {

@@ -1,10 +1,6 @@
 //! Tasks, locks and waits in words, for dumps and reports.
 
-use crate::state::State;
-use crate::state::log::{TaskLabel, visible};
-use crate::state::number::TaskNumber;
-use crate::state::slots::Slot;
-use crate::state::waits::{Awaited, Holder, Lock};
+use crate::state::{Awaited, Holder, Lock, Slot, State, TaskLabel, TaskNumber, visible};
 
 pub(super) fn lock_name(lock: Option<&Lock>) -> String {
     let name = lock.and_then(|lock| lock.name.as_deref());

@@ -11,13 +11,9 @@ use log::Level;
 use super::job::A_JOB;
 use crate::door::Door;
 use crate::observe::stuck::can_only_wait_for;
-use crate::state::contain::say;
-use crate::state::log::{OFFLOAD, places, plural};
-use crate::state::message::Message;
-use crate::state::pool::{Pool, PoolState};
-use crate::state::shared::Shared;
-use crate::state::slots::Slot;
-use crate::state::suspects::Deadlock;
+use crate::state::{
+    Deadlock, Message, OFFLOAD, Pool, PoolState, Shared, Slot, places, plural, say,
+};
 
 /// A thread that waits for a task of the loop whose pool it belongs to. The drop ends the wait.
 pub(crate) struct Blocked {

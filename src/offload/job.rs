@@ -21,13 +21,7 @@ use std::thread;
 
 use crate::door::{Door, poll_budget, report};
 use crate::reactor::is_closing;
-use crate::state::contain::discard;
-use crate::state::lanes::Kind;
-use crate::state::number::{TaskNumber, Wake};
-use crate::state::pool::{Pool, Work};
-use crate::state::result_slot::ResultSlot;
-use crate::state::step::Step;
-use crate::state::waits::Awaited;
+use crate::state::{Awaited, Kind, Pool, ResultSlot, Step, TaskNumber, Wake, Work, discard};
 use crate::task::wait_record::WaitRecord;
 
 /// What the future of a job waits for.

@@ -1,7 +1,7 @@
 //! The threads and the queue of the pool, from inside.
 
 use super::*;
-use crate::state::pool::{Pool, THREADS};
+use crate::state::{Pool, THREADS};
 use crate::task;
 use crate::{block_on, spawn};
 use std::sync::{Mutex, mpsc};

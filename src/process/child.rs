@@ -17,8 +17,7 @@ use super::reap::Process;
 use crate::about::about;
 use crate::io::{PipeReader, PipeWriter};
 use crate::reactor::{Direction, Notice, Registered, Wait};
-use crate::state::shared::is_of_this_process;
-use crate::state::slots::LoopId;
+use crate::state::{LoopId, is_of_this_process};
 
 /// The standard input of a child, if it is a pipe: this is the end to write.
 pub type ChildStdin = PipeWriter;

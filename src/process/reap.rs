@@ -19,7 +19,7 @@ use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::reactor;
-use crate::state::slots::Slot;
+use crate::state::Slot;
 
 /// A child process, as its handle and its reaper share it: the handle may be used and dropped on
 /// any thread.

@@ -14,10 +14,7 @@ use mio::{Interest, Token};
 
 use super::register::register;
 use crate::door::{Door, put_back, release};
-use crate::state::message::Release;
-use crate::state::ready::Ready;
-use crate::state::slots::{Key, Slot};
-use crate::state::sources::{Callback, Next, Source};
+use crate::state::{Callback, Key, Next, Ready, Release, Slot, Source};
 
 /// A callback with its types.
 struct Typed<S, F> {

@@ -4,10 +4,7 @@ use mio::Events;
 use mio::event::Event;
 
 use crate::door::Door;
-use crate::state::State;
-use crate::state::ready::Ready;
-use crate::state::sources::{ALARM, EVENTS, INBOX, slot_of};
-use crate::state::step::Step;
+use crate::state::{ALARM, EVENTS, INBOX, Ready, State, Step, slot_of};
 
 /// Hands the kernel's events to their sources. Returns how many events of sources there were, and whether
 /// the kernel filled the whole buffer.

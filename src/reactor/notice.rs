@@ -11,11 +11,7 @@ use mio::{Interest, Registry, Token};
 
 use super::{Registered, Wait};
 use crate::door::Door;
-use crate::state::message::Message;
-use crate::state::ready::{Direction, Ready};
-use crate::state::shared;
-use crate::state::slots::{Key, Slot};
-use crate::state::sources::{slot_of, token_of};
+use crate::state::{Direction, Key, Message, Ready, Slot, shared, slot_of, token_of};
 
 /// The source of a slot that is given notice. There is nothing to register and nothing to close.
 #[derive(Debug)]

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use mio::Interest;
 
 use crate::door::{Door, report};
-use crate::state::slots::{Key, Layout};
-use crate::state::sources::{Source, token_of};
-use crate::state::step::{SourceId, Step};
+use crate::state::{Key, Layout, Source, SourceId, Step, token_of};
 
 /// Gives a source a slot and registers it with the poller of the loop that runs here.
 #[track_caller]

@@ -14,17 +14,10 @@ use mio::event::Source as Io;
 use super::register::{is_closing, register};
 use super::wait::Wait;
 use crate::door::{self, Door, away_from_home, release};
-use crate::state::State;
-use crate::state::contain::{contain, say};
-use crate::state::log::{OneLine, SOURCE};
-use crate::state::message::Release;
-use crate::state::number::{TaskNumber, Wake};
-use crate::state::ready::{Direction, Ready};
-use crate::state::shared::{self, Shared};
-use crate::state::slots::Key;
-use crate::state::sources::{ALL, Source, Sources};
-use crate::state::step::{SourceId, Step};
-use crate::state::waits::Waiter;
+use crate::state::{
+    ALL, Direction, Key, OneLine, Ready, Release, SOURCE, Shared, Source, SourceId, Sources, State,
+    Step, TaskNumber, Waiter, Wake, contain, say, shared,
+};
 
 #[cfg(target_os = "linux")]
 const ALL_BUT_ROOM: Interest = Interest::READABLE.add(Interest::PRIORITY);

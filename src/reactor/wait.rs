@@ -3,10 +3,7 @@
 use std::panic::Location;
 
 use crate::door::release;
-use crate::state::message::Release;
-use crate::state::ready::Direction;
-use crate::state::slots::Key;
-use crate::state::waiters::NO_TICKET;
+use crate::state::{Direction, Key, NO_TICKET, Release};
 
 /// One operation's place among the waiters of a source. Dropping it gives the place up, on any thread.
 #[derive(Debug)]

@@ -13,9 +13,7 @@ use super::remote_handle::RemoteHandle;
 use super::spawned::{Job, Packet};
 use crate::door::Door;
 use crate::observe::dump::{Dump, dump};
-use crate::state::message::Message;
-use crate::state::shared::{Shared, is_of_this_process};
-use crate::state::task::published;
+use crate::state::{Message, Shared, is_of_this_process, published};
 
 /// Reaches a loop from any thread: see [`Handle::spawn`].
 ///

@@ -12,9 +12,7 @@ use std::thread;
 use super::spawned::{Packet, Slot};
 use crate::door::{is_running, poll_budget};
 use crate::offload::blocked;
-use crate::state::failure::JoinError;
-use crate::state::message::Message;
-use crate::state::number::Wake;
+use crate::state::{JoinError, Message, Wake};
 
 /// The result of [`Handle::spawn`](crate::Handle::spawn). Await it in any loop or other executor, or
 /// [`wait`](Self::wait) for it on a thread that runs none.

@@ -11,12 +11,9 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::door::Door;
-use crate::state::contain::{discard, log_panic};
-use crate::state::failure::{JoinError, Origin};
-use crate::state::result_slot::{self, ResultSlot};
-use crate::state::shared::Shared;
-use crate::state::slots;
-use crate::state::task::Flags;
+use crate::state::{
+    Flags, JoinError, Origin, ResultSlot, Shared, discard, log_panic, result_slot, slots,
+};
 use crate::task::spawn_at;
 
 /// What the [`RemoteHandle`](crate::RemoteHandle) and the task share.

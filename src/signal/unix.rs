@@ -24,7 +24,7 @@ use signal_hook_mio::v1_0 as hook;
 use crate::about::about;
 use crate::door::Door;
 use crate::reactor::{self, Next, Notice, Registered, Registration, Wait, relay};
-use crate::state::slots::Slot;
+use crate::state::Slot;
 
 /// A signal, by its number: see signal(7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -41,24 +41,48 @@ pub(crate) mod log;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+// The layers above name these without their module.
 use self::budget::Budget;
-use self::clock::LoopClock;
-use self::counts::{Counts, SAMPLED};
-use self::message::Release;
-use self::number::TaskNumber;
-use self::outbox::{Effect, Outbox};
-use self::pool::Pool;
-use self::shared::Shared;
-use self::shuffle::Shuffle;
-use self::slots::{Key, LoopId, Slot};
-use self::sources::{Source, Sources};
+pub(crate) use self::clock::{Clock, LoopClock, nanos};
+pub(crate) use self::contain::{contain, discard, drop_payload, log_panic, panic_message, say};
+use self::counts::Counts;
+pub(crate) use self::counts::SAMPLED;
+pub(crate) use self::failure::{FailureLog, JoinError, Origin};
+pub(crate) use self::histogram::Histogram;
+pub(crate) use self::lanes::Kind;
+#[cfg(feature = "hyper")]
+pub(crate) use self::log::HTTP;
+pub(crate) use self::log::{
+    LOOP, OFFLOAD, OneLine, SOURCE, TASK, TIMER, TaskLabel, places, plural, visible,
+};
+pub(crate) use self::message::{Message, Release};
+pub(crate) use self::number::{TaskNumber, Wake};
+pub(crate) use self::outbox::Effect;
+use self::outbox::Outbox;
+pub(crate) use self::places::PlaceId;
+pub(crate) use self::pool::{Pool, PoolState, THREADS, Work, is_pool_thread};
+pub(crate) use self::ready::{Direction, Ready};
+pub(crate) use self::result_slot::ResultSlot;
+pub(crate) use self::shared::{
+    Shared, forget, is_of_this_process, mark_foreign, send_home, wake_narrow,
+};
+pub(crate) use self::shuffle::Shuffle;
+pub(crate) use self::slots::{Key, Layout, LoopId, Slot};
+pub(crate) use self::sources::{
+    ALARM, ALL, Callback, EVENTS, INBOX, Next, Source, SourceSnapshot, Sources, slot_of, token_of,
+};
 use self::stalls::Stalls;
-use self::step::{Observer, SourceId, Step};
-use self::suspects::{Deadlock, Suspects};
-use self::task::Flags;
-use self::tasks::Tasks;
+pub(crate) use self::stalls::{QUIET_FOR, TIMED_FOR};
+pub(crate) use self::step::{Id, Observer, Outcome, SourceId, Step, TimerId, WaitFor};
+pub(crate) use self::suspects::Deadlock;
+use self::suspects::Suspects;
+pub(crate) use self::task::{Birth, Blocker, Body, Flags, Rare, Stage, published};
+pub(crate) use self::tasks::{POLLS_BETWEEN_WAITS, Tasks};
+pub(crate) use self::timers::Armed;
 use self::timers::Timers;
-use self::waits::{Wait, Waits};
+pub(crate) use self::waiters::NO_TICKET;
+use self::waits::Waits;
+pub(crate) use self::waits::{Awaited, Children, Holder, Lock, Record, Wait, Waiter};
 
 /// Everything that a loop knows, but for the poller, which belongs to the turn.
 pub(crate) struct State {

@@ -14,9 +14,7 @@ use std::task::{Context, Poll, ready};
 use super::wait_list::{Wait, WaitList};
 use crate::door::Door;
 use crate::door::waker::RawNumber;
-use crate::state::log::TaskLabel;
-use crate::state::number::Wake;
-use crate::state::waits::{Awaited, Holder};
+use crate::state::{Awaited, Holder, TaskLabel, Wake};
 use crate::task::wait_record::WaitRecord;
 
 /// A value that one task at a time may use.

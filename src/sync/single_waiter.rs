@@ -9,11 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use crate::door::{Door, report, yield_to_others};
-use crate::state::State;
-use crate::state::contain::discard;
-use crate::state::number::{TaskNumber, Wake};
-use crate::state::step::Step;
-use crate::state::waits::Awaited;
+use crate::state::{Awaited, State, Step, TaskNumber, Wake, discard};
 use crate::task::wait_record::WaitRecord;
 
 pub(super) struct SingleWaiter {

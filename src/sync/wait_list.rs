@@ -14,10 +14,7 @@ use std::task::{Context, Poll, Waker};
 use slab::Slab;
 
 use crate::door::{Door, report, yield_to_others};
-use crate::state::contain::discard;
-use crate::state::number::{TaskNumber, Wake};
-use crate::state::step::Step;
-use crate::state::waits::Awaited;
+use crate::state::{Awaited, Step, TaskNumber, Wake, discard};
 use crate::task::wait_record::WaitRecord;
 
 /// No index: the end of the list, or a future that has no place in it.

@@ -21,10 +21,7 @@ use slab::Slab;
 
 use super::wait_record::WaitRecord;
 use crate::door::{poll_budget, report};
-use crate::state::contain::discard;
-use crate::state::number::{TaskNumber, Wake};
-use crate::state::step::Step;
-use crate::state::waits::Awaited;
+use crate::state::{Awaited, Step, TaskNumber, Wake, discard};
 
 /// For what a listener waits.
 const A_CANCELLATION: &str = "the cancellation of a token";

@@ -22,14 +22,10 @@ use super::insert::insert;
 use super::join::abort;
 use super::wait_record::WaitRecord;
 use crate::door::{Door, poll_budget, report};
-use crate::state::contain::{discard, say};
-use crate::state::failure::JoinError;
-use crate::state::log::TASK;
-use crate::state::number::{TaskNumber, Wake};
-use crate::state::slots::{Key, LoopId, Slot};
-use crate::state::step::Step;
-use crate::state::task::{Flags, Stage};
-use crate::state::waits::Children;
+use crate::state::{
+    Children, Flags, JoinError, Key, LoopId, Slot, Stage, Step, TASK, TaskNumber, Wake, discard,
+    say,
+};
 
 /// Tasks that belong together: none of them outlives the group. In a group made by [`new`](Self::new) the first failure ends
 /// them all; in one made by [`isolated`](Self::isolated) each fails alone.

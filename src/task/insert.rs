@@ -3,11 +3,7 @@
 use std::panic::Location;
 
 use crate::door::Door;
-use crate::state::contain::discard;
-use crate::state::outbox::Effect;
-use crate::state::places::PlaceId;
-use crate::state::slots::{Key, Layout};
-use crate::state::task::{Birth, Body, Flags, Rare};
+use crate::state::{Birth, Body, Effect, Flags, Key, Layout, PlaceId, Rare, discard};
 
 /// Inserts a task, ready to be polled. `None`: the loop is being dropped, and the future was.
 #[track_caller]

@@ -11,15 +11,10 @@ use std::task::{Context, Poll, ready};
 use log::Level;
 
 use crate::door::{Door, release, yield_to_others};
-use crate::state::State;
-use crate::state::contain::discard;
-use crate::state::failure::{FailureLog, JoinError, Origin};
-use crate::state::message::{Message, Release};
-use crate::state::number::{TaskNumber, Wake};
-use crate::state::shared;
-use crate::state::slots::{Key, Slot};
-use crate::state::step::{Id, Step};
-use crate::state::task::{Blocker, Body, Flags, Stage};
+use crate::state::{
+    Blocker, Body, FailureLog, Flags, Id, JoinError, Key, Message, Origin, Release, Slot, Stage,
+    State, Step, TaskNumber, Wake, discard, shared,
+};
 
 /// Awaits the output of a spawned task.
 ///

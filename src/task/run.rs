@@ -8,15 +8,9 @@ use std::sync::atomic::Ordering;
 use std::task::Context;
 
 use crate::door::{Door, report};
-use crate::state::State;
-use crate::state::contain::discard;
-use crate::state::failure::JoinError;
-use crate::state::number::TaskNumber;
-use crate::state::outbox::Effect;
-use crate::state::slots::Slot;
-use crate::state::step::{Id, Outcome, Step};
-use crate::state::task::{Body, Flags};
-use crate::state::tasks::Tasks;
+use crate::state::{
+    Body, Effect, Flags, Id, JoinError, Outcome, Slot, State, Step, TaskNumber, Tasks, discard,
+};
 
 /// The main future of a `block_on`, as a turn sees it.
 pub(crate) struct Main<'a> {

@@ -12,8 +12,7 @@ use pin_project_lite::pin_project;
 use super::group::{GroupClosed, TaskGroup};
 use super::insert::insert;
 use super::join::JoinHandle;
-use crate::state::failure::JoinError;
-use crate::state::task::{Flags, Stage};
+use crate::state::{Flags, JoinError, Stage};
 
 pin_project! {
     /// A task with its type. This is the one allocation of a task.

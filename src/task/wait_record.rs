@@ -6,12 +6,10 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use crate::door::{Door, release};
-use crate::state::State;
-use crate::state::message::Release;
-use crate::state::number::TaskNumber;
-use crate::state::slots::{Key, Slot};
-use crate::state::task::Blocker;
-use crate::state::waits::{Awaited, Children, Holder, Lock, Record, Wait, Waiter};
+use crate::state::{
+    Awaited, Blocker, Children, Holder, Key, Lock, Record, Release, Slot, State, TaskNumber, Wait,
+    Waiter,
+};
 
 /// A record in the [`Waits`](crate::state::waits::Waits) of a loop, or none. It may be dropped anywhere.
 #[derive(Debug, Default)]

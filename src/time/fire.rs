@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use crate::door::Door;
-use crate::state::State;
-use crate::state::slots::Slot;
-use crate::state::step::{Id, Step, TimerId};
+use crate::state::{Id, Slot, State, Step, TimerId};
 
 /// Fires all timers that are due, in the order of their deadlines; in a shuffled loop those with the same
 /// deadline in any order. Returns how many. Without any timer the clock is not read.

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::door::Door;
-use crate::state::clock::nanos;
+use crate::state::nanos;
 use crate::task::{YieldNow, yield_now};
 
 /// The time of this thread's loop: [`Instant::now`] under a real clock, the loop's own time under a

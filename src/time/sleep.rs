@@ -8,12 +8,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::door::{Door, release};
-use crate::state::State;
-use crate::state::message::Release;
-use crate::state::number::Wake;
-use crate::state::slots::Key;
-use crate::state::step::{Step, TimerId};
-use crate::state::timers::Armed;
+use crate::state::{Armed, Key, Release, State, Step, TimerId, Wake};
 
 /// Waits for `duration`: never less, and as little more as the kernel and the other tasks allow. (On Linux a
 /// wait of 5 ms or more ends on a whole millisecond; shorter ones are exact to about 50 µs.)

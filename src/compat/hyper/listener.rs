@@ -10,7 +10,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use crate::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use crate::net::{UnixListener, UnixStream};
-use crate::state::log::OneLine;
+use crate::state::OneLine;
 
 /// What [`serve`](super::serve()) accepts connections from: a [`TcpListener`], or a
 /// [`UnixListener`].

@@ -21,8 +21,7 @@ use pin_project_lite::pin_project;
 use super::body::Body;
 use super::listener::Peer;
 use super::watch::{Chain, InFlight, Watch};
-use crate::state::contain::{drop_payload, panic_message};
-use crate::state::log::OneLine;
+use crate::state::{OneLine, drop_payload, panic_message};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 

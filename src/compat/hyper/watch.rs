@@ -16,8 +16,7 @@ use log::Level;
 
 use super::transport::Traffic;
 use crate::door::Door;
-use crate::state::contain::say;
-use crate::state::log::{HTTP, OneLine};
+use crate::state::{HTTP, OneLine, say};
 
 /// The limits of a connection.
 #[derive(Clone, Copy, Debug)]

@@ -21,7 +21,7 @@ use slab::Slab;
 
 use crate::io::pipe::nosignal;
 use crate::reactor::{Direction, Notice, Ready, Registered, Wait, give_from_afar};
-use crate::state::slots::Key;
+use crate::state::Key;
 
 /// How long the thread stays without a request.
 const IDLE: Duration = Duration::from_secs(10);

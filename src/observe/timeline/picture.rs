@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::record::{Cause, LOOP, Place, Record, Row, RowId, Span, State, Who};
-use crate::state::log::{plural, visible};
-use crate::state::step::WaitFor;
+use crate::state::{WaitFor, plural, visible};
 
 pub(super) struct Picture<'a> {
     record: &'a Record,

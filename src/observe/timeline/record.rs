@@ -7,9 +7,7 @@ use std::panic::Location;
 use std::time::Duration;
 
 use crate::door::Door;
-use crate::state::ready::Direction;
-use crate::state::slots::{LoopId, Slot};
-use crate::state::step::{Id, Outcome, SourceId, Step, TimerId, WaitFor};
+use crate::state::{Direction, Id, LoopId, Outcome, Slot, SourceId, Step, TimerId, WaitFor};
 
 /// Times are in nanoseconds of the loop's clock.
 pub(super) struct Record {

@@ -11,8 +11,7 @@ use std::task::Poll;
 use super::{Reaper, timer};
 use crate::reactor::{Direction, Ready, Registered, Wait};
 use crate::signal::unix::{SignalKind, signal};
-use crate::state::contain::say;
-use crate::state::log::SOURCE;
+use crate::state::{SOURCE, say};
 use crate::task;
 
 /// Spawns a task that tries to reap the child whenever some child has ended.
