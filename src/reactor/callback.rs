@@ -125,7 +125,7 @@ where
     S: Io + 'static,
     F: FnMut(&mut S, Ready) -> Next + 'static,
 {
-    let slot = Source { is_relay: true, ..Source::new(kind, Ready::NONE) };
+    let slot = Source::new(kind, Ready::NONE).marked(Source::IS_RELAY);
     enter(slot, source, interest, callback)
 }
 
@@ -141,7 +141,7 @@ where
     F: FnMut(&mut S, Ready) -> Next + 'static,
 {
     let mut callback = Typed { source, interest, call: callback, place: Location::caller() };
-    let slot = Source { has_callback: true, has_more: true, ..slot };
+    let slot = slot.marked(Source::HAS_CALLBACK | Source::HAS_MORE);
     let key = register("`on_ready`", &mut callback.source, interest, slot)?;
     put_back(key.slot, Box::new(callback));
     Ok(Registration { key, source: PhantomData })

@@ -6,18 +6,18 @@
 use std::io;
 use std::task::{Context, Poll};
 
-use mio::event::Source;
+use mio::event::Source as Io;
 use mio::{Interest, Registry, Token};
 
 use super::{Registered, Wait};
 use crate::door::Door;
-use crate::state::{Direction, Key, Message, Ready, Slot, shared, slot_of, token_of};
+use crate::state::{Direction, Key, Message, Ready, Slot, Source, shared, slot_of, token_of};
 
 /// The source of a slot that is given notice. There is nothing to register and nothing to close.
 #[derive(Debug)]
 pub(crate) struct Notice;
 
-impl Source for Notice {
+impl Io for Notice {
     fn register(&mut self, _: &Registry, _: Token, _: Interest) -> io::Result<()> {
         Ok(())
     }
@@ -56,7 +56,7 @@ impl Registered<Notice> {
         if let Some(mut door) = Door::open()
             && let Some(source) = door.sources.slots.get_mut(notice.slot())
         {
-            source.is_work = true;
+            source.mark(Source::IS_WORK, true);
         }
         Ok(notice)
     }

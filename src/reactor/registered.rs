@@ -148,10 +148,11 @@ impl<S: Io> Registered<S> {
         };
         state.tasks.keep();
         let ticket = wait.take_ticket(self.key, direction, last_ticket);
-        let waiter = Waiter { task, place: wait.place, since: state.clock.turn_nanos() };
+        let (place, since) = (wait.place, state.clock.turn_nanos());
         let polled = state.tasks.polled_number;
-        if !source.waiters(direction).set_first(ticket, waiter, polled) {
-            source.has_more = true;
+        if !source.waiters(direction).set_first(ticket, task, place, since, polled) {
+            source.mark(Source::HAS_MORE, true);
+            let waiter = Waiter { task, place, since };
             source.waiters(direction).add(ticket, waiter, None, &mut state.outbox);
         }
         if state.outbox.is_active() {
@@ -225,11 +226,12 @@ impl<S: Io> Registered<S> {
             Wake::Task(task) => (task, None),
             Wake::Foreign(waker) => (TaskNumber::NONE, Some(waker)),
         };
-        let waiter = Waiter { task, place: wait.place, since: state.clock.turn_nanos() };
+        let (place, since) = (wait.place, state.clock.turn_nanos());
         let polled = state.tasks.polled_number;
-        if foreign.is_some() || !source.waiters(direction).set_first(ticket, waiter, polled) {
-            source.has_more = true;
-            source.waiters(direction).add(ticket, waiter, foreign, &mut state.outbox);
+        let waiters = source.waiters(direction);
+        if foreign.is_some() || !waiters.set_first(ticket, task, place, since, polled) {
+            waiters.add(ticket, Waiter { task, place, since }, foreign, &mut state.outbox);
+            source.mark(Source::HAS_MORE, true);
         }
     }
 

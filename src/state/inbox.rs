@@ -10,7 +10,7 @@
 use std::mem;
 
 use super::message::Message;
-use super::slots::Slot;
+use super::slots::Packed;
 use sync::{AtomicBool, Mutex, Ordering};
 
 #[cfg(loom)]
@@ -41,9 +41,9 @@ struct State {
 /// tasks that it names.
 #[derive(Default)]
 pub(crate) struct Mail {
-    pub(crate) wakes: Vec<Slot>,
+    pub(crate) wakes: Vec<Packed>,
     /// Tasks whose wakers code outside this crate has cloned.
-    pub(crate) foreign: Vec<Slot>,
+    pub(crate) foreign: Vec<Packed>,
     pub(crate) messages: Vec<Message>,
     /// How many offloaded jobs have ended.
     pub(crate) jobs: usize,
@@ -72,18 +72,18 @@ impl Inbox {
     }
 
     /// As [`push`](Self::push), for a task to wake.
-    pub(crate) fn push_wake(&self, task: Slot) -> bool {
+    pub(crate) fn push_wake(&self, task: Packed) -> bool {
         self.put(|mail| push_once(&mut mail.wakes, task))
     }
 
     /// As [`push`](Self::push), for a task whose waker was cloned by code outside this crate.
-    pub(crate) fn push_foreign(&self, task: Slot) -> bool {
+    pub(crate) fn push_foreign(&self, task: Packed) -> bool {
         self.put(|mail| push_once(&mut mail.foreign, task))
     }
 
     /// As [`push`](Self::push), for the end of an offloaded job and the task that awaits it, if one does.
     /// Both in one, so that the loop never sees the one without the other.
-    pub(crate) fn push_job_end(&self, task: Option<Slot>) -> bool {
+    pub(crate) fn push_job_end(&self, task: Option<Packed>) -> bool {
         self.put(|mail| {
             mail.jobs += 1;
             if let Some(task) = task {
@@ -137,9 +137,9 @@ impl Inbox {
 
 /// Before the list grows it is rid of repetitions, so it is never longer than twice the number
 /// of tasks, whatever the number of pushes.
-fn push_once(tasks: &mut Vec<Slot>, slot: Slot) {
+fn push_once(tasks: &mut Vec<Packed>, slot: Packed) {
     if tasks.len() == tasks.capacity() && tasks.len() >= 64 {
-        tasks.sort_unstable_by_key(|slot| (slot.index(), slot.generation()));
+        tasks.sort_unstable();
         tasks.dedup();
         tasks.reserve(tasks.len());
     }

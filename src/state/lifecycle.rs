@@ -6,7 +6,8 @@ use super::failure::{JoinError, Origin};
 use super::number::{TaskNumber, Wake};
 use super::outbox::Effect;
 use super::ready::{Direction, Ready};
-use super::slots::{Layout, Slot};
+use super::slots::{Layout, Packed, Slot};
+use super::sources::Source;
 use super::step::{Id, Step};
 use super::task::{Body, Flags};
 use super::tasks::Tasks;
@@ -14,7 +15,7 @@ use super::tasks::Tasks;
 impl State {
     /// Wakes a task of this loop, given the bits that its waker has.
     #[inline(always)]
-    pub(crate) fn wake_task(&mut self, packed: Slot) {
+    pub(crate) fn wake_task(&mut self, packed: Packed) {
         if let Some(task) = self.tasks.wake(packed) {
             self.outbox.report(|| Step::Wake { task: Id(task) });
         }
@@ -34,12 +35,12 @@ impl State {
     /// With `again`, waiters are also woken where the source was taken to be ready before. An event of the
     /// kernel need not do that: nothing waits for what is ready already.
     #[inline(always)]
-    pub(crate) fn source_ready(&mut self, packed: Slot, ready: Ready, again: bool) -> bool {
+    pub(crate) fn source_ready(&mut self, packed: Packed, ready: Ready, again: bool) -> bool {
         let Some((slot, source)) = self.sources.slots.get_packed_mut(Layout::TOKEN, packed) else {
             return false;
         };
         let news = source.ready.learn(ready);
-        if source.has_more || self.outbox.is_observed() {
+        if source.is(Source::HAS_MORE) || self.outbox.is_observed() {
             self.source_ready_unusual(slot, ready);
             return true;
         }
@@ -66,8 +67,8 @@ impl State {
                 source.waiters(direction).take_all(&mut woken);
             }
         }
-        source.has_more =
-            source.has_callback || !source.readers.is_empty() || !source.writers.is_empty();
+        let has_waiters = !source.readers.is_empty() || !source.writers.is_empty();
+        source.mark(Source::HAS_MORE, source.is(Source::HAS_CALLBACK) || has_waiters);
         let (kind, callback) = (source.kind, source.callback.take());
         if self.outbox.is_observed() {
             let id = |wake: &Wake| self.slot_of(wake.task()?).map(Id);

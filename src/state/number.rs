@@ -3,7 +3,7 @@
 
 use std::task::Waker;
 
-use super::slots::{Key, Layout, LoopId, Slot};
+use super::slots::{Key, Layout, LoopId, Packed};
 
 /// A loop and a task of it, packed into the word of a waker: see [`Layout::WAKER`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl TaskNumber {
 
     /// The slot, with as many bits of its generation as a waker holds.
     #[inline]
-    pub(crate) fn packed(self) -> Slot {
+    pub(crate) fn packed(self) -> Packed {
         Layout::WAKER.unpack(self.0 as u64).1
     }
 }

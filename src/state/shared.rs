@@ -14,7 +14,7 @@ use super::inbox::{Inbox, Mail};
 use super::log::LOOP;
 use super::message::{Message, Release};
 use super::number::Wake;
-use super::slots::{Layout, LoopId, Slot};
+use super::slots::{Layout, LoopId, Packed};
 
 /// The part of a loop that other threads may use.
 pub(crate) struct Shared {
@@ -51,7 +51,7 @@ impl Shared {
     }
 
     /// An offloaded job has ended, or will never begin, and this task is to be woken.
-    pub(crate) fn job_ended(&self, task: Option<Slot>) {
+    pub(crate) fn job_ended(&self, task: Option<Packed>) {
         self.notify(self.inbox.push_job_end(task));
     }
 
@@ -179,7 +179,7 @@ pub(crate) fn find(id: LoopId) -> Option<Arc<Shared>> {
 
 /// Wakes a task of the loop that has this narrow id now. If that is another loop than was meant, at most
 /// one of its tasks is polled once in vain.
-pub(crate) fn wake_narrow(narrow: u64, task: Slot) {
+pub(crate) fn wake_narrow(narrow: u64, task: Packed) {
     let shared = table().loops.get(narrow as usize).cloned();
     if let Some(shared) = shared {
         shared.notify(shared.inbox.push_wake(task));
@@ -197,7 +197,7 @@ pub(crate) fn wake_from_other_thread(wake: Wake) {
 }
 
 /// A waker of a task of the loop with this narrow id was cloned on another thread.
-pub(crate) fn mark_foreign(narrow: u64, task: Slot) {
+pub(crate) fn mark_foreign(narrow: u64, task: Packed) {
     let shared = table().loops.get(narrow as usize).cloned();
     if let Some(shared) = shared {
         shared.notify(shared.inbox.push_foreign(task));

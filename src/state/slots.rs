@@ -11,26 +11,46 @@ use slab::Slab;
 /// event, wake or release for an earlier occupant misses instead of hitting an unrelated one.
 ///
 /// It is one word and not two halves: reading a word soon after its halves were written stalls the
-/// processor, because the store buffer cannot forward it.
+/// processor, because the store buffer cannot forward it. And it is never zero, which an entry of the
+/// slab uses to mark that it is vacant: so one comparison with a slot tells both whether there is an
+/// occupant and whether it is this one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Slot(u64);
+pub(crate) struct Slot(NonZero<u64>);
 
 impl Slot {
     /// Never handed out: see [`Layout::indexes`].
-    pub(crate) const NONE: Slot = Slot(u64::MAX);
+    pub(crate) const NONE: Slot = Slot(NonZero::<u64>::MAX);
 
+    /// Not both zero.
     pub(crate) const fn new(index: u32, generation: u32) -> Self {
-        Slot((generation as u64) << 32 | index as u64)
+        match NonZero::new((generation as u64) << 32 | index as u64) {
+            Some(word) => Slot(word),
+            None => panic!("generations begin at 1"),
+        }
     }
 
     pub(crate) const fn index(self) -> u32 {
-        self.0 as u32
+        self.0.get() as u32
     }
 
     /// Counts the insertions into the whole slab, not into this place. It is also the number by
     /// which people know the occupant ("task 17").
     pub(crate) const fn generation(self) -> u32 {
-        (self.0 >> 32) as u32
+        (self.0.get() >> 32) as u32
+    }
+}
+
+/// A slot as it comes out of a packed word, with as many bits of its generation as the word holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Packed(u64);
+
+impl Packed {
+    pub(crate) const fn new(index: u32, generation: u32) -> Self {
+        Packed((generation as u64) << 32 | index as u64)
+    }
+
+    pub(crate) const fn index(self) -> u32 {
+        self.0 as u32
     }
 }
 
@@ -129,22 +149,22 @@ impl Layout {
         }
     }
 
-    /// The loop and the slot of a word. The slot's generation is what [`cut`](Self::cut) kept of it.
-    pub(crate) const fn unpack(self, word: u64) -> (u64, Slot) {
+    /// The loop and the slot of a word.
+    pub(crate) const fn unpack(self, word: u64) -> (u64, Packed) {
         let index = (word & ((1 << self.index) - 1)) as u32;
         let generation = self.cut((word >> self.index) as u32);
         let home = match self.index + self.generation {
             64 => 0,
             used => word >> used,
         };
-        (home, Slot::new(index, generation))
+        (home, Packed::new(index, generation))
     }
 
     /// Whether a packed slot names this one: all bits that were packed are equal.
     #[inline(always)]
-    const fn names(self, packed: Slot, slot: Slot) -> bool {
+    const fn names(self, packed: Packed, slot: Slot) -> bool {
         let bits = ((1_u64 << self.generation) - 1) << 32 | u32::MAX as u64;
-        (packed.0 ^ slot.0) & bits == 0
+        (packed.0 ^ slot.0.get()) & bits == 0
     }
 
     const fn cut(self, generation: u32) -> u32 {
@@ -191,6 +211,9 @@ impl<T> Slots<T> {
         let index = self.slab.insert(empty);
         let slot = Slot::new(index as u32, self.next as u32);
         self.next += 1;
+        if self.next as u32 == 0 {
+            self.next += 1; // No generation is zero.
+        }
         let occupant = &mut self.slab[index];
         occupant.0 = slot;
         (slot, &mut occupant.1)
@@ -210,7 +233,7 @@ impl<T> Slots<T> {
 
     /// The occupant that a packed word names, if it is still there, and its whole slot.
     #[inline]
-    pub(crate) fn get_packed(&self, layout: Layout, packed: Slot) -> Option<(Slot, &T)> {
+    pub(crate) fn get_packed(&self, layout: Layout, packed: Packed) -> Option<(Slot, &T)> {
         let (occupant, value) = self.slab.get(packed.index() as usize)?;
         layout.names(packed, *occupant).then_some((*occupant, value))
     }
@@ -219,7 +242,7 @@ impl<T> Slots<T> {
     pub(crate) fn get_packed_mut(
         &mut self,
         layout: Layout,
-        packed: Slot,
+        packed: Packed,
     ) -> Option<(Slot, &mut T)> {
         let (occupant, value) = self.slab.get_mut(packed.index() as usize)?;
         layout.names(packed, *occupant).then_some((*occupant, value))
@@ -299,7 +322,7 @@ mod tests {
         for seed in SEEDS {
             let mut random = Random::new(seed);
             let (home, index) = (random.number(), random.number() as u32);
-            let generation = random.number() as u32;
+            let generation = (random.number() as u32).max(1);
             for layout in LAYOUTS {
                 let home = home % layout.homes();
                 let slot = Slot::new(index % layout.indexes(), generation);
@@ -308,8 +331,8 @@ mod tests {
                 assert_ne!(word, u64::MAX >> (64 - layout.word), "seed {seed}");
                 let (home_again, slot_again) = layout.unpack(word);
                 assert_eq!(home_again, home, "seed {seed}");
-                assert_eq!(slot_again.index(), slot.index(), "seed {seed}");
-                assert_eq!(slot_again.generation(), layout.cut(generation), "seed {seed}");
+                let cut = Packed::new(slot.index(), layout.cut(generation));
+                assert_eq!(slot_again, cut, "seed {seed}");
             }
         }
     }

@@ -15,7 +15,7 @@ use mio::{Interest, Registry, Token};
 
 use super::number::TaskNumber;
 use super::ready::{Direction, Ready};
-use super::slots::{Layout, Slot, Slots};
+use super::slots::{Layout, Packed, Slot, Slots};
 use super::tasks::Tasks;
 use super::waiters::{NO_TICKET, Waiters};
 use super::waits::{Awaited, Wait};
@@ -40,7 +40,7 @@ pub(crate) fn token_of(slot: Slot) -> Token {
 }
 
 #[inline]
-pub(crate) fn slot_of(token: Token) -> Slot {
+pub(crate) fn slot_of(token: Token) -> Packed {
     Layout::TOKEN.unpack(token.0 as u64).1
 }
 
@@ -77,16 +77,8 @@ pub(crate) struct Source {
     pub(crate) callback: Option<Box<dyn Callback>>,
     /// What it is called in log lines and messages.
     pub(crate) kind: &'static str,
-    /// It has a callback, also while that is being called.
-    pub(crate) has_callback: bool,
-    /// It has a callback, or may have waiters besides one task of this loop for each direction. An event
-    /// for a source without this wakes at most two tasks.
-    pub(crate) has_more: bool,
-    /// The callback belongs to this crate and passes events on to other slots. What waits there is counted
-    /// there, so the callback itself does not make this source an awaited one.
-    pub(crate) is_relay: bool,
-    /// Work is in flight until this source is ready: a virtual clock stands still until then.
-    pub(crate) is_work: bool,
+    /// What else is true of it, as bits: see [`Source::HAS_CALLBACK`].
+    marks: u8,
     /// The descriptor of a [quiet](crate::reactor::Registered::quiet) source until a task waits for room
     /// to write, else [`LOUD`].
     pub(crate) quiet: i32,
@@ -95,6 +87,32 @@ pub(crate) struct Source {
 pub(crate) const LOUD: i32 = -1;
 
 impl Source {
+    /// It has a callback, also while that is being called.
+    pub(crate) const HAS_CALLBACK: u8 = 1;
+    /// It has a callback, or may have waiters besides one task of this loop for each direction. An event
+    /// for a source without this wakes at most two tasks.
+    pub(crate) const HAS_MORE: u8 = 2;
+    /// The callback belongs to this crate and passes events on to other slots. What waits there is counted
+    /// there, so the callback itself does not make this source an awaited one.
+    pub(crate) const IS_RELAY: u8 = 4;
+    /// Work is in flight until this source is ready: a virtual clock stands still until then.
+    pub(crate) const IS_WORK: u8 = 8;
+
+    #[inline(always)]
+    pub(crate) fn is(&self, mark: u8) -> bool {
+        self.marks & mark != 0
+    }
+
+    pub(crate) fn mark(&mut self, mark: u8, value: bool) {
+        self.marks = (self.marks & !mark) | if value { mark } else { 0 };
+    }
+
+    /// With these marks.
+    pub(crate) fn marked(mut self, marks: u8) -> Self {
+        self.marks |= marks;
+        self
+    }
+
     /// Without waiters.
     pub(crate) fn new(kind: &'static str, ready: Ready) -> Self {
         Source {
@@ -103,10 +121,7 @@ impl Source {
             writers: Waiters::NONE,
             callback: None,
             kind,
-            has_callback: false,
-            has_more: false,
-            is_relay: false,
-            is_work: false,
+            marks: 0,
             quiet: LOUD,
         }
     }
@@ -171,7 +186,7 @@ impl Sources {
     /// grace period before it jumps.
     pub(crate) fn is_any_awaited(&self) -> bool {
         let is_awaited = |source: &Source| {
-            (source.callback.is_some() && !source.is_relay)
+            (source.callback.is_some() && !source.is(Source::IS_RELAY))
                 || !source.readers.is_empty()
                 || !source.writers.is_empty()
         };
@@ -180,7 +195,10 @@ impl Sources {
 
     /// How many pieces of work are in flight whose end will make a source ready.
     pub(crate) fn works(&self) -> usize {
-        self.slots.iter().filter(|source| source.is_work && !source.ready.is_readable()).count()
+        self.slots
+            .iter()
+            .filter(|source| source.is(Source::IS_WORK) && !source.ready.is_readable())
+            .count()
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -208,7 +226,7 @@ impl Sources {
                 slot,
                 kind: source.kind,
                 ready: source.ready,
-                has_callback: source.has_callback,
+                has_callback: source.is(Source::HAS_CALLBACK),
                 callback: source.callback.as_ref().map(|callback| callback.place()),
                 waiting: readers.chain(writers).collect(),
             }

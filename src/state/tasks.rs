@@ -7,7 +7,7 @@ use super::failure::{FailureLog, Origin};
 use super::number::TaskNumber;
 use super::places::PlaceId;
 use super::shuffle::Shuffle;
-use super::slots::{Layout, Slot, Slots};
+use super::slots::{Layout, Packed, Slot, Slots};
 use super::task::{Birth, Blocker, Body, Flags, Rare, Snapshot, Task};
 use super::waits::{Awaited, Wait, Waiter};
 
@@ -85,7 +85,7 @@ impl Tasks {
     /// Queues the task that the bits of a waker name. `None` if it is queued already, has finished or is
     /// gone.
     #[inline]
-    pub(crate) fn wake(&mut self, packed: Slot) -> Option<Slot> {
+    pub(crate) fn wake(&mut self, packed: Packed) -> Option<Slot> {
         let (slot, task) = self.slots.get_packed_mut(Layout::WAKER, packed)?;
         if task.flags.has(Flags::QUEUED.and(Flags::FINISHED)) {
             return None;
@@ -323,7 +323,7 @@ impl Tasks {
         self.slots.iter().any(|task| task.flags.has(Tasks::REACHABLE) && is_alive(task))
     }
 
-    pub(crate) fn mark_foreign(&mut self, packed: Slot) {
+    pub(crate) fn mark_foreign(&mut self, packed: Packed) {
         if let Some((_, task)) = self.slots.get_packed_mut(Layout::WAKER, packed) {
             task.flags.set(Flags::FOREIGN);
         }

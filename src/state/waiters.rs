@@ -2,6 +2,7 @@
 //! wakers of other code are posted to the outbox, never woken, cloned or dropped here.
 
 use std::mem;
+use std::panic::Location;
 use std::task::Waker;
 
 use super::number::{TaskNumber, Wake};
@@ -16,8 +17,13 @@ pub(crate) struct Waiters {
     first: Waiter,
     /// The ticket of `first`.
     ticket: u64,
-    others: Vec<Other>,
+    /// Boxed, so that a slot is small. (And so that no field has a niche that an entry of the slab would
+    /// use in place of that of the slot: see [`Slot`](super::slots::Slot).)
+    others: Option<Box<Others>>,
 }
+
+#[derive(Default)]
+struct Others(Vec<Other>);
 
 struct Other {
     ticket: u64,
@@ -63,26 +69,45 @@ const MOST_UNTICKETED: usize = 1024;
 
 impl Waiters {
     pub(crate) const NONE: Waiters =
-        Waiters { first: Waiter::NONE, ticket: NO_TICKET, others: Vec::new() };
+        Waiters { first: Waiter::NONE, ticket: NO_TICKET, others: None };
 
-    pub(crate) fn is_empty(&self) -> bool {
-        !self.first.task.is_some() && self.others.is_empty()
+    fn others(&self) -> &[Other] {
+        self.others.as_ref().map_or(&[], |others| others.0.as_slice())
     }
 
-    /// Stores a waiter that is the polled task, where it is the only one. `false`: it is to be
-    /// [added](Self::add).
+    fn others_mut(&mut self) -> &mut Vec<Other> {
+        &mut self.others.get_or_insert_default().0
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.first.task.is_some() && self.others().is_empty()
+    }
+
+    /// Stores the polled task, where it is the only waiter. `false`: the waiter is to be [added](Self::add).
+    /// (Its fields are passed one by one, so that they stay in registers.)
     #[inline(always)]
-    pub(crate) fn set_first(&mut self, ticket: u64, waiter: Waiter, polled: TaskNumber) -> bool {
+    pub(crate) fn set_first(
+        &mut self,
+        ticket: u64,
+        task: TaskNumber,
+        place: Option<&'static Location<'static>>,
+        since: u64,
+        polled: TaskNumber,
+    ) -> bool {
         // The polled task is one of this loop, and comparing with it is cheaper than looking that up.
-        let is_usual = !self.first.task.is_some() && waiter.task == polled;
+        let is_usual = !self.first.task.is_some() && task == polled;
         if is_usual {
-            self.first = waiter;
+            self.first.task = task;
+            self.first.place = place;
+            self.first.since = since;
             self.ticket = ticket;
         }
         is_usual
     }
 
     /// Adds any waiter.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn add(
         &mut self,
         ticket: u64,
@@ -94,7 +119,7 @@ impl Waiters {
             let wake = foreign.map_or(Wake::Task(waiter.task), Wake::Foreign);
             return self.add_unticketed(waiter, wake, outbox);
         }
-        self.others.push(Other { ticket, waiter, foreign });
+        self.others_mut().push(Other { ticket, waiter, foreign });
     }
 
     fn add_unticketed(&mut self, waiter: Waiter, wake: Wake, outbox: &mut Outbox) {
@@ -105,19 +130,19 @@ impl Waiters {
         };
         let is_first = self.ticket == NO_TICKET && wake.task() == Some(self.first.task);
         let mut unticketed =
-            self.others.iter().enumerate().filter(|(_, other)| other.ticket == NO_TICKET);
+            self.others().iter().enumerate().filter(|(_, other)| other.ticket == NO_TICKET);
         if is_first || unticketed.clone().any(|(_, other)| is_same(other)) {
             return outbox.drop_wake(Some(wake));
         }
         if let (Some((oldest, _)), MOST_UNTICKETED..) = (unticketed.next(), unticketed.count() + 1)
         {
-            outbox.post(Effect::Wake(self.others.remove(oldest).into_wake()));
+            outbox.post(Effect::Wake(self.others_mut().remove(oldest).into_wake()));
         }
         let foreign = match wake {
             Wake::Task(_) => None,
             Wake::Foreign(waker) => Some(waker),
         };
-        self.others.push(Other { ticket: NO_TICKET, waiter, foreign });
+        self.others_mut().push(Other { ticket: NO_TICKET, waiter, foreign });
     }
 
     /// Removes the waiter with this ticket.
@@ -125,7 +150,7 @@ impl Waiters {
     pub(crate) fn remove(&mut self, ticket: u64, outbox: &mut Outbox) {
         if self.ticket == ticket {
             self.first.task = TaskNumber::NONE;
-        } else if !self.others.is_empty() {
+        } else if self.others.is_some() {
             self.remove_other(ticket, outbox);
         }
     }
@@ -133,8 +158,8 @@ impl Waiters {
     #[cold]
     #[inline(never)]
     fn remove_other(&mut self, ticket: u64, outbox: &mut Outbox) {
-        if let Some(at) = self.others.iter().position(|other| other.ticket == ticket) {
-            outbox.drop_wake(Some(self.others.swap_remove(at).into_wake()));
+        if let Some(at) = self.others().iter().position(|other| other.ticket == ticket) {
+            outbox.drop_wake(Some(self.others_mut().swap_remove(at).into_wake()));
         }
     }
 
@@ -146,8 +171,8 @@ impl Waiters {
         polled: Option<(TaskNumber, u32)>,
         outbox: &mut Outbox,
     ) {
-        if let Some(at) = self.others.iter().position(|other| is_latest(other.ticket)) {
-            outbox.drop_wake(Some(self.others.swap_remove(at).into_wake()));
+        if let Some(at) = self.others().iter().position(|other| is_latest(other.ticket)) {
+            outbox.drop_wake(Some(self.others_mut().swap_remove(at).into_wake()));
         }
         if self.first.task.is_some() && is_latest(self.ticket) {
             self.first.task = TaskNumber::NONE;
@@ -159,7 +184,9 @@ impl Waiters {
         };
         if self.first.task.is_some() && self.ticket == ticket {
             self.ticket = latest(self.first.task);
-        } else if let Some(other) = self.others.iter_mut().find(|other| other.ticket == ticket) {
+        } else if let Some(other) =
+            self.others_mut().iter_mut().find(|other| other.ticket == ticket)
+        {
             other.ticket = latest(other.waiter.task);
         }
     }
@@ -174,13 +201,14 @@ impl Waiters {
     pub(crate) fn take_all(&mut self, all: &mut Vec<Wake>) {
         let first = self.take_first();
         all.extend(first.is_some().then_some(Wake::Task(first)));
-        all.extend(self.others.drain(..).map(Other::into_wake));
-        self.others.shrink_to(16);
+        if let Some(others) = self.others.take() {
+            all.extend(others.0.into_iter().map(Other::into_wake));
+        }
     }
 
     fn iter(&self) -> impl Iterator<Item = (u64, Waiter)> {
         let first = self.first.task.is_some().then_some((self.ticket, self.first));
-        first.into_iter().chain(self.others.iter().map(|other| (other.ticket, other.waiter)))
+        first.into_iter().chain(self.others().iter().map(|other| (other.ticket, other.waiter)))
     }
 
     /// All of them. A waiter of foreign code has [no task](TaskNumber::NONE).
