@@ -34,12 +34,12 @@ impl Io for Notice {
 impl Registered<Notice> {
     /// The slot, for [`give`].
     pub(crate) fn slot(&self) -> Slot {
-        self.key.slot
+        self.source.key.slot
     }
 
     /// The key, for [`give_from_afar`].
     pub(crate) fn key(&self) -> Key {
-        self.key
+        self.source.key
     }
 
     /// A slot that has no notice yet.

@@ -5,18 +5,18 @@ use std::fmt;
 use std::io;
 use std::panic::Location;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use log::Level;
 use mio::Interest;
 use mio::event::Source as Io;
 
 use super::register::{is_closing, register};
-use super::wait::Wait;
-use crate::door::{self, Door, away_from_home, release};
+use super::wait::{SourceKey, Wait};
+use crate::door::{Door, away_from_home, release};
 use crate::state::{
-    ALL, Direction, Key, OneLine, Ready, Release, SOURCE, Shared, Source, SourceId, Sources, State,
-    Step, TaskNumber, Waiter, Wake, contain, say, shared,
+    ALL, Direction, OneLine, Ready, Release, SOURCE, Shared, Source, Sources, TaskNumber, Waiter,
+    contain, say, shared,
 };
 
 #[cfg(target_os = "linux")]
@@ -26,9 +26,7 @@ const ALL_BUT_ROOM: Interest = Interest::READABLE.add(Interest::PRIORITY);
 /// any thread, it is deregistered, its slot given back, and the descriptor closed, in this order.
 pub(crate) struct Registered<S: Io> {
     io: S,
-    pub(super) key: Key,
-    /// What it is called in log lines and messages.
-    kind: &'static str,
+    pub(super) source: SourceKey,
 }
 
 impl<S: Io> Registered<S> {
@@ -47,7 +45,7 @@ impl<S: Io> Registered<S> {
         ready: Ready,
     ) -> Result<Self, (io::Error, S)> {
         match register(kind, &mut io, ALL, Source::new(kind, ready)) {
-            Ok(key) => Ok(Registered { io, key, kind }),
+            Ok(key) => Ok(Registered { io, source: SourceKey { key, kind } }),
             Err(error) => Err((error, io)),
         }
     }
@@ -65,7 +63,7 @@ impl<S: Io> Registered<S> {
         let mut source = Source::new(kind, Ready::BOTH);
         source.quiet = io.as_raw_fd();
         let key = register(kind, &mut io, ALL_BUT_ROOM, source)?;
-        Ok(Registered { io, key, kind })
+        Ok(Registered { io, source: SourceKey { key, kind } })
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -99,14 +97,15 @@ impl<S: Io> Registered<S> {
         mut op: impl FnMut(&S) -> io::Result<T>,
         is_exhausted: impl Fn(&T) -> bool,
     ) -> Poll<io::Result<T>> {
-        let Some(mut door) = Door::of(self.key) else { away_from_home(self.kind) };
+        let SourceKey { key, kind } = self.source;
+        let Some(mut door) = Door::of(key) else { away_from_home(kind) };
         let state = &mut *door;
         if !state.budget.allows() {
             drop(door);
-            return self.refuse(wait, cx, direction);
+            return self.source.refuse(wait, cx, direction);
         }
         let Sources { slots, last_ticket } = &mut state.sources;
-        let Some(source) = slots.get_mut(self.key.slot) else {
+        let Some(source) = slots.get_mut(key.slot) else {
             return Poll::Ready(Err(is_closing()));
         };
         // Of the last poll. If the operation must wait again, it goes to the end of the waiters: one event
@@ -135,127 +134,36 @@ impl<S: Io> Registered<S> {
             };
             state.budget.count();
             if state.outbox.is_active() {
-                self.report_tried(state, direction, true);
+                self.source.report_tried(state, direction, true);
                 drop(door);
             } else {
                 door.shut();
             }
             return Poll::Ready(result);
         }
-        let Some(task) = TaskNumber::of(cx.waker()) else {
-            drop(door);
-            return self.wait_with_foreign(wait, cx.waker(), direction, would_block);
-        };
-        state.tasks.keep();
-        let ticket = wait.take_ticket(self.key, direction, last_ticket);
-        let (place, since) = (wait.place, state.clock.turn_nanos());
-        let polled = state.tasks.polled_number;
-        if !source.waiters(direction).set_first(ticket, task, place, since, polled) {
-            source.mark(Source::HAS_MORE, true);
-            let waiter = Waiter { task, place, since };
-            source.waiters(direction).add(ticket, waiter, None, &mut state.outbox);
-        }
-        if state.outbox.is_active() {
-            self.report_wait(state, direction, would_block, wait.place);
-        } else if direction == Direction::Read {
-            door.shut();
-            return Poll::Pending;
-        }
-        self.wait_for_room(&mut door, direction)
-    }
-
-    /// Where the waiter waits for room to write, a quiet source becomes like all others.
-    #[inline(always)]
-    fn wait_for_room<T>(&self, state: &mut State, direction: Direction) -> Poll<io::Result<T>> {
-        match state.sources.slots.get_mut(self.key.slot) {
-            Some(source) if direction == Direction::Write => {
-                source.ask_for_room(self.key.slot, &state.shared.registry)
+        let waited = if let Some(task) = TaskNumber::of(cx.waker()) {
+            state.tasks.keep();
+            let ticket = wait.take_ticket(key, direction, last_ticket);
+            let (place, since) = (wait.place, state.clock.turn_nanos());
+            let polled = state.tasks.polled_number;
+            let waiters = source.waiters(direction);
+            if !waiters.set_first(ticket, task, place, since, polled) {
+                waiters.add(ticket, Waiter { task, place, since }, None, &mut state.outbox);
+                source.mark(Source::HAS_MORE, true);
             }
-            _ => Poll::Pending,
-        }
-    }
-
-    /// The waker is not one of ours.
-    #[cold]
-    #[inline(never)]
-    #[track_caller]
-    fn wait_with_foreign<T>(
-        &self,
-        wait: &mut Wait,
-        waker: &Waker,
-        direction: Direction,
-        would_block: bool,
-    ) -> Poll<io::Result<T>> {
-        self.leave_waker(wait, waker, direction);
-        let mut door = Door::at_home(self.key, self.kind);
-        self.report_wait(&mut door, direction, would_block, wait.place);
-        self.wait_for_room(&mut door, direction)
-    }
-
-    /// The task has spent its budget. It takes its place among the waiters, so that a task that comes later
-    /// does not get ahead of it, and is woken at once to try: no event need come for a source that is ready.
-    #[cold]
-    #[inline(never)]
-    #[track_caller]
-    fn refuse<T>(
-        &self,
-        wait: &mut Wait,
-        cx: &mut Context<'_>,
-        direction: Direction,
-    ) -> Poll<io::Result<T>> {
-        // An operation that waits already keeps its place.
-        if wait.ticket.is_none() {
-            self.leave_waker(wait, cx.waker(), direction);
-        }
-        door::yield_to_others(cx)
-    }
-
-    /// Leaves any waker. One of other code is cloned with the door closed, because that runs its code. No
-    /// event can come in between: events are dispatched by the turn.
-    #[track_caller]
-    fn leave_waker(&self, wait: &mut Wait, waker: &Waker, direction: Direction) {
-        let wake = Wake::of(waker);
-        let mut door = Door::at_home(self.key, self.kind);
-        let state = &mut *door;
-        let Sources { slots, last_ticket } = &mut state.sources;
-        let Some(source) = slots.get_mut(self.key.slot) else {
-            return state.outbox.drop_wake(Some(wake));
+            if direction == Direction::Read && !state.outbox.is_active() {
+                door.shut();
+                return Poll::Pending;
+            }
+            self.source.after_wait(door, wait, direction, would_block)
+        } else {
+            drop(door);
+            self.source.wait_with_foreign(wait, cx.waker(), direction, would_block)
         };
-        let ticket = wait.take_ticket(self.key, direction, last_ticket);
-        let (task, foreign) = match wake {
-            Wake::Task(task) => (task, None),
-            Wake::Foreign(waker) => (TaskNumber::NONE, Some(waker)),
-        };
-        let (place, since) = (wait.place, state.clock.turn_nanos());
-        let polled = state.tasks.polled_number;
-        let waiters = source.waiters(direction);
-        if foreign.is_some() || !waiters.set_first(ticket, task, place, since, polled) {
-            waiters.add(ticket, Waiter { task, place, since }, foreign, &mut state.outbox);
-            source.mark(Source::HAS_MORE, true);
+        match waited {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
         }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn report_tried(&self, state: &mut State, direction: Direction, done: bool) {
-        let (source, kind) = (SourceId(self.key.slot), self.kind);
-        state.outbox.report(|| Step::Tried { source, kind, direction, done });
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn report_wait(
-        &self,
-        state: &mut State,
-        direction: Direction,
-        would_block: bool,
-        place: Option<&'static Location<'static>>,
-    ) {
-        if would_block {
-            self.report_tried(state, direction, false);
-        }
-        let (source, kind) = (SourceId(self.key.slot), self.kind);
-        state.outbox.report(|| Step::AwaitSource { source, kind, direction, place });
     }
 
     /// Waits until the source is taken to be ready, without trying anything.
@@ -287,10 +195,10 @@ impl<S: Io> Registered<S> {
     /// Keeps the waiter of an operation without the operation, in place of the one that was kept before.
     pub(crate) fn leave_behind(&self, mut wait: Wait) {
         let Some(ticket) = wait.ticket.take() else { return };
-        let mut door = Door::at_home(self.key, self.kind);
+        let mut door = self.source.open();
         let state = &mut *door;
         let polled = state.polled().map(|number| (number, state.tasks.polls(state.tasks.polled)));
-        if let Some(source) = state.sources.slots.get_mut(self.key.slot) {
+        if let Some(source) = state.sources.slots.get_mut(self.source.key.slot) {
             let waiters = source.waiters(ticket.direction);
             waiters.keep_latest(ticket.number, polled, &mut state.outbox);
         }
@@ -298,8 +206,8 @@ impl<S: Io> Registered<S> {
 
     /// What the source is taken to be ready for, of what `interest` asks.
     pub(crate) fn readiness(&self, interest: Interest) -> Ready {
-        let door = Door::at_home(self.key, self.kind);
-        let source = door.sources.slots.get(self.key.slot);
+        let door = self.source.open();
+        let source = door.sources.slots.get(self.source.key.slot);
         source.map_or(Ready::NONE, |source| source.ready).of_interest(interest)
     }
 
@@ -331,8 +239,8 @@ impl<S: Io> Registered<S> {
         if !matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
             return;
         }
-        let mut door = Door::at_home(self.key, self.kind);
-        let Some(source) = door.sources.slots.get_mut(self.key.slot) else { return };
+        let mut door = self.source.open();
+        let Some(source) = door.sources.slots.get_mut(self.source.key.slot) else { return };
         for direction in [Direction::Read, Direction::Write] {
             if direction.is_in(interest) {
                 source.ready.disprove(direction);
@@ -347,7 +255,7 @@ impl<S: Io> Registered<S> {
         interest: Interest,
         op: impl FnOnce() -> io::Result<T>,
     ) -> io::Result<T> {
-        drop(Door::at_home(self.key, self.kind)); // Panics elsewhere, before anything is tried.
+        drop(self.source.open()); // Panics elsewhere, before anything is tried.
         let result = op();
         self.note_would_block(interest, &result);
         result
@@ -362,9 +270,9 @@ impl<S: Io> Registered<S> {
         op: impl FnOnce(&S) -> io::Result<T>,
         is_exhausted: impl Fn(&T) -> bool,
     ) -> io::Result<T> {
-        let mut door = Door::at_home(self.key, self.kind);
+        let mut door = self.source.open();
         let result = op(&self.io);
-        let Some(source) = door.sources.slots.get_mut(self.key.slot) else { return result };
+        let Some(source) = door.sources.slots.get_mut(self.source.key.slot) else { return result };
         match &result {
             Ok(value) if is_exhausted(value) => source.ready.exhaust(direction),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -377,13 +285,13 @@ impl<S: Io> Registered<S> {
 
     /// Whether it was registered by this process: see [`shared::is_of_this_process`].
     pub(crate) fn is_of_this_process(&self) -> bool {
-        shared::is_of_this_process(self.key.home)
+        shared::is_of_this_process(self.source.key.home)
     }
 
     /// Whether the loop that watches it runs on this thread.
     #[cfg(feature = "quinn")]
     pub(crate) fn is_at_home(&self) -> bool {
-        door::is_home_of(self.key)
+        crate::door::is_home_of(self.source.key)
     }
 
     /// Removes it from the poller, on any thread. The slot stays.
@@ -392,14 +300,14 @@ impl<S: Io> Registered<S> {
         if !self.is_of_this_process() {
             return;
         }
-        let shared = Door::of(self.key).map(|door| Arc::clone(&door.shared));
+        let shared = Door::of(self.source.key).map(|door| Arc::clone(&door.shared));
         // Without a loop there is no poller either.
-        let shared = shared.or_else(|| shared::find(self.key.home));
+        let shared = shared.or_else(|| shared::find(self.source.key.home));
         let mut deregister = |shared: Arc<Shared>| shared.registry.deregister(&mut self.io);
         let result =
             shared.and_then(|shared| contain("deregistering a source", || deregister(shared)));
         if let Some(Err(error)) = result {
-            let (kind, number) = (self.kind, self.key.slot.generation());
+            let (kind, number) = (self.source.kind, self.source.key.slot.generation());
             say(
                 Level::Debug,
                 SOURCE,
@@ -413,7 +321,7 @@ impl<S: Io> Drop for Registered<S> {
     /// The descriptor is closed when the fields are dropped, after this.
     fn drop(&mut self) {
         self.deregister();
-        release(self.key, Release::Source(self.key.slot));
+        release(self.source.key, Release::Source(self.source.key.slot));
     }
 }
 

@@ -1,9 +1,14 @@
-//! [`Wait`]: the place of one operation among the waiters of a source.
+//! [`Wait`]: the place of one operation among the waiters of a source, and how an operation takes it.
 
+use std::io;
 use std::panic::Location;
+use std::task::{Context, Poll, Waker};
 
-use crate::door::release;
-use crate::state::{Direction, Key, NO_TICKET, Release};
+use crate::door::{Door, release, yield_to_others};
+use crate::state::{
+    Direction, Key, NO_TICKET, Release, Source, SourceId, Sources, State, Step, TaskNumber, Waiter,
+    Wake,
+};
 
 /// One operation's place among the waiters of a source. Dropping it gives the place up, on any thread.
 #[derive(Debug)]
@@ -64,5 +69,109 @@ impl Drop for Wait {
         if self.ticket.is_some() {
             self.give_back();
         }
+    }
+}
+
+/// The slot of a source, and what the source is called in log lines and messages.
+#[derive(Clone, Copy)]
+pub(crate) struct SourceKey {
+    pub(crate) key: Key,
+    pub(super) kind: &'static str,
+}
+
+impl SourceKey {
+    /// The loop that watches the source, which must run here.
+    #[inline]
+    #[track_caller]
+    pub(super) fn open(self) -> Door {
+        Door::at_home(self.key, self.kind)
+    }
+
+    /// An operation waits with a waker of other code. It is cloned with the door closed, because that runs its
+    /// code. No event can come in between: events are dispatched by the turn.
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    pub(super) fn wait_with_foreign(
+        &self,
+        wait: &mut Wait,
+        waker: &Waker,
+        direction: Direction,
+        would_block: bool,
+    ) -> io::Result<()> {
+        let wake = Wake::of(waker);
+        let mut door = self.open();
+        self.leave(&mut door, wait, wake, direction);
+        self.after_wait(door, wait, direction, would_block)
+    }
+
+    /// The waker was left. While somebody observes, reports that. A quiet source whose waiter waits for room to
+    /// write becomes like all others.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn after_wait(
+        &self,
+        mut door: Door,
+        wait: &Wait,
+        direction: Direction,
+        would_block: bool,
+    ) -> io::Result<()> {
+        let state = &mut *door;
+        if would_block {
+            self.report_tried(state, direction, false);
+        }
+        let (source, kind, place) = (SourceId(self.key.slot), self.kind, wait.place);
+        state.outbox.report(|| Step::AwaitSource { source, kind, direction, place });
+        match state.sources.slots.get_mut(self.key.slot) {
+            Some(source) if direction == Direction::Write => {
+                source.ask_for_room(self.key.slot, &state.shared.registry)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The task has spent its budget. It takes its place among the waiters, so that a task that comes later
+    /// does not get ahead of it, and is woken at once to try: no event need come for a source that is ready.
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    pub(super) fn refuse<T>(
+        &self,
+        wait: &mut Wait,
+        cx: &mut Context<'_>,
+        direction: Direction,
+    ) -> Poll<T> {
+        // An operation that waits already keeps its place.
+        if wait.ticket.is_none() {
+            let wake = Wake::of(cx.waker());
+            self.leave(&mut self.open(), wait, wake, direction);
+        }
+        yield_to_others(cx)
+    }
+
+    fn leave(&self, state: &mut State, wait: &mut Wait, wake: Wake, direction: Direction) {
+        let Sources { slots, last_ticket } = &mut state.sources;
+        let Some(source) = slots.get_mut(self.key.slot) else {
+            return state.outbox.drop_wake(Some(wake));
+        };
+        let ticket = wait.take_ticket(self.key, direction, last_ticket);
+        let (task, foreign) = match wake {
+            Wake::Task(task) => (task, None),
+            Wake::Foreign(waker) => (TaskNumber::NONE, Some(waker)),
+        };
+        let (place, since) = (wait.place, state.clock.turn_nanos());
+        let polled = state.tasks.polled_number;
+        let waiters = source.waiters(direction);
+        if foreign.is_some() || !waiters.set_first(ticket, task, place, since, polled) {
+            waiters.add(ticket, Waiter { task, place, since }, foreign, &mut state.outbox);
+            source.mark(Source::HAS_MORE, true);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(super) fn report_tried(&self, state: &mut State, direction: Direction, done: bool) {
+        let (source, kind) = (SourceId(self.key.slot), self.kind);
+        state.outbox.report(|| Step::Tried { source, kind, direction, done });
     }
 }

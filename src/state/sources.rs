@@ -5,7 +5,6 @@
 use std::any::Any;
 use std::io;
 use std::panic::Location;
-use std::task::Poll;
 
 #[cfg(unix)]
 use mio::event::Source as _;
@@ -139,23 +138,17 @@ impl Source {
     #[cfg(unix)]
     #[cold]
     #[inline(never)]
-    pub(crate) fn ask_for_room<T>(
-        &mut self,
-        slot: Slot,
-        registry: &Registry,
-    ) -> Poll<io::Result<T>> {
+    pub(crate) fn ask_for_room(&mut self, slot: Slot, registry: &Registry) -> io::Result<()> {
         if self.quiet != LOUD {
-            if let Err(error) = SourceFd(&self.quiet).reregister(registry, token_of(slot), ALL) {
-                return Poll::Ready(Err(error));
-            }
+            SourceFd(&self.quiet).reregister(registry, token_of(slot), ALL)?;
             self.quiet = LOUD;
         }
-        Poll::Pending
+        Ok(())
     }
 
     #[cfg(not(unix))]
-    pub(crate) fn ask_for_room<T>(&mut self, _: Slot, _: &Registry) -> Poll<io::Result<T>> {
-        Poll::Pending
+    pub(crate) fn ask_for_room(&mut self, _: Slot, _: &Registry) -> io::Result<()> {
+        Ok(())
     }
 }
 
