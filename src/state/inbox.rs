@@ -149,9 +149,10 @@ fn push_once(tasks: &mut Vec<Packed>, slot: Packed) {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::state::slots::Slot;
 
     fn wake(inbox: &Inbox, index: u32) -> bool {
-        inbox.push_wake(Slot::new(index, 1))
+        inbox.push_wake(Packed::new(index, 1))
     }
 
     #[test]
@@ -184,7 +185,7 @@ mod tests {
         let inbox = Inbox::new();
         for n in 0..1_000_000 {
             wake(&inbox, n % 100);
-            inbox.push_foreign(Slot::new(n % 100, 1));
+            inbox.push_foreign(Packed::new(n % 100, 1));
         }
         let mail = inbox.take();
         assert!(mail.messages.is_empty());
@@ -244,7 +245,7 @@ mod loom_tests {
             let push = |index, works| {
                 let (inbox, poller) = (Arc::clone(&inbox), Arc::clone(&poller));
                 move || {
-                    if inbox.push_wake(Slot::new(index, 0)) {
+                    if inbox.push_wake(Packed::new(index, 0)) {
                         if works {
                             poller.wake();
                         } else {
@@ -283,7 +284,7 @@ mod loom_tests {
                 .map(|index| {
                     let (inbox, poller) = (Arc::clone(&inbox), Arc::clone(&poller));
                     thread::spawn(move || {
-                        if inbox.push_wake(Slot::new(index, 0)) {
+                        if inbox.push_wake(Packed::new(index, 0)) {
                             poller.wake();
                         }
                     })
