@@ -346,17 +346,17 @@ fn break_it_fails_without_each_rule_and_names_the_line_of_the_source_that_keeps_
             (
                 "The task has 4 of 8 bytes, and waits for ever (polls: 1, events meanwhile: 0)",
                 "has all 8 bytes",
-                "attempt",
+                "poll_io",
             ),
             (
                 "The task has 0 of 4 bytes, and waits for ever (polls: 1, events meanwhile: 1)",
                 "has all 4 bytes",
-                "attempt",
+                "poll_io",
             ),
             (
                 "The task has 0 of 4 bytes, and waits for ever (polls: 1, events meanwhile: 0)",
                 "has all 4 bytes",
-                "dispatch_to_own",
+                "source_ready",
             ),
             (
                 "Carla, who has not hung up, is disconnected",
