@@ -180,7 +180,7 @@ fn in_one_of_five_runs(example: &'static str, holds: impl Fn(&[String]) -> bool)
     panic!("in none of these runs: {runs:#?}")
 }
 
-/// The line of our own source that stands at a place, as `src/core.rs:12` or `src/core.rs:12:5`.
+/// The line of our own source that stands at a place, as `src/door/mod.rs:12` or `src/door/mod.rs:12:5`.
 #[track_caller]
 fn source_at(place: &str) -> String {
     let mut parts = place.split(':');
