@@ -1,6 +1,6 @@
 //! A single-threaded event loop, built on mio: it runs async tasks, timers, sockets and files on one
-//! thread, without atomics, locks or `Send` bounds. It reports each of its steps, so you can watch it
-//! work, and its source is written to be read.
+//! thread, so tasks share data without atomics, locks or `Send` bounds. It reports each of its steps,
+//! so you can watch it work, and its source is written to be read.
 //!
 //! ```
 //! use headwaiter::net::{TcpListener, TcpStream};
