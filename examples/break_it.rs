@@ -43,7 +43,7 @@ fn main() -> io::Result<()> {
         |mini_loop| a_message_before_the_task(mini_loop, b"soupcake"),
         "the kernel reported both in one event, and does not report the second one again",
         "read until the kernel says \"would block\", and only then wait",
-        ["src/reactor/registered.rs", "attempt", "while watched.ready.allows(direction)"],
+        ["src/reactor/registered.rs", "poll_io", "while source.ready.allows(direction)"],
     )?;
     show(
         Rule::KeepTheWaker,
@@ -51,7 +51,7 @@ fn main() -> io::Result<()> {
         a_message_for_a_waiting_task,
         "the loop received the event, but does not know which task waits for it",
         "store the waker before you return `Pending`",
-        ["src/reactor/registered.rs", "attempt", "leave_task(ticket, number"],
+        ["src/reactor/registered.rs", "poll_io", "set_first(ticket, waiter"],
     )?;
     show(
         Rule::Remember,
@@ -59,7 +59,7 @@ fn main() -> io::Result<()> {
         |mini_loop| a_message_before_the_task(mini_loop, b"soup"),
         "the waker was stored after the event, and the same bytes cause no second event",
         "remember what the kernel reported, and try before you wait",
-        ["src/reactor.rs", "dispatch_to_own", "watched.ready.learn("],
+        ["src/state/lifecycle.rs", "source_ready", "source.ready.learn("],
     )?;
     show(
         Rule::Generations,
@@ -67,7 +67,7 @@ fn main() -> io::Result<()> {
         an_event_for_a_closed_connection,
         "Ben's event was in flight when he left, and its token now identifies Carla",
         "count the guests, add the count to the token as a generation, and ignore stale events",
-        ["src/slots.rs", "get_packed_mut", "== packed.generation()"],
+        ["src/state/slots.rs", "get_packed_mut", "layout.names(packed, *occupant)"],
     )?;
     println!(
         "\nheadwaiter follows these rules for you. Only a callback of `on_ready` must itself read until"

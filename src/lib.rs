@@ -1,19 +1,93 @@
-// The README's links are to files beside it. Of two definitions of a link the first counts: these are of docs.rs.
-#![doc = include_str!("links.md")]
-#![doc = include_str!("../README.md")]
+//! A single-threaded event loop, built on mio: it runs async tasks, timers, sockets and files on one
+//! thread, so tasks share data without atomics, locks or `Send` bounds. It reports each of its steps,
+//! so you can watch it work, and its source is written to be read.
+//!
+//! ```
+//! use headwaiter::net::{TcpListener, TcpStream};
+//! use headwaiter::time::timeout;
+//! use std::time::Duration;
+//!
+//! fn main() -> std::io::Result<()> {
+//!     headwaiter::block_on(async {
+//!         let listener = TcpListener::bind("127.0.0.1:0").await?;
+//!         let address = listener.local_addr()?;
+//!
+//!         let server = headwaiter::spawn(async move {
+//!             let (mut stream, _) = listener.accept().await?;
+//!             let mut order = [0; 4];
+//!             stream.read_exact(&mut order).await?;
+//!             stream.write_all(&order).await
+//!         });
+//!
+//!         let mut client = TcpStream::connect(address).await?;
+//!         client.write_all(b"soup").await?;
+//!         let mut served = [0; 4];
+//!         timeout(Duration::from_secs(5), client.read_exact(&mut served)).await??;
+//!         assert_eq!(&served, b"soup");
+//!         server.await.expect("the server did not panic")
+//!     })
+//! }
+//! ```
+//!
+//! [`block_on`] makes a loop and runs a future on it. [`EventLoop`] is a loop of your own, which
+//! [`Builder`] configures and which another event loop can drive, one [`turn`](EventLoop::turn) at a
+//! time. Inside the loop, [`spawn`] starts a task. From other threads, a [`Handle`] does. Functions that
+//! need a running loop find the one of their thread, and panic with advice where there is none.
+//!
+//! # Where to find what
+//!
+//! | module or function | what it has |
+//! |---|---|
+//! | [`task`] | tasks, groups of tasks that end together, cancellation, the cooperative budget |
+//! | [`time`] | sleeps, timeouts and intervals, on a real or a virtual [`Clock`] |
+//! | [`net`] | TCP, UDP and Unix sockets, look-ups of host names |
+//! | [`io`] | byte streams: pipes, the standard streams, any file descriptor, copying |
+//! | [`fs`] | files and directories |
+//! | [`sync`] | locks and channels for the tasks of one thread |
+#![cfg_attr(unix, doc = "| [`process`] | child processes |")]
+#![cfg_attr(feature = "signal", doc = "| [`signal`] | signals |")]
+#![cfg_attr(
+    any(feature = "hyper", feature = "tokio-io", feature = "quinn"),
+    doc = "| [`compat`] | this loop beneath hyper, tokio's I/O traits and quinn |"
+)]
+//! | [`on_ready`] | callbacks for sources of the kernel, without futures |
+//! | [`spawn_blocking`] | a pool of threads for calls that block |
+//! | [`Handle`], [`RemoteHandle`] | the loop as other threads reach it |
+//! | [`observe`], [`stats`], [`dump()`] | what the loop does, has done, and waits for |
+//! | [`Deadlock`] | what the loop does about tasks that can never continue |
+//! | [`explore()`] | a test under many orders of tasks, which can be replayed |
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `signal` (default) | the module `signal` |
+//! | `hyper` | `compat::hyper`: an HTTP/1.1 and HTTP/2 server, and the traits of hyper |
+//! | `hyper-client` | `compat::hyper::Connector`, for hyper-util's client; also enables `hyper` |
+//! | `tokio-io` | tokio's `AsyncRead` and `AsyncWrite` on all streams |
+//! | `quinn` | `compat::quinn::Runtime`, for QUIC and HTTP/3 |
+//!
+//! # More
+//!
+//! The README of the repository has a tour, and its folder `docs` has pages on the design, on what
+//! blocks a loop, on classic mistakes, on shutting down a server, and on the differences from tokio.
+//! With `RUST_LOG=headwaiter=trace`, and a logger, the loop logs each of its steps.
 
-// In the order in which to read them: from the turn downwards, then what users call.
-mod event_loop;
+// By layer, from the state upwards: `docs/design.md`. A module imports only from its own layer and from
+// those below it.
+mod state;
+mod about;
+mod door;
 mod reactor;
 pub mod task;
 pub mod time;
-mod door;
-mod state;
+mod offload;
+mod remote;
+pub mod observe;
+mod event_loop;
 pub mod io;
 pub mod net;
 pub mod fs;
-mod offload;
-mod remote;
 pub mod sync;
 #[cfg(feature = "signal")]
 pub mod signal;
@@ -21,9 +95,7 @@ pub mod signal;
 pub mod process;
 #[cfg(any(feature = "hyper", feature = "tokio-io", feature = "quinn"))]
 pub mod compat;
-pub mod observe;
 mod explore;
-mod about;
 
 pub use mio::Interest;
 
@@ -38,7 +110,11 @@ pub use state::clock::Clock;
 pub use state::suspects::Deadlock;
 pub use task::spawn;
 
-/// The code in `docs/` compiles and runs, as the README's does.
+/// The code in the README and in `docs/` compiles and runs.
+#[cfg(all(doctest, feature = "signal"))]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 #[cfg(all(doctest, feature = "signal"))]
 #[doc = include_str!("../docs/shutdown.md")]
 mod shutdown {}

@@ -1,7 +1,8 @@
 //! What the loop says about its work: the [steps](Step) that an [`Observer`] receives, [`Timeline`], which
 //! draws them, and [`Stats`].
 
-// Readers of the state: none of them changes what it reads.
+// Readers of the state, of layer 2: `docs/design.md`. They change only their own notes in it, but for
+// `stuck`, which ends a task of a deadlock if the loop is told to.
 pub(crate) mod stats;
 pub(crate) mod dump;
 pub(crate) mod stuck;

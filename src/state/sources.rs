@@ -22,7 +22,7 @@ use super::waits::{Awaited, Wait};
 /// The token of the waker of the poller: no source's token has all bits set.
 pub(crate) const INBOX: Token = Token(usize::MAX);
 
-/// The token of the [alarm](super::alarm): no source's token has an index with all bits set.
+/// The token of the alarm (`event_loop/alarm.rs`): no source's token has an index with all bits set.
 pub(crate) const ALARM: Token = Token(Layout::TOKEN.indexes() as usize);
 
 /// How many events a turn takes from the kernel at most. The next turn takes the rest.

@@ -13,7 +13,7 @@ use crate::door::{Door, poll_budget};
 ///
 /// In each poll a task may do 128 operations of this crate that complete at once. The next one returns `Pending` once, with the task
 /// woken, so that the other tasks, the timers and the sockets get their turn. Code that computes, or that uses other crates, spends
-/// nothing. Called in its loop, this makes it take part. [`yield_now`](super::yield_now) yields each time, which costs more.
+/// nothing. Called in its loop, this makes it take part. [`yield_now`](super::yield_now()) yields each time, which costs more.
 ///
 /// Cancel-safe: there is nothing to lose. Outside any event loop it is ready at once.
 ///

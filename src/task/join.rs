@@ -24,7 +24,7 @@ use crate::state::{
 ///
 /// Awaiting it is cancel-safe: the output stays in the task until it is taken.
 ///
-/// In a function that returns [`io::Result`], `handle.await??` returns both the failure of the task and the
+/// In a function that returns [`io::Result`](std::io::Result), `handle.await??` returns both the failure of the task and the
 /// error that the task returned:
 ///
 /// ```

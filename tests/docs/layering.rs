@@ -43,7 +43,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("lib.rs", 4),
 ];
 
-fn layer(path: &str) -> u8 {
+/// The layer of a file, as its path below `src`.
+pub fn layer(path: &str) -> u8 {
     let matches = |place: &str| {
         path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };

@@ -1,4 +1,5 @@
-//! The README and the pages of `docs/`: what they point to is there, and what they show is what programs say.
+//! The README and the pages of `docs/`: what they point to is there, what they show is what programs say, and the layers of the
+//! source are those that they describe.
 
 #[path = "../support/mod.rs"]
 mod support;

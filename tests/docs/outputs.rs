@@ -11,7 +11,7 @@ fn only_numbers_and_the_spaces_around_them_may_differ_from_what_a_page_shows() {
         ("12 beats, 1.5 times, 1,000 waits", "N beats, N times, N waits"),
         ("12ms, 12.5 µs, 3 s, 3 sorts", "T, T, T, N sorts"),
         ("it took 7.", "it took N."),
-        ("held in src/slots.rs:166: == 2", "held in src/slots.rs:N == N"),
+        ("held in src/lib.rs:166: == 2", "held in src/lib.rs:N == N"),
         ("tea 2 |..==  | after 2 ms", "tea N |B| after T"),
         ("it is |..x==| 2", "it is |..x==| N"),
         ("tasks     7   12 ms  good", "tasks N T good"),

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::layering::layer;
+
 /// All files below a folder with this extension.
 pub fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -45,35 +47,30 @@ fn anchor(line: &str) -> Option<String> {
     Some(heading.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect())
 }
 
+/// The crate is not published, so a link to docs.rs would lead nowhere.
 #[test]
-fn each_link_leads_to_a_file_also_on_docs_rs() {
+fn each_link_leads_to_a_file_or_a_heading() {
     let readme = fs::read_to_string("README.md").unwrap();
     let links = definitions(&readme);
     assert!(links.len() > 30, "{links:?}");
-    assert_definitions_stand_apart(Path::new("README.md"), &readme);
     for (label, path) in &links {
         assert!(label == path && Path::new(path).is_file(), "README.md: {path}");
+        let uses = readme.matches(&format!("[{label}]")).count();
+        assert!(uses > 1, "README.md: nothing uses the definition of {label}");
+        let definitions = readme.matches(&format!("\n[{label}]: ")).count();
+        assert_eq!(definitions, 1, "README.md: {label} is defined more than once");
     }
-    let on_docs_rs = fs::read_to_string("src/links.md").unwrap();
-    let expected = links
-        .keys()
-        .map(|path| (*path, format!("https://docs.rs/crate/headwaiter/latest/source/{path}")));
-    let expected: BTreeMap<_, _> = expected.collect();
-    assert!(
-        definitions(&on_docs_rs)
-            .into_iter()
-            .eq(expected.iter().map(|(label, url)| (*label, url.as_str())))
-    );
     let uses = readme.split("][").skip(1).filter_map(|rest| rest.split(']').next());
     for used in uses {
         assert!(links.contains_key(used), "README.md: {used} is not defined");
     }
-    for paper in files("docs", "md") {
-        let text = fs::read_to_string(&paper).unwrap();
+    for (paper, text) in papers() {
         assert_definitions_stand_apart(&paper, &text);
         let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-        for target in targets.filter(|target| !target.starts_with("http")) {
+        for target in targets {
+            assert!(!target.contains("docs.rs/headwaiter"), "{}: {target}", paper.display());
             let is_there = match target.strip_prefix('#') {
+                _ if target.starts_with("http") => true,
                 Some(heading) => text.lines().any(|line| anchor(line).as_deref() == Some(heading)),
                 None => paper.with_file_name(target).is_file(),
             };
@@ -191,21 +188,28 @@ fn each_command_of_the_papers_runs_an_example_or_a_test_that_is_there() {
     assert!(examples >= 20 && tests >= 15, "{examples} examples and {tests} tests");
 }
 
-/// The README says in which order to read the source, and that it is the one of `lib.rs`.
+/// The README has a table of the files that explain the loop, from the lowest layer to the highest, and a list of all others.
 #[test]
-fn the_reading_order_is_that_of_the_modules() {
+fn the_reading_order_is_that_of_the_layers() {
     let readme = fs::read_to_string("README.md").unwrap();
-    let library = fs::read_to_string("src/lib.rs").unwrap();
-    let modules: Vec<&str> = library
-        .lines()
-        .filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'))
-        .collect();
-    let rows = readme.lines().filter(|line| line.starts_with("| [`"));
-    let read = rows
-        .flat_map(|row| row.split("][src/").skip(1).map(|rest| rest.split(['/', '.', ']']).next()));
-    let mut read: Vec<&str> = read.flatten().collect();
-    read.dedup();
-    assert_eq!(read, modules);
+    let reading = readme.split("## Reading the source\n").nth(1).expect("the section");
+    let reading = reading.split("\n## ").next().unwrap();
+    let rows: Vec<&str> = reading.lines().filter(|line| line.starts_with("| [`")).collect();
+    assert_eq!(rows.len(), 8, "{rows:#?}");
+    let files = rows.iter().flat_map(|row| {
+        row.split("][").skip(1).filter_map(|rest| rest.split(']').next()).map(PathBuf::from)
+    });
+    let files: Vec<PathBuf> = files.collect();
+    let below_src = |file: &PathBuf| file.strip_prefix("src").unwrap().to_str().unwrap().to_owned();
+    let layers: Vec<u8> = files.iter().map(|file| layer(&below_src(file))).collect();
+    assert!(layers.is_sorted(), "{files:?} are in the layers {layers:?}");
+    let (_, others) = reading.split_once("\nWhen you need it:\n").expect("the list");
+    for entry in fs::read_dir("src").unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        let shown = if entry.path().is_dir() { format!("`{name}/`") } else { format!("`{name}`") };
+        assert!(name == "lib.rs" || others.contains(&shown), "README.md does not name {shown}");
+    }
 }
 
 /// The programs that stand on crates of the ecosystem are meant to be copied: the head of each lists what it needs.

@@ -180,7 +180,7 @@ fn in_one_of_five_runs(example: &'static str, holds: impl Fn(&[String]) -> bool)
     panic!("in none of these runs: {runs:#?}")
 }
 
-/// The line of our own source that stands at a place, as `src/core.rs:12` or `src/core.rs:12:5`.
+/// The line of our own source that stands at a place, as `src/door/mod.rs:12` or `src/door/mod.rs:12:5`.
 #[track_caller]
 fn source_at(place: &str) -> String {
     let mut parts = place.split(':');
@@ -346,17 +346,17 @@ fn break_it_fails_without_each_rule_and_names_the_line_of_the_source_that_keeps_
             (
                 "The task has 4 of 8 bytes, and waits for ever (polls: 1, events meanwhile: 0)",
                 "has all 8 bytes",
-                "attempt",
+                "poll_io",
             ),
             (
                 "The task has 0 of 4 bytes, and waits for ever (polls: 1, events meanwhile: 1)",
                 "has all 4 bytes",
-                "attempt",
+                "poll_io",
             ),
             (
                 "The task has 0 of 4 bytes, and waits for ever (polls: 1, events meanwhile: 0)",
                 "has all 4 bytes",
-                "dispatch_to_own",
+                "source_ready",
             ),
             (
                 "Carla, who has not hung up, is disconnected",
