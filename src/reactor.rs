@@ -20,7 +20,7 @@ mod tests;
 #[cfg(any(target_os = "linux", all(unix, feature = "signal")))]
 pub(crate) use self::callback::relay;
 pub use self::callback::{Registration, on_ready};
-pub(crate) use self::dispatch::dispatch;
+pub(crate) use self::dispatch::{dispatch, shuffled};
 #[cfg(unix)]
 pub(crate) use self::fd::FdSource;
 #[cfg(all(unix, feature = "signal"))]

@@ -9,8 +9,8 @@ use mio::Events;
 use super::alarm::Alarm;
 use super::kernel::Accounting;
 use crate::door::Door;
-use crate::reactor::dispatch;
-use crate::state::{Message, POLLS_BETWEEN_WAITS, State, Step, WaitFor, contain, nanos};
+use crate::reactor::{dispatch, shuffled};
+use crate::state::{EVENTS, Message, POLLS_BETWEEN_WAITS, State, Step, WaitFor, contain, nanos};
 use crate::task::{Main, run_batch};
 use crate::time::fire;
 
@@ -111,15 +111,14 @@ impl Driver {
 
     /// Phase 2.
     fn dispatch_events(&mut self, progress: &mut Progress) {
-        self.is_full = false;
-        if self.events.is_empty() {
-            return;
-        }
-        let (events, is_full) = dispatch(&self.events);
-        (progress.turn.events, progress.turn.full) = (events, is_full);
-        self.is_full = is_full;
+        let (events, all) = match shuffled(&self.events) {
+            None => dispatch(self.events.iter()),
+            Some(events) => dispatch(events.into_iter()),
+        };
+        self.is_full = all == EVENTS;
+        (progress.turn.events, progress.turn.full) = (events, self.is_full);
         // Not idle even if the only event is that of the inbox, whose messages an earlier turn may have taken.
-        progress.is_idle = false;
+        progress.is_idle = all == 0;
     }
 
     /// Phase 4.

@@ -4,26 +4,26 @@ use mio::Events;
 use mio::event::Event;
 
 use crate::door::Door;
-use crate::state::{ALARM, EVENTS, INBOX, Ready, State, Step, slot_of};
+use crate::state::{ALARM, INBOX, Ready, State, Step, slot_of};
 
-/// Hands the kernel's events to their sources. Returns how many events of sources there were, and whether
-/// the kernel filled the whole buffer.
-pub(crate) fn dispatch(events: &Events) -> (usize, bool) {
-    let Some(mut door) = Door::open() else { return (0, false) };
+/// The events in an order that the seed decides, if the loop was built with one.
+pub(crate) fn shuffled(events: &Events) -> Option<Vec<&Event>> {
+    let mut door = Door::open()?;
     let Some(shuffle) = &mut door.shuffle else {
-        drop(door);
-        return dispatch_each(events.iter());
+        door.shut();
+        return None;
     };
     let mut events: Vec<&Event> = events.iter().collect();
     // First into an order of our own: the kernel's is not the same in each run.
     events.sort_by_key(|event| event.token());
     shuffle.permute(&mut events);
-    drop(door);
-    dispatch_each(events.into_iter())
+    Some(events)
 }
 
+/// Hands the kernel's events to their sources. Returns how many events of sources there were, and how many
+/// in all.
 #[inline(always)]
-fn dispatch_each<'a>(mut events: impl Iterator<Item = &'a Event>) -> (usize, bool) {
+pub(crate) fn dispatch<'a>(mut events: impl Iterator<Item = &'a Event>) -> (usize, usize) {
     let (mut all, mut others) = (0, 0);
     'doors: while let Some(mut door) = Door::open() {
         for event in events.by_ref() {
@@ -40,7 +40,7 @@ fn dispatch_each<'a>(mut events: impl Iterator<Item = &'a Event>) -> (usize, boo
         }
         break;
     }
-    (all - others, all == EVENTS)
+    (all - others, all)
 }
 
 /// An event that no source has. `false`: it is one of our own, of the inbox or the alarm. Messages and timers
