@@ -22,7 +22,7 @@ const IOV_MAX: usize = 1024;
 /// A transfer of zero bytes says nothing: it is EOF, or the buffer was empty.
 #[inline]
 pub(crate) fn is_short(done: usize, asked: usize) -> bool {
-    (1..PROVES_NOTHING).contains(&done) && done < asked
+    done < asked && (1..PROVES_NOTHING).contains(&done)
 }
 
 /// The range of slices that one system call takes, and their total length in bytes.
