@@ -2,9 +2,8 @@
 //! of their traits of futures-io. Reading goes through the scratch buffer of the thread.
 
 use std::io::{self, IoSlice};
-use std::os::fd::AsFd;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::{os::fd::AsFd, pin::Pin};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 

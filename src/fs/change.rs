@@ -3,12 +3,8 @@
 //!
 //! Several of them may wait for one file. Each runs its work on the pool, after the job in flight.
 
-use std::fmt;
-use std::future::Future;
-use std::io;
-use std::panic::Location;
-use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
+use std::{fmt, io, panic::Location, pin::Pin};
 
 use super::file::File;
 use super::job::{Op, Work};

@@ -4,18 +4,14 @@
 //! Each holds the file and what it was asked for. The work is done by `state.rs` and `transfer.rs`
 //! when one is polled.
 
-use std::fmt;
-use std::future::Future;
 use std::io::{self, SeekFrom};
-use std::panic::Location;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::{fmt, panic::Location, pin::Pin};
 
-use super::change::wake_waiting;
-use super::file::File;
 use super::job::{Op, OpKind};
 #[cfg(unix)]
 use super::transfer::ReadAtOutput;
+use super::{change::wake_waiting, file::File};
 #[cfg(unix)]
 use crate::door::Door;
 use crate::io::byte_stream::OpState;

@@ -6,9 +6,7 @@
 use std::io::{self, SeekFrom};
 use std::panic::Location;
 
-use crate::io::byte_stream::OpState;
-use crate::offload::Run;
-use crate::reactor::Wait;
+use crate::{io::byte_stream::OpState, offload::Run, reactor::Wait};
 
 /// One operation of a file, from its first poll to its last.
 pub(crate) struct Op {

@@ -3,13 +3,8 @@
 //!
 //! Once a thread has begun with a job, dropping its future does not stop it.
 
-use std::fmt;
-use std::future::Future;
-use std::io;
-use std::panic::Location;
-use std::path::Path;
-use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::{fmt, io, panic::Location, path::Path, pin::Pin};
 
 use crate::about::about;
 use crate::offload::{self, Run};

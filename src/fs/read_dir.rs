@@ -3,24 +3,16 @@
 //!
 //! Made by `fs::read_dir`.
 
-use std::collections::VecDeque;
-use std::ffi::OsString;
-use std::fmt;
 use std::fs::{FileType, Metadata};
-use std::future::Future;
-use std::io;
-use std::panic::Location;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::{collections::VecDeque, ffi::OsString, fmt, io, panic::Location, pin::Pin, sync::Arc};
 
 use futures_core::Stream;
 
 use super::operation::Operation;
-use crate::about::about;
-use crate::door::Door;
 use crate::offload::{self, Run};
+use crate::{about::about, door::Door};
 
 /// How many entries a job reads. Most directories are read by one job.
 const BATCH: usize = 256;

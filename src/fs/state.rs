@@ -9,22 +9,15 @@
 // ahead: those that the descriptor has passed and the user has not got yet. Before anything but a
 // read, the descriptor is moved back to the user's position.
 
-use std::fs::FileType;
 use std::io::{self, Seek as _, SeekFrom};
-use std::mem;
-use std::panic::Location;
-use std::path::Path;
-use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
+use std::{fs::FileType, mem, panic::Location, path::Path, pin::Pin, sync::Arc};
 
 use super::direct;
 use super::job::{Job, JobOutput, Op, OpKind, Work};
 #[cfg(unix)]
 use super::watched::WatchedFile;
-use crate::about::about;
-use crate::door::Door;
-use crate::offload;
+use crate::{about::about, door::Door, offload};
 
 /// The state machine of a file.
 pub(super) struct FileState {

@@ -3,13 +3,11 @@
 //! The futures take `&File`, so they lock its state for each poll. The traits of futures-io take
 //! `&mut File`, and need no lock.
 
-use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, SeekFrom};
-use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::{fmt, pin::Pin};
 
-use super::file::File;
-use super::job::Op;
+use super::{file::File, job::Op};
 #[cfg(unix)]
 use crate::io::byte_stream::as_raw_fd;
 use crate::io::byte_stream::{ByteRead, ByteWrite, OpState};

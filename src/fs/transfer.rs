@@ -4,16 +4,13 @@
 //! read at once, and everything else is a job of the pool.
 
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
-use std::mem;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::{mem, sync::Arc};
 
 use super::job::{JobOutput, Op, OpKind, retry_interrupted};
 use super::slices::{begin_with, charge, gather, scatter};
-use super::state::FileState;
-use super::{direct, nowait};
-use crate::door::Door;
-use crate::io::syscall::in_one_call;
+use super::{direct, nowait, state::FileState};
+use crate::{door::Door, io::syscall::in_one_call};
 
 /// The most bytes that a job reads ahead of what was asked for.
 const READ_AHEAD: usize = 256 * 1024;

@@ -6,15 +6,13 @@
 pub(super) mod futures;
 mod traits;
 
-use std::fmt;
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::task::{Context, Poll, ready};
+use std::{fmt, io};
 
 use self::futures::{With, WithMut};
-use super::byte_stream::as_raw_fd;
 use super::readiness::{HasSource, readiness};
-use super::syscall::set_nonblocking;
+use super::{byte_stream::as_raw_fd, syscall::set_nonblocking};
 use crate::about::about;
 use crate::reactor::{Direction, FdSource, Ready, Registered, Wait};
 

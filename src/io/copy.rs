@@ -4,12 +4,8 @@
 //! It takes any streams with the traits of futures-io, foreign ones included, so what they claim is
 //! checked.
 
-use std::fmt;
-use std::future::Future;
-use std::io;
-use std::ops::Range;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::{fmt, io, ops::Range, pin::Pin};
 
 use futures_io::{AsyncRead, AsyncWrite};
 

@@ -6,12 +6,8 @@
 
 #![expect(private_bounds, reason = "only the streams of this crate make these futures")]
 
-use std::fmt;
-use std::future::Future;
-use std::io;
-use std::panic::Location;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::{fmt, io, panic::Location, pin::Pin};
 
 use super::byte_stream::{ByteRead, ByteWrite, OpState};
 

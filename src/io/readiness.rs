@@ -4,12 +4,8 @@
 //!
 //! Nothing here moves bytes.
 
-use std::fmt;
-use std::future::Future;
-use std::io;
-use std::panic::Location;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::{fmt, io, panic::Location, pin::Pin};
 
 use mio::Interest;
 use mio::event::Source;

@@ -10,19 +10,15 @@ mod thread;
 #[cfg(target_os = "linux")]
 mod watched;
 
-use std::fmt;
-use std::fs::File;
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
 use std::task::{Context, Poll, ready};
+use std::{fmt, fs::File, io, os::unix::fs::FileTypeExt};
 
 use self::thread::{SharedFile, StreamThread, ThreadedHandle};
 #[cfg(target_os = "linux")]
 use self::watched::WatchedStream;
-use crate::about::about;
-use crate::door::Door;
 use crate::reactor::{Direction, Wait};
+use crate::{about::about, door::Door};
 
 /// One of the three streams, for the whole process.
 struct Standard {

@@ -5,12 +5,8 @@
 //! share a socket. A short datagram proves nothing, so readiness is never cleared by one. Errors
 //! are the kernel's own.
 
-use std::fmt;
-use std::future::Future;
-use std::io;
-use std::panic::Location;
-use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::{fmt, io, panic::Location, pin::Pin};
 
 use crate::io::readiness::HasSource;
 use crate::reactor::{Direction, Wait};

@@ -9,15 +9,12 @@ pub(super) mod lookup;
 
 use std::fmt::Write as _;
 use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::panic::Location;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::{io, mem};
+use std::{io, mem, panic::Location, pin::Pin};
 
 use self::address::{Addresses, Name, Target, ToSocketAddrs, addresses, invalid};
-use crate::about::about;
-use crate::door::Door;
 use crate::offload::{self, Run};
+use crate::{about::about, door::Door};
 
 /// The error for an empty slice of addresses.
 fn no_address(doing: &'static str) -> io::Error {

@@ -8,8 +8,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::net::Shutdown;
 use std::task::{Context, Poll};
 
-use super::socket::StreamIo;
-use super::split::Split;
+use super::{socket::StreamIo, split::Split};
 use crate::io::byte_stream::{ByteRead, ByteWrite};
 use crate::io::readiness::HasSource;
 use crate::io::syscall::{in_one_call, is_short};

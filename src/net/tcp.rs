@@ -5,21 +5,15 @@
 
 pub(super) mod connect;
 
-use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
-use std::panic::Location;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 #[cfg(target_os = "linux")]
 use std::time::Duration;
+use std::{io, net::SocketAddr, panic::Location, pin::Pin};
 
 use self::connect::Connect;
-use super::linger::LingeringClose;
-use super::options::socket_options;
-use super::resolve::address::ToSocketAddrs;
 use super::socket::{socket, socket_methods};
 use super::stream::{stream_methods, stream_traits};
+use super::{linger::LingeringClose, options::socket_options, resolve::address::ToSocketAddrs};
 use crate::reactor::{Direction, Ready, Registered, Wait};
 
 /// What the loop calls these sockets in log lines and messages.

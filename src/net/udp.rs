@@ -6,18 +6,12 @@
 
 mod options;
 
-use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
-use std::panic::Location;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::{io, net::SocketAddr, panic::Location, pin::Pin};
 
 use super::datagram::{DatagramSocket, RecvDatagram, datagram_methods, receive_methods};
-use super::listener::Bind;
-use super::resolve::Resolve;
-use super::resolve::address::ToSocketAddrs;
 use super::socket::{socket, socket_methods};
+use super::{listener::Bind, resolve::Resolve, resolve::address::ToSocketAddrs};
 use crate::about::about;
 use crate::reactor::{Direction, Registered, Wait};
 

@@ -3,17 +3,10 @@
 //! Made by [`Command`](super::Command). It only looks whether the child has ended: `reap.rs` reaps
 //! it.
 
-use std::fmt;
-use std::future::Future;
-use std::io;
-use std::panic::Location;
-use std::pin::Pin;
-use std::process::ExitStatus;
-use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::{fmt, io, panic::Location, pin::Pin, process::ExitStatus, sync::Arc};
 
-use super::output::WaitWithOutput;
-use super::reap::Process;
+use super::{output::WaitWithOutput, reap::Process};
 use crate::about::about;
 use crate::io::{PipeReader, PipeWriter};
 use crate::reactor::{Direction, Notice, Registered, Wait};

@@ -3,13 +3,8 @@
 //! [`Semaphore`]'s, which a message has until it is received.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::fmt;
-use std::future::Future;
-use std::panic::Location;
-use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::{collections::VecDeque, fmt, panic::Location, pin::Pin, rc::Rc};
 
 use futures_core::Stream;
 

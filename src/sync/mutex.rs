@@ -2,20 +2,13 @@
 //! to who waits longest. It knows who holds it since which line.
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::error::Error;
-use std::fmt;
-use std::future::Future;
 use std::ops::{Deref, DerefMut};
-use std::panic::Location;
-use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::{error::Error, fmt, panic::Location, pin::Pin, rc::Rc};
 
 use super::wait_list::{Wait, WaitList};
-use crate::door::Door;
-use crate::door::waker::RawNumber;
 use crate::state::{Awaited, Holder, TaskLabel, Wake};
-use crate::task::wait_record::WaitRecord;
+use crate::{door::Door, door::waker::RawNumber, task::wait_record::WaitRecord};
 
 /// A value that one task at a time may use.
 ///

@@ -1,11 +1,7 @@
 //! [`Notify`]: tells tasks that something has happened, and carries nothing else.
 
-use std::cell::Cell;
-use std::fmt;
-use std::future::Future;
-use std::panic::Location;
-use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::{cell::Cell, fmt, panic::Location, pin::Pin};
 
 use super::wait_list::{Wait, WaitList};
 

@@ -1,12 +1,7 @@
 //! [`channel`]: for one value, from one task to another. The [`Receiver`] is the future of it.
 
-use std::cell::Cell;
-use std::fmt;
-use std::future::Future;
-use std::panic::Location;
-use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::{cell::Cell, fmt, panic::Location, pin::Pin, rc::Rc};
 
 use self::error::{RecvError, TryRecvError};
 use super::single_waiter::SingleWaiter;

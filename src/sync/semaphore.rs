@@ -1,15 +1,8 @@
 //! [`Semaphore`]: a number of permits, of which each task takes some and gives them back. Under it are [`Permits`],
 //! which a channel uses too, for the room that it has for messages.
 
-use std::borrow::Borrow;
-use std::cell::Cell;
-use std::error::Error;
-use std::fmt;
-use std::future::Future;
-use std::panic::Location;
-use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::{borrow::Borrow, cell::Cell, error::Error, fmt, panic::Location, pin::Pin, rc::Rc};
 
 use super::wait_list::{Wait, WaitList};
 

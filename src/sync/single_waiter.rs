@@ -1,12 +1,8 @@
 //! [`SingleWaiter`]: where at most one task can wait, such as the receiver of a channel. It is handed
 //! nothing: it is woken and looks again.
 
-use std::cell::Cell;
-use std::marker::PhantomData;
-use std::mem;
-use std::panic::Location;
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::{cell::Cell, marker::PhantomData, mem, panic::Location, rc::Rc};
 
 use crate::door::{Door, report, yield_to_others};
 use crate::state::{Awaited, State, Step, TaskNumber, Wake, discard};

@@ -3,13 +3,8 @@
 //! waited for, and needs no loop; if one runs, it gets a [record](WaitRecord) of each wait. Wakers are never
 //! cloned, woken or dropped while the list is borrowed, because they may be foreign.
 
-use std::cell::RefCell;
-use std::iter;
-use std::marker::PhantomData;
-use std::mem;
-use std::panic::Location;
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::{cell::RefCell, iter, marker::PhantomData, mem, panic::Location, rc::Rc};
 
 use slab::Slab;
 

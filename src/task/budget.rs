@@ -1,7 +1,6 @@
 //! The cooperative budget for users: [`unconstrained`] and [`consume_budget`]. The rule itself is in
 //! `state/budget.rs`.
 
-use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 

@@ -6,15 +6,9 @@
 //! under the lock: wakers are cloned before it, and woken and dropped after it. A future that waits is a node of its own
 //! below the token that it waits for, with whom to wake in it.
 
-use std::error::Error;
-use std::fmt;
-use std::future::Future;
-use std::io;
-use std::mem;
-use std::panic::Location;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::{error::Error, fmt, io, mem, panic::Location, pin::Pin};
 
 use pin_project_lite::pin_project;
 use slab::Slab;

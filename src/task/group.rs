@@ -3,24 +3,14 @@
 //! to its end, it tells the group: so a child that has ended leaves nothing behind, and nothing is looked for. The
 //! group itself never polls anybody; it counts its children, and keeps their numbers to abort them.
 
-use std::any::Any;
-use std::cell::Cell;
-use std::error::Error;
-use std::fmt;
-use std::future::Future;
-use std::io;
-use std::mem;
 use std::panic::{Location, resume_unwind};
-use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::{any::Any, cell::Cell, error::Error, fmt, io, mem, pin::Pin, rc::Rc};
 
 use log::Level;
 use pin_project_lite::pin_project;
 
-use super::insert::insert;
-use super::join::abort;
-use super::wait_record::WaitRecord;
+use super::{insert::insert, join::abort, wait_record::WaitRecord};
 use crate::door::{Door, poll_budget, report};
 use crate::state::{
     Children, Flags, JoinError, Key, LoopId, Slot, Stage, Step, TASK, TaskNumber, Wake, discard,

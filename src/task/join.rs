@@ -1,12 +1,8 @@
 //! [`JoinHandle`]: the key of a task, with which its output is taken. The typed output passes through the
 //! untyped task as `&mut dyn Any`.
 
-use std::any::Any;
-use std::fmt;
-use std::future::Future;
-use std::marker::PhantomData;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::{any::Any, fmt, marker::PhantomData, pin::Pin};
 
 use log::Level;
 

@@ -1,11 +1,8 @@
 //! The configuration of hyper for the connections of a server: its limits, and where its tasks and
 //! timers come from.
 
-use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::{convert::Infallible, pin::Pin, time::Duration};
 
 use hyper_util::server::conn::auto;
 use pin_project_lite::pin_project;

@@ -1,19 +1,14 @@
 //! [`serve()`]: an HTTP server, as its users see it, with its limits. [`Serve`] is the builder;
 //! `server.rs` runs it.
 
-use std::fmt;
 use std::future::{Future, IntoFuture};
-use std::io;
-use std::pin::Pin;
-use std::time::Duration;
+use std::{fmt, io, pin::Pin, time::Duration};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::handshake::{Handshake, HandshakeBy, NoHandshake};
-use super::listener::Listener;
-use super::server::run;
 use super::service::{HttpService, IntoService};
-use super::watch::Limits;
+use super::{listener::Listener, server::run, watch::Limits};
 use crate::task::CancelToken;
 
 /// The upper bound of the timeouts, so that adding one to an `Instant` cannot overflow.

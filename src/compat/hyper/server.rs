@@ -1,22 +1,14 @@
 //! The running server: it accepts connections, each a task of its own (`connection.rs`), and ends
 //! them all when it ends.
 
-use std::cell::Cell;
-use std::convert::Infallible;
-use std::io;
-use std::rc::Rc;
-use std::time::Duration;
+use std::{cell::Cell, convert::Infallible, io, rc::Rc, time::Duration};
 
 use hyper_util::server::conn::auto;
 use log::Level;
 
 use super::builder::{Streams, http};
-use super::connection::serve_connection;
-use super::handshake::Handshake;
-use super::listener::Listener;
-use super::serve::Serve;
-use super::service::HttpService;
-use super::watch::Limits;
+use super::{connection::serve_connection, handshake::Handshake, listener::Listener, serve::Serve};
+use super::{service::HttpService, watch::Limits};
 use crate::net::is_out_of_files;
 use crate::state::{HTTP, plural, say};
 use crate::sync::{Notify, Semaphore};

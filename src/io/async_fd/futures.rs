@@ -2,13 +2,8 @@
 //!
 //! Made by the methods of [`Async`]; the loop that tries and waits is there too.
 
-use std::fmt;
-use std::future::Future;
-use std::io;
-use std::os::fd::AsFd;
-use std::panic::Location;
-use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::{fmt, io, os::fd::AsFd, panic::Location, pin::Pin};
 
 use super::Async;
 use crate::reactor::{Direction, Wait};

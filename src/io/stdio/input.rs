@@ -1,15 +1,13 @@
 //! [`stdin`] and its handle [`Stdin`]. How it waits is in the parent module.
 
-use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::LazyLock;
 use std::task::{Context, Poll};
+use std::{fmt, sync::LazyLock};
 
 use super::{STDIN, Stream};
 use crate::io::byte_stream::{ByteRead, as_raw_fd, async_read};
-use crate::io::methods::read_methods;
-use crate::reactor::Wait;
+use crate::{io::methods::read_methods, reactor::Wait};
 
 /// The standard input.
 ///

@@ -1,16 +1,14 @@
 //! [`stdout`] and [`stderr`], with their handles [`Stdout`] and [`Stderr`], which a macro makes
 //! alike. How they wait is in the parent module. Nothing is buffered here.
 
-use std::fmt;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::LazyLock;
 use std::task::{Context, Poll};
+use std::{fmt, sync::LazyLock};
 
 use super::{STDERR, STDOUT, Stream};
 use crate::io::byte_stream::{ByteWrite, as_raw_fd, async_write};
-use crate::io::methods::write_methods;
-use crate::reactor::Wait;
+use crate::{io::methods::write_methods, reactor::Wait};
 
 /// The standard output.
 ///

@@ -1,12 +1,8 @@
 //! [`lookup_host`] and its future [`LookupHost`]: a look-up without an attempt to use the
 //! addresses.
 
-use std::future::Future;
-use std::net::SocketAddr;
-use std::panic::Location;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::{io, mem};
+use std::{io, mem, net::SocketAddr, panic::Location, pin::Pin};
 
 use super::Resolve;
 use super::address::{Addresses, ToSocketAddrs, addresses};

@@ -3,25 +3,19 @@
 //!
 //! A descriptor that the kernel has made is never leaked: it is returned or closed.
 
-use std::fmt;
-use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::panic::Location;
-use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::{fmt, mem::MaybeUninit, panic::Location, pin::Pin};
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-use super::datagram::UnixDatagram;
-use super::stream::UnixStream;
-use crate::io::readiness::HasSource;
-use crate::io::syscall::is_short;
+use super::{datagram::UnixDatagram, stream::UnixStream};
 use crate::reactor::{Direction, Wait};
+use crate::{io::readiness::HasSource, io::syscall::is_short};
 
 /// The most descriptors that the kernel takes in one message: SCM_MAX_FD, unix(7).
 const MOST: usize = 253;

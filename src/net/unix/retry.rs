@@ -2,17 +2,10 @@
 //! pauses between tries where the kernel has no event to wait for. `docs/edge-triggered.md` tells
 //! which calls these are.
 
-use std::future::Future;
-use std::io;
-use std::panic::Location;
-use std::path::Path;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::{io, panic::Location, path::Path, pin::Pin, time::Duration};
 
-use crate::about::about;
-use crate::door::Door;
-use crate::time::Sleep;
+use crate::{about::about, door::Door, time::Sleep};
 
 /// Adds the path to an error.
 pub(super) fn about_path(doing: &'static str, path: &Path, error: io::Error) -> io::Error {

@@ -3,14 +3,9 @@
 //! Reading and writing are the futures of [`crate::io`], through `net/stream.rs`. This file adds
 //! how it connects.
 
-use std::fmt;
-use std::future::Future;
-use std::io;
-use std::os::unix::net::SocketAddr;
-use std::panic::Location;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::{fmt, io, os::unix::net::SocketAddr, panic::Location, pin::Pin};
 
 use super::address;
 use super::retry::{Retry, about_path};
