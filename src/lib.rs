@@ -24,6 +24,7 @@ pub mod compat;
 pub mod observe;
 mod explore;
 mod about;
+mod fmt;
 
 pub use mio::Interest;
 

@@ -3,12 +3,13 @@
 
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::task::{Context, Poll, ready};
-use std::{fmt, net::SocketAddr, panic::Location, pin::Pin, sync::Arc, time::Instant};
+use std::{net::SocketAddr, panic::Location, pin::Pin, sync::Arc, time::Instant};
 
 use mio::Interest;
 use quinn::{AsyncTimer, AsyncUdpSocket, UdpPoller};
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 
+use crate::fmt::debug_struct;
 use crate::reactor::{Direction, Wait};
 use crate::time::{Sleep, sleep_until};
 use crate::{door::Door, io::readiness::HasSource, net::UdpSocket, task};
@@ -188,11 +189,7 @@ impl UdpPoller for Poller {
     }
 }
 
-impl fmt::Debug for Poller {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Poller").field("socket", &self.socket).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[] for Poller as "Poller", |this| socket: this.socket, ..);
 
 #[cfg(test)]
 mod tests {

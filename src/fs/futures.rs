@@ -6,7 +6,7 @@
 
 use std::io::{self, SeekFrom};
 use std::task::{Context, Poll, ready};
-use std::{fmt, panic::Location, pin::Pin};
+use std::{panic::Location, pin::Pin};
 
 use super::job::{Op, OpKind};
 #[cfg(unix)]
@@ -14,6 +14,7 @@ use super::transfer::ReadAtOutput;
 use super::{change::wake_waiting, file::File};
 #[cfg(unix)]
 use crate::door::Door;
+use crate::fmt::debug_struct;
 use crate::io::byte_stream::OpState;
 #[cfg(unix)]
 use crate::offload::{self, Run};
@@ -172,28 +173,8 @@ impl Future for IntoStd {
     }
 }
 
-/// Implements `Debug` for a future: its file, and what is left to do.
-macro_rules! debug {
-    ($($(#[$cfg:meta])? $name:ident: |$this:ident| $field:literal: $left:expr;)*) => {$(
-        $(#[$cfg])?
-        impl fmt::Debug for $name<'_> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let $this = self;
-                let mut debug = f.debug_struct(stringify!($name));
-                debug.field("file", &self.file).field($field, &$left).finish()
-            }
-        }
-    )*};
-}
-
-debug! {
-    Seek: |this| "to": this.to;
-    #[cfg(unix)] ReadAt: |this| "offset": this.offset;
-    TryClone: |_this| "to": "clone";
-}
-
-impl fmt::Debug for IntoStd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IntoStd").field("file", &self.file).finish()
-    }
-}
+debug_struct!(impl[] for Seek<'_> as "Seek", |this| file: this.file, to: this.to);
+#[cfg(unix)]
+debug_struct!(impl[] for ReadAt<'_> as "ReadAt", |this| file: this.file, offset: this.offset);
+debug_struct!(impl[] for TryClone<'_> as "TryClone", |this| file: this.file, to: "clone");
+debug_struct!(impl[] for IntoStd as "IntoStd", |this| file: this.file);

@@ -11,6 +11,7 @@ use std::{collections::VecDeque, ffi::OsString, fmt, io, panic::Location, pin::P
 use futures_core::Stream;
 
 use super::operation::Operation;
+use crate::fmt::debug_struct;
 use crate::offload::{self, Run};
 use crate::{about::about, door::Door};
 
@@ -119,13 +120,7 @@ impl Stream for ReadDir {
     }
 }
 
-impl fmt::Debug for ReadDir {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReadDir")
-            .field("entries_at_hand", &self.batch.len())
-            .finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[] for ReadDir as "ReadDir", |this| entries_at_hand: this.batch.len(), ..);
 
 /// The future of [`ReadDir::next_entry`].
 #[derive(Debug)]

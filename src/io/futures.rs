@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::{fmt, io, panic::Location, pin::Pin};
 
 use super::byte_stream::{ByteRead, ByteWrite, OpState};
+use crate::fmt::debug_struct;
 
 /// The future of `read`.
 #[must_use = "futures do nothing unless awaited"]
@@ -133,22 +134,11 @@ impl<S: ByteWrite> Future for WriteAll<'_, S> {
     }
 }
 
-/// Implements `Debug` for a future: its stream and how much of its buffer is left.
-macro_rules! debug {
-    ($($name:ident<$bound:ident>: |$this:ident| $left:expr;)*) => {$(
-        impl<S: $bound + fmt::Debug> fmt::Debug for $name<'_, S> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let $this = self;
-                let mut debug = f.debug_struct(stringify!($name));
-                debug.field("stream", self.stream).field("bytes_left", &$left).finish()
-            }
-        }
-    )*};
-}
-
-debug! {
-    Read<ByteRead>: |this| this.buf.len();
-    ReadExact<ByteRead>: |this| this.buf.len() - this.filled;
-    Write<ByteWrite>: |this| this.buf.len();
-    WriteAll<ByteWrite>: |this| this.buf.len();
-}
+debug_struct!(impl[S: ByteRead + fmt::Debug] for Read<'_, S> as "Read",
+    |this| stream: this.stream, bytes_left: this.buf.len());
+debug_struct!(impl[S: ByteRead + fmt::Debug] for ReadExact<'_, S> as "ReadExact",
+    |this| stream: this.stream, bytes_left: this.buf.len() - this.filled);
+debug_struct!(impl[S: ByteWrite + fmt::Debug] for Write<'_, S> as "Write",
+    |this| stream: this.stream, bytes_left: this.buf.len());
+debug_struct!(impl[S: ByteWrite + fmt::Debug] for WriteAll<'_, S> as "WriteAll",
+    |this| stream: this.stream, bytes_left: this.buf.len());

@@ -13,6 +13,7 @@ use futures_core::Stream;
 use log::Level;
 
 use super::listener::TcpListener;
+use crate::fmt::debug_struct;
 use crate::reactor::{Direction, Wait};
 use crate::state::{SOURCE, nanos, say};
 use crate::time::{Sleep, sleep_until};
@@ -318,17 +319,11 @@ macro_rules! accept_methods {
 }
 pub(super) use accept_methods;
 
-impl<L: fmt::Debug> fmt::Debug for Accept<'_, L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Accept").field("listener", self.listener).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[L: fmt::Debug] for Accept<'_, L> as "Accept",
+    |this| listener: this.listener, ..);
 
-impl<L: fmt::Debug> fmt::Debug for Incoming<'_, L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Incoming").field("listener", self.accept.listener).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[L: fmt::Debug] for Incoming<'_, L> as "Incoming",
+    |this| listener: this.accept.listener, ..);
 
 #[cfg(test)]
 mod tests {

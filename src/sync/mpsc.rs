@@ -12,6 +12,7 @@ use self::error::{SendError, TryRecvError, TrySendError};
 use super::semaphore::{Permits, Semaphore};
 use super::single_waiter::SingleWaiter;
 use super::wait_list::{Wait, WaitList};
+use crate::fmt::debug_struct;
 
 /// A queue that was longer than this gives its memory back when it is empty.
 const KEPT: usize = 1024;
@@ -359,14 +360,8 @@ impl<T> Clone for Sender<T> {
     }
 }
 
-impl<T> fmt::Debug for Sender<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sender")
-            .field("capacity", &self.capacity())
-            .field("closed", &self.is_closed())
-            .finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[T] for Sender<T> as "Sender",
+    |this| capacity: this.capacity(), closed: this.is_closed(), ..);
 
 /// Sends into an [`unbounded`] channel. Clone it for each who sends; the channel ends with the last.
 pub struct UnboundedSender<T> {
@@ -412,11 +407,8 @@ impl<T> Clone for UnboundedSender<T> {
     }
 }
 
-impl<T> fmt::Debug for UnboundedSender<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UnboundedSender").field("closed", &self.is_closed()).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[T] for UnboundedSender<T> as "UnboundedSender",
+    |this| closed: this.is_closed(), ..);
 
 /// The future of [`Sender::send`].
 #[must_use = "futures do nothing unless awaited"]
@@ -462,11 +454,7 @@ impl<T> Drop for Send<'_, T> {
     }
 }
 
-impl<T> fmt::Debug for Send<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Send").field("wait", &self.wait).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[T] for Send<'_, T> as "Send", |this| wait: this.wait, ..);
 
 /// The future of [`Sender::reserve`].
 #[must_use = "futures do nothing unless awaited"]
@@ -496,11 +484,7 @@ impl<T> Drop for Reserve<'_, T> {
     }
 }
 
-impl<T> fmt::Debug for Reserve<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reserve").field("wait", &self.wait).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[T] for Reserve<'_, T> as "Reserve", |this| wait: this.wait, ..);
 
 /// Room for one message, from [`Sender::reserve`]. Dropped unused it is given back.
 #[must_use = "dropping it gives the room back"]
@@ -556,11 +540,7 @@ impl Drop for Closed<'_> {
     }
 }
 
-impl fmt::Debug for Closed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Closed").field("wait", &self.wait).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[] for Closed<'_> as "Closed", |this| wait: this.wait, ..);
 
 /// Receives from a [`channel`] or an [`unbounded`] one. It is also a [`Stream`].
 ///
@@ -682,14 +662,8 @@ impl<T> Drop for Receiver<T> {
     }
 }
 
-impl<T> fmt::Debug for Receiver<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receiver")
-            .field("len", &self.len())
-            .field("closed", &self.is_closed())
-            .finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[T] for Receiver<T> as "Receiver",
+    |this| len: this.len(), closed: this.is_closed(), ..);
 
 /// The future of [`Receiver::recv`].
 #[must_use = "futures do nothing unless awaited"]
@@ -714,16 +688,13 @@ impl<T> Drop for Recv<'_, T> {
     }
 }
 
-impl<T> fmt::Debug for Recv<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Recv").field("place", &self.place).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[T] for Recv<'_, T> as "Recv", |this| place: this.place, ..);
 
 /// Why a message was not sent or received.
 pub mod error {
-    use std::error::Error;
     use std::fmt;
+
+    use crate::fmt::error_message;
 
     /// The receiver was closed or dropped. Here is the message.
     #[derive(Clone, Copy, PartialEq, Eq)]
@@ -735,13 +706,7 @@ pub mod error {
         }
     }
 
-    impl<T> fmt::Display for SendError<T> {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("the channel is closed")
-        }
-    }
-
-    impl<T> Error for SendError<T> {}
+    error_message!(impl[T] for SendError<T>, "the channel is closed");
 
     /// Why [`try_send`](super::Sender::try_send) did not send. Here is the message.
     #[derive(Clone, Copy, PartialEq, Eq)]
@@ -770,16 +735,10 @@ pub mod error {
         }
     }
 
-    impl<T> fmt::Display for TrySendError<T> {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str(match self {
-                TrySendError::Full(_) => "the channel is full",
-                TrySendError::Closed(_) => "the channel is closed",
-            })
-        }
-    }
-
-    impl<T> Error for TrySendError<T> {}
+    error_message!(impl[T] for TrySendError<T>, |this| match this {
+        TrySendError::Full(_) => "the channel is full",
+        TrySendError::Closed(_) => "the channel is closed",
+    });
 
     impl<T> From<SendError<T>> for TrySendError<T> {
         fn from(error: SendError<T>) -> Self {
@@ -796,14 +755,8 @@ pub mod error {
         Disconnected,
     }
 
-    impl fmt::Display for TryRecvError {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str(match self {
-                TryRecvError::Empty => "the channel is empty",
-                TryRecvError::Disconnected => "the channel is empty and closed",
-            })
-        }
-    }
-
-    impl Error for TryRecvError {}
+    error_message!(impl[] for TryRecvError, |this| match this {
+        TryRecvError::Empty => "the channel is empty",
+        TryRecvError::Disconnected => "the channel is empty and closed",
+    });
 }

@@ -4,9 +4,10 @@
 use std::cell::{Cell, RefCell, RefMut};
 use std::ops::{Deref, DerefMut};
 use std::task::{Context, Poll, ready};
-use std::{error::Error, fmt, panic::Location, pin::Pin, rc::Rc};
+use std::{fmt, panic::Location, pin::Pin, rc::Rc};
 
 use super::wait_list::{Wait, WaitList};
+use crate::fmt::{debug_struct, error_message};
 use crate::state::{Awaited, Holder, TaskLabel, Wake};
 use crate::{door::Door, door::waker::RawNumber, task::wait_record::WaitRecord};
 
@@ -280,11 +281,7 @@ impl<T: ?Sized> Drop for Lock<'_, T> {
     }
 }
 
-impl<T: ?Sized> fmt::Debug for Lock<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lock").field("wait", &self.wait).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[T: ?Sized] for Lock<'_, T> as "Lock", |this| wait: this.wait, ..);
 
 /// The lock of a [`Mutex`], and the way to its value. Dropping it unlocks.
 ///
@@ -338,10 +335,4 @@ impl<T: ?Sized + fmt::Display> fmt::Display for MutexGuard<'_, T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TryLockError(());
 
-impl fmt::Display for TryLockError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the mutex is locked")
-    }
-}
-
-impl Error for TryLockError {}
+error_message!(impl[] for TryLockError, "the mutex is locked");

@@ -1,9 +1,10 @@
 //! [`Notify`]: tells tasks that something has happened, and carries nothing else.
 
 use std::task::{Context, Poll};
-use std::{cell::Cell, fmt, panic::Location, pin::Pin};
+use std::{cell::Cell, panic::Location, pin::Pin};
 
 use super::wait_list::{Wait, WaitList};
+use crate::fmt::debug_struct;
 
 /// Wakes one task that waits, or all.
 ///
@@ -102,11 +103,7 @@ impl Default for Notify {
     }
 }
 
-impl fmt::Debug for Notify {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Notify").field("notice", &self.notice.get()).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[] for Notify as "Notify", |this| notice: this.notice.get(), ..);
 
 /// The future of [`Notify::notified`].
 #[must_use = "futures do nothing unless awaited"]

@@ -1,10 +1,11 @@
 //! [`channel`]: for one value, from one task to another. The [`Receiver`] is the future of it.
 
 use std::task::{Context, Poll, ready};
-use std::{cell::Cell, fmt, panic::Location, pin::Pin, rc::Rc};
+use std::{cell::Cell, panic::Location, pin::Pin, rc::Rc};
 
 use self::error::{RecvError, TryRecvError};
 use super::single_waiter::SingleWaiter;
+use crate::fmt::debug_struct;
 
 /// What both ends share. It may be touched by user code at any time, so nothing in here is ever borrowed.
 struct Channel<T> {
@@ -172,11 +173,7 @@ impl<T> Drop for Sender<T> {
     }
 }
 
-impl<T> fmt::Debug for Sender<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sender").field("closed", &self.is_closed()).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[T] for Sender<T> as "Sender", |this| closed: this.is_closed(), ..);
 
 /// The future of [`Sender::closed`].
 #[must_use = "futures do nothing unless awaited"]
@@ -199,11 +196,7 @@ impl Drop for Closed<'_> {
     }
 }
 
-impl fmt::Debug for Closed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Closed").field("place", &self.place).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[] for Closed<'_> as "Closed", |this| place: this.place, ..);
 
 /// The future of the value. Its error is [`RecvError`], if the sender is dropped without sending.
 ///
@@ -272,30 +265,19 @@ impl<T> Drop for Receiver<T> {
     }
 }
 
-impl<T> fmt::Debug for Receiver<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receiver")
-            .field("filled", &self.channel.raw.filled.get())
-            .finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[T] for Receiver<T> as "Receiver",
+    |this| filled: this.channel.raw.filled.get(), ..);
 
 /// Why there is no value.
 pub mod error {
-    use std::error::Error;
-    use std::fmt;
+
+    use crate::fmt::error_message;
 
     /// Nothing was sent, and nothing can be any more: the sender is gone, or the receiver was closed.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct RecvError(pub(super) ());
 
-    impl fmt::Display for RecvError {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("the channel was closed before a value was sent")
-        }
-    }
-
-    impl Error for RecvError {}
+    error_message!(impl[] for RecvError, "the channel was closed before a value was sent");
 
     /// Why [`try_recv`](super::Receiver::try_recv) has no value.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -306,14 +288,8 @@ pub mod error {
         Closed,
     }
 
-    impl fmt::Display for TryRecvError {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str(match self {
-                TryRecvError::Empty => "nothing has been sent yet",
-                TryRecvError::Closed => "nothing can be sent any more",
-            })
-        }
-    }
-
-    impl Error for TryRecvError {}
+    error_message!(impl[] for TryRecvError, |this| match this {
+        TryRecvError::Empty => "nothing has been sent yet",
+        TryRecvError::Closed => "nothing can be sent any more",
+    });
 }

@@ -2,9 +2,10 @@
 //! which a channel uses too, for the room that it has for messages.
 
 use std::task::{Context, Poll, ready};
-use std::{borrow::Borrow, cell::Cell, error::Error, fmt, panic::Location, pin::Pin, rc::Rc};
+use std::{borrow::Borrow, cell::Cell, panic::Location, pin::Pin, rc::Rc};
 
 use super::wait_list::{Wait, WaitList};
+use crate::fmt::{debug_struct, error_message};
 
 /// Permits that nobody has, and who waits for some.
 pub(super) struct Permits {
@@ -271,14 +272,8 @@ impl Semaphore {
     }
 }
 
-impl fmt::Debug for Semaphore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Semaphore")
-            .field("available_permits", &self.available_permits())
-            .field("closed", &self.is_closed())
-            .finish()
-    }
-}
+debug_struct!(impl[] for Semaphore as "Semaphore",
+    |this| available_permits: this.available_permits(), closed: this.is_closed());
 
 /// The future of [`Semaphore::acquire`] and its kin.
 #[must_use = "futures do nothing unless awaited"]
@@ -367,13 +362,7 @@ impl<S: Borrow<Semaphore>> Drop for Permit<S> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AcquireError(());
 
-impl fmt::Display for AcquireError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the semaphore is closed")
-    }
-}
-
-impl Error for AcquireError {}
+error_message!(impl[] for AcquireError, "the semaphore is closed");
 
 /// Why [`Semaphore::try_acquire`] took no permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -384,13 +373,7 @@ pub enum TryAcquireError {
     NoPermits,
 }
 
-impl fmt::Display for TryAcquireError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            TryAcquireError::Closed => "the semaphore is closed",
-            TryAcquireError::NoPermits => "the semaphore has no permits to give now",
-        })
-    }
-}
-
-impl Error for TryAcquireError {}
+error_message!(impl[] for TryAcquireError, |this| match this {
+    TryAcquireError::Closed => "the semaphore is closed",
+    TryAcquireError::NoPermits => "the semaphore has no permits to give now",
+});

@@ -8,13 +8,14 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::{error::Error, fmt, io, mem, panic::Location, pin::Pin};
+use std::{fmt, io, mem, panic::Location, pin::Pin};
 
 use pin_project_lite::pin_project;
 use slab::Slab;
 
 use super::wait_record::WaitRecord;
 use crate::door::{poll_budget, report};
+use crate::fmt::{debug_struct, error_message};
 use crate::state::{Awaited, Step, TaskNumber, Wake, discard};
 
 /// For what a listener waits.
@@ -156,13 +157,7 @@ impl Drop for CancelToken {
     }
 }
 
-impl fmt::Debug for CancelToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CancelToken")
-            .field("cancelled", &self.is_cancelled())
-            .finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[] for CancelToken as "CancelToken", |this| cancelled: this.is_cancelled(), ..);
 
 /// The tokens that descend from one, and who waits for them.
 struct Tree {
@@ -388,13 +383,7 @@ impl<F: Future> Future for Cancellable<F> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancelled;
 
-impl fmt::Display for Cancelled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("cancelled before the operation was done")
-    }
-}
-
-impl Error for Cancelled {}
+error_message!(impl[] for Cancelled, "cancelled before the operation was done");
 
 impl From<Cancelled> for io::Error {
     /// Of the kind `Other`: `Interrupted` asks many a reader to try again.

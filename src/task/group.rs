@@ -5,13 +5,14 @@
 
 use std::panic::{Location, resume_unwind};
 use std::task::{Context, Poll, ready};
-use std::{any::Any, cell::Cell, error::Error, fmt, io, mem, pin::Pin, rc::Rc};
+use std::{any::Any, cell::Cell, fmt, io, mem, pin::Pin, rc::Rc};
 
 use log::Level;
 use pin_project_lite::pin_project;
 
 use super::{insert::insert, join::abort, wait_record::WaitRecord};
 use crate::door::{Door, poll_budget, report};
+use crate::fmt::error_message;
 use crate::state::{
     Children, Flags, JoinError, Key, LoopId, Slot, Stage, Step, TASK, TaskNumber, Wake, discard,
     say,
@@ -69,13 +70,7 @@ pub struct TaskGroup<E> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupClosed;
 
-impl fmt::Display for GroupClosed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the task group is closed: it was cancelled, joined or dropped, or has failed")
-    }
-}
-
-impl Error for GroupClosed {}
+error_message!(impl[] for GroupClosed, "the task group is closed: it was cancelled, joined or dropped, or has failed");
 
 impl From<GroupClosed> for io::Error {
     /// Of the kind `Other`.

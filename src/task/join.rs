@@ -7,6 +7,7 @@ use std::{any::Any, fmt, marker::PhantomData, pin::Pin};
 use log::Level;
 
 use crate::door::{Door, release, yield_to_others};
+use crate::fmt::debug_struct;
 use crate::state::{
     Blocker, Body, FailureLog, Flags, Id, JoinError, Key, Message, Origin, Release, Slot, Stage,
     State, Step, TaskNumber, Wake, discard, shared,
@@ -214,11 +215,7 @@ impl<T> Drop for JoinHandle<T> {
     }
 }
 
-impl<T> fmt::Debug for JoinHandle<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinHandle").field("id", &self.id()).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[T] for JoinHandle<T> as "JoinHandle", |this| id: this.id(), ..);
 
 impl<T, E> JoinHandle<Result<T, E>>
 where

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::{fmt, io, os::fd::AsFd, panic::Location, pin::Pin};
 
 use super::Async;
+use crate::fmt::debug_struct;
 use crate::reactor::{Direction, Wait};
 
 /// The future of [`Async::read_with`] and [`Async::write_with`].
@@ -62,20 +63,8 @@ impl<T: AsFd, F: FnMut(&mut T) -> io::Result<R>, R> Future for WithMut<'_, T, F>
     }
 }
 
-impl<T: AsFd + fmt::Debug, F> fmt::Debug for With<'_, T, F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("With")
-            .field("io", self.io)
-            .field("to", &self.direction.verb())
-            .finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[T: AsFd + fmt::Debug, F] for With<'_, T, F> as "With",
+    |this| io: this.io, to: this.direction.verb(), ..);
 
-impl<T: AsFd + fmt::Debug, F> fmt::Debug for WithMut<'_, T, F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WithMut")
-            .field("io", self.io)
-            .field("to", &self.direction.verb())
-            .finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[T: AsFd + fmt::Debug, F] for WithMut<'_, T, F> as "WithMut",
+    |this| io: this.io, to: this.direction.verb(), ..);

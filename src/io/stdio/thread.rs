@@ -9,12 +9,13 @@
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::{collections::VecDeque, fmt, fs::File, mem, os::fd::AsRawFd, thread, time::Duration};
+use std::{collections::VecDeque, fs::File, mem, os::fd::AsRawFd, thread, time::Duration};
 
 use mio::unix::SourceFd;
 use mio::{Interest, Token};
 use slab::Slab;
 
+use crate::fmt::debug_struct;
 use crate::reactor::{Direction, Notice, Ready, Registered, Wait, give_from_afar};
 use crate::{io::pipe::nosignal, state::Key};
 
@@ -329,11 +330,7 @@ impl Drop for ThreadedHandle {
     }
 }
 
-impl fmt::Debug for ThreadedHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ThreadedHandle").field("client", &self.client).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[] for ThreadedHandle as "ThreadedHandle", |this| client: this.client, ..);
 
 #[cfg(test)]
 mod tests {

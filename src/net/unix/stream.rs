@@ -5,10 +5,11 @@
 
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll, ready};
-use std::{fmt, io, os::unix::net::SocketAddr, panic::Location, pin::Pin};
+use std::{io, os::unix::net::SocketAddr, panic::Location, pin::Pin};
 
 use super::address;
 use super::retry::{Retry, about_path};
+use crate::fmt::debug_struct;
 use crate::net::socket::{socket, socket_methods};
 use crate::net::stream::{stream_methods, stream_traits};
 use crate::reactor::Registered;
@@ -153,8 +154,5 @@ impl<P: AsRef<Path>> Future for UnixConnect<P> {
     }
 }
 
-impl<P: AsRef<Path>> fmt::Debug for UnixConnect<P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UnixConnect").field("path", &self.path.as_ref()).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[P: AsRef<Path>] for UnixConnect<P> as "UnixConnect",
+    |this| path: this.path.as_ref(), ..);
