@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::{fmt, pin::Pin};
 
 use super::{file::File, job::Op};
+use crate::io::byte_stream::PollBytes;
 #[cfg(unix)]
 use crate::io::byte_stream::as_raw_fd;
 use crate::io::byte_stream::{ByteRead, ByteWrite, OpState};
@@ -15,12 +16,7 @@ use crate::io::byte_stream::{ByteRead, ByteWrite, OpState};
 impl ByteRead for File {
     type State = Op;
 
-    fn poll_read(
-        &self,
-        op: &mut Op,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_read(&self, op: &mut Op, cx: &mut Context<'_>, buf: &mut [u8]) -> PollBytes {
         self.poll_read_vectored(op, cx, &mut [IoSliceMut::new(buf)])
     }
 
@@ -54,22 +50,13 @@ impl ByteWrite for File {
         self.lock().poll_write(op, cx, bufs)
     }
 
-    /// A no-op: only dropping the file closes it.
-    fn close(&self) -> io::Result<()> {
-        Ok(())
-    }
-
     fn write_zero(&self) -> io::Error {
         self.lock().write_zero()
     }
 }
 
 impl futures_io::AsyncRead for File {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> PollBytes {
         self.poll_read_vectored(cx, &mut [IoSliceMut::new(buf)])
     }
 
@@ -83,11 +70,7 @@ impl futures_io::AsyncRead for File {
 }
 
 impl futures_io::AsyncWrite for File {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> PollBytes {
         self.poll_write_vectored(cx, &[IoSlice::new(buf)])
     }
 

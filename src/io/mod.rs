@@ -32,8 +32,5 @@ pub use self::pipe::writer::Closed;
 pub use self::pipe::{pipe, reader::PipeReader, writer::PipeWriter};
 pub use self::readiness::{AsyncIo, Readiness, ReadyFor};
 #[cfg(unix)]
-pub use self::stdio::{
-    input::{Stdin, stdin},
-    output::{Stderr, Stdout, stderr, stdout},
-};
+pub use self::stdio::handles::{Stderr, Stdin, Stdout, stderr, stdin, stdout};
 pub use crate::about::os_error;

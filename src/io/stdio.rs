@@ -4,8 +4,7 @@
 //! it can be waited for without changing anything for the other processes that share it:
 //! `docs/stdio.md` tells why, and how. It never sets O_NONBLOCK on a shared description.
 
-pub(super) mod input;
-pub(super) mod output;
+pub(super) mod handles;
 mod thread;
 #[cfg(target_os = "linux")]
 mod watched;
@@ -18,7 +17,7 @@ use self::thread::{SharedFile, StreamThread, ThreadedHandle};
 #[cfg(target_os = "linux")]
 use self::watched::WatchedStream;
 use crate::reactor::{Direction, Wait};
-use crate::{about::about, door::Door};
+use crate::{about::about, door::Door, io::byte_stream::PollBytes};
 
 /// One of the three streams, for the whole process.
 struct Standard {
@@ -88,12 +87,7 @@ impl Stream {
         ThreadedHandle::new(&standard.thread, file).map(Backend::Threaded)
     }
 
-    fn poll_read(
-        &self,
-        wait: &mut Wait,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_read(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &mut [u8]) -> PollBytes {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
@@ -106,12 +100,7 @@ impl Stream {
         read.map_err(|error| about("read", self.standard.name, error))
     }
 
-    fn poll_write(
-        &self,
-        wait: &mut Wait,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &[u8]) -> PollBytes {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }

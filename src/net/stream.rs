@@ -10,9 +10,9 @@ use std::task::{Context, Poll};
 
 use super::{socket::StreamIo, split::Split};
 use crate::io::byte_stream::{ByteRead, ByteWrite};
-use crate::io::readiness::HasSource;
 use crate::io::syscall::{in_one_call, is_short};
 use crate::reactor::{Direction, Wait};
+use crate::{io::byte_stream::PollBytes, io::readiness::HasSource};
 
 /// A stream beneath its public type.
 pub(crate) trait StreamSocket: HasSource<Io: StreamIo> + Split {
@@ -24,12 +24,7 @@ pub(crate) trait StreamSocket: HasSource<Io: StreamIo> + Split {
 impl<S: StreamSocket> ByteRead for S {
     type State = Wait;
 
-    fn poll_read(
-        &self,
-        wait: &mut Wait,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_read(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &mut [u8]) -> PollBytes {
         let asked = buf.len();
         // The kernel would return 0 or EAGAIN, depending on what is in the buffer.
         if asked == 0 {
@@ -58,12 +53,7 @@ impl<S: StreamSocket> ByteRead for S {
 impl<S: StreamSocket> ByteWrite for S {
     type State = Wait;
 
-    fn poll_write(
-        &self,
-        wait: &mut Wait,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &[u8]) -> PollBytes {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
