@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::{io, panic::Location, pin::Pin};
 
 use super::file::File;
-use super::job::{Op, Work};
+use super::state::{Op, Work};
 use crate::fmt::debug_struct;
 use crate::io::byte_stream::OpState;
 

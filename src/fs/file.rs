@@ -16,15 +16,15 @@ use super::direct;
 #[cfg(unix)]
 use super::futures::ReadAt;
 use super::futures::{IntoStd, Seek, TryClone};
-#[cfg(unix)]
-use super::job::retry_interrupted;
 use super::options::{Open, OpenOptions};
+#[cfg(unix)]
+use super::state::retry_interrupted;
 #[cfg(unix)]
 use super::transfer::MOST;
 #[cfg(unix)]
 use super::watched::WatchedFile;
 use super::{operation::Operation, state::FileState};
-use crate::io::methods::{read_methods, write_methods};
+use crate::io::futures::{read_methods, write_methods};
 
 /// An open file.
 ///

@@ -8,7 +8,7 @@ use std::io::{self, SeekFrom};
 use std::task::{Context, Poll, ready};
 use std::{panic::Location, pin::Pin};
 
-use super::job::{Op, OpKind};
+use super::state::{Op, OpKind};
 #[cfg(unix)]
 use super::transfer::ReadAtOutput;
 use super::{change::wake_waiting, file::File};

@@ -7,7 +7,7 @@ use std::io::{self, IoSlice, IoSliceMut, SeekFrom};
 use std::task::{Context, Poll};
 use std::{fmt, pin::Pin};
 
-use super::{file::File, job::Op};
+use super::{file::File, state::Op};
 use crate::io::byte_stream::PollBytes;
 #[cfg(unix)]
 use crate::io::byte_stream::as_raw_fd;

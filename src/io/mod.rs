@@ -9,7 +9,6 @@
 // through here.
 pub(crate) mod byte_stream;
 pub(crate) mod futures;
-pub(crate) mod methods;
 pub(crate) mod readiness;
 pub(crate) mod syscall;
 #[cfg(unix)]
@@ -23,7 +22,7 @@ mod copy;
 #[cfg(unix)]
 pub use self::async_fd::Async;
 #[cfg(unix)]
-pub use self::async_fd::futures::{With, WithMut};
+pub use self::async_fd::{With, WithMut};
 pub use self::copy::{Copy, CopyBidirectional, copy, copy_bidirectional};
 pub use self::futures::{Read, ReadExact, Write, WriteAll};
 #[cfg(target_os = "linux")]

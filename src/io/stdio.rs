@@ -1,6 +1,6 @@
-//! The standard streams, beneath their public handles in `stdio/input.rs` and `stdio/output.rs`.
+//! The standard streams, beneath their public handles in `stdio/handles.rs`.
 //!
-//! Each call of [`stdin`](input::stdin), `stdout` or `stderr` finds out what the stream is, and how
+//! Each call of [`stdin`](handles::stdin), `stdout` or `stderr` finds out what the stream is, and how
 //! it can be waited for without changing anything for the other processes that share it:
 //! `docs/stdio.md` tells why, and how. It never sets O_NONBLOCK on a shared description.
 

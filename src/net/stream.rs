@@ -129,7 +129,7 @@ pub(super) fn try_write_vectored<S: StreamSocket>(
 /// `shutdown`, `peer_addr` and `into_split`.
 macro_rules! stream_methods {
     ($stream:ty, $address:ty, peer_addr: $peer_addr:literal, $peer_errors:literal) => {
-        $crate::io::methods::read_methods! {
+        $crate::io::futures::read_methods! {
             $stream,
             eof: "EOF",
             cancelled: "nothing was read.",
@@ -137,7 +137,7 @@ macro_rules! stream_methods {
             panics: "Polling it outside the loop that the stream belongs to.",
         }
 
-        $crate::io::methods::write_methods! {
+        $crate::io::futures::write_methods! {
             $stream,
             cancelled: "Cancel-safe: if the future is dropped before it is ready, nothing was \
                         written.",

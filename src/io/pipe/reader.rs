@@ -12,7 +12,7 @@ use crate::io::byte_stream::{ByteRead, as_raw_fd, async_read};
 use crate::io::readiness::{HasSource, readiness};
 use crate::io::syscall::{in_one_call, is_short, read_fifo, set_nonblocking};
 use crate::reactor::{Direction, FdSource, Ready, Registered, Wait};
-use crate::{io::byte_stream::PollBytes, io::methods::read_methods};
+use crate::{io::byte_stream::PollBytes, io::futures::read_methods};
 
 /// The reading end of a [`pipe`](crate::io::pipe()).
 pub struct PipeReader {

@@ -19,7 +19,7 @@ use crate::io::byte_stream::{ByteWrite, as_raw_fd, async_write};
 use crate::io::readiness::{HasSource, readiness};
 use crate::io::syscall::{in_one_call, is_short, set_nonblocking};
 use crate::reactor::{Direction, FdSource, Ready, Registered, Wait};
-use crate::{io::byte_stream::PollBytes, io::methods::write_methods};
+use crate::{io::byte_stream::PollBytes, io::futures::write_methods};
 
 /// The writing end of a [`pipe`](crate::io::pipe()). Dropping it ends the stream for the reader.
 pub struct PipeWriter {

@@ -6,7 +6,7 @@ use std::{fmt, io, sync::LazyLock, task::Context};
 
 use super::{STDERR, STDIN, STDOUT, Stream};
 use crate::io::byte_stream::{ByteRead, ByteWrite, PollBytes, as_raw_fd, async_read, async_write};
-use crate::io::methods::{read_methods, write_methods};
+use crate::io::futures::{read_methods, write_methods};
 use crate::reactor::Wait;
 
 /// The standard input.

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::{io, net::Shutdown, os::unix::net::SocketAddr, panic::Location, path::Path, pin::Pin};
 
 use super::address;
-use super::retry::{Retry, about_path};
+use super::{Retry, about_path};
 use crate::net::datagram::{DatagramSocket, datagram_methods};
 use crate::net::socket::{socket, socket_methods};
 use crate::reactor::{Direction, Registered};

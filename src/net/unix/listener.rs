@@ -2,7 +2,7 @@
 
 use std::{io, os::unix::net::SocketAddr, path::Path};
 
-use super::{address, retry::about_path, stream::UnixStream};
+use super::{about_path, address, stream::UnixStream};
 use crate::net::accept::{Accepts, Backoff, Listener, accept_methods};
 use crate::net::socket::{socket, socket_methods};
 use crate::reactor::{Ready, Registered};

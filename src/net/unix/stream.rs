@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::{io, os::unix::net::SocketAddr, panic::Location, pin::Pin};
 
 use super::address;
-use super::retry::{Retry, about_path};
+use super::{Retry, about_path};
 use crate::fmt::debug_struct;
 use crate::net::socket::{socket, socket_methods};
 use crate::net::stream::{stream_methods, stream_traits};
