@@ -185,8 +185,8 @@ const AT_ONCE: usize = 128 * 1024;
 /// The offset with which preadv2(2) uses and updates the position of the descriptor.
 const CURRENT_POSITION: u64 = u64::MAX;
 
-/// As many of `bufs` as may be filled on the loop's own thread: at least the first, which [`read`]
-/// truncates.
+/// As many of `bufs` as may be filled on the loop's own thread: at least the first, which
+/// [`read_nowait`] truncates.
 fn at_once<'a, 'b>(bufs: &'a mut [IoSliceMut<'b>]) -> &'a mut [IoSliceMut<'b>] {
     let mut room = AT_ONCE;
     let fits = bufs.iter().take_while(|buf| {

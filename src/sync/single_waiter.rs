@@ -1,5 +1,5 @@
-//! [`SingleWaiter`]: where at most one task can wait, such as the receiver of a channel. It is handed
-//! nothing: it is woken and looks again.
+//! [`SingleWaiter`]: where at most one task can wait, such as the receiver of a channel. It is
+//! handed nothing: it is woken and looks again.
 
 use std::task::{Context, Poll, Waker};
 use std::{cell::Cell, marker::PhantomData, mem, panic::Location, rc::Rc};
@@ -28,9 +28,9 @@ impl SingleWaiter {
         }
     }
 
-    /// The poll of a future that was made at `place` and waits for `what`, as log lines call it. `done` says
-    /// whether the wait is over. It may be called several times, must be quick, and runs no user code: the
-    /// door may be open around it.
+    /// The poll of a future that was made at `place` and waits for `what`, as log lines call it.
+    /// `done` says whether the wait is over. It may be called several times, must be quick, and
+    /// runs no user code: the door may be open around it.
     #[inline]
     pub(super) fn poll<R>(
         &self,
@@ -166,7 +166,8 @@ impl SingleWaiter {
     fn with_record<R>(&self, change: impl FnOnce(&mut WaitRecord) -> R) -> R {
         let mut record = self.record.take();
         let result = change(&mut record);
-        // What is replaced is empty, because it was taken: `forget` spares the code that would drop it.
+        // What is replaced is empty, because it was taken: `forget` spares the code that would drop
+        // it.
         mem::forget(self.record.replace(record));
         result
     }
