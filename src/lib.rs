@@ -75,6 +75,7 @@
 
 // By layer, from the state upwards: `docs/design.md`. A module imports only from its own layer and from
 // those below it.
+mod fmt;
 mod state;
 mod about;
 mod door;

@@ -5,12 +5,8 @@
 #[cfg(unix)]
 pub mod unix;
 
-use std::fmt;
-use std::future::Future;
-use std::io;
-use std::panic::Location;
-use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::{fmt, io, panic::Location, pin::Pin};
 
 #[cfg(unix)]
 use self::unix::{Signal, SignalKind, signal};

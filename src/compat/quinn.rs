@@ -1,26 +1,18 @@
 //! quinn 0.11 on this loop: [`Runtime`] provides tasks, timers and UDP sockets. Called by quinn
 //! only.
 
-use std::fmt;
-use std::future::Future;
 use std::io::{self, ErrorKind, IoSliceMut};
-use std::net::SocketAddr;
-use std::panic::Location;
-use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::{net::SocketAddr, panic::Location, pin::Pin, sync::Arc, time::Instant};
 
 use mio::Interest;
 use quinn::{AsyncTimer, AsyncUdpSocket, UdpPoller};
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 
-use crate::door::Door;
-use crate::io::readiness::HasSource;
-use crate::net::UdpSocket;
+use crate::fmt::debug_struct;
 use crate::reactor::{Direction, Wait};
-use crate::task;
 use crate::time::{Sleep, sleep_until};
+use crate::{door::Door, io::readiness::HasSource, net::UdpSocket, task};
 
 /// quinn's runtime on the loop that runs here: pass it to [`Endpoint::new`](quinn::Endpoint::new).
 /// (`Endpoint::server` and `Endpoint::client` know only the runtimes that quinn includes.)
@@ -197,11 +189,7 @@ impl UdpPoller for Poller {
     }
 }
 
-impl fmt::Debug for Poller {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Poller").field("socket", &self.socket).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[] for Poller as "Poller", |this| socket: this.socket, ..);
 
 #[cfg(test)]
 mod tests {

@@ -2,16 +2,15 @@
 //! of their traits of futures-io. Reading goes through the scratch buffer of the thread.
 
 use std::io::{self, IoSlice};
-use std::os::fd::AsFd;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::{os::fd::AsFd, pin::Pin};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::scratch;
-use crate::fs::File;
 use crate::io::{Async, PipeReader, PipeWriter, Stderr, Stdin, Stdout};
 use crate::net::{OwnedReadHalf, OwnedWriteHalf, TcpStream, UnixStream};
+use crate::{fs::File, io::byte_stream::PollBytes};
 
 /// Implements `AsyncRead` of tokio.
 macro_rules! async_read {
@@ -36,11 +35,7 @@ macro_rules! async_read {
 macro_rules! async_write {
     ($(impl$([$($bounds:tt)*])? for $stream:ty;)*) => {$(
         impl$(<$($bounds)*>)? AsyncWrite for $stream {
-            fn poll_write(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                buf: &[u8],
-            ) -> Poll<io::Result<usize>> {
+            fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> PollBytes {
                 futures_io::AsyncWrite::poll_write(self, cx, buf)
             }
 

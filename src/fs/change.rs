@@ -3,15 +3,12 @@
 //!
 //! Several of them may wait for one file. Each runs its work on the pool, after the job in flight.
 
-use std::fmt;
-use std::future::Future;
-use std::io;
-use std::panic::Location;
-use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
+use std::{io, panic::Location, pin::Pin};
 
 use super::file::File;
-use super::job::{Op, Work};
+use super::state::{Op, Work};
+use crate::fmt::debug_struct;
 use crate::io::byte_stream::OpState;
 
 /// The future of [`File::set_len`], [`File::sync_all`], [`File::sync_data`] and
@@ -133,16 +130,7 @@ impl Future for WriteAt<'_> {
     }
 }
 
-impl fmt::Debug for Change<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Change").field("file", &self.0.file).field("to", &self.0.verb).finish()
-    }
-}
+debug_struct!(impl[] for Change<'_> as "Change", |this| file: this.0.file, to: this.0.verb);
 
 #[cfg(unix)]
-impl fmt::Debug for WriteAt<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SharedOp { file, verb, .. } = &self.op;
-        f.debug_struct("WriteAt").field("file", file).field("to", verb).finish()
-    }
-}
+debug_struct!(impl[] for WriteAt<'_> as "WriteAt", |this| file: this.op.file, to: this.op.verb);

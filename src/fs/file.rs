@@ -5,9 +5,8 @@
 
 use std::fs::{FileType, Metadata, Permissions};
 use std::io::{self, SeekFrom};
-use std::panic::Location;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{panic::Location, path::Path};
 
 use super::change::Change;
 #[cfg(unix)]
@@ -17,16 +16,15 @@ use super::direct;
 #[cfg(unix)]
 use super::futures::ReadAt;
 use super::futures::{IntoStd, Seek, TryClone};
-#[cfg(unix)]
-use super::job::retry_interrupted;
-use super::operation::Operation;
 use super::options::{Open, OpenOptions};
-use super::state::FileState;
+#[cfg(unix)]
+use super::state::retry_interrupted;
 #[cfg(unix)]
 use super::transfer::MOST;
 #[cfg(unix)]
 use super::watched::WatchedFile;
-use crate::io::methods::{read_methods, write_methods};
+use super::{operation::Operation, state::FileState};
+use crate::io::futures::{read_methods, write_methods};
 
 /// An open file.
 ///

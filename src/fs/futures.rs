@@ -4,20 +4,17 @@
 //! Each holds the file and what it was asked for. The work is done by `state.rs` and `transfer.rs`
 //! when one is polled.
 
-use std::fmt;
-use std::future::Future;
 use std::io::{self, SeekFrom};
-use std::panic::Location;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::{panic::Location, pin::Pin};
 
-use super::change::wake_waiting;
-use super::file::File;
-use super::job::{Op, OpKind};
+use super::state::{Op, OpKind};
 #[cfg(unix)]
 use super::transfer::ReadAtOutput;
+use super::{change::wake_waiting, file::File};
 #[cfg(unix)]
 use crate::door::Door;
+use crate::fmt::debug_struct;
 use crate::io::byte_stream::OpState;
 #[cfg(unix)]
 use crate::offload::{self, Run};
@@ -176,28 +173,8 @@ impl Future for IntoStd {
     }
 }
 
-/// Implements `Debug` for a future: its file, and what is left to do.
-macro_rules! debug {
-    ($($(#[$cfg:meta])? $name:ident: |$this:ident| $field:literal: $left:expr;)*) => {$(
-        $(#[$cfg])?
-        impl fmt::Debug for $name<'_> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let $this = self;
-                let mut debug = f.debug_struct(stringify!($name));
-                debug.field("file", &self.file).field($field, &$left).finish()
-            }
-        }
-    )*};
-}
-
-debug! {
-    Seek: |this| "to": this.to;
-    #[cfg(unix)] ReadAt: |this| "offset": this.offset;
-    TryClone: |_this| "to": "clone";
-}
-
-impl fmt::Debug for IntoStd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IntoStd").field("file", &self.file).finish()
-    }
-}
+debug_struct!(impl[] for Seek<'_> as "Seek", |this| file: this.file, to: this.to);
+#[cfg(unix)]
+debug_struct!(impl[] for ReadAt<'_> as "ReadAt", |this| file: this.file, offset: this.offset);
+debug_struct!(impl[] for TryClone<'_> as "TryClone", |this| file: this.file, to: "clone");
+debug_struct!(impl[] for IntoStd as "IntoStd", |this| file: this.file);

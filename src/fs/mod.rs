@@ -27,9 +27,6 @@ mod options;
 mod file;
 mod state;
 mod transfer;
-mod job;
-mod nowait;
-mod slices;
 mod direct;
 #[cfg(unix)]
 mod watched;

@@ -3,15 +3,11 @@
 //!
 //! Once a thread has begun with a job, dropping its future does not stop it.
 
-use std::fmt;
-use std::future::Future;
-use std::io;
-use std::panic::Location;
-use std::path::Path;
-use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::{io, panic::Location, path::Path, pin::Pin};
 
 use crate::about::about;
+use crate::fmt::debug_struct;
 use crate::offload::{self, Run};
 
 /// The future of the functions of this module.
@@ -101,8 +97,4 @@ impl<T: Send + 'static, P> Future for Operation<T, P> {
     }
 }
 
-impl<T, P> fmt::Debug for Operation<T, P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Operation").finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[T, P] for Operation<T, P> as "Operation", |_this| ..);

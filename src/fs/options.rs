@@ -1,17 +1,10 @@
 //! Opening a file: [`OpenOptions`], and its future [`Open`]. A thread of the pool opens the file
 //! and looks at its type; then the loop watches it, if the kernel can.
 
-use std::fs::FileType;
-use std::future::Future;
-use std::io;
-use std::panic::Location;
-use std::path::Path;
-use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::{fs::FileType, io, panic::Location, path::Path, pin::Pin, sync::Arc};
 
-use super::file::File;
-use super::operation::Operation;
+use super::{file::File, operation::Operation};
 use crate::about::about;
 
 /// Options to open a file: those of std's [`OpenOptions`](std::fs::OpenOptions), with the same

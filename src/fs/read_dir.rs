@@ -3,24 +3,17 @@
 //!
 //! Made by `fs::read_dir`.
 
-use std::collections::VecDeque;
-use std::ffi::OsString;
-use std::fmt;
 use std::fs::{FileType, Metadata};
-use std::future::Future;
-use std::io;
-use std::panic::Location;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::{collections::VecDeque, ffi::OsString, fmt, io, panic::Location, pin::Pin, sync::Arc};
 
 use futures_core::Stream;
 
 use super::operation::Operation;
-use crate::about::about;
-use crate::door::Door;
+use crate::fmt::debug_struct;
 use crate::offload::{self, Run};
+use crate::{about::about, door::Door};
 
 /// How many entries a job reads. Most directories are read by one job.
 const BATCH: usize = 256;
@@ -127,13 +120,7 @@ impl Stream for ReadDir {
     }
 }
 
-impl fmt::Debug for ReadDir {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReadDir")
-            .field("entries_at_hand", &self.batch.len())
-            .finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[] for ReadDir as "ReadDir", |this| entries_at_hand: this.batch.len(), ..);
 
 /// The future of [`ReadDir::next_entry`].
 #[derive(Debug)]

@@ -3,13 +3,12 @@
 //! The futures take `&File`, so they lock its state for each poll. The traits of futures-io take
 //! `&mut File`, and need no lock.
 
-use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, SeekFrom};
-use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::{fmt, pin::Pin};
 
-use super::file::File;
-use super::job::Op;
+use super::{file::File, state::Op};
+use crate::io::byte_stream::PollBytes;
 #[cfg(unix)]
 use crate::io::byte_stream::as_raw_fd;
 use crate::io::byte_stream::{ByteRead, ByteWrite, OpState};
@@ -17,12 +16,7 @@ use crate::io::byte_stream::{ByteRead, ByteWrite, OpState};
 impl ByteRead for File {
     type State = Op;
 
-    fn poll_read(
-        &self,
-        op: &mut Op,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_read(&self, op: &mut Op, cx: &mut Context<'_>, buf: &mut [u8]) -> PollBytes {
         self.poll_read_vectored(op, cx, &mut [IoSliceMut::new(buf)])
     }
 
@@ -56,22 +50,13 @@ impl ByteWrite for File {
         self.lock().poll_write(op, cx, bufs)
     }
 
-    /// A no-op: only dropping the file closes it.
-    fn close(&self) -> io::Result<()> {
-        Ok(())
-    }
-
     fn write_zero(&self) -> io::Error {
         self.lock().write_zero()
     }
 }
 
 impl futures_io::AsyncRead for File {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> PollBytes {
         self.poll_read_vectored(cx, &mut [IoSliceMut::new(buf)])
     }
 
@@ -85,11 +70,7 @@ impl futures_io::AsyncRead for File {
 }
 
 impl futures_io::AsyncWrite for File {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> PollBytes {
         self.poll_write_vectored(cx, &[IoSlice::new(buf)])
     }
 

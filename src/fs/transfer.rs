@@ -1,19 +1,16 @@
 //! The transfers of a [`FileState`]: reading and writing, at the position and at an offset.
 //!
 //! A file that the kernel watches is read and written at once. Of other files, what is in memory is
-//! read at once, and everything else is a job of the pool.
+//! read at once, with preadv2(2) and RWF_NOWAIT (Linux), and everything else is a job of the pool.
+//! `docs/files.md` tells what can be relied on.
 
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
-use std::mem;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::{mem, sync::Arc};
 
-use super::job::{JobOutput, Op, OpKind, retry_interrupted};
-use super::slices::{begin_with, charge, gather, scatter};
-use super::state::FileState;
-use super::{direct, nowait};
-use crate::door::Door;
-use crate::io::syscall::in_one_call;
+use super::direct;
+use super::state::{FileState, JobOutput, Op, OpKind, retry_interrupted};
+use crate::{door::Door, io::syscall::in_one_call};
 
 /// The most bytes that a job reads ahead of what was asked for.
 const READ_AHEAD: usize = 256 * 1024;
@@ -61,7 +58,7 @@ impl FileState {
                 return Poll::Ready(Ok(n));
             }
             if self.has_nowait {
-                match nowait::read(&self.std, nowait::at_once(bufs), nowait::CURRENT_POSITION) {
+                match read_nowait(&self.std, at_once(bufs), CURRENT_POSITION) {
                     Ok(n) => {
                         charge(n);
                         return Poll::Ready(Ok(n));
@@ -163,7 +160,7 @@ impl FileState {
         use std::os::unix::fs::FileExt;
         // No file is longer than `i64::MAX`, and `u64::MAX` means the current position.
         if self.has_nowait && i64::try_from(offset).is_ok() {
-            match nowait::read(&self.std, &mut [IoSliceMut::new(buf)], offset) {
+            match read_nowait(&self.std, &mut [IoSliceMut::new(buf)], offset) {
                 Ok(n) => {
                     charge(n);
                     return Ok(n);
@@ -178,5 +175,120 @@ impl FileState {
             let result = retry_interrupted(|| file.read_at(&mut bytes[lead..lead + size], offset));
             (bytes, lead, result)
         })
+    }
+}
+
+/// The most bytes that one call reads on the loop's own thread, which serves nothing else while it
+/// copies.
+const AT_ONCE: usize = 128 * 1024;
+
+/// The offset with which preadv2(2) uses and updates the position of the descriptor.
+const CURRENT_POSITION: u64 = u64::MAX;
+
+/// As many of `bufs` as may be filled on the loop's own thread: at least the first, which
+/// [`read_nowait`] truncates.
+fn at_once<'a, 'b>(bufs: &'a mut [IoSliceMut<'b>]) -> &'a mut [IoSliceMut<'b>] {
+    let mut room = AT_ONCE;
+    let fits = bufs.iter().take_while(|buf| {
+        let fits = buf.len() <= room;
+        room = room.saturating_sub(buf.len());
+        fits
+    });
+    let count = fits.count().max(1);
+    &mut bufs[..count]
+}
+
+/// Reads without waiting. `WouldBlock` if not even the first byte is in memory.
+#[cfg(target_os = "linux")]
+fn read_nowait(file: &std::fs::File, bufs: &mut [IoSliceMut<'_>], at: u64) -> io::Result<usize> {
+    use rustix::io::{Errno, ReadWriteFlags, preadv2};
+    if let [buf] = bufs
+        && buf.len() > AT_ONCE
+    {
+        return read_nowait(file, &mut [IoSliceMut::new(&mut buf[..AT_ONCE])], at);
+    }
+    loop {
+        match preadv2(file, bufs, at, ReadWriteFlags::NOWAIT) {
+            // Linux 5.9 and 5.10 may return 0 in the middle of a file: preadv2(2), "BUGS".
+            Ok(0) if !is_at_end(file, at)? => return Err(io::ErrorKind::WouldBlock.into()),
+            Err(Errno::INTR) => {}
+            result => return Ok(result?),
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn is_at_end(mut file: &std::fs::File, at: u64) -> io::Result<bool> {
+    use std::io::Seek;
+    let position = if at == CURRENT_POSITION { file.stream_position()? } else { at };
+    Ok(position >= file.metadata()?.len())
+}
+
+/// Other systems cannot tell what is in memory.
+#[cfg(not(target_os = "linux"))]
+fn read_nowait(_: &std::fs::File, _: &mut [IoSliceMut<'_>], _: u64) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Copies what fits in `bufs`, and returns how many bytes that were.
+fn scatter(bytes: &[u8], bufs: &mut [IoSliceMut<'_>]) -> usize {
+    let mut copied = 0;
+    for buf in bufs {
+        let n = buf.len().min(bytes.len() - copied);
+        buf[..n].copy_from_slice(&bytes[copied..copied + n]);
+        copied += n;
+    }
+    copied
+}
+
+/// Appends what is in `bufs` to `bytes`, at most `most` bytes.
+fn gather(bufs: &[IoSlice<'_>], bytes: &mut Vec<u8>, most: usize) {
+    let mut room = most;
+    for buf in bufs {
+        let n = buf.len().min(room);
+        bytes.extend_from_slice(&buf[..n]);
+        room -= n;
+    }
+}
+
+/// Whether the bytes of `bufs` begin with `bytes`.
+fn begin_with(bufs: &[IoSlice<'_>], mut bytes: &[u8]) -> bool {
+    for buf in bufs {
+        let n = buf.len().min(bytes.len());
+        if buf[..n] != bytes[..n] {
+            return false;
+        }
+        bytes = &bytes[n..];
+    }
+    bytes.is_empty()
+}
+
+/// Charges the budget for a copy on the loop's own thread: many bytes take as long as several
+/// operations.
+fn charge(bytes: usize) {
+    if bytes >= 8192
+        && let Some(mut door) = Door::open()
+    {
+        door.budget.charge((bytes / 8192) as u32);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_spread_over_slices_and_collected_again_in_order() {
+        let (mut first, mut second) = ([0; 2], [0; 3]);
+        let bufs = &mut [IoSliceMut::new(&mut first), IoSliceMut::new(&mut second)];
+        assert_eq!(scatter(b"soup", bufs), 4);
+        assert_eq!((&first, &second), (b"so", b"up\0"));
+
+        let bufs = [IoSlice::new(&first), IoSlice::new(&second)];
+        let mut bytes = Vec::new();
+        gather(&bufs, &mut bytes, 4);
+        assert_eq!(bytes, b"soup");
+        assert!(begin_with(&bufs, b"sou") && begin_with(&bufs, b""));
+        assert!(!begin_with(&bufs, b"soap") && !begin_with(&bufs, b"soup\0\0"));
     }
 }

@@ -3,11 +3,9 @@
 //!
 //! Used by `transfer.rs` in place of the pool. Regular files never come here.
 
-use std::fs::FileType;
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
-use std::os::unix::fs::FileTypeExt;
-use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::{fs::FileType, os::unix::fs::FileTypeExt, sync::Arc};
 
 use crate::io::syscall::{read_fifo, set_nonblocking};
 use crate::reactor::{Direction, FdSource, Ready, Registered, Wait};

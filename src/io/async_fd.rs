@@ -1,22 +1,19 @@
 //! [`Async`]: any file descriptor that the kernel can watch, with operations that the user brings.
 //!
-//! `async_fd/futures.rs` has its futures, `async_fd/traits.rs` its traits of futures-io. An
-//! operation is user code, so it never runs while the loop's state is borrowed.
+//! Its futures are [`With`] for an operation on `&T` and [`WithMut`] for one on `&mut T`; its traits
+//! of futures-io are in `async_fd/traits.rs`. An operation is user code, so it never runs while the
+//! loop's state is borrowed.
 
-pub(super) mod futures;
 mod traits;
 
-use std::fmt;
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::task::{Context, Poll, ready};
+use std::{fmt, io, panic::Location, pin::Pin};
 
-use self::futures::{With, WithMut};
-use super::byte_stream::as_raw_fd;
 use super::readiness::{HasSource, readiness};
-use super::syscall::set_nonblocking;
-use crate::about::about;
+use super::{byte_stream::as_raw_fd, syscall::set_nonblocking};
 use crate::reactor::{Direction, FdSource, Ready, Registered, Wait};
+use crate::{about::about, fmt::debug_struct};
 
 /// Anything with a file descriptor that the kernel can watch: inotify, an eventfd, a timerfd, a
 /// terminal, a serial line, a foreign epoll, a socket of a kind that [`net`](crate::net) does not
@@ -231,3 +228,63 @@ impl<T: AsFd + fmt::Debug> fmt::Debug for Async<T> {
         f.debug_tuple("Async").field(self.get_ref()).finish()
     }
 }
+
+/// The future of [`Async::read_with`] and [`Async::write_with`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct With<'a, T: AsFd, F> {
+    io: &'a Async<T>,
+    op: F,
+    direction: Direction,
+    wait: Wait,
+}
+
+/// The future of [`Async::read_with_mut`] and [`Async::write_with_mut`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct WithMut<'a, T: AsFd, F> {
+    io: &'a mut Async<T>,
+    op: F,
+    direction: Direction,
+    wait: Wait,
+}
+
+/// Nothing in the futures is structurally pinned.
+impl<T: AsFd, F> Unpin for With<'_, T, F> {}
+impl<T: AsFd, F> Unpin for WithMut<'_, T, F> {}
+
+impl<'a, T: AsFd, F> With<'a, T, F> {
+    #[track_caller]
+    fn new(io: &'a Async<T>, op: F, direction: Direction) -> Self {
+        With { io, op, direction, wait: Wait::at(Location::caller()) }
+    }
+}
+
+impl<'a, T: AsFd, F> WithMut<'a, T, F> {
+    #[track_caller]
+    fn new(io: &'a mut Async<T>, op: F, direction: Direction) -> Self {
+        WithMut { io, op, direction, wait: Wait::at(Location::caller()) }
+    }
+}
+
+impl<T: AsFd, F: FnMut(&T) -> io::Result<R>, R> Future for With<'_, T, F> {
+    type Output = io::Result<R>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        this.io.poll_with(&mut this.wait, cx, this.direction, &mut this.op)
+    }
+}
+
+impl<T: AsFd, F: FnMut(&mut T) -> io::Result<R>, R> Future for WithMut<'_, T, F> {
+    type Output = io::Result<R>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        this.io.poll_with_mut(&mut this.wait, cx, this.direction, &mut this.op)
+    }
+}
+
+debug_struct!(impl[T: AsFd + fmt::Debug, F] for With<'_, T, F> as "With",
+    |this| io: this.io, to: this.direction.verb(), ..);
+
+debug_struct!(impl[T: AsFd + fmt::Debug, F] for WithMut<'_, T, F> as "WithMut",
+    |this| io: this.io, to: this.direction.verb(), ..);

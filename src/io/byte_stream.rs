@@ -8,6 +8,9 @@ use std::task::{Context, Poll};
 
 use crate::reactor::Wait;
 
+/// The result of a transfer: how many bytes were moved.
+pub(crate) type PollBytes = Poll<io::Result<usize>>;
+
 /// What one operation keeps between two polls.
 pub(crate) trait OpState {
     /// The state of a future whose method was called at `place`.
@@ -37,19 +40,19 @@ pub(crate) trait ByteRead {
     /// [`Wait`] for what the reactor watches. A file adds a job of the thread pool.
     type State: OpState;
 
-    fn poll_read(
-        &self,
-        state: &mut Self::State,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>>;
+    fn poll_read(&self, state: &mut Self::State, cx: &mut Context<'_>, buf: &mut [u8])
+    -> PollBytes;
 
+    /// By default, reads into the first slice that is not empty.
     fn poll_read_vectored(
         &self,
         state: &mut Self::State,
         cx: &mut Context<'_>,
         bufs: &mut [IoSliceMut<'_>],
-    ) -> Poll<io::Result<usize>>;
+    ) -> PollBytes {
+        let first = bufs.iter_mut().find(|buf| !buf.is_empty());
+        self.poll_read(state, cx, first.map_or(&mut [][..], |buf| buf))
+    }
 
     /// The error of a `read_exact` that met EOF after `filled` of `wanted` bytes.
     fn unexpected_eof(&self, filled: usize, wanted: usize) -> io::Error {
@@ -64,22 +67,24 @@ pub(crate) trait ByteWrite {
     /// As [`ByteRead::State`].
     type State: OpState;
 
-    fn poll_write(
-        &self,
-        state: &mut Self::State,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>>;
+    fn poll_write(&self, state: &mut Self::State, cx: &mut Context<'_>, buf: &[u8]) -> PollBytes;
 
+    /// By default, writes only the first slice that is not empty.
     fn poll_write_vectored(
         &self,
         state: &mut Self::State,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>>;
+    ) -> PollBytes {
+        let first = bufs.iter().find(|buf| !buf.is_empty());
+        self.poll_write(state, cx, first.map_or(&[][..], |buf| buf))
+    }
 
-    /// Ends the stream for its reader, as far as this is possible without dropping it.
-    fn close(&self) -> io::Result<()>;
+    /// Ends the stream for its reader, as far as this is possible without dropping it. By default
+    /// that is a no-op.
+    fn close(&self) -> io::Result<()> {
+        Ok(())
+    }
 
     /// The error of a `write_all` when the stream accepts no more bytes.
     fn write_zero(&self) -> io::Error {

@@ -4,18 +4,15 @@
 //! It takes any streams with the traits of futures-io, foreign ones included, so what they claim is
 //! checked.
 
-use std::fmt;
-use std::future::Future;
-use std::io;
-use std::ops::Range;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::{io, ops::Range, pin::Pin};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::syscall::within;
 use crate::about::about;
 use crate::door::{Door, poll_budget};
+use crate::fmt::debug_struct;
 
 /// The size of the buffer, in bytes, at first and at most.
 ///
@@ -300,17 +297,8 @@ where
     }
 }
 
-impl<R: ?Sized, W: ?Sized> fmt::Debug for Copy<'_, R, W> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Copy").field("written", &self.pump.written).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[R: ?Sized, W: ?Sized] for Copy<'_, R, W> as "Copy",
+    |this| written: this.pump.written, ..);
 
-impl<A: ?Sized, B: ?Sized> fmt::Debug for CopyBidirectional<'_, A, B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CopyBidirectional")
-            .field("from_a", &self.from_a.written)
-            .field("from_b", &self.from_b.written)
-            .finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[A: ?Sized, B: ?Sized] for CopyBidirectional<'_, A, B> as "CopyBidirectional",
+    |this| from_a: this.from_a.written, from_b: this.from_b.written, ..);

@@ -2,18 +2,15 @@
 //! once for every kind of stream, those of `net` and `fs` included.
 //!
 //! Each holds its stream, its buffer and the state of its operation, and tries the system call when
-//! it is polled. None of them buffers anything.
+//! it is polled. None of them buffers anything. [`read_methods!`] and [`write_methods!`] are the
+//! inherent methods that make them; the arguments are the parts of the documentation that differ.
 
 #![expect(private_bounds, reason = "only the streams of this crate make these futures")]
 
-use std::fmt;
-use std::future::Future;
-use std::io;
-use std::panic::Location;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-
 use super::byte_stream::{ByteRead, ByteWrite, OpState};
+use crate::fmt::debug_struct;
+use std::task::{Context, Poll, ready};
+use std::{fmt, io, panic::Location, pin::Pin};
 
 /// The future of `read`.
 #[must_use = "futures do nothing unless awaited"]
@@ -137,22 +134,111 @@ impl<S: ByteWrite> Future for WriteAll<'_, S> {
     }
 }
 
-/// Implements `Debug` for a future: its stream and how much of its buffer is left.
-macro_rules! debug {
-    ($($name:ident<$bound:ident>: |$this:ident| $left:expr;)*) => {$(
-        impl<S: $bound + fmt::Debug> fmt::Debug for $name<'_, S> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let $this = self;
-                let mut debug = f.debug_struct(stringify!($name));
-                debug.field("stream", self.stream).field("bytes_left", &$left).finish()
-            }
-        }
-    )*};
-}
+debug_struct!(impl[S: ByteRead + fmt::Debug] for Read<'_, S> as "Read",
+    |this| stream: this.stream, bytes_left: this.buf.len());
+debug_struct!(impl[S: ByteRead + fmt::Debug] for ReadExact<'_, S> as "ReadExact",
+    |this| stream: this.stream, bytes_left: this.buf.len() - this.filled);
+debug_struct!(impl[S: ByteWrite + fmt::Debug] for Write<'_, S> as "Write",
+    |this| stream: this.stream, bytes_left: this.buf.len());
+debug_struct!(impl[S: ByteWrite + fmt::Debug] for WriteAll<'_, S> as "WriteAll",
+    |this| stream: this.stream, bytes_left: this.buf.len());
 
-debug! {
-    Read<ByteRead>: |this| this.buf.len();
-    ReadExact<ByteRead>: |this| this.buf.len() - this.filled;
-    Write<ByteWrite>: |this| this.buf.len();
-    WriteAll<ByteWrite>: |this| this.buf.len();
+/// `read` and `read_exact`.
+macro_rules! read_methods {
+    (
+        $stream:ty,
+        eof: $eof:literal,
+        cancelled: $cancelled:literal,
+        errors: $errors:literal,
+        panics: $panics:literal $(,)?
+    ) => {
+        /// Reads some bytes into `buf`, at least one, and returns how many.
+        ///
+        #[doc = concat!("0 means ", $eof, ", or that `buf` is empty.")]
+        ///
+        #[doc = concat!("Cancel-safe: if the future is dropped before it is ready, ", $cancelled)]
+        ///
+        /// # Errors
+        ///
+        #[doc = $errors]
+        ///
+        /// # Panics
+        ///
+        #[doc = $panics]
+        #[track_caller]
+        pub fn read<'a>(&'a mut self, buf: &'a mut [u8]) -> $crate::io::futures::Read<'a, $stream> {
+            $crate::io::futures::Read::new(self, buf)
+        }
+
+        /// Reads until `buf` is full.
+        ///
+        /// Not cancel-safe: if the future is dropped before it is ready, the start of `buf` may
+        /// hold bytes that were read, and their number is lost.
+        ///
+        /// # Errors
+        ///
+        /// `UnexpectedEof` if the end comes first; otherwise as [`read`](Self::read).
+        ///
+        /// # Panics
+        ///
+        /// As [`read`](Self::read).
+        #[track_caller]
+        pub fn read_exact<'a>(
+            &'a mut self,
+            buf: &'a mut [u8],
+        ) -> $crate::io::futures::ReadExact<'a, $stream> {
+            $crate::io::futures::ReadExact::new(self, buf)
+        }
+    };
 }
+pub(crate) use read_methods;
+
+/// `write` and `write_all`. Attributes in front of the type are added to the documentation of
+/// `write`.
+macro_rules! write_methods {
+    (
+        $(#[$more:meta])*
+        $stream:ty,
+        cancelled: $cancelled:literal,
+        errors: $errors:literal,
+        panics: $panics:literal $(,)?
+    ) => {
+        /// Writes some of `buf`, at least one byte unless it is empty, and returns how many.
+        $(#[$more])*
+        ///
+        #[doc = $cancelled]
+        ///
+        /// # Errors
+        ///
+        #[doc = $errors]
+        ///
+        /// # Panics
+        ///
+        #[doc = $panics]
+        #[track_caller]
+        pub fn write<'a>(&'a mut self, buf: &'a [u8]) -> $crate::io::futures::Write<'a, $stream> {
+            $crate::io::futures::Write::new(self, buf)
+        }
+
+        /// Writes all of `buf`.
+        ///
+        /// Not cancel-safe: if the future is dropped before it is ready, a part of `buf` may have
+        /// been written, and its length is lost.
+        ///
+        /// # Errors
+        ///
+        /// As [`write`](Self::write); `WriteZero` if the stream accepts no more bytes.
+        ///
+        /// # Panics
+        ///
+        /// As [`write`](Self::write).
+        #[track_caller]
+        pub fn write_all<'a>(
+            &'a mut self,
+            buf: &'a [u8],
+        ) -> $crate::io::futures::WriteAll<'a, $stream> {
+            $crate::io::futures::WriteAll::new(self, buf)
+        }
+    };
+}
+pub(crate) use write_methods;

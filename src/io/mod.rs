@@ -9,7 +9,6 @@
 // through here.
 pub(crate) mod byte_stream;
 pub(crate) mod futures;
-pub(crate) mod methods;
 pub(crate) mod readiness;
 pub(crate) mod syscall;
 #[cfg(unix)]
@@ -23,7 +22,7 @@ mod copy;
 #[cfg(unix)]
 pub use self::async_fd::Async;
 #[cfg(unix)]
-pub use self::async_fd::futures::{With, WithMut};
+pub use self::async_fd::{With, WithMut};
 pub use self::copy::{Copy, CopyBidirectional, copy, copy_bidirectional};
 pub use self::futures::{Read, ReadExact, Write, WriteAll};
 #[cfg(target_os = "linux")]
@@ -32,8 +31,5 @@ pub use self::pipe::writer::Closed;
 pub use self::pipe::{pipe, reader::PipeReader, writer::PipeWriter};
 pub use self::readiness::{AsyncIo, Readiness, ReadyFor};
 #[cfg(unix)]
-pub use self::stdio::{
-    input::{Stdin, stdin},
-    output::{Stderr, Stdout, stderr, stdout},
-};
+pub use self::stdio::handles::{Stderr, Stdin, Stdout, stderr, stdin, stdout};
 pub use crate::about::os_error;

@@ -4,16 +4,13 @@
 //!
 //! Nothing here moves bytes.
 
-use std::fmt;
-use std::future::Future;
-use std::io;
-use std::panic::Location;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::{fmt, io, panic::Location, pin::Pin};
 
 use mio::Interest;
 use mio::event::Source;
 
+use crate::fmt::debug_struct;
 use crate::reactor::{Direction, Ready, Registered, Wait};
 
 /// A type around one source that the kernel watches.
@@ -334,28 +331,11 @@ macro_rules! readiness {
 }
 pub(crate) use readiness;
 
-impl<S: fmt::Debug> fmt::Debug for Readiness<'_, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Readiness").field("source", self.source).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[S: fmt::Debug] for Readiness<'_, S> as "Readiness",
+    |this| source: this.source, ..);
 
-impl<S: fmt::Debug> fmt::Debug for ReadyFor<'_, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct("ReadyFor");
-        debug
-            .field("source", self.source)
-            .field("interest", &self.wait.interest)
-            .finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[S: fmt::Debug] for ReadyFor<'_, S> as "ReadyFor",
+    |this| source: this.source, interest: this.wait.interest, ..);
 
-impl<S: fmt::Debug, F> fmt::Debug for AsyncIo<'_, S, F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct("AsyncIo");
-        debug
-            .field("source", self.source)
-            .field("interest", &self.wait.interest)
-            .finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[S: fmt::Debug, F] for AsyncIo<'_, S, F> as "AsyncIo",
+    |this| source: this.source, interest: this.wait.interest, ..);

@@ -1,28 +1,23 @@
-//! The standard streams, beneath their public handles in `stdio/input.rs` and `stdio/output.rs`.
+//! The standard streams, beneath their public handles in `stdio/handles.rs`.
 //!
-//! Each call of [`stdin`](input::stdin), `stdout` or `stderr` finds out what the stream is, and how
+//! Each call of [`stdin`](handles::stdin), `stdout` or `stderr` finds out what the stream is, and how
 //! it can be waited for without changing anything for the other processes that share it:
 //! `docs/stdio.md` tells why, and how. It never sets O_NONBLOCK on a shared description.
 
-pub(super) mod input;
-pub(super) mod output;
+pub(super) mod handles;
 mod thread;
 #[cfg(target_os = "linux")]
 mod watched;
 
-use std::fmt;
-use std::fs::File;
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
 use std::task::{Context, Poll, ready};
+use std::{fmt, fs::File, io, os::unix::fs::FileTypeExt};
 
 use self::thread::{SharedFile, StreamThread, ThreadedHandle};
 #[cfg(target_os = "linux")]
 use self::watched::WatchedStream;
-use crate::about::about;
-use crate::door::Door;
 use crate::reactor::{Direction, Wait};
+use crate::{about::about, door::Door, io::byte_stream::PollBytes};
 
 /// One of the three streams, for the whole process.
 struct Standard {
@@ -92,12 +87,7 @@ impl Stream {
         ThreadedHandle::new(&standard.thread, file).map(Backend::Threaded)
     }
 
-    fn poll_read(
-        &self,
-        wait: &mut Wait,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_read(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &mut [u8]) -> PollBytes {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
@@ -110,12 +100,7 @@ impl Stream {
         read.map_err(|error| about("read", self.standard.name, error))
     }
 
-    fn poll_write(
-        &self,
-        wait: &mut Wait,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &[u8]) -> PollBytes {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }

@@ -4,25 +4,20 @@
 //! Errors of accept(2) are told apart here, and a shortage of file descriptors is waited out with a
 //! [`Backoff`]: `docs/accept.md` explains why.
 
-use std::fmt;
-use std::future::Future;
-use std::io;
-use std::panic::Location;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::{fmt, io, panic::Location, pin::Pin, time::Duration};
 
 use futures_core::Stream;
 use log::Level;
 
 use super::listener::TcpListener;
-use crate::door::Door;
-use crate::io::readiness::HasSource;
+use crate::fmt::debug_struct;
 use crate::reactor::{Direction, Wait};
 use crate::state::{SOURCE, nanos, say};
 use crate::time::{Sleep, sleep_until};
+use crate::{door::Door, io::readiness::HasSource};
 
 /// How long accept pauses when the process or the machine has no more file descriptors.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -324,17 +319,11 @@ macro_rules! accept_methods {
 }
 pub(super) use accept_methods;
 
-impl<L: fmt::Debug> fmt::Debug for Accept<'_, L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Accept").field("listener", self.listener).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[L: fmt::Debug] for Accept<'_, L> as "Accept",
+    |this| listener: this.listener, ..);
 
-impl<L: fmt::Debug> fmt::Debug for Incoming<'_, L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Incoming").field("listener", self.accept.listener).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[L: fmt::Debug] for Incoming<'_, L> as "Incoming",
+    |this| listener: this.accept.listener, ..);
 
 #[cfg(test)]
 mod tests {

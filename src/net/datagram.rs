@@ -5,13 +5,10 @@
 //! share a socket. A short datagram proves nothing, so readiness is never cleared by one. Errors
 //! are the kernel's own.
 
-use std::fmt;
-use std::future::Future;
-use std::io;
-use std::panic::Location;
-use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::{fmt, io, panic::Location, pin::Pin};
 
+use crate::fmt::debug_struct;
 use crate::io::readiness::HasSource;
 use crate::reactor::{Direction, Wait};
 
@@ -80,19 +77,11 @@ impl<S: DatagramSocket> Future for SendDatagram<'_, S> {
     }
 }
 
-impl<S: fmt::Debug, T> fmt::Debug for RecvDatagram<'_, S, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct("RecvDatagram");
-        debug.field("socket", self.socket).field("room", &self.buf.len()).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[S: fmt::Debug, T] for RecvDatagram<'_, S, T> as "RecvDatagram",
+    |this| socket: this.socket, room: this.buf.len(), ..);
 
-impl<S: fmt::Debug> fmt::Debug for SendDatagram<'_, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct("SendDatagram");
-        debug.field("socket", self.socket).field("bytes", &self.buf.len()).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[S: fmt::Debug] for SendDatagram<'_, S> as "SendDatagram",
+    |this| socket: this.socket, bytes: this.buf.len(), ..);
 
 /// A receiving operation in three forms: a future, without waiting (`try_`), and for a future of
 /// the user (`poll_`, if it has a name). All make the same system call.

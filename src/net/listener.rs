@@ -2,19 +2,13 @@
 //!
 //! How connections are accepted is in `accept.rs`.
 
-use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
-use std::panic::Location;
-use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::{io, net::SocketAddr, panic::Location, pin::Pin};
 
 use super::accept::{Accepts, Backoff, Listener, accept_methods};
-use super::options::socket_options;
-use super::resolve::Resolve;
-use super::resolve::address::ToSocketAddrs;
+use super::resolve::{Resolve, address::ToSocketAddrs};
 use super::socket::{socket, socket_methods};
-use super::tcp::TcpStream;
+use super::{options::socket_options, tcp::TcpStream};
 use crate::reactor::{Ready, Registered};
 
 /// How many connections the kernel completes and queues until they are accepted. This is tokio's

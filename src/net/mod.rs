@@ -48,7 +48,6 @@ mod options;
 mod stream;
 mod split;
 mod tcp;
-mod linger;
 #[cfg(target_os = "linux")]
 mod tcp_socket;
 mod accept;
@@ -69,7 +68,7 @@ pub use self::listener::{Bind, TcpListener};
 #[cfg(target_os = "linux")]
 pub use self::received::Received;
 pub use self::resolve::address::ToSocketAddrs;
-pub use self::resolve::lookup::{HostAddresses, LookupHost, lookup_host};
+pub use self::resolve::{HostAddresses, LookupHost, lookup_host};
 pub use self::split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use self::tcp::connect::Connect;
 pub use self::tcp::{Peek, TcpStream};

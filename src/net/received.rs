@@ -3,16 +3,12 @@
 //!
 //! The system calls are here; the future is that of `datagram.rs`.
 
-use std::io;
-use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::os::unix::net as unix;
+use std::{io, net::SocketAddr, os::fd::AsFd};
 
 use rustix::net::{RecvFlags, SocketAddrAny, recvfrom};
 
-use super::datagram::receive_methods;
-use super::udp::UdpSocket;
-use super::unix::datagram::UnixDatagram;
+use super::{datagram::receive_methods, udp::UdpSocket, unix::datagram::UnixDatagram};
 
 /// A datagram that was received by [`UdpSocket::recv_msg`] or [`UnixDatagram::recv_msg`] (Linux).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

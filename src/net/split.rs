@@ -3,12 +3,10 @@
 //!
 //! Made by `into_split` of a stream. They never wait for each other.
 
-use std::io;
-use std::net::Shutdown;
 #[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
-use std::{error, fmt};
+use std::{error, fmt, sync::Arc};
+use std::{io, net::Shutdown};
 
 use super::stream::StreamSocket;
 use super::tcp::{Peek, TcpStream};

@@ -8,12 +8,11 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::net::Shutdown;
 use std::task::{Context, Poll};
 
-use super::socket::StreamIo;
-use super::split::Split;
+use super::{socket::StreamIo, split::Split};
 use crate::io::byte_stream::{ByteRead, ByteWrite};
-use crate::io::readiness::HasSource;
 use crate::io::syscall::{in_one_call, is_short};
 use crate::reactor::{Direction, Wait};
+use crate::{io::byte_stream::PollBytes, io::readiness::HasSource};
 
 /// A stream beneath its public type.
 pub(crate) trait StreamSocket: HasSource<Io: StreamIo> + Split {
@@ -25,12 +24,7 @@ pub(crate) trait StreamSocket: HasSource<Io: StreamIo> + Split {
 impl<S: StreamSocket> ByteRead for S {
     type State = Wait;
 
-    fn poll_read(
-        &self,
-        wait: &mut Wait,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_read(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &mut [u8]) -> PollBytes {
         let asked = buf.len();
         // The kernel would return 0 or EAGAIN, depending on what is in the buffer.
         if asked == 0 {
@@ -59,12 +53,7 @@ impl<S: StreamSocket> ByteRead for S {
 impl<S: StreamSocket> ByteWrite for S {
     type State = Wait;
 
-    fn poll_write(
-        &self,
-        wait: &mut Wait,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &[u8]) -> PollBytes {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
@@ -140,7 +129,7 @@ pub(super) fn try_write_vectored<S: StreamSocket>(
 /// `shutdown`, `peer_addr` and `into_split`.
 macro_rules! stream_methods {
     ($stream:ty, $address:ty, peer_addr: $peer_addr:literal, $peer_errors:literal) => {
-        $crate::io::methods::read_methods! {
+        $crate::io::futures::read_methods! {
             $stream,
             eof: "EOF",
             cancelled: "nothing was read.",
@@ -148,7 +137,7 @@ macro_rules! stream_methods {
             panics: "Polling it outside the loop that the stream belongs to.",
         }
 
-        $crate::io::methods::write_methods! {
+        $crate::io::futures::write_methods! {
             $stream,
             cancelled: "Cancel-safe: if the future is dropped before it is ready, nothing was \
                         written.",

@@ -1,25 +1,21 @@
 //! TCP streams: [`TcpStream`] and its future [`Peek`]. Connecting is in `tcp/connect.rs`.
 //!
 //! Reading and writing are the futures of [`crate::io`], through `stream.rs`. This file adds what
-//! only TCP has.
+//! only TCP has, and [`LingeringClose`], which measures a close that SO_LINGER may block, so that the
+//! report of a stall can name it.
 
 pub(super) mod connect;
 
-use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
-use std::panic::Location;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 #[cfg(target_os = "linux")]
 use std::time::Duration;
+use std::{io, net::SocketAddr, num::NonZero, panic::Location, pin::Pin};
 
 use self::connect::Connect;
-use super::linger::LingeringClose;
-use super::options::socket_options;
-use super::resolve::address::ToSocketAddrs;
 use super::socket::{socket, socket_methods};
 use super::stream::{stream_methods, stream_traits};
+use super::{options::socket_options, resolve::address::ToSocketAddrs};
+use crate::door::{Door, is_running};
 use crate::reactor::{Direction, Ready, Registered, Wait};
 
 /// What the loop calls these sockets in log lines and messages.
@@ -247,5 +243,48 @@ impl Future for Peek<'_> {
             |io| io.peek(this.buf),
             |_| false,
         )
+    }
+}
+
+/// Reports to the loop how long a close took. In a stream it is declared, and so dropped, after the
+/// socket.
+#[derive(Default)]
+struct LingeringClose {
+    /// The time of the loop's clock, in nanoseconds, just before the close, if the close may block.
+    /// (One word, because each stream has it.)
+    began: Option<NonZero<u64>>,
+}
+
+impl LingeringClose {
+    /// Notes the time: the socket is about to be closed.
+    #[cfg(target_os = "linux")]
+    fn begin(&mut self, socket: &impl std::os::fd::AsFd) {
+        // Another crate may have set the option, also on the listener, so the socket is asked. That
+        // is cheap compared to the close.
+        let lingers = || {
+            let linger = rustix::net::sockopt::socket_linger(socket).ok().flatten();
+            linger.is_some_and(|linger| !linger.is_zero())
+        };
+        // On a thread without a loop there is no stall to report.
+        if is_running() && lingers() {
+            self.began = Door::open().and_then(|door| NonZero::new(door.clock.now_nanos()));
+        }
+    }
+
+    /// Other systems are not measured.
+    #[cfg(not(target_os = "linux"))]
+    fn begin(&mut self, _: &impl mio::event::Source) {
+        self.began = None;
+    }
+}
+
+impl Drop for LingeringClose {
+    fn drop(&mut self) {
+        if let Some(began) = self.began
+            && let Some(mut door) = Door::open()
+        {
+            let took = door.clock.now_nanos().saturating_sub(began.get());
+            door.count_linger(took);
+        }
     }
 }

@@ -5,25 +5,15 @@
 
 mod options;
 
-use std::fmt;
-use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
-use std::panic::Location;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::{fmt, io, net::SocketAddr, panic::Location, pin::Pin};
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-use super::listener::TcpListener;
-use super::tcp::TcpStream;
-use super::tcp::connect::Attempt;
-use crate::about::about;
-use crate::door::Door;
-use crate::io::byte_stream::as_raw_fd;
-use crate::io::syscall::set_nonblocking;
+use super::{listener::TcpListener, tcp::TcpStream, tcp::connect::Attempt};
+use crate::{about::about, door::Door, io::byte_stream::as_raw_fd, io::syscall::set_nonblocking};
 
 /// A TCP socket that neither is connected nor listens yet (Linux).
 ///

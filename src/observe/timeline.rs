@@ -7,17 +7,12 @@ mod record;
 mod svg;
 mod text;
 
-use std::cell::RefCell;
-use std::fmt;
-use std::io;
-use std::path::Path;
-use std::rc::Rc;
+use std::{cell::RefCell, fmt, io, path::Path, rc::Rc};
 
 use self::picture::Picture;
 use self::record::Record;
-use crate::about::about;
-use crate::door::Door;
 use crate::state::{Observer, Step};
+use crate::{about::about, door::Door};
 
 /// Records what the tasks of a loop do and when, and draws it: a row for each task, from left to right as time passes.
 ///

@@ -3,18 +3,12 @@
 //! Made by [`Command`](super::Command). It only looks whether the child has ended: `reap.rs` reaps
 //! it.
 
-use std::fmt;
-use std::future::Future;
-use std::io;
-use std::panic::Location;
-use std::pin::Pin;
-use std::process::ExitStatus;
-use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::{io, panic::Location, pin::Pin, process::ExitStatus, sync::Arc};
 
-use super::output::WaitWithOutput;
-use super::reap::Process;
+use super::{output::WaitWithOutput, reap::Process};
 use crate::about::about;
+use crate::fmt::debug_struct;
 use crate::io::{PipeReader, PipeWriter};
 use crate::reactor::{Direction, Notice, Registered, Wait};
 use crate::state::{LoopId, is_of_this_process};
@@ -205,14 +199,7 @@ impl Child {
     }
 }
 
-impl fmt::Debug for Child {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Child")
-            .field("command", &self.name)
-            .field("id", &self.id())
-            .finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[] for Child as "Child", |this| command: this.name, id: this.id(), ..);
 
 /// The future of [`Child::wait`].
 #[derive(Debug)]

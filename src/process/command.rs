@@ -3,16 +3,9 @@
 //!
 //! `child.rs` waits for a child, `output.rs` collects its output, `reap.rs` reaps it.
 
-use std::ffi::OsStr;
-use std::fmt;
-use std::future::Future;
-use std::io;
-use std::panic::Location;
-use std::path::Path;
-use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
-use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::{ffi::OsStr, fmt, io, panic::Location, path::Path, pin::Pin, sync::Arc};
 
 use super::child::{Child, ChildStderr, ChildStdin, ChildStdout, Handle};
 use super::output::{WaitWithOutput, take_child};

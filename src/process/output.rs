@@ -3,20 +3,13 @@
 //! Made by `Command::output` and [`Child::wait_with_output`]. It reads both pipes at the same time,
 //! so that a child which fills one does not block.
 
-use std::future::Future;
-use std::io;
-use std::mem;
-use std::panic::Location;
-use std::pin::Pin;
 use std::process::{ExitStatus, Output};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::{io, mem, panic::Location, pin::Pin, time::Duration};
 
 use super::child::Child;
-use crate::io::PipeReader;
-use crate::io::byte_stream::ByteRead;
-use crate::reactor::Wait;
 use crate::time::{Sleep, deadline_after};
+use crate::{io::PipeReader, io::byte_stream::ByteRead, reactor::Wait};
 
 /// The future of [`Command::output`](super::Command::output) and [`Child::wait_with_output`].
 ///

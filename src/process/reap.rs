@@ -14,12 +14,10 @@ mod sigchld;
 #[cfg(any(target_os = "linux", feature = "signal"))]
 mod timer;
 
-use std::io;
-use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{io, process::ExitStatus};
 
-use crate::reactor;
-use crate::state::Slot;
+use crate::{reactor, state::Slot};
 
 /// A child process, as its handle and its reaper share it: the handle may be used and dropped on
 /// any thread.

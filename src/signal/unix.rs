@@ -5,15 +5,8 @@
 // loop ends. The loop watches it with a callback, `deliver`, which gives notice to the listeners,
 // each a slot of the reactor.
 
-use std::cell::RefCell;
-use std::ffi::c_int;
-use std::fmt;
-use std::future::Future;
-use std::io;
-use std::panic::Location;
-use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::{cell::RefCell, ffi::c_int, fmt, io, panic::Location, pin::Pin, rc::Rc};
 
 use futures_core::Stream;
 use mio::event::Source;
@@ -21,10 +14,8 @@ use mio::{Interest, Registry, Token};
 use signal_hook::consts;
 use signal_hook_mio::v1_0 as hook;
 
-use crate::about::about;
-use crate::door::Door;
 use crate::reactor::{self, Next, Notice, Registered, Registration, Wait, relay};
-use crate::state::Slot;
+use crate::{about::about, door::Door, state::Slot};
 
 /// A signal, by its number: see signal(7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,28 +1,24 @@
-//! [`Mutex`]: a value that one task at a time may use, also across an `await`. The lock is handed from who unlocks it
-//! to who waits longest. It knows who holds it since which line.
+//! [`Mutex`]: a value that one task at a time may use, also across an `await`.
+//!
+//! Unlocking hands the lock to the first waiter. The mutex records which task holds it and where
+//! that task locked it, for the detection of deadlocks.
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::error::Error;
-use std::fmt;
-use std::future::Future;
 use std::ops::{Deref, DerefMut};
-use std::panic::Location;
-use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::{fmt, panic::Location, pin::Pin, rc::Rc};
 
 use super::wait_list::{Wait, WaitList};
-use crate::door::Door;
-use crate::door::waker::RawNumber;
+use crate::fmt::{debug_struct, error_message};
 use crate::state::{Awaited, Holder, TaskLabel, Wake};
-use crate::task::wait_record::WaitRecord;
+use crate::{door::Door, door::waker::RawNumber, task::wait_record::WaitRecord};
 
 /// A value that one task at a time may use.
 ///
-/// A [`RefCell`] does where no `await` stands between taking the borrow and giving it back. This is for where one
-/// does: a guard may be held across it, and whoever comes meanwhile waits. First come, first served: who unlocks hands
-/// the lock to who has waited longest, so a [`lock`](Self::lock) or [`try_lock`](Self::try_lock) that comes now does not
-/// get ahead of those who wait.
+/// If no `await` happens during the borrow, a [`RefCell`] is enough. The guard of a `Mutex` may be
+/// held across an `await`; other tasks wait meanwhile. Unlocking hands the lock to the task that
+/// has waited longest, so a later [`lock`](Self::lock) or [`try_lock`](Self::try_lock) does not get
+/// ahead of the waiters.
 ///
 /// There is no poisoning: a panic of the holder unlocks, as any drop of the guard does.
 ///
@@ -36,7 +32,7 @@ use crate::task::wait_record::WaitRecord;
 ///     let add = |count: Rc<Mutex<i32>>| async move {
 ///         let mut count = count.lock().await;
 ///         let before = *count;
-///         yield_now().await; // Nobody else gets in between.
+///         yield_now().await; // No other task gets the lock meanwhile.
 ///         *count = before + 1;
 ///     };
 ///     let tasks: Vec<_> = (0..10).map(|_| headwaiter::spawn(add(Rc::clone(&count)))).collect();
@@ -54,24 +50,25 @@ pub struct Mutex<T: ?Sized> {
 
 /// The lock without the value, and so without its type.
 struct RawMutex {
-    /// Where it was locked. `None`: it is free, and so nobody waits.
+    /// Where it was locked. `None` if it is free; then no task waits.
     held_at: Cell<Option<&'static Location<'static>>>,
-    /// The task that locked it, as far as that is known. It means nothing while it is free.
+    /// The task that locked it, if known. Meaningless while it is free.
     owner: Cell<RawNumber>,
     waiting: WaitList,
     name: Option<Rc<str>>,
-    /// Since somebody waited for it first.
+    /// Its entry in the loop's table of waits, from the first wait on.
     record: Cell<WaitRecord>,
 }
 
 impl<T> Mutex<T> {
-    /// A mutex that is not locked.
+    /// Makes an unlocked mutex.
     pub const fn new(value: T) -> Self {
         Mutex { lock: RawMutex::new(None), value: RefCell::new(value) }
     }
 
-    /// As [`new`](Self::new), with a name. It stands in [`dump`](crate::dump) and in the report of a
-    /// [`Deadlock`](crate::Deadlock), written as that of a [task](crate::task::Builder::name).
+    /// As [`new`](Self::new), with a name for [`dump`](crate::dump) and for the report of a
+    /// [`Deadlock`](crate::Deadlock). It is escaped like the name of a
+    /// [task](crate::task::Builder::name).
     ///
     /// ```
     /// use headwaiter::sync::Mutex;
@@ -83,30 +80,32 @@ impl<T> Mutex<T> {
         Mutex { lock: RawMutex::new(Some(name.into().into())), value: RefCell::new(value) }
     }
 
-    /// The value. No guard can be left; one that was leaked does not count.
+    /// Returns the value. No guard can be left, except a leaked one, which has no effect.
     pub fn into_inner(self) -> T {
         self.value.into_inner()
     }
 }
 
 impl<T: ?Sized> Mutex<T> {
-    /// Waits until it is this caller's turn, and locks.
+    /// Waits for the lock, and returns its guard.
     ///
-    /// Cancel-safe, but the place in the queue is lost: a future that is dropped has no lock, and if it had just been
-    /// handed one, that goes to the next.
+    /// Cancel-safe, but the place in the queue is lost: a dropped future has no lock. If it had
+    /// just been granted the lock, that goes to the next waiter.
     ///
-    /// A task that already holds the lock waits for itself, for ever; that is reported as a [`Deadlock`](crate::Deadlock).
-    /// A future that is kept but not polled again, or leaked with [`std::mem::forget`], is handed the lock in its turn too.
-    /// Then all others wait for ever.
+    /// A task that already holds the lock waits for itself for ever, which is reported as a
+    /// [`Deadlock`](crate::Deadlock). A future that is kept but not polled again, or leaked with
+    /// [`std::mem::forget`], is granted the lock in its turn too. Then all other tasks wait for
+    /// ever.
     #[inline]
     #[track_caller]
     pub fn lock(&self) -> Lock<'_, T> {
         Lock { mutex: self, wait: Wait::at(Location::caller()) }
     }
 
-    /// Locks, if that can be done at once. Tasks that wait come first. It needs no loop.
+    /// Locks without waiting, if the mutex is free. It needs no loop.
     ///
-    /// Never refused, as a single poll of [`lock`](Self::lock) may be: see [the budget](crate::sync#the-cooperative-budget).
+    /// It spends no [budget](crate::sync#the-cooperative-budget), so it is never refused as a
+    /// single poll of [`lock`](Self::lock) may be.
     ///
     /// ```
     /// use headwaiter::sync::Mutex;
@@ -121,7 +120,7 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// # Errors
     ///
-    /// [`TryLockError`], if it is locked, or has just been handed to somebody who waited.
+    /// [`TryLockError`], if it is locked, or was just handed to a waiter.
     #[inline]
     #[track_caller]
     pub fn try_lock(&self) -> Result<MutexGuard<'_, T>, TryLockError> {
@@ -133,12 +132,12 @@ impl<T: ?Sized> Mutex<T> {
         Ok(self.guard())
     }
 
-    /// The value, without locking: nobody else can use the mutex meanwhile.
+    /// Returns the value without locking: the exclusive borrow excludes other uses.
     pub fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()
     }
 
-    /// The lock must be ours.
+    /// The caller must have locked it.
     #[inline]
     fn guard(&self) -> MutexGuard<'_, T> {
         MutexGuard { value: self.value.borrow_mut(), _held: Held(&self.lock) }
@@ -156,7 +155,7 @@ impl RawMutex {
         }
     }
 
-    /// Always `true`.
+    /// Waits for the lock. The result is always `true`.
     fn poll_lock(&self, wait: &mut Wait, cx: &Context<'_>) -> Poll<bool> {
         let place = wait.place();
         let done = |granted| {
@@ -169,12 +168,12 @@ impl RawMutex {
         self.waiting.poll_for(wait, cx, done, || self.awaited())
     }
 
-    /// Shows the loop for which lock somebody has begun to wait, and who holds it.
+    /// Describes to the loop the lock that a task begins to wait for, and its holder.
     fn awaited(&self) -> Awaited {
         let mut record = self.record.take();
         let mut lock = record.lock(self.name.as_ref(), self.holder());
         if lock.is_none() && self.waiting.is_single() {
-            // In the other loop nobody waits any more.
+            // The record is of another loop, in which no task waits any more.
             record.end();
             lock = record.lock(self.name.as_ref(), self.holder());
         }
@@ -182,7 +181,7 @@ impl RawMutex {
         lock.map_or(Awaited::FromTasks("a lock"), Awaited::Lock)
     }
 
-    /// `None`: the lock was taken outside any task of ours.
+    /// Returns the task that holds the lock. `None` if it was taken outside any task of this crate.
     fn holder(&self) -> Option<Holder> {
         Some(Holder { task: self.owner.get().task()?, place: self.held_at.get()? })
     }
@@ -202,7 +201,8 @@ impl RawMutex {
         }
     }
 
-    /// It is never free in between, or somebody might get ahead of who waits.
+    /// Grants the lock to the first waiter. It is never free in between, because a later task could
+    /// then get ahead of the waiters.
     fn hand_over(&self) {
         let Some(next) = self.waiting.grant(1) else { return };
         let owner =
@@ -214,7 +214,7 @@ impl RawMutex {
         next.wake.wake();
     }
 
-    /// Gives a future's place up, and the lock if it had been handed to it.
+    /// Removes a future from the queue, and unlocks if it had been granted the lock.
     fn leave(&self, wait: &mut Wait) {
         if self.waiting.leave(wait) {
             self.unlock();
@@ -223,7 +223,7 @@ impl RawMutex {
 }
 
 impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
-    /// Shows the value, or where it was locked, and by whom as far as that is known.
+    /// Shows the value, or where it was locked, and the task that locked it if known.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut mutex = f.debug_struct("Mutex");
         if let Some(name) = &self.lock.name {
@@ -287,18 +287,14 @@ impl<T: ?Sized> Drop for Lock<'_, T> {
     }
 }
 
-impl<T: ?Sized> fmt::Debug for Lock<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lock").field("wait", &self.wait).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[T: ?Sized] for Lock<'_, T> as "Lock", |this| wait: this.wait, ..);
 
-/// The lock of a [`Mutex`], and the way to its value. Dropping it unlocks.
+/// The guard of a [`Mutex`], which gives access to its value. Dropping it unlocks.
 ///
-/// One that is leaked leaves the mutex locked for ever.
+/// A leaked guard leaves the mutex locked for ever.
 #[must_use = "a guard that is dropped at once protects nothing"]
 pub struct MutexGuard<'a, T: ?Sized> {
-    // Dropped in this order: who is woken by the second may want the value at once.
+    // Dropped in this order: dropping the second wakes a task, which may borrow the value at once.
     value: RefMut<'a, T>,
     _held: Held<'a>,
 }
@@ -341,14 +337,8 @@ impl<T: ?Sized + fmt::Display> fmt::Display for MutexGuard<'_, T> {
     }
 }
 
-/// A [`Mutex::try_lock`] found the mutex locked.
+/// The error of [`Mutex::try_lock`]: the mutex is locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TryLockError(());
 
-impl fmt::Display for TryLockError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the mutex is locked")
-    }
-}
-
-impl Error for TryLockError {}
+error_message!(impl[] for TryLockError, "the mutex is locked");

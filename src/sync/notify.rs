@@ -1,18 +1,16 @@
-//! [`Notify`]: tells tasks that something has happened, and carries nothing else.
+//! [`Notify`]: wakes tasks when something has happened, without data.
 
-use std::cell::Cell;
-use std::fmt;
-use std::future::Future;
-use std::panic::Location;
-use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::{cell::Cell, panic::Location, pin::Pin};
 
 use super::wait_list::{Wait, WaitList};
+use crate::fmt::debug_struct;
 
-/// Wakes one task that waits, or all.
+/// Wakes one waiting task, or all of them.
 ///
-/// [`notify_one`](Self::notify_one) is not lost if nobody waits: the next [`notified`](Self::notified) takes it. Several
-/// that nobody has taken are one. So a task may look whether there is something to do, and if not await `notified`:
+/// If no task waits, [`notify_one`](Self::notify_one) leaves a notice, which the next
+/// [`notified`](Self::notified) takes. Several notices coalesce into one. So a task may check
+/// whether there is something to do, and await `notified` if there is not:
 ///
 /// ```
 /// use headwaiter::sync::Notify;
@@ -38,15 +36,15 @@ use super::wait_list::{Wait, WaitList};
 /// });
 /// ```
 pub struct Notify {
-    /// A notice that nobody has taken. Never while somebody waits.
+    /// Whether there is a notice that no future has taken. Never set while a future waits.
     notice: Cell<bool>,
-    /// Counts the calls of `notify_waiters`, by which a future knows that there was one since it was made.
+    /// Counts the calls of `notify_waiters`, so that a future detects a call since it was made.
     calls: Cell<u64>,
     waiting: WaitList,
 }
 
 impl Notify {
-    /// Without a notice so far.
+    /// Makes a `Notify` without a notice.
     pub const fn new() -> Self {
         Notify {
             notice: Cell::new(false),
@@ -55,7 +53,7 @@ impl Notify {
         }
     }
 
-    /// Wakes who has waited longest. If nobody waits, the next who comes does not wait.
+    /// Wakes the task that has waited longest. If no task waits, the next one does not wait.
     pub fn notify_one(&self) {
         match self.waiting.grant(1) {
             Some(next) => next.wake.wake(),
@@ -63,7 +61,8 @@ impl Notify {
         }
     }
 
-    /// Wakes all whose [`notified`](Self::notified) has been called, polled or not. Nothing is kept for who comes later.
+    /// Wakes all futures that [`notified`](Self::notified) has returned, polled or not. It leaves
+    /// no notice for later ones.
     ///
     /// ```
     /// use headwaiter::sync::Notify;
@@ -88,12 +87,13 @@ impl Notify {
         self.waiting.call_all();
     }
 
-    /// Waits for a notice. A [`notify_waiters`](Self::notify_waiters) is for all futures that were made before it. A
-    /// [`notify_one`](Self::notify_one) is for one that waits, and waiting begins with the first poll; if none does, it is for
-    /// the next that is polled.
+    /// Waits for a notice. A [`notify_waiters`](Self::notify_waiters) wakes all futures that were
+    /// made before it. A [`notify_one`](Self::notify_one) wakes one that waits, and a future waits
+    /// from its first poll on; if none waits, the next one that is polled takes the notice.
     ///
-    /// Cancel-safe, but the place in the queue is lost: if the future had just been given the notice of a `notify_one`,
-    /// that goes to the next. (One that is leaked, or kept and not polled, keeps it.)
+    /// Cancel-safe, but the place in the queue is lost: if the future had just been granted the
+    /// notice of a `notify_one`, that goes to the next. (A future that is leaked, or kept and not
+    /// polled, keeps it.)
     #[track_caller]
     pub fn notified(&self) -> Notified<'_> {
         Notified { notify: self, calls: self.calls.get(), wait: Wait::at(Location::caller()) }
@@ -106,18 +106,14 @@ impl Default for Notify {
     }
 }
 
-impl fmt::Debug for Notify {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Notify").field("notice", &self.notice.get()).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[] for Notify as "Notify", |this| notice: this.notice.get(), ..);
 
 /// The future of [`Notify::notified`].
 #[must_use = "futures do nothing unless awaited"]
 #[derive(Debug)]
 pub struct Notified<'a> {
     notify: &'a Notify,
-    /// Of `notify_waiters`, when it was made.
+    /// The count of `notify_waiters` when the future was made.
     calls: u64,
     wait: Wait,
 }
@@ -130,7 +126,8 @@ impl Future for Notified<'_> {
         let (notify, calls) = (this.notify, this.calls);
         let done = |granted| match granted {
             true => Some(true),
-            false if notify.calls.get() != calls => Some(false), // It takes no notice.
+            // Woken by `notify_waiters`, so the notice stays.
+            false if notify.calls.get() != calls => Some(false),
             false => notify.notice.take().then_some(true),
         };
         notify.waiting.poll(&mut this.wait, cx, done).map(|_| ())

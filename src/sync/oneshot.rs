@@ -1,17 +1,14 @@
-//! [`channel`]: for one value, from one task to another. The [`Receiver`] is the future of it.
+//! [`channel`]: sends one value from one task to another. The [`Receiver`] is the future of the
+//! value.
 
-use std::cell::Cell;
-use std::fmt;
-use std::future::Future;
-use std::panic::Location;
-use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::{cell::Cell, panic::Location, pin::Pin, rc::Rc};
 
 use self::error::{RecvError, TryRecvError};
 use super::single_waiter::SingleWaiter;
+use crate::fmt::debug_struct;
 
-/// What both ends share. It may be touched by user code at any time, so nothing in here is ever borrowed.
+/// What both ends share. User code may use it at any time, so nothing in it is ever borrowed.
 struct Channel<T> {
     value: Cell<Option<T>>,
     raw: Raw,
@@ -19,18 +16,18 @@ struct Channel<T> {
 
 /// A channel without its value, and so without its type.
 struct Raw {
-    /// `value` is there.
+    /// Whether `value` was sent and not received.
     filled: Cell<bool>,
-    /// Nothing more can come: there is no sender.
+    /// Whether the sender is gone.
     sender_gone: Cell<bool>,
-    /// Nothing more is wanted.
+    /// Whether the receiver was closed or dropped.
     closed: Cell<bool>,
     receiving: SingleWaiter,
-    /// The sender, until `closed`.
+    /// The sender's wait for `closed`.
     closing: SingleWaiter,
 }
 
-/// A channel for one value.
+/// Makes a channel for one value.
 ///
 /// ```
 /// use headwaiter::sync::oneshot;
@@ -38,7 +35,7 @@ struct Raw {
 /// headwaiter::block_on(async {
 ///     let (order, dish) = oneshot::channel();
 ///     headwaiter::spawn(async move {
-///         // The one error is that the receiver is gone. It carries the value.
+///         // The only error is that the receiver is gone. It contains the value.
 ///         order.send("soup").expect("somebody waits for it");
 ///     });
 ///     assert_eq!(dish.await, Ok("soup"));
@@ -86,7 +83,7 @@ impl Raw {
     }
 }
 
-/// Sends the value. Dropped without that, it tells the receiver so.
+/// The sending end. If it is dropped without sending, the receiver returns an error.
 pub struct Sender<T> {
     channel: Rc<Channel<T>>,
     /// `poll_closed` may have left a waker, which must not outlive the sender.
@@ -94,11 +91,11 @@ pub struct Sender<T> {
 }
 
 impl<T> Sender<T> {
-    /// Sends the value. It does not wait.
+    /// Sends the value without waiting.
     ///
     /// # Errors
     ///
-    /// The value, if the receiver was closed or dropped.
+    /// Returns the value if the receiver was closed or dropped.
     pub fn send(self, value: T) -> Result<(), T> {
         let raw = &self.channel.raw;
         if raw.closed.get() {
@@ -110,12 +107,12 @@ impl<T> Sender<T> {
         // The drop of the sender wakes the receiver.
     }
 
-    /// Whether the receiver was closed or dropped: then there is no use in sending.
+    /// Whether the receiver was closed or dropped, so that sending fails.
     pub fn is_closed(&self) -> bool {
         self.channel.raw.closed.get()
     }
 
-    /// Waits until the receiver is closed or dropped: to end work that nobody wants any more.
+    /// Waits until the receiver is closed or dropped, to stop work whose result is not needed.
     ///
     /// Cancel-safe: there is nothing to lose.
     ///
@@ -147,8 +144,9 @@ impl<T> Sender<T> {
         Closed { raw: &self.channel.raw, place: Location::caller() }
     }
 
-    /// As [`closed`](Self::closed), for a future of your own. The waker of the last poll is kept, and woken when the receiver is closed or
-    /// dropped. (A `closed()` that is made anew for each poll takes its waker along when it is dropped.)
+    /// As [`closed`](Self::closed), for a future of your own. The waker of the last poll stays
+    /// registered, and is woken when the receiver is closed or dropped. (A `closed()` that is made
+    /// anew for each poll removes its waker when it is dropped.)
     ///
     /// ```
     /// use headwaiter::sync::oneshot;
@@ -177,11 +175,7 @@ impl<T> Drop for Sender<T> {
     }
 }
 
-impl<T> fmt::Debug for Sender<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sender").field("closed", &self.is_closed()).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[T] for Sender<T> as "Sender", |this| closed: this.is_closed(), ..);
 
 /// The future of [`Sender::closed`].
 #[must_use = "futures do nothing unless awaited"]
@@ -204,32 +198,30 @@ impl Drop for Closed<'_> {
     }
 }
 
-impl fmt::Debug for Closed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Closed").field("place", &self.place).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[] for Closed<'_> as "Closed", |this| place: this.place, ..);
 
-/// The future of the value. Its error is [`RecvError`], if the sender is dropped without sending.
+/// The receiving end, which is the future of the value. Returns [`RecvError`] if the sender is
+/// dropped without sending.
 ///
-/// It is cancel-safe to await `&mut receiver`: if that is dropped, the receiver can be awaited again. Dropping the
+/// Awaiting `&mut receiver` is cancel-safe: the receiver can be awaited again. Dropping the
 /// receiver itself drops a value that was sent and not received.
 pub struct Receiver<T> {
     channel: Rc<Channel<T>>,
-    /// Where [`channel`] was called, which is what made the future.
+    /// Where [`channel`] was called, which made the future.
     place: &'static Location<'static>,
-    /// It has given the value, or said that there is none.
+    /// Whether it has returned its result.
     done: bool,
 }
 
 impl<T> Receiver<T> {
-    /// Takes the value, if it is there.
+    /// Takes the value if it was sent.
     ///
-    /// Never refused, as a single poll of the receiver may be: see [the budget](crate::sync#the-cooperative-budget).
+    /// It spends no [budget](crate::sync#the-cooperative-budget), so it is never refused as a
+    /// single poll of the receiver may be.
     ///
     /// # Errors
     ///
-    /// [`TryRecvError::Empty`] if it may still come, else [`TryRecvError::Closed`].
+    /// [`TryRecvError::Empty`] if it may still come, [`TryRecvError::Closed`] otherwise.
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
         let raw = &self.channel.raw;
         if raw.filled.replace(false) {
@@ -240,7 +232,8 @@ impl<T> Receiver<T> {
         Err(if is_over { TryRecvError::Closed } else { TryRecvError::Empty })
     }
 
-    /// From now on nothing can be sent. What was sent before can still be received.
+    /// Closes the channel: sending fails from now on. A value that was sent before can still be
+    /// received.
     pub fn close(&mut self) {
         self.channel.raw.close();
     }
@@ -277,48 +270,30 @@ impl<T> Drop for Receiver<T> {
     }
 }
 
-impl<T> fmt::Debug for Receiver<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receiver")
-            .field("filled", &self.channel.raw.filled.get())
-            .finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[T] for Receiver<T> as "Receiver",
+    |this| filled: this.channel.raw.filled.get(), ..);
 
-/// Why there is no value.
+/// The errors of a receiver.
 pub mod error {
-    use std::error::Error;
-    use std::fmt;
+    use crate::fmt::error_message;
 
-    /// Nothing was sent, and nothing can be any more: the sender is gone, or the receiver was closed.
+    /// No value was sent and none can come: the sender is gone, or the receiver was closed.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct RecvError(pub(super) ());
 
-    impl fmt::Display for RecvError {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("the channel was closed before a value was sent")
-        }
-    }
+    error_message!(impl[] for RecvError, "the channel was closed before a value was sent");
 
-    impl Error for RecvError {}
-
-    /// Why [`try_recv`](super::Receiver::try_recv) has no value.
+    /// The error of [`try_recv`](super::Receiver::try_recv).
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum TryRecvError {
-        /// It has not been sent so far.
+        /// No value was sent yet.
         Empty,
-        /// It cannot be sent any more, or was received already.
+        /// No value can come any more, or it was received already.
         Closed,
     }
 
-    impl fmt::Display for TryRecvError {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str(match self {
-                TryRecvError::Empty => "nothing has been sent yet",
-                TryRecvError::Closed => "nothing can be sent any more",
-            })
-        }
-    }
-
-    impl Error for TryRecvError {}
+    error_message!(impl[] for TryRecvError, |this| match this {
+        TryRecvError::Empty => "nothing has been sent yet",
+        TryRecvError::Closed => "nothing can be sent any more",
+    });
 }

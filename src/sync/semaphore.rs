@@ -1,21 +1,15 @@
-//! [`Semaphore`]: a number of permits, of which each task takes some and gives them back. Under it are [`Permits`],
-//! which a channel uses too, for the room that it has for messages.
+//! [`Semaphore`]: a number of permits, which tasks take and release. It is built on [`Permits`],
+//! which a channel uses too, for its room for messages.
 
-use std::borrow::Borrow;
-use std::cell::Cell;
-use std::error::Error;
-use std::fmt;
-use std::future::Future;
-use std::panic::Location;
-use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::{borrow::Borrow, cell::Cell, panic::Location, pin::Pin, rc::Rc};
 
 use super::wait_list::{Wait, WaitList};
+use crate::fmt::{debug_struct, error_message};
 
-/// Permits that nobody has, and who waits for some.
+/// The permits that are free, and the queue of waiters.
 pub(super) struct Permits {
-    /// While somebody waits these are kept for the first in the list, who needs more than there are.
+    /// While a future waits, these are kept for the first one in the queue, which needs more.
     free: Cell<usize>,
     closed: Cell<bool>,
     waiting: WaitList,
@@ -26,12 +20,12 @@ impl Permits {
         Permits { free: Cell::new(free), closed: Cell::new(false), waiting: WaitList::new(what) }
     }
 
-    /// How many could be taken now.
+    /// Returns how many could be taken now.
     pub(super) fn available(&self) -> usize {
         if self.waiting.is_empty() { self.free.get() } else { 0 }
     }
 
-    /// How many nobody has.
+    /// Returns how many are free, also while a future waits for more.
     #[inline]
     pub(super) fn free(&self) -> usize {
         self.free.get()
@@ -42,7 +36,7 @@ impl Permits {
         self.closed.get()
     }
 
-    /// Nobody gets ahead of those who wait.
+    /// Takes permits if they are free and no future waits.
     #[inline]
     pub(super) fn try_take(&self, count: u32) -> bool {
         let left = self.free.get().checked_sub(count as usize);
@@ -53,7 +47,7 @@ impl Permits {
         true
     }
 
-    /// Waits for as many as `wait` needs. `false`: they were closed before these were handed out.
+    /// Waits for as many as `wait` needs. `false` if they were closed before.
     #[inline]
     pub(super) fn poll_take(&self, wait: &mut Wait, cx: &Context<'_>) -> Poll<bool> {
         let need = wait.need();
@@ -65,7 +59,7 @@ impl Permits {
         })
     }
 
-    /// Gives some back, or adds some.
+    /// Releases permits, or adds some.
     #[inline]
     pub(super) fn give(&self, count: usize) {
         self.free.set(self.free.get() + count);
@@ -74,7 +68,7 @@ impl Permits {
         }
     }
 
-    /// To those who wait, in their order, as far as there are enough.
+    /// Grants permits to the waiters in their order, as long as there are enough.
     fn hand_out(&self) {
         while let Some(next) = self.waiting.grant(self.free.get()) {
             self.free.set(self.free.get() - next.need as usize);
@@ -82,23 +76,24 @@ impl Permits {
         }
     }
 
-    /// Gives a future's place up, and what it had been handed.
+    /// Removes a future from the queue, and releases what it had been granted.
     pub(super) fn leave(&self, wait: &mut Wait) {
         let granted = self.waiting.leave(wait);
-        // Also without: the next may need less than the one who has left.
+        // Called for 0 too: the next waiter may need fewer than the one that has left.
         self.give(if granted { wait.need() as usize } else { 0 });
     }
 
-    /// Whoever waits is told so.
+    /// Closes them, and wakes all waiters.
     pub(super) fn close(&self) {
         self.closed.set(true);
         self.waiting.call_all();
     }
 }
 
-/// A number of permits: so many may be at it at once.
+/// A number of permits, which limits how many tasks do something at the same time.
 ///
-/// First come, first served: who waits for many permits keeps those who want few from getting ahead.
+/// Permits are granted in the order of the requests: a request for many permits is not overtaken by
+/// later ones for few.
 ///
 /// ```
 /// use headwaiter::sync::Semaphore;
@@ -120,10 +115,11 @@ pub struct Semaphore {
 }
 
 impl Semaphore {
-    /// The most permits that a semaphore can have.
+    /// The largest number of permits that a semaphore can have.
     pub const MAX_PERMITS: usize = usize::MAX >> 3;
 
-    /// A semaphore with so many permits. None is fine too: they can be [added](Self::add_permits).
+    /// Makes a semaphore with this number of permits. It may be 0: permits can be
+    /// [added](Self::add_permits).
     ///
     /// # Panics
     ///
@@ -139,21 +135,22 @@ impl Semaphore {
 
     /// Waits for one permit.
     ///
-    /// Cancel-safe, but the place in the queue is lost: a future that is dropped has no permit, and if it had just been
-    /// handed one, that goes to the next. (One that is leaked, or kept and not polled, keeps what it is handed in
-    /// its turn.)
+    /// Cancel-safe, but the place in the queue is lost: a dropped future has no permit. If it had
+    /// just been granted one, that goes to the next waiter. (A future that is leaked, or kept and
+    /// not polled, keeps what it is granted.)
     ///
     /// # Errors
     ///
-    /// [`AcquireError`], if the semaphore is closed, or is while this waits.
+    /// [`AcquireError`], if the semaphore is closed, also while this waits.
     #[track_caller]
     pub fn acquire(&self) -> Acquire<&Self> {
         self.acquire_many(1)
     }
 
-    /// Waits for so many permits, and takes them together. As [`acquire`](Self::acquire) otherwise.
+    /// Waits for this number of permits, and takes them together. Otherwise as
+    /// [`acquire`](Self::acquire).
     ///
-    /// Who wants more than there ever are waits for ever, and so do all who come later.
+    /// A request for more permits than there ever are waits for ever, and so do all later requests.
     ///
     /// # Errors
     ///
@@ -163,7 +160,7 @@ impl Semaphore {
         Acquire { semaphore: Some(self), wait: Wait::for_many(permits, Location::caller()) }
     }
 
-    /// As [`acquire`](Self::acquire), for a permit that can move into a task.
+    /// As [`acquire`](Self::acquire), for a permit that can be moved into a task.
     ///
     /// ```
     /// use headwaiter::sync::Semaphore;
@@ -192,7 +189,7 @@ impl Semaphore {
         self.acquire_many_owned(1)
     }
 
-    /// As [`acquire_many`](Self::acquire_many), for permits that can move into a task.
+    /// As [`acquire_many`](Self::acquire_many), for permits that can be moved into a task.
     ///
     /// # Errors
     ///
@@ -202,9 +199,10 @@ impl Semaphore {
         Acquire { semaphore: Some(self), wait: Wait::for_many(permits, Location::caller()) }
     }
 
-    /// Takes one permit, if there is one and no task waits.
+    /// Takes one permit without waiting, if one is free and no task waits.
     ///
-    /// Never refused, as a single poll of [`acquire`](Self::acquire) may be: see [the budget](crate::sync#the-cooperative-budget).
+    /// It spends no [budget](crate::sync#the-cooperative-budget), so it is never refused as a
+    /// single poll of [`acquire`](Self::acquire) may be.
     ///
     /// # Errors
     ///
@@ -213,16 +211,16 @@ impl Semaphore {
         Permit::try_new(self, 1)
     }
 
-    /// Takes so many permits, if there are as many and nobody waits.
+    /// Takes this number of permits without waiting, if they are free and no task waits.
     ///
     /// # Errors
     ///
-    /// As [`try_acquire`](Self::try_acquire). Then it has taken none.
+    /// As [`try_acquire`](Self::try_acquire). No permit is taken then.
     pub fn try_acquire_many(&self, permits: u32) -> Result<SemaphorePermit<'_>, TryAcquireError> {
         Permit::try_new(self, permits)
     }
 
-    /// As [`try_acquire`](Self::try_acquire), for a permit that can move into a task.
+    /// As [`try_acquire`](Self::try_acquire), for a permit that can be moved into a task.
     ///
     /// # Errors
     ///
@@ -231,7 +229,7 @@ impl Semaphore {
         Permit::try_new(self, 1)
     }
 
-    /// Adds permits. Those who wait get them first.
+    /// Adds permits. They are granted to the waiters first.
     ///
     /// # Panics
     ///
@@ -246,13 +244,14 @@ impl Semaphore {
         self.permits.give(permits);
     }
 
-    /// How many permits [`try_acquire_many`](Self::try_acquire_many) could take now. None while somebody waits.
+    /// Returns how many permits [`try_acquire_many`](Self::try_acquire_many) could take now: 0
+    /// while a task waits.
     pub fn available_permits(&self) -> usize {
         self.permits.available()
     }
 
-    /// Hands out no more permits, for ever. Whoever waits for some, or comes for some, gets an error. Who was handed one
-    /// before keeps it. Closing a second time does nothing.
+    /// Closes the semaphore for ever: waiting and later requests end with an error. Permits that
+    /// were granted before stay valid. Closing a second time is a no-op.
     ///
     /// ```
     /// use headwaiter::sync::{Semaphore, TryAcquireError};
@@ -272,26 +271,20 @@ impl Semaphore {
         self.permits.close();
     }
 
-    /// Whether it was closed.
+    /// Whether the semaphore was closed.
     pub fn is_closed(&self) -> bool {
         self.permits.is_closed()
     }
 }
 
-impl fmt::Debug for Semaphore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Semaphore")
-            .field("available_permits", &self.available_permits())
-            .field("closed", &self.is_closed())
-            .finish()
-    }
-}
+debug_struct!(impl[] for Semaphore as "Semaphore",
+    |this| available_permits: this.available_permits(), closed: this.is_closed());
 
-/// The future of [`Semaphore::acquire`] and its kin.
+/// The future of [`Semaphore::acquire`] and its variants.
 #[must_use = "futures do nothing unless awaited"]
 #[derive(Debug)]
 pub struct Acquire<S: Borrow<Semaphore>> {
-    /// `None` once the permit has it.
+    /// `None` once it was moved into the permit.
     semaphore: Option<S>,
     wait: Wait,
 }
@@ -327,7 +320,7 @@ impl<S: Borrow<Semaphore>> Drop for Acquire<S> {
     }
 }
 
-/// Permits of a [`Semaphore`], which get them back when this is dropped.
+/// Permits of a [`Semaphore`]. Dropping them releases them.
 #[must_use = "a permit that is dropped at once permits nothing"]
 #[derive(Debug)]
 pub struct Permit<S: Borrow<Semaphore>> {
@@ -338,7 +331,7 @@ pub struct Permit<S: Borrow<Semaphore>> {
 /// A [`Permit`] that borrows its semaphore.
 pub type SemaphorePermit<'a> = Permit<&'a Semaphore>;
 
-/// A [`Permit`] that can move into a task.
+/// A [`Permit`] that can be moved into a task.
 pub type OwnedSemaphorePermit = Permit<Rc<Semaphore>>;
 
 impl<S: Borrow<Semaphore>> Permit<S> {
@@ -353,12 +346,12 @@ impl<S: Borrow<Semaphore>> Permit<S> {
         Ok(Permit { semaphore, count })
     }
 
-    /// How many permits this is.
+    /// Returns how many permits this is.
     pub fn num_permits(&self) -> usize {
         self.count as usize
     }
 
-    /// Drops it without giving the permits back: the semaphore has so many less from now on.
+    /// Drops it without releasing the permits, which reduces the permits of the semaphore.
     pub fn forget(mut self) {
         self.count = 0;
     }
@@ -370,34 +363,22 @@ impl<S: Borrow<Semaphore>> Drop for Permit<S> {
     }
 }
 
-/// A [`Semaphore::acquire`] found the semaphore closed, or it was closed meanwhile.
+/// The error of [`Semaphore::acquire`]: the semaphore is closed, or was closed meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AcquireError(());
 
-impl fmt::Display for AcquireError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the semaphore is closed")
-    }
-}
+error_message!(impl[] for AcquireError, "the semaphore is closed");
 
-impl Error for AcquireError {}
-
-/// Why [`Semaphore::try_acquire`] took no permit.
+/// The error of [`Semaphore::try_acquire`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TryAcquireError {
     /// The semaphore was closed.
     Closed,
-    /// It has not enough permits, or others wait for them.
+    /// There are not enough free permits, or other tasks wait for them.
     NoPermits,
 }
 
-impl fmt::Display for TryAcquireError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            TryAcquireError::Closed => "the semaphore is closed",
-            TryAcquireError::NoPermits => "the semaphore has no permits to give now",
-        })
-    }
-}
-
-impl Error for TryAcquireError {}
+error_message!(impl[] for TryAcquireError, |this| match this {
+    TryAcquireError::Closed => "the semaphore is closed",
+    TryAcquireError::NoPermits => "the semaphore has no permits to give now",
+});

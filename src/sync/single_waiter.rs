@@ -1,12 +1,8 @@
-//! [`SingleWaiter`]: where at most one task can wait, such as the receiver of a channel. It is handed
-//! nothing: it is woken and looks again.
+//! [`SingleWaiter`]: where at most one task can wait, such as the receiver of a channel. It is
+//! handed nothing: it is woken and looks again.
 
-use std::cell::Cell;
-use std::marker::PhantomData;
-use std::mem;
-use std::panic::Location;
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::{cell::Cell, marker::PhantomData, mem, panic::Location, rc::Rc};
 
 use crate::door::{Door, report, yield_to_others};
 use crate::state::{Awaited, State, Step, TaskNumber, Wake, discard};
@@ -32,9 +28,9 @@ impl SingleWaiter {
         }
     }
 
-    /// The poll of a future that was made at `place` and waits for `what`, as log lines call it. `done` says
-    /// whether the wait is over. It may be called several times, must be quick, and runs no user code: the
-    /// door may be open around it.
+    /// The poll of a future that was made at `place` and waits for `what`, as log lines call it.
+    /// `done` says whether the wait is over. It may be called several times, must be quick, and
+    /// runs no user code: the door may be open around it.
     #[inline]
     pub(super) fn poll<R>(
         &self,
@@ -170,7 +166,8 @@ impl SingleWaiter {
     fn with_record<R>(&self, change: impl FnOnce(&mut WaitRecord) -> R) -> R {
         let mut record = self.record.take();
         let result = change(&mut record);
-        // What is replaced is empty, because it was taken: `forget` spares the code that would drop it.
+        // What is replaced is empty, because it was taken: `forget` spares the code that would drop
+        // it.
         mem::forget(self.record.replace(record));
         result
     }

@@ -1,15 +1,11 @@
-//! [`WaitList`]: where the futures of `sync` wait, first come, first served. A future keeps its place in the
-//! list as a [`Wait`], and gives it up when it is dropped, in constant time. The list does not know what is
-//! waited for, and needs no loop; if one runs, it gets a [record](WaitRecord) of each wait. Wakers are never
-//! cloned, woken or dropped while the list is borrowed, because they may be foreign.
+//! [`WaitList`]: where the futures of `sync` wait, first come, first served. A future keeps its
+//! place in the list as a [`Wait`], and gives it up when it is dropped, in constant time. The list
+//! does not know what is waited for, and needs no loop; if one runs, it gets a [record](WaitRecord)
+//! of each wait. Wakers are never cloned, woken or dropped while the list is borrowed, because they
+//! may be foreign.
 
-use std::cell::RefCell;
-use std::iter;
-use std::marker::PhantomData;
-use std::mem;
-use std::panic::Location;
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::{cell::RefCell, iter, marker::PhantomData, mem, panic::Location, rc::Rc};
 
 use slab::Slab;
 
@@ -45,7 +41,8 @@ struct Entry {
     need: u32,
     /// The task to wake while it waits, unless there is a foreign waker.
     task: TaskNumber,
-    /// A foreign waker to wake while it waits. Kept apart, because one word is moved faster than two.
+    /// A foreign waker to wake while it waits. Kept apart, because one word is moved faster than
+    /// two.
     foreign: Option<Waker>,
     place: &'static Location<'static>,
     /// While a task of this crate waits.
@@ -62,7 +59,8 @@ enum EntryState {
     Waits,
     /// It was woken to look again.
     Called,
-    /// It was woken and granted what it waited for. If it is dropped before it takes that, the next gets it.
+    /// It was woken and granted what it waited for. If it is dropped before it takes that, the next
+    /// gets it.
     Granted,
 }
 
@@ -129,10 +127,10 @@ impl WaitList {
         list.head == list.tail
     }
 
-    /// The poll of a future that may wait here. `done` is told whether the future was granted what it waits
-    /// for, and says whether its wait is over: `Some(true)` if it was granted it or has just taken it,
-    /// `Some(false)` if it ends without. It may be called several times, must be quick, and runs no user code:
-    /// the door may be open around it.
+    /// The poll of a future that may wait here. `done` is told whether the future was granted what
+    /// it waits for, and says whether its wait is over: `Some(true)` if it was granted it or has
+    /// just taken it, `Some(false)` if it ends without. It may be called several times, must be
+    /// quick, and runs no user code: the door may be open around it.
     #[inline]
     pub(super) fn poll(
         &self,
@@ -143,7 +141,8 @@ impl WaitList {
         self.poll_for(wait, cx, done, || Awaited::FromTasks(self.what))
     }
 
-    /// Like [`poll`](Self::poll). `what` says what the future waits for, and is called only if it must wait.
+    /// Like [`poll`](Self::poll). `what` says what the future waits for, and is called only if it
+    /// must wait.
     #[inline]
     pub(super) fn poll_for(
         &self,
@@ -180,8 +179,9 @@ impl WaitList {
         Poll::Ready(result)
     }
 
-    /// The task has spent its budget. What is free is granted to it now and completes at its next poll, so that
-    /// no other task gets ahead of it meanwhile. What is not free it waits for like any other.
+    /// The task has spent its budget. What is free is granted to it now and completes at its next
+    /// poll, so that no other task gets ahead of it meanwhile. What is not free it waits for like
+    /// any other.
     #[cold]
     fn refuse(
         &self,
@@ -284,8 +284,8 @@ impl WaitList {
 }
 
 impl List {
-    /// Stores the task to wake. Returns where a foreign waker is stored, or may be from before. A future that is
-    /// new, or was woken, goes to the end.
+    /// Stores the task to wake. Returns where a foreign waker is stored, or may be from before. A
+    /// future that is new, or was woken, goes to the end.
     #[inline]
     fn enter(&mut self, wait: &mut Wait, task: TaskNumber) -> &mut Option<Waker> {
         if !wait.has_place() {
@@ -302,7 +302,8 @@ impl List {
         &mut self.at_mut(wait.index).foreign
     }
 
-    /// A future has taken what it asks for without having waited, and keeps it here until its next poll.
+    /// A future has taken what it asks for without having waited, and keeps it here until its next
+    /// poll.
     fn grant_now(&mut self, wait: &mut Wait) {
         if !wait.has_place() {
             wait.index = self.find_vacant();

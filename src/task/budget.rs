@@ -1,7 +1,6 @@
-//! The cooperative budget for users: [`unconstrained`] and [`consume_budget`]. The rule itself is in
-//! `state/budget.rs`.
+//! The cooperative budget for users: [`unconstrained`] and [`consume_budget`]. The rule itself is
+//! in `state/budget.rs`.
 
-use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -9,13 +8,14 @@ use pin_project_lite::pin_project;
 
 use crate::door::{Door, poll_budget};
 
-/// Counts as one operation against the task's cooperative budget, and yields to the other tasks if that is spent.
+/// Spends one unit of the task's cooperative budget, and yields to the other tasks if none is left.
 ///
-/// In each poll a task may do 128 operations of this crate that complete at once. The next one returns `Pending` once, with the task
-/// woken, so that the other tasks, the timers and the sockets get their turn. Code that computes, or that uses other crates, spends
-/// nothing. Called in its loop, this makes it take part. [`yield_now`](super::yield_now()) yields each time, which costs more.
+/// In each poll a task may do 128 operations of this crate that complete immediately. The next one
+/// returns `Pending` once, with the task woken, so that the other tasks, the timers and the sockets
+/// get their turn. Code that computes, or that uses other crates, spends nothing. Call this in its
+/// loop to make it cooperate. [`yield_now`](super::yield_now) yields each time, which costs more.
 ///
-/// Cancel-safe: there is nothing to lose. Outside any event loop it is ready at once.
+/// Cancel-safe. Outside any event loop it is ready immediately.
 ///
 /// ```
 /// use headwaiter::task::{consume_budget, yield_now};
@@ -55,13 +55,13 @@ impl Future for ConsumeBudget {
     }
 }
 
-/// Runs `future` without a cooperative budget: its operations that can complete at once always do.
+/// Runs `future` without a cooperative budget: its operations are never refused.
 ///
-/// Then nothing makes it yield but its own waits. A future that is never without work keeps all other tasks, the timers and the sockets
-/// of its loop waiting, so use this only for what ends soon. What surrounds it in the same task keeps its budget, and what the future
-/// does spends none of it.
+/// Only its own waits make it yield. A future that always has work starves all other tasks, the
+/// timers and the sockets of its loop, so use this only for work that ends soon. The code around it
+/// in the same task keeps its budget, of which the future spends nothing.
 ///
-/// As cancel-safe as `future` is. Outside any event loop it changes nothing.
+/// As cancel-safe as `future` is. Outside any event loop it has no effect.
 ///
 /// ```
 /// use headwaiter::sync::Semaphore;
@@ -104,7 +104,7 @@ impl<F: Future> Future for Unconstrained<F> {
     }
 }
 
-/// Gives the task back what it had, also when the future panics.
+/// Restores the budget of the task, also when the future panics.
 struct Lifted(Option<u32>);
 
 impl Drop for Lifted {

@@ -1,16 +1,13 @@
-//! [`JoinHandle`]: the key of a task, with which its output is taken. The typed output passes through the
-//! untyped task as `&mut dyn Any`.
+//! [`JoinHandle`]: the key of a task, with which its output is taken. The typed output passes
+//! through the untyped task as `&mut dyn Any`.
 
-use std::any::Any;
-use std::fmt;
-use std::future::Future;
-use std::marker::PhantomData;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::{any::Any, fmt, marker::PhantomData, pin::Pin};
 
 use log::Level;
 
 use crate::door::{Door, release, yield_to_others};
+use crate::fmt::debug_struct;
 use crate::state::{
     Blocker, Body, FailureLog, Flags, Id, JoinError, Key, Message, Origin, Release, Slot, Stage,
     State, Step, TaskNumber, Wake, discard, shared,
@@ -18,14 +15,15 @@ use crate::state::{
 
 /// Awaits the output of a spawned task.
 ///
-/// Await it inside the loop that runs the task. Dropping the handle detaches the task: it runs on, and its
-/// output is dropped. If the task then panics, that is logged at `error`; an `Err` that it returns is logged
-/// only after [`log_error`](Self::log_error). The handle may be dropped, or used to abort, on any thread.
+/// Await it inside the loop that runs the task. Dropping the handle detaches the task: it runs on,
+/// and its output is dropped. If the task then panics, that is logged at `error`; an `Err` that it
+/// returns is logged only after [`log_error`](Self::log_error). The handle may be dropped, or used
+/// to abort, on any thread.
 ///
 /// Awaiting it is cancel-safe: the output stays in the task until it is taken.
 ///
-/// In a function that returns [`io::Result`](std::io::Result), `handle.await??` returns both the failure of the task and the
-/// error that the task returned:
+/// In a function that returns [`io::Result`](std::io::Result), `handle.await??` returns both the
+/// failure of the task and the error that the task returned:
 ///
 /// ```
 /// use headwaiter::net::TcpListener;
@@ -60,13 +58,13 @@ impl<T> JoinHandle<T> {
         self.key.map(|key| key.slot)
     }
 
-    /// Drops the task's future: inside this call; if the task is the one that is being polled, after that
-    /// poll; and if this is another thread, or no loop runs on it, when the loop takes the message. Only then
-    /// does the handle report [`JoinError::is_cancelled`], or [`JoinError::is_panic`] if the drop of the future
-    /// panicked.
+    /// Drops the task's future: inside this call; if the task is the one that is being polled,
+    /// after that poll; and if this is another thread, or no loop runs on it, when the loop takes
+    /// the message. Only then does the handle report [`JoinError::is_cancelled`], or
+    /// [`JoinError::is_panic`] if the drop of the future panicked.
     ///
-    /// Aborting a task that has finished does nothing: its output stays. For a job that runs on another
-    /// thread see [`spawn_blocking`](crate::spawn_blocking).
+    /// Aborting a task that has finished does nothing: its output stays. For a job that runs on
+    /// another thread see [`spawn_blocking`](crate::spawn_blocking).
     pub fn abort(&self) {
         if let Some(key) = self.key {
             abort(key);
@@ -115,8 +113,8 @@ impl<T: 'static> Future for JoinHandle<T> {
     }
 }
 
-/// The part of joining that does not depend on the type of the output: takes a finished task out of its
-/// slot.
+/// The part of joining that does not depend on the type of the output: takes a finished task out of
+/// its slot.
 #[track_caller]
 fn poll_finished(key: Key, cx: &Context<'_>) -> Poll<Body> {
     let mut door = Door::at_home(key, "a `JoinHandle`");
@@ -127,7 +125,8 @@ fn poll_finished(key: Key, cx: &Context<'_>) -> Poll<Body> {
         match TaskNumber::of(cx.waker()) {
             Some(joiner) => state.join(key.slot, Wake::Task(joiner)),
             None => {
-                // Cloned with the door closed, because that runs foreign code. It may even end the task.
+                // Cloned with the door closed, because that runs foreign code. It may even end the
+                // task.
                 drop(door);
                 let joiner = Wake::of(cx.waker());
                 Door::at_home(key, "a `JoinHandle`").join(key.slot, joiner);
@@ -135,7 +134,8 @@ fn poll_finished(key: Key, cx: &Context<'_>) -> Poll<Body> {
         }
         return Poll::Pending;
     }
-    // Only an output that is there costs budget. A join that must wait leaves its waker in any case.
+    // Only an output that is there costs budget. A join that must wait leaves its waker in any
+    // case.
     if !state.budget.spend() {
         drop(door);
         return yield_to_others(cx);
@@ -218,24 +218,20 @@ impl<T> Drop for JoinHandle<T> {
     }
 }
 
-impl<T> fmt::Debug for JoinHandle<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinHandle").field("id", &self.id()).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[T] for JoinHandle<T> as "JoinHandle", |this| id: this.id(), ..);
 
 impl<T, E> JoinHandle<Result<T, E>>
 where
     T: 'static,
     E: fmt::Display + 'static,
 {
-    /// Detaches the task, and logs its failure at `error`: the `Err` that it returns, with the task's name and the place where it
-    /// was spawned. For a task that nothing awaits but whose errors must be seen. (A panic of a detached task is always
-    /// logged.)
+    /// Detaches the task, and logs the `Err` that it returns at `error`, with the task's name and
+    /// the place where it was spawned. Use it for a task that nothing awaits but whose errors must
+    /// be seen. (A panic of a detached task is always logged.)
     ///
-    /// The error is logged when the task ends, or inside this call if it has ended already. Control characters in its text are
-    /// escaped, as those of a name are, so that it stays one line. A task that is still running when its loop is dropped
-    /// has not failed, and nothing is logged.
+    /// The error is logged when the task ends, or inside this call if it has ended already. Control
+    /// characters in its text are escaped, as those of a name are, so that it stays one line. A
+    /// task that is still running when its loop is dropped has not failed, and nothing is logged.
     ///
     /// ```
     /// headwaiter::block_on(async {
@@ -252,8 +248,8 @@ where
         self.log_error_at(Level::Error);
     }
 
-    /// As [`log_error`](Self::log_error), at a level of your choice: for errors that are to be expected, such as those of a client
-    /// that is gone. A panic is logged at `error` whatever the level.
+    /// As [`log_error`](Self::log_error), at a level of your choice: for expected errors, such as
+    /// those of a client that has disconnected. A panic is always logged at `error`.
     ///
     /// ```
     /// headwaiter::block_on(async {
@@ -270,7 +266,8 @@ where
         let Some(key) = self.key else { return };
         let log = FailureLog { level, write: log_failure::<T, E> };
         Door::at_home(key, "a `JoinHandle`").tasks.set_failure_log(key.slot, log);
-        // The task is detached by the drop of the handle. If it has ended, its failure is logged there.
+        // The task is detached by the drop of the handle. If it has ended, its failure is logged
+        // there.
     }
 }
 

@@ -11,6 +11,7 @@ const LAYERS: &[(&str, u8)] = &[
     // 0: the state. Plain data; runs no user code.
     ("state", 0),
     ("about.rs", 0),
+    ("fmt.rs", 0),
     // 1: the door, which lends the state out, and the waker.
     ("door", 1),
     // 2: operations on the state, and readers of it.

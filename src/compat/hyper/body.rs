@@ -2,14 +2,9 @@
 //!
 //! It also notes when all of a request was received, for the guard of the connection.
 
-use std::error::Error;
-use std::fmt;
-use std::future::Future;
-use std::io;
-use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
+use std::{error::Error, fmt, io, pin::Pin, sync::Arc};
 
 use bytes::{Buf, Bytes};
 use http_body::{Frame, SizeHint};

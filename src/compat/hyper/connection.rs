@@ -2,24 +2,17 @@
 //!
 //! hyper does the work; `guard.rs` cuts the connection off if it breaks a limit.
 
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::rc::Rc;
-use std::sync::Arc;
-use std::task::Poll;
+use std::{convert::Infallible, rc::Rc, sync::Arc, task::Poll};
 
 use log::Level;
 
 use super::guard::{Guard, Verdict};
-use super::handshake::Handshake;
-use super::listener::Listener;
-use super::server::Server;
 use super::service::{ConnectionService, HttpService};
-use super::transport::Transport;
 use super::watch::{Ended, Watch, Why};
-use crate::sync::OwnedSemaphorePermit;
-use crate::time::timeout_at;
+use super::{handshake::Handshake, listener::Listener, server::Server, transport::Transport};
+use crate::{sync::OwnedSemaphorePermit, time::timeout_at};
 
 /// Serves one connection, until it ends or is cut off. The permit counts it, if the number of
 /// connections is limited.

@@ -1,7 +1,6 @@
 //! [`Connector`] and [`UnixConnector`]: how hyper-util's client connects, over TCP and to a Unix
 //! socket.
 
-use std::future::Future;
 use std::io;
 #[cfg(unix)]
 use std::path::Path;
@@ -16,11 +15,10 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use tower_service::Service;
 
 use super::io::Io;
-use crate::about::about;
-use crate::net::TcpStream;
 #[cfg(unix)]
 use crate::net::UnixStream;
 use crate::time::timeout;
+use crate::{about::about, net::TcpStream};
 
 /// The future of a connection. It is `Send`, as hyper-util's client requires.
 pub type Connecting<T> = Pin<Box<dyn Future<Output = io::Result<Io<T>>> + Send>>;

@@ -3,10 +3,9 @@
 //!
 //! Polled by the connection's task. It closes nothing itself.
 
-use std::mem;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+use std::{mem, pin::Pin};
 
 use super::watch::{Watch, Why, turn_nanos};
 use crate::time::{Sleep, now, sleep_until};

@@ -4,7 +4,6 @@
 //! Users pass a function to [`Serve::handshake`](super::Serve::handshake); the default is
 //! [`NoHandshake`].
 
-use std::future::Future;
 use std::io;
 
 use futures_io::{AsyncRead, AsyncWrite};

@@ -10,7 +10,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use pin_project_lite::pin_project;
 
-use crate::compat::scratch;
+use crate::{compat::scratch, io::byte_stream::PollBytes};
 
 /// Up to this many bytes in several slices, such as a header and a short body, are written as one
 /// slice. Copying them costs less than a vectored system call costs more, and TLS makes one record
@@ -83,11 +83,7 @@ impl<T: AsyncRead> Read for Io<T> {
 }
 
 impl<T: AsyncWrite> Write for Io<T> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> PollBytes {
         self.project().inner.poll_write(cx, buf)
     }
 
@@ -132,11 +128,7 @@ impl<T: AsyncWrite> Write for Io<T> {
 }
 
 impl<T: Read> AsyncRead for Io<T> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> PollBytes {
         let mut buf = ReadBuf::new(buf);
         ready!(self.project().inner.poll_read(cx, buf.unfilled()))?;
         Poll::Ready(Ok(buf.filled().len()))
@@ -144,11 +136,7 @@ impl<T: Read> AsyncRead for Io<T> {
 }
 
 impl<T: Write> AsyncWrite for Io<T> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> PollBytes {
         self.project().inner.poll_write(cx, buf)
     }
 

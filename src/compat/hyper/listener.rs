@@ -1,9 +1,7 @@
 //! [`Listener`]: what [`serve`](super::serve()) accepts connections from, and [`Peer`], the address
 //! in each request.
 
-use std::fmt::Display;
-use std::future::Future;
-use std::io;
+use std::{fmt::Display, io};
 
 use futures_io::{AsyncRead, AsyncWrite};
 

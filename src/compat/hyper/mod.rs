@@ -10,7 +10,6 @@
 // In the order in which to read them.
 mod serve;
 mod server;
-mod builder;
 mod connection;
 mod guard;
 mod watch;

@@ -2,7 +2,6 @@
 //!
 //! Both are markers: they use the loop that runs on the calling thread.
 
-use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};

@@ -1,19 +1,15 @@
 //! [`serve()`]: an HTTP server, as its users see it, with its limits. [`Serve`] is the builder;
 //! `server.rs` runs it.
 
-use std::fmt;
 use std::future::{Future, IntoFuture};
-use std::io;
-use std::pin::Pin;
-use std::time::Duration;
+use std::{io, pin::Pin, time::Duration};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::handshake::{Handshake, HandshakeBy, NoHandshake};
-use super::listener::Listener;
-use super::server::run;
 use super::service::{HttpService, IntoService};
-use super::watch::Limits;
+use super::{listener::Listener, server::run, watch::Limits};
+use crate::fmt::debug_struct;
 use crate::task::CancelToken;
 
 /// The upper bound of the timeouts, so that adding one to an `Instant` cannot overflow.
@@ -287,11 +283,7 @@ impl<L: Listener, S, H> Serve<L, S, H> {
     }
 }
 
-impl<L, S, H> fmt::Debug for Serve<L, S, H> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Serve").field("limits", &self.limits).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[L, S, H] for Serve<L, S, H> as "Serve", |this| limits: this.limits, ..);
 
 impl<L, S, H> IntoFuture for Serve<L, S, H>
 where

@@ -2,14 +2,9 @@
 //! one that hyper calls for a connection. It refuses a body that is too large, catches panics, and
 //! counts requests in flight.
 
-use std::any::Any;
-use std::convert::Infallible;
-use std::error::Error;
-use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::{any::Any, convert::Infallible, error::Error, pin::Pin, rc::Rc};
 
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
@@ -18,9 +13,8 @@ use hyper::{Request, Response, StatusCode, Version};
 use log::Level;
 use pin_project_lite::pin_project;
 
-use super::body::Body;
-use super::listener::Peer;
 use super::watch::{Chain, InFlight, Watch};
+use super::{body::Body, listener::Peer};
 use crate::state::{OneLine, drop_payload, panic_message};
 
 type BoxError = Box<dyn Error + Send + Sync>;

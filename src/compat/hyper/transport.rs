@@ -4,18 +4,16 @@
 //! It closes gracefully: a peer that is still sending gets its answer.
 
 use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use hyper::rt::{Read, ReadBufCursor, Write};
 
 use super::io::Io;
-use crate::compat::scratch;
 use crate::time::{Sleep, sleep};
+use crate::{compat::scratch, io::byte_stream::PollBytes};
 
 /// How long a closed connection is read from, for a peer that is still sending.
 const LINGER: Duration = Duration::from_secs(5);
@@ -152,11 +150,7 @@ impl<T: AsyncRead + Unpin> Read for Transport<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Write for Transport<T> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> PollBytes {
         let result = Write::poll_write(Pin::new(&mut self.io), cx, buf);
         self.traffic.wrote(&result);
         result

@@ -3,13 +3,8 @@
 //!
 //! All of it happens on the loop's own thread.
 
-use std::cell::Cell;
-use std::error::Error;
-use std::fmt;
-use std::io;
-use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{cell::Cell, error::Error, fmt, io, rc::Rc, sync::Arc};
 
 use hyper::{Method, Request, StatusCode, Version};
 use log::Level;

@@ -4,9 +4,8 @@
 //! `T` is user code: it is not called for a transfer of no bytes, and what it claims is checked.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::os::fd::AsFd;
-use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::{os::fd::AsFd, pin::Pin};
 
 use futures_io::{AsyncRead, AsyncWrite};
 

@@ -9,10 +9,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll};
 
 use crate::io::byte_stream::{ByteRead, as_raw_fd, async_read};
-use crate::io::methods::read_methods;
 use crate::io::readiness::{HasSource, readiness};
 use crate::io::syscall::{in_one_call, is_short, read_fifo, set_nonblocking};
 use crate::reactor::{Direction, FdSource, Ready, Registered, Wait};
+use crate::{io::byte_stream::PollBytes, io::futures::read_methods};
 
 /// The reading end of a [`pipe`](crate::io::pipe()).
 pub struct PipeReader {
@@ -140,12 +140,7 @@ impl PipeReader {
 impl ByteRead for PipeReader {
     type State = Wait;
 
-    fn poll_read(
-        &self,
-        wait: &mut Wait,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_read(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &mut [u8]) -> PollBytes {
         let asked = buf.len();
         if asked == 0 {
             return Poll::Ready(Ok(0));

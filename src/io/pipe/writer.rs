@@ -16,10 +16,10 @@ use std::task::{Context, Poll};
 
 use super::nosignal::{write, write_vectored};
 use crate::io::byte_stream::{ByteWrite, as_raw_fd, async_write};
-use crate::io::methods::write_methods;
 use crate::io::readiness::{HasSource, readiness};
 use crate::io::syscall::{in_one_call, is_short, set_nonblocking};
 use crate::reactor::{Direction, FdSource, Ready, Registered, Wait};
+use crate::{io::byte_stream::PollBytes, io::futures::write_methods};
 
 /// The writing end of a [`pipe`](crate::io::pipe()). Dropping it ends the stream for the reader.
 pub struct PipeWriter {
@@ -155,12 +155,7 @@ impl PipeWriter {
 impl ByteWrite for PipeWriter {
     type State = Wait;
 
-    fn poll_write(
-        &self,
-        wait: &mut Wait,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &[u8]) -> PollBytes {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
@@ -183,10 +178,7 @@ impl ByteWrite for PipeWriter {
         self.registered.poll_io(wait, cx, Direction::Write, op, |n| is_short(*n, asked))
     }
 
-    /// A no-op: a pipe has no half-close, only dropping its writer ends it.
-    fn close(&self) -> io::Result<()> {
-        Ok(())
-    }
+    // A close is a no-op: a pipe has no half-close, only dropping its writer ends it.
 }
 
 async_write!(PipeWriter);

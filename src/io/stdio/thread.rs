@@ -6,22 +6,18 @@
 //! for long. It never reads more than was requested, and a write has completed when its system call
 //! has.
 
-use std::collections::VecDeque;
-use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::AsRawFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
-use std::{fmt, mem, thread};
+use std::{collections::VecDeque, fs::File, mem, os::fd::AsRawFd, thread, time::Duration};
 
 use mio::unix::SourceFd;
 use mio::{Interest, Token};
 use slab::Slab;
 
-use crate::io::pipe::nosignal;
+use crate::fmt::debug_struct;
 use crate::reactor::{Direction, Notice, Ready, Registered, Wait, give_from_afar};
-use crate::state::Key;
+use crate::{io::pipe::nosignal, state::Key};
 
 /// How long the thread stays without a request.
 const IDLE: Duration = Duration::from_secs(10);
@@ -334,11 +330,7 @@ impl Drop for ThreadedHandle {
     }
 }
 
-impl fmt::Debug for ThreadedHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ThreadedHandle").field("client", &self.client).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[] for ThreadedHandle as "ThreadedHandle", |this| client: this.client, ..);
 
 #[cfg(test)]
 mod tests {

@@ -3,20 +3,12 @@
 //!
 //! `TcpSocket` makes a single attempt, with a socket of its own.
 
-use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
-use std::panic::Location;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::{io, net::SocketAddr, panic::Location, pin::Pin, time::Duration};
 
 use super::TcpStream;
-use crate::door::Door;
-use crate::net::resolve::Resolve;
-use crate::net::resolve::address::ToSocketAddrs;
 use crate::reactor::{Direction, Wait};
-use crate::time::Sleep;
+use crate::{door::Door, net::resolve::Resolve, net::resolve::address::ToSocketAddrs, time::Sleep};
 
 /// How long one attempt goes on alone before the next address is tried concurrently: the Connection
 /// Attempt Delay that RFC 8305, section 5, recommends.

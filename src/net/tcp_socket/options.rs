@@ -1,7 +1,6 @@
 //! The options of [`TcpSocket`]. None of them needs the loop.
 
-use std::io;
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use rustix::net::sockopt;
 

@@ -4,8 +4,7 @@
 //! mio has no abstract `connect` and `send_to` for datagrams, and truncates names that are empty or
 //! begin with another NUL, so these calls are made here. They never wait.
 
-use std::io;
-use std::path::Path;
+use std::{io, path::Path};
 
 pub(super) use self::imp::{bind_datagram, connect, connect_datagram, listen, send_to};
 

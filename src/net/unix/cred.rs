@@ -2,8 +2,7 @@
 //!
 //! The call needs no loop.
 
-use std::io;
-use std::os::fd::AsFd;
+use std::{io, os::fd::AsFd};
 
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;

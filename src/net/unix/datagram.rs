@@ -3,17 +3,11 @@
 //! What it shares with UDP sockets is in `net/datagram.rs`. This file adds what only Unix datagram
 //! sockets have: paths, and a receiver whose queue is full.
 
-use std::future::Future;
-use std::io;
-use std::net::Shutdown;
-use std::os::unix::net::SocketAddr;
-use std::panic::Location;
-use std::path::Path;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::{io, net::Shutdown, os::unix::net::SocketAddr, panic::Location, path::Path, pin::Pin};
 
 use super::address;
-use super::retry::{Retry, about_path};
+use super::{Retry, about_path};
 use crate::net::datagram::{DatagramSocket, datagram_methods};
 use crate::net::socket::{socket, socket_methods};
 use crate::reactor::{Direction, Registered};

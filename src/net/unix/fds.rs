@@ -3,25 +3,20 @@
 //!
 //! A descriptor that the kernel has made is never leaked: it is returned or closed.
 
-use std::fmt;
-use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::panic::Location;
-use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::{fmt, mem::MaybeUninit, panic::Location, pin::Pin};
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-use super::datagram::UnixDatagram;
-use super::stream::UnixStream;
-use crate::io::readiness::HasSource;
-use crate::io::syscall::is_short;
+use super::{datagram::UnixDatagram, stream::UnixStream};
+use crate::fmt::debug_struct;
 use crate::reactor::{Direction, Wait};
+use crate::{io::readiness::HasSource, io::syscall::is_short};
 
 /// The most descriptors that the kernel takes in one message: SCM_MAX_FD, unix(7).
 const MOST: usize = 253;
@@ -290,17 +285,8 @@ fn receive(socket: impl AsFd, buf: &mut [u8], fds: &mut Vec<OwnedFd>) -> io::Res
     Ok(message.bytes)
 }
 
-impl<S: fmt::Debug> fmt::Debug for SendFds<'_, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct("SendFds");
-        debug.field("socket", self.socket).field("bytes", &self.bytes.len());
-        debug.field("fds", &self.fds.len()).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[S: fmt::Debug] for SendFds<'_, S> as "SendFds",
+    |this| socket: this.socket, bytes: this.bytes.len(), fds: this.fds.len(), ..);
 
-impl<S: fmt::Debug> fmt::Debug for RecvFds<'_, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct("RecvFds");
-        debug.field("socket", self.socket).field("room", &self.buf.len()).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[S: fmt::Debug] for RecvFds<'_, S> as "RecvFds",
+    |this| socket: this.socket, room: this.buf.len(), ..);

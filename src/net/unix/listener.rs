@@ -1,12 +1,8 @@
 //! [`UnixListener`]. How connections are accepted is in `net/accept.rs`.
 
-use std::io;
-use std::os::unix::net::SocketAddr;
-use std::path::Path;
+use std::{io, os::unix::net::SocketAddr, path::Path};
 
-use super::address;
-use super::retry::about_path;
-use super::stream::UnixStream;
+use super::{about_path, address, stream::UnixStream};
 use crate::net::accept::{Accepts, Backoff, Listener, accept_methods};
 use crate::net::socket::{socket, socket_methods};
 use crate::reactor::{Ready, Registered};

@@ -3,17 +3,13 @@
 //! Reading and writing are the futures of [`crate::io`], through `net/stream.rs`. This file adds
 //! how it connects.
 
-use std::fmt;
-use std::future::Future;
-use std::io;
-use std::os::unix::net::SocketAddr;
-use std::panic::Location;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::{io, os::unix::net::SocketAddr, panic::Location, pin::Pin};
 
 use super::address;
-use super::retry::{Retry, about_path};
+use super::{Retry, about_path};
+use crate::fmt::debug_struct;
 use crate::net::socket::{socket, socket_methods};
 use crate::net::stream::{stream_methods, stream_traits};
 use crate::reactor::Registered;
@@ -158,8 +154,5 @@ impl<P: AsRef<Path>> Future for UnixConnect<P> {
     }
 }
 
-impl<P: AsRef<Path>> fmt::Debug for UnixConnect<P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UnixConnect").field("path", &self.path.as_ref()).finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[P: AsRef<Path>] for UnixConnect<P> as "UnixConnect",
+    |this| path: this.path.as_ref(), ..);

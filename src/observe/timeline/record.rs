@@ -2,9 +2,7 @@
 //! by [`Timeline`](super::Timeline), read by [`Picture`](super::picture::Picture). It knows nothing of how it is drawn.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::mem;
-use std::panic::Location;
-use std::time::Duration;
+use std::{mem, panic::Location, time::Duration};
 
 use crate::door::Door;
 use crate::state::{Direction, Id, LoopId, Outcome, Slot, SourceId, Step, TimerId, WaitFor};

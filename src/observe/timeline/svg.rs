@@ -2,8 +2,7 @@
 //! all people can tell apart, on white two of them darker, so that they stand out from it at 3 to 1; and what is told by
 //! colour is told by height, too.
 
-use std::cmp::Reverse;
-use std::fmt::Write;
+use std::{cmp::Reverse, fmt::Write};
 
 use super::MOST_ROWS;
 use super::picture::{Category, Drawn, Picture, amount};

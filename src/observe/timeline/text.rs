@@ -1,7 +1,6 @@
 //! A timeline as text for a terminal: a line for each row, a character for each slice of time.
 
-use std::fmt::Write;
-use std::ops::RangeInclusive;
+use std::{fmt::Write, ops::RangeInclusive};
 
 use super::MOST_ROWS;
 use super::picture::{Drawn, Picture, amount};

@@ -3,9 +3,7 @@
 //! Called by the parent module. It falls back to a timer only for a child that has ended and cannot
 //! be reaped yet.
 
-use std::io;
-use std::os::fd::OwnedFd;
-use std::rc::Rc;
+use std::{io, os::fd::OwnedFd, rc::Rc};
 
 use mio::Interest;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};

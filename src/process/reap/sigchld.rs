@@ -3,10 +3,7 @@
 //!
 //! Called by the parent module. Each child has a task of its own, which ends with the child.
 
-use std::future::poll_fn;
-use std::io;
-use std::panic::Location;
-use std::task::Poll;
+use std::{future::poll_fn, io, panic::Location, task::Poll};
 
 use super::{Reaper, timer};
 use crate::reactor::{Direction, Ready, Registered, Wait};

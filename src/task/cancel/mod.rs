@@ -1,40 +1,37 @@
-//! [`CancelToken`]: tells others to stop. Cloned, kept and cancelled by users on whatever threads, awaited in any executor;
-//! the loop knows nothing of it.
+//! [`CancelToken`]: requests that tasks and threads stop. Users clone and cancel it on any thread,
+//! and await it in any executor; the loop does not know it.
 //!
-//! All tokens of a tree are nodes of one slab under one lock. So whatever happens to a token is one step under
-//! that lock, and a walk over the tree is a loop: no chain of tokens is too long for the stack. Nothing of a user's runs
-//! under the lock: wakers are cloned before it, and woken and dropped after it. A future that waits is a node of its own
-//! below the token that it waits for, with whom to wake in it.
+//! `tree.rs` has the tokens of a tree, under one lock. No user code runs under that lock: wakers
+//! are cloned before it is taken, and woken and dropped after it was released.
 
-use std::error::Error;
-use std::fmt;
-use std::future::Future;
-use std::io;
-use std::mem;
-use std::panic::Location;
-use std::pin::Pin;
+mod tree;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::{fmt, io, mem, panic::Location, pin::Pin};
 
 use pin_project_lite::pin_project;
-use slab::Slab;
 
+use self::tree::Tree;
 use super::wait_record::WaitRecord;
 use crate::door::{poll_budget, report};
+use crate::fmt::{debug_struct, error_message};
 use crate::state::{Awaited, Step, TaskNumber, Wake, discard};
 
-/// For what a listener waits.
+/// What a listener waits for, as log lines call it.
 const A_CANCELLATION: &str = "the cancellation of a token";
 
-/// Tells tasks, threads and whoever else has a clone of it to stop.
+/// Requests that the tasks and threads that have a clone of it stop.
 ///
-/// Cancelling is final. It reaches all clones of the token and all its [children](Self::child), and theirs; a child that is
-/// cancelled does not cancel its parent. Only those hear of it who listen: by [`run`](Self::run), which drops a
-/// future, by [`cancelled`](Self::cancelled), or by asking [`is_cancelled`](Self::is_cancelled).
+/// Cancelling is final. It reaches all clones of the token and all its descendants (see
+/// [`child`](Self::child)); cancelling a child does not cancel its parent. A task learns of it
+/// through [`run`](Self::run), which drops a future, through [`cancelled`](Self::cancelled), or by
+/// checking [`is_cancelled`](Self::is_cancelled).
 ///
-/// Every method may be called on any thread, inside and outside any event loop, and in a `Drop`. Each takes a lock that all
-/// tokens of the tree share, for a short and constant time; only `cancel` holds it for longer, for all that hang
-/// below. A token that is dropped leaves nothing in the tree.
+/// Every method may be called on any thread, inside and outside any event loop, and in a `Drop`.
+/// Each takes a lock that all tokens of the tree share, for a short and constant time; only
+/// `cancel` holds it for longer, in proportion to the number of descendants. A dropped token leaves
+/// nothing in the tree.
 ///
 /// ```
 /// use headwaiter::task::{CancelToken, Cancelled};
@@ -56,14 +53,15 @@ pub struct CancelToken {
 }
 
 impl CancelToken {
-    /// A token of a new tree.
+    /// Makes the root of a new tree of tokens.
     pub fn new() -> Self {
-        let mut tree = Tree { nodes: Slab::new(), waits: 0 };
+        let mut tree = Tree::default();
         let node = tree.add(None, false);
         CancelToken { tree: Arc::new(Mutex::new(tree)), node }
     }
 
-    /// A token that is cancelled with this one, and may be cancelled alone. A child of a cancelled token is cancelled.
+    /// Makes a token that is cancelled with this one, and may be cancelled alone. A child of a
+    /// cancelled token is cancelled.
     ///
     /// ```
     /// use headwaiter::task::CancelToken;
@@ -82,8 +80,8 @@ impl CancelToken {
         CancelToken { tree: Arc::clone(&self.tree), node }
     }
 
-    /// Cancels this token, its clones, and all that hang below. The tasks that wait are woken in the order in which they began
-    /// to wait. Doing so a second time does nothing.
+    /// Cancels this token, its clones, and all its descendants. Wakes the waiting tasks in the
+    /// order in which they began to wait. Cancelling a second time is a no-op.
     pub fn cancel(&self) {
         let mut waiters = self.tree().cancel(self.node);
         waiters.sort_unstable_by_key(|(since, _)| *since);
@@ -92,26 +90,29 @@ impl CancelToken {
         }
     }
 
-    /// Whether this token, or one above it, was cancelled.
+    /// Whether this token, or one of its ancestors, was cancelled.
     pub fn is_cancelled(&self) -> bool {
         self.tree().nodes[self.node].cancelled
     }
 
     /// Waits until this token is cancelled.
     ///
-    /// Cancel-safe: there is nothing to lose.
+    /// Cancel-safe.
     #[track_caller]
     pub fn cancelled(&self) -> Cancellation {
         Cancellation { token: self.child(), place: Location::caller(), record: WaitRecord::NONE }
     }
 
-    /// Runs `future` until the token is cancelled. Then the future is dropped, and after that [`Cancelled`] is returned.
+    /// Runs `future` until the token is cancelled. Then the future is dropped before [`Cancelled`]
+    /// is returned.
     ///
-    /// If the token is cancelled at the first poll, the future is not polled at all: so a loop of `run`s ends, however
-    /// much there is to do. After that the future is polled first: one that is ready at the same time as the
-    /// token is cancelled wins, and its output is not lost. As cancel-safe as `future` is.
+    /// If the token is cancelled at the first poll, the future is not polled, so a loop of `run`s
+    /// ends even if each of its futures would be ready. At later polls the future is polled first:
+    /// if it is ready when the token is cancelled, its output is returned, not lost. As cancel-safe
+    /// as `future` is.
     ///
-    /// A panic in the drop of `future` goes on in the task that awaits this, as one in its poll does.
+    /// A panic in the drop of `future` propagates to the task that awaits this, like one in its
+    /// poll.
     ///
     /// ```
     /// use headwaiter::task::{CancelToken, Cancelled};
@@ -162,146 +163,24 @@ impl Drop for CancelToken {
     }
 }
 
-impl fmt::Debug for CancelToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CancelToken")
-            .field("cancelled", &self.is_cancelled())
-            .finish_non_exhaustive()
-    }
-}
+debug_struct!(impl[] for CancelToken as "CancelToken", |this| cancelled: this.is_cancelled(), ..);
 
-/// The tokens that descend from one, and who waits for them.
-struct Tree {
-    nodes: Slab<Node>,
-    /// How many have begun to wait. It gives them their order.
-    waits: u64,
-}
-
-/// A token, or a future that waits for the token above it.
-#[derive(Default)]
-struct Node {
-    /// How many clones of the token there are. A node without any is there only to hold several children together.
-    holders: usize,
-    /// Final. A node that is cancelled has no links any more: there is nothing left that could reach it.
-    cancelled: bool,
-    /// Since when, and whom to wake.
-    waiter: Option<(u64, Wake)>,
-    parent: Option<usize>,
-    /// The first of its children, which are linked in both directions.
-    child: Option<usize>,
-    next: Option<usize>,
-    prev: Option<usize>,
-}
-
-impl Tree {
-    fn add(&mut self, parent: Option<usize>, cancelled: bool) -> usize {
-        let node = self.nodes.insert(Node { holders: 1, cancelled, ..Node::default() });
-        if let (Some(parent), false) = (parent, cancelled) {
-            self.link(node, parent);
-        }
-        node
-    }
-
-    fn link(&mut self, at: usize, parent: usize) {
-        let next = self.nodes[parent].child.replace(at);
-        if let Some(next) = next {
-            self.nodes[next].prev = Some(at);
-        }
-        let node = &mut self.nodes[at];
-        (node.parent, node.next, node.prev) = (Some(parent), next, None);
-    }
-
-    /// Returns what its parent was.
-    fn unlink(&mut self, at: usize) -> Option<usize> {
-        let node = &mut self.nodes[at];
-        let (parent, next, prev) = (node.parent.take(), node.next.take(), node.prev.take());
-        if let Some(next) = next {
-            self.nodes[next].prev = prev;
-        }
-        match (prev, parent) {
-            (Some(prev), _) => self.nodes[prev].next = next,
-            (None, Some(parent)) => self.nodes[parent].child = next,
-            (None, None) => {}
-        }
-        parent
-    }
-
-    /// One holder less. Gives back what must be dropped outside the lock.
-    fn release(&mut self, at: usize) -> Option<(u64, Wake)> {
-        let node = &mut self.nodes[at];
-        node.holders -= 1;
-        // Only a future's node has one, and a future has no clones.
-        let waiter = node.waiter.take();
-        self.prune(at);
-        waiter
-    }
-
-    /// Takes a node out if nobody holds it and it does not hold several children together. Its parent may then be such a
-    /// node too. So there are never twice as many nodes as there are holders, and this takes constant time.
-    fn prune(&mut self, mut at: usize) {
-        while self.nodes[at].holders == 0 {
-            let child = self.nodes[at].child;
-            if child.is_some_and(|child| self.nodes[child].next.is_some()) {
-                return;
-            }
-            let parent = self.unlink(at);
-            if let Some(child) = child {
-                self.unlink(child);
-                if let Some(parent) = parent {
-                    self.link(child, parent);
-                }
-            }
-            self.nodes.remove(at);
-            let Some(parent) = parent else { return };
-            at = parent;
-        }
-    }
-
-    /// Returns who is to be woken.
-    fn cancel(&mut self, start: usize) -> Vec<(u64, Wake)> {
-        let mut waiters = Vec::new();
-        if self.nodes[start].cancelled {
-            return waiters;
-        }
-        let above = self.unlink(start);
-        let mut reached = vec![start];
-        while let Some(at) = reached.pop() {
-            let node = &mut self.nodes[at];
-            let mut child = node.child.take();
-            waiters.extend(node.waiter.take());
-            if node.holders == 0 {
-                self.nodes.remove(at);
-            } else {
-                node.cancelled = true;
-                (node.parent, node.next, node.prev) = (None, None, None);
-            }
-            while let Some(next) = child {
-                reached.push(next);
-                child = self.nodes[next].next;
-            }
-        }
-        if let Some(above) = above {
-            self.prune(above);
-        }
-        waiters
-    }
-}
-
-/// The future of [`CancelToken::cancelled`]. It belongs to no loop, and may be moved and dropped on any thread.
+/// The future of [`CancelToken::cancelled`]. It belongs to no loop, and may be moved and dropped on
+/// any thread.
 #[must_use = "futures do nothing unless awaited"]
 pub struct Cancellation {
-    /// A node of its own, that nobody else cancels or clones.
+    /// A child of its own, which nothing else cancels or clones.
     token: CancelToken,
     place: &'static Location<'static>,
     record: WaitRecord,
 }
 
 impl Cancellation {
-    /// Whether it is over. If not, this is whom to wake.
+    /// Whether the token is cancelled. If not, registers the task.
     fn is_over(&mut self, cx: &Context<'_>) -> bool {
         let is_over = self.leave(Wake::of(cx.waker()));
         match TaskNumber::of(cx.waker()) {
-            // Whoever has a clone may cancel it, on any thread.
+            // Any thread that has a clone may cancel it.
             Some(task) if !is_over => {
                 self.record.wait(task, Awaited::FromOutside(A_CANCELLATION), self.place);
             }
@@ -314,7 +193,8 @@ impl Cancellation {
         is_over
     }
 
-    /// Whether it is over. What is left in `wake` is dropped after the lock: the new one, or the last one.
+    /// Whether the token is cancelled. If not, stores `wake` in place of that of the last poll. The
+    /// one that is left over is dropped after the lock is released.
     fn leave(&self, mut wake: Wake) -> bool {
         let mut guard = self.token.tree();
         let tree = &mut *guard;
@@ -352,10 +232,10 @@ pin_project! {
     #[derive(Debug)]
     #[must_use = "futures do nothing unless awaited"]
     pub struct Cancellable<F> {
-        // `None` once it is over: the future is dropped before its end is reported.
+        // `None` once it is over: it is dropped before its end is reported.
         #[pin]
         future: Option<F>,
-        // The future has been polled.
+        // Whether the future has been polled.
         started: bool,
         cancellation: Cancellation,
     }
@@ -390,20 +270,14 @@ impl<F: Future> Future for Cancellable<F> {
     }
 }
 
-/// The [`CancelToken`] was cancelled before the future was ready.
+/// The error of [`CancelToken::run`]: the token was cancelled before the future was ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancelled;
 
-impl fmt::Display for Cancelled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("cancelled before the operation was done")
-    }
-}
-
-impl Error for Cancelled {}
+error_message!(impl[] for Cancelled, "cancelled before the operation was done");
 
 impl From<Cancelled> for io::Error {
-    /// Of the kind `Other`: `Interrupted` asks many a reader to try again.
+    /// Of the kind `Other`, because many readers retry after `Interrupted`.
     fn from(cancelled: Cancelled) -> Self {
         io::Error::other(cancelled)
     }

@@ -1,0 +1,69 @@
+//! The errors of a channel: why a message was not sent or received.
+
+use std::fmt;
+
+use crate::fmt::error_message;
+
+/// The receiver was closed or dropped. Contains the message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SendError<T>(pub T);
+
+impl<T> fmt::Debug for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SendError(..)")
+    }
+}
+
+error_message!(impl[T] for SendError<T>, "the channel is closed");
+
+/// The error of [`try_send`](super::Sender::try_send). Contains the message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum TrySendError<T> {
+    /// There is no room, or other senders wait for it.
+    Full(T),
+    /// The receiver was closed or dropped.
+    Closed(T),
+}
+
+impl<T> TrySendError<T> {
+    /// Returns the message.
+    pub fn into_inner(self) -> T {
+        match self {
+            TrySendError::Full(message) | TrySendError::Closed(message) => message,
+        }
+    }
+}
+
+impl<T> fmt::Debug for TrySendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TrySendError::Full(_) => "Full(..)",
+            TrySendError::Closed(_) => "Closed(..)",
+        })
+    }
+}
+
+error_message!(impl[T] for TrySendError<T>, |this| match this {
+    TrySendError::Full(_) => "the channel is full",
+    TrySendError::Closed(_) => "the channel is closed",
+});
+
+impl<T> From<SendError<T>> for TrySendError<T> {
+    fn from(error: SendError<T>) -> Self {
+        TrySendError::Closed(error.0)
+    }
+}
+
+/// The error of [`try_recv`](super::Receiver::try_recv).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TryRecvError {
+    /// The channel is empty, but a message may still come.
+    Empty,
+    /// The channel is empty, and no message can come any more.
+    Disconnected,
+}
+
+error_message!(impl[] for TryRecvError, |this| match this {
+    TryRecvError::Empty => "the channel is empty",
+    TryRecvError::Disconnected => "the channel is empty and closed",
+});

@@ -1,0 +1,144 @@
+//! What both ends of a channel share: the queue of messages, and the waits for room and for
+//! messages.
+//!
+//! Used by `sender.rs` and `receiver.rs`. [`Raw`] does not depend on the type of the messages.
+
+use std::cell::{Cell, RefCell};
+use std::task::{Context, Poll, ready};
+use std::{collections::VecDeque, panic::Location};
+
+use super::error::TrySendError;
+use crate::sync::semaphore::Permits;
+use crate::sync::single_waiter::SingleWaiter;
+use crate::sync::wait_list::{Wait, WaitList};
+
+/// A queue with more capacity than this is shrunk to it when it becomes empty.
+const KEPT: usize = 1024;
+
+/// What both ends share.
+pub(super) struct Channel<T> {
+    /// Borrowed only to push and pop, never while a message is dropped.
+    pub(super) queue: RefCell<VecDeque<T>>,
+    pub(super) raw: Raw,
+}
+
+/// A channel without its messages, and so without their type.
+pub(super) struct Raw {
+    /// A permit per message that fits. Closed when the receiver is closed.
+    pub(super) room: Permits,
+    pub(super) capacity: usize,
+    /// The length of the queue.
+    pub(super) messages: Cell<usize>,
+    pub(super) senders: Cell<usize>,
+    pub(super) receiver_gone: Cell<bool>,
+    pub(super) receiving: SingleWaiter,
+    /// The waiters of `closed`.
+    pub(super) closing: WaitList,
+}
+
+impl Raw {
+    /// Waits for room for a message. `false` if the channel was closed.
+    pub(super) fn poll_room(&self, wait: &mut Wait, cx: &Context<'_>) -> Poll<bool> {
+        let has_room = ready!(self.room.poll_take(wait, cx));
+        Poll::Ready(has_room && !self.receiver_gone.get())
+    }
+
+    /// Releases room that was granted and is not used.
+    pub(super) fn give_room_back(&self) {
+        self.room.give(1);
+        self.tell_end();
+    }
+
+    pub(super) fn leave(&self, wait: &mut Wait) {
+        self.room.leave(wait);
+        self.tell_end();
+    }
+
+    /// Wakes the receiver if no message can come any more.
+    pub(super) fn tell_end(&self) {
+        if self.is_over() {
+            self.receiving.wake();
+        }
+    }
+
+    /// Counts a message that was pushed, and wakes the receiver.
+    pub(super) fn sent(&self) {
+        self.messages.set(self.messages.get() + 1);
+        self.receiving.wake();
+    }
+
+    /// Waits for a message, which the caller then takes from the queue. `false` at the end of the
+    /// channel.
+    pub(super) fn poll_message(
+        &self,
+        place: &'static Location<'static>,
+        cx: &Context<'_>,
+    ) -> Poll<bool> {
+        let is_there =
+            ready!(self.receiving.poll("a message", place, cx, || match self.messages.get() {
+                0 => self.is_over().then_some(false),
+                messages => {
+                    self.messages.set(messages - 1);
+                    Some(true)
+                }
+            }));
+        if is_there {
+            self.room.give(1);
+        }
+        Poll::Ready(is_there)
+    }
+
+    /// Whether the queue is empty and no message can come: no sender is left, or the channel was
+    /// closed and no sender holds room.
+    pub(super) fn is_over(&self) -> bool {
+        let none_can_come = || {
+            self.senders.get() == 0 || (self.room.is_closed() && self.room.free() == self.capacity)
+        };
+        self.messages.get() == 0 && none_can_come()
+    }
+
+    pub(super) fn close(&self) {
+        self.room.close();
+        self.closing.call_all();
+    }
+}
+
+impl<T> Channel<T> {
+    /// Pushes a message for which the caller has room.
+    #[inline]
+    pub(super) fn put(&self, message: T) {
+        if self.raw.receiver_gone.get() {
+            return; // The message is dropped here, with nothing borrowed.
+        }
+        self.queue.borrow_mut().push_back(message);
+        self.raw.sent();
+    }
+
+    #[inline]
+    pub(super) fn take(&self) -> Option<T> {
+        let mut queue = self.queue.borrow_mut();
+        let message = queue.pop_front();
+        if queue.is_empty() && queue.capacity() > KEPT {
+            queue.shrink_to(KEPT);
+        }
+        message
+    }
+
+    #[inline]
+    pub(super) fn poll_take(
+        &self,
+        place: &'static Location<'static>,
+        cx: &Context<'_>,
+    ) -> Poll<Option<T>> {
+        let is_there = ready!(self.raw.poll_message(place, cx));
+        Poll::Ready(if is_there { self.take() } else { None })
+    }
+
+    pub(super) fn try_room(&self) -> Result<(), TrySendError<()>> {
+        match &self.raw.room {
+            room if room.try_take(1) => Ok(()),
+            room if room.is_closed() => Err(TrySendError::Closed(())),
+            _ => Err(TrySendError::Full(())),
+        }
+    }
+}
