@@ -51,7 +51,7 @@ fn main() -> io::Result<()> {
         a_message_for_a_waiting_task,
         "the loop received the event, but does not know which task waits for it",
         "store the waker before you return `Pending`",
-        ["src/reactor/registered.rs", "poll_io", "set_first(ticket, waiter"],
+        ["src/reactor/registered.rs", "poll_io", "waiters.set_first(ticket, task"],
     )?;
     show(
         Rule::Remember,

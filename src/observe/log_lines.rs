@@ -100,6 +100,7 @@ fn write(step: &Step<'_>) {
         Step::AwaitTimer { timer, left, place } => {
             log!(target: TIMER, Level::Trace, "arms timer {timer}, due in {left:?}, at {place}");
         }
+        Step::Disarm { timer } => log!(target: TIMER, Level::Trace, "timer {timer} is removed"),
         Step::AwaitTask { task } => {
             log!(target: TASK, Level::Trace, "waits for the end of {}", label(*task));
         }

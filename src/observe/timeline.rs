@@ -7,12 +7,17 @@ mod record;
 mod svg;
 mod text;
 
-use std::{cell::RefCell, fmt, io, path::Path, rc::Rc};
+use std::cell::RefCell;
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
 
 use self::picture::Picture;
 use self::record::Record;
+use crate::about::about;
 use crate::state::{Observer, Step};
-use crate::{about::about, door::Door};
+use crate::time;
 
 /// Records what the tasks of a loop do and when, and draws it: a row for each task, from left to right as time passes.
 ///
@@ -63,9 +68,10 @@ use crate::{about::about, door::Door};
 ///
 /// A timeline records the first loop that tells it a step. The steps of another to which it was given as well are not
 /// recorded, and the drawings say so: give each loop its own, once.
-#[derive(Clone)]
 pub struct Timeline {
     record: Rc<RefCell<Record>>,
+    /// Tells this handle from its clones.
+    handle: u64,
 }
 
 /// How many spans are kept, unless the maker says otherwise.
@@ -73,6 +79,13 @@ const CAPACITY: usize = 100_000;
 
 /// So many rows are drawn. (Of the trace for Perfetto, which scrolls: all.)
 const MOST_ROWS: usize = 100;
+
+impl Clone for Timeline {
+    fn clone(&self) -> Self {
+        let handle = self.record.borrow_mut().next_handle();
+        Timeline { record: Rc::clone(&self.record), handle }
+    }
+}
 
 impl Default for Timeline {
     fn default() -> Self {
@@ -97,7 +110,7 @@ impl Timeline {
             spans > 0,
             "headwaiter: `Timeline::with_capacity(0)` could keep nothing: give it room for one span at least, or use `Timeline::new()`"
         );
-        Timeline { record: Rc::new(RefCell::new(Record::new(spans))) }
+        Timeline { record: Rc::new(RefCell::new(Record::new(spans))), handle: 0 }
     }
 
     /// Draws it with characters, in lines of at most `columns` columns (at least 40, at most 10,000). A column of the drawing is a slice of time:
@@ -155,9 +168,7 @@ fn write(doing: &'static str, path: &Path, text: &str) -> io::Result<()> {
 
 impl Observer for Timeline {
     fn step(&mut self, step: &Step<'_>) {
-        if let Some((home, now)) = Door::open().map(|door| (door.id, door.clock.now_nanos())) {
-            self.record.borrow_mut().step(home, now, step);
-        }
+        self.record.borrow_mut().step(self.handle, time::now(), step);
     }
 }
 

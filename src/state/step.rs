@@ -208,6 +208,12 @@ pub enum Step<'a> {
         /// Where it was made.
         place: &'static Location<'static>,
     },
+    /// A timer was removed, because its future has completed or was dropped.
+    #[non_exhaustive]
+    Disarm {
+        /// Which timer.
+        timer: TimerId,
+    },
     /// A future waits for the end of another task.
     #[non_exhaustive]
     AwaitTask {

@@ -7,6 +7,7 @@ use std::task::Waker;
 use super::number::Wake;
 use super::outbox::Outbox;
 use super::slots::Slot;
+use super::step::{Step, TimerId};
 use super::waits::{Awaited, Wait, Waiter};
 use super::wheel::Wheel;
 
@@ -76,6 +77,7 @@ impl Timers {
     pub(crate) fn cancel(&mut self, slot: Slot, outbox: &mut Outbox) {
         if let Some(armed) = self.wheel.cancel(slot) {
             outbox.drop_wake(armed.foreign.map(Wake::Foreign));
+            outbox.report(|| Step::Disarm { timer: TimerId(slot) });
         }
     }
 
@@ -94,10 +96,6 @@ impl Timers {
         for (deadline, armed, _) in self.wheel.iter().filter(|(_, _, has_fired)| !has_fired) {
             each(deadline, armed.waiter);
         }
-    }
-
-    pub(crate) fn is_armed(&mut self, slot: Slot) -> bool {
-        self.wheel.get(slot).is_some_and(|(_, has_fired)| !has_fired)
     }
 
     /// How many have not fired.

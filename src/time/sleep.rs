@@ -113,7 +113,7 @@ impl Sleep {
         let Some(key) = self.timer else { return false };
         let mut door = Door::at_home(key, "a `Sleep`");
         door.tasks.keep();
-        door.timers.is_armed(key.slot)
+        door.timers.wheel.get(key.slot).is_some_and(|(_, has_fired)| !has_fired)
     }
 
     /// Arms the timer. Returns whether it was due already.

@@ -32,7 +32,7 @@ pub(super) enum Category {
 
 impl<'a> Picture<'a> {
     pub(super) fn of(record: &'a Record) -> Self {
-        let (start, end) = (record.began.max(record.lost_until), record.now);
+        let (start, end) = (record.lost_until, record.now);
         let mut rows: BTreeMap<RowId, Vec<Span>> =
             record.rows.keys().map(|id| (*id, Vec::new())).collect();
         let open = record.rows.iter().filter_map(|(id, row)| {
@@ -41,13 +41,13 @@ impl<'a> Picture<'a> {
         });
         for span in record.spans.iter().copied().chain(open).filter(|span| span.end >= start) {
             if let Some(spans) = rows.get_mut(&span.row) {
-                let (start, end) = (span.start.max(start) - record.began, span.end - record.began);
+                let (start, end) = (span.start.max(start), span.end);
                 spans.push(Span { start, end, ..span });
             }
         }
         let rows = rows.into_iter().map(|(id, spans)| Drawn { id, row: &record.rows[&id], spans });
         let rows = rows.filter(|row| row.id == LOOP || !row.spans.is_empty()).collect();
-        Picture { record, start: start - record.began, end: end - record.began, rows }
+        Picture { record, start, end, rows }
     }
 
     pub(super) fn is_empty(&self) -> bool {

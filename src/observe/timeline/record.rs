@@ -1,11 +1,13 @@
 //! What a timeline keeps: of each row in which state it is and since when, and in a ring the spans that are over. Told
 //! by [`Timeline`](super::Timeline), read by [`Picture`](super::picture::Picture). It knows nothing of how it is drawn.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::{mem, panic::Location, time::Duration};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::mem;
+use std::panic::Location;
+use std::time::{Duration, Instant};
 
-use crate::door::Door;
-use crate::state::{Direction, Id, LoopId, Outcome, Slot, SourceId, Step, TimerId, WaitFor};
+use crate::observe::dump::dump;
+use crate::state::{Direction, Id, Outcome, SourceId, Step, TimerId, WaitFor};
 
 /// Times are in nanoseconds of the loop's clock.
 pub(super) struct Record {
@@ -19,16 +21,18 @@ pub(super) struct Record {
     pub(super) rows: BTreeMap<RowId, Row>,
     next: RowId,
     /// Those of the tasks that have not ended.
-    tasks: HashMap<Slot, RowId>,
+    tasks: HashMap<Id, RowId>,
     /// With so many of them, it is looked which are gone.
     crowd: usize,
     jobs: HashMap<Place, RowId>,
-    /// The loop that is recorded.
-    home: Option<LoopId>,
+    /// The handle that the recorded loop has.
+    home: Option<u64>,
+    handles: u64,
     /// Whether another loop told it something, too.
     pub(super) has_strangers: bool,
-    /// Of the first step, and of the last.
-    pub(super) began: u64,
+    /// The time of the first step, which all others are counted from.
+    epoch: Option<Instant>,
+    /// The time of the last step.
     pub(super) now: u64,
     /// What was last asked of the kernel.
     wait: WaitFor,
@@ -139,8 +143,9 @@ impl Record {
             crowd: CROWD,
             jobs: HashMap::new(),
             home: None,
+            handles: 0,
             has_strangers: false,
-            began: 0,
+            epoch: None,
             now: 0,
             wait: WaitFor::Ever,
             polled: None,
@@ -148,13 +153,20 @@ impl Record {
         }
     }
 
-    pub(super) fn step(&mut self, home: LoopId, now: u64, step: &Step<'_>) {
-        if *self.home.get_or_insert(home) != home {
+    /// A number for another handle to this record.
+    pub(super) fn next_handle(&mut self) -> u64 {
+        self.handles += 1;
+        self.handles
+    }
+
+    pub(super) fn step(&mut self, handle: u64, time: Instant, step: &Step<'_>) {
+        if *self.home.get_or_insert(handle) != handle {
             self.has_strangers = true;
             return;
         }
+        let epoch = *self.epoch.get_or_insert(time);
+        let now = time.saturating_duration_since(epoch).as_nanos() as u64;
         if self.rows.is_empty() {
-            (self.began, self.now) = (now, now);
             self.rows.insert(LOOP, Row::new(Who::Loop, None, now));
         }
         let before = mem::replace(&mut self.now, now);
@@ -190,10 +202,11 @@ impl Record {
                 self.awaits(Cause::Source { source, kind, direction, place });
             }
             Step::AwaitTimer { timer, place, .. } => self.awaits(Cause::Timer { timer, place }),
+            Step::Disarm { timer } => self.disarmed(timer),
             Step::AwaitTask { task } => self.awaits(Cause::Task(task)),
             Step::AwaitSync { what, place } => self.awaits(Cause::Sync { what, place }),
             Step::Abort { task } => {
-                if let Some(&row) = self.tasks.get(&task.0) {
+                if let Some(&row) = self.tasks.get(&task) {
                     self.end(row, End::Aborted, now);
                 }
             }
@@ -230,25 +243,26 @@ impl Record {
             self.let_go();
         }
         let row = self.new_row(Who::Task { number: task, name, place }, Some(State::Ready));
-        self.tasks.insert(task.0, row);
+        self.tasks.insert(task, row);
         row
     }
 
-    /// The row of a task, also of one that was spawned before anybody listened.
+    /// The row of a task. That of a task which an observer spawned begins with its first poll.
     fn row_of(&mut self, task: Id) -> RowId {
-        if let Some(&row) = self.tasks.get(&task.0) {
-            return row;
+        match self.tasks.get(&task) {
+            Some(&row) => row,
+            None => self.new_task(task, None, None),
         }
-        let name = Door::open().and_then(|door| door.tasks.name(task.0).map(Into::into));
-        self.new_task(task, name, None)
     }
 
-    /// What an observer does to a task is not told, not even its end.
+    /// Ends the rows of tasks that an observer ended, which is not reported: a dump does not list them.
     fn let_go(&mut self) {
-        let is_gone =
-            |slot: Slot| Door::open().is_some_and(|door| door.tasks.origin(slot).is_none());
-        let gone: Vec<_> =
-            self.tasks.iter().filter(|(slot, _)| is_gone(**slot)).map(|(_, row)| *row).collect();
+        let dump = dump().to_string();
+        let number = |line| str::strip_prefix(line, "task ")?.split([' ', ':']).next();
+        let alive: HashSet<&str> = dump.lines().filter_map(number).collect();
+        let is_gone = |task: &Id| !alive.contains(task.to_string().as_str());
+        let gone = self.tasks.iter().filter(|(task, _)| is_gone(task));
+        let gone: Vec<_> = gone.map(|(_, row)| *row).collect();
         for row in gone {
             self.end(row, End::Gone, self.now);
         }
@@ -256,7 +270,7 @@ impl Record {
     }
 
     fn woken(&mut self, task: Id) {
-        let Some(&id) = self.tasks.get(&task.0) else { return };
+        let Some(&id) = self.tasks.get(&task) else { return };
         let Some(row) = self.rows.get_mut(&id) else { return };
         match row.state {
             Some(State::Waiting(..)) => self.turn_to(id, Some(State::Ready), self.now),
@@ -281,6 +295,16 @@ impl Record {
         }
     }
 
+    /// A timer is removed where it is awaited, or with the task that awaited it.
+    fn disarmed(&mut self, disarmed: TimerId) {
+        let polled = self.polled.and_then(|row| self.rows.get_mut(&row));
+        let Some(row) = polled else { return };
+        let others =
+            |cause: &Cause| !matches!(cause, Cause::Timer { timer, .. } if *timer == disarmed);
+        row.causes.retain(others);
+        row.timers.retain(others);
+    }
+
     fn poll_ended(&mut self, outcome: Outcome, took: Duration) {
         let Some(id) = self.polled.take() else { return };
         let Some(row) = self.rows.get_mut(&id) else { return };
@@ -290,7 +314,7 @@ impl Record {
             Outcome::Pending if row.woken => return self.turn_to(id, Some(State::Ready), self.now),
             Outcome::Pending => {
                 let timers = mem::take(&mut row.timers);
-                row.causes.extend(timers.into_iter().filter(|cause| cause.is_armed()));
+                row.causes.extend(timers);
                 row.causes.truncate(MOST_CAUSES);
                 let more = row.causes.len().saturating_sub(1) as u32;
                 let waiting = State::Waiting(row.causes.first().copied(), more);
@@ -355,7 +379,7 @@ impl Record {
         row.end = Some(end);
         (row.causes, row.timers) = (Vec::new(), Vec::new());
         if let Who::Task { number, .. } = &row.what {
-            self.tasks.remove(&number.0);
+            self.tasks.remove(number);
         }
         if self.main == Some(id) {
             self.main = None;
@@ -379,18 +403,6 @@ impl Record {
         if let Some(row) = self.rows.get_mut(&span.row) {
             row.spans += 1;
             self.spans.push_back(span);
-        }
-    }
-}
-
-impl Cause {
-    /// Whether it is a timer that is still awaited.
-    fn is_armed(&self) -> bool {
-        match self {
-            Cause::Timer { timer, .. } => {
-                Door::open().is_some_and(|mut door| door.timers.is_armed(timer.0))
-            }
-            _ => false,
         }
     }
 }
