@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use mio::Events;
@@ -11,7 +12,7 @@ use super::kernel::Accounting;
 use crate::door::Door;
 use crate::reactor::{dispatch, shuffled};
 use crate::state::{EVENTS, Message, POLLS_BETWEEN_WAITS, State, Step, WaitFor, contain, nanos};
-use crate::task::{Main, run_batch};
+use crate::task::{Batch, Main};
 use crate::time::fire;
 
 /// The poller, and what only the turn needs.
@@ -128,12 +129,18 @@ impl Driver {
     }
 
     /// Phase 5.
-    fn run_tasks(&mut self, progress: &mut Progress, main: Option<&mut Main<'_>>) {
+    fn run_tasks(&mut self, progress: &mut Progress, mut main: Option<&mut Main<'_>>) {
         let left = POLLS_BETWEEN_WAITS.saturating_sub(self.polls_since_wait);
-        let most = if progress.in_block_on { left } else { 0 };
-        let polls = run_batch(main, most as usize);
-        progress.turn.polls = polls;
-        self.polls_since_wait = self.polls_since_wait.saturating_add(polls as u32);
+        let mut batch = Batch::begin(if progress.in_block_on { left } else { 0 });
+        // `catch_unwind` costs as much as a short poll, so it is entered once for the batch, and again after
+        // each panic.
+        loop {
+            let run = || while batch.run_next(main.as_deref_mut()) {};
+            let Err(payload) = catch_unwind(AssertUnwindSafe(run)) else { break };
+            batch.end_panicked(payload);
+        }
+        progress.turn.polls = batch.end();
+        self.polls_since_wait = self.polls_since_wait.saturating_add(progress.turn.polls as u32);
         self.accounting.end_turn(progress);
     }
 }

@@ -1,12 +1,9 @@
 //! What all sockets share beneath their public types: [`socket!`] implements the traits of a type
-//! around one source, [`socket_methods!`] adds the methods that every socket has, and [`StreamIo`]
-//! are the system calls of those that carry bytes.
+//! around one source, and [`socket_methods!`] adds the methods that every socket has.
 //!
 //! Used by `tcp`, `unix`, `listener` and the datagram sockets. Nothing here waits.
 
-use std::io::{self, IoSlice, IoSliceMut};
-
-use mio::event::Source;
+use std::io;
 
 /// Implements `AsFd`, `AsRawFd`, `Debug` and access to the source for a socket with a field
 /// `registered`.
@@ -102,76 +99,6 @@ macro_rules! socket_methods {
     };
 }
 pub(super) use socket_methods;
-
-/// The calls of a stream socket of mio. The vectored ones are passed no more slices than fit in one
-/// call.
-///
-/// Writing must not raise SIGPIPE: on Linux the calls carry MSG_NOSIGNAL; elsewhere they are those
-/// of std, beneath mio's, which set SO_NOSIGPIPE where it exists.
-pub(crate) trait StreamIo: Source {
-    fn recv(&self, buf: &mut [u8]) -> io::Result<usize>;
-    fn recv_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize>;
-    fn send(&self, buf: &[u8]) -> io::Result<usize>;
-    fn send_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
-}
-
-#[cfg(target_os = "linux")]
-mod linux {
-    use std::io::{self, IoSlice, IoSliceMut};
-    use std::os::fd::AsFd;
-
-    use mio::event::Source;
-    use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
-
-    use crate::net::socket::StreamIo;
-
-    impl<S: Source + AsFd> StreamIo for S {
-        #[inline]
-        fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-            // Not read(2), which goes through the file system first and takes 70 ns more.
-            // The second number is the kernel's own, which without MSG_TRUNC is never above the length.
-            let (_, received) = rustix::net::recv(self, buf, RecvFlags::empty())?;
-            Ok(received)
-        }
-
-        fn recv_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-            Ok(rustix::io::readv(self, bufs)?)
-        }
-
-        #[inline]
-        fn send(&self, buf: &[u8]) -> io::Result<usize> {
-            Ok(rustix::net::send(self, buf, SendFlags::NOSIGNAL)?)
-        }
-
-        fn send_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-            // sendmsg(2), because writev(2) has no flags.
-            let mut no_ancillary = SendAncillaryBuffer::default();
-            Ok(rustix::net::sendmsg(self, bufs, &mut no_ancillary, SendFlags::NOSIGNAL)?)
-        }
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-impl<S: Source> StreamIo for S
-where
-    for<'a> &'a S: io::Read + io::Write,
-{
-    fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        io::Read::read(&mut &*self, buf)
-    }
-
-    fn recv_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        io::Read::read_vectored(&mut &*self, bufs)
-    }
-
-    fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        io::Write::write(&mut &*self, buf)
-    }
-
-    fn send_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        io::Write::write_vectored(&mut &*self, bufs)
-    }
-}
 
 /// Makes a second descriptor of a socket whose first is about to be deregistered and closed.
 #[cfg(unix)]

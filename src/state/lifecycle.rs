@@ -12,6 +12,21 @@ use super::step::{Id, Step};
 use super::task::{Body, Flags};
 use super::tasks::Tasks;
 
+impl Tasks {
+    /// Queues the task that the bits of a waker name. `None` if it is queued already, has finished or is
+    /// gone.
+    #[inline]
+    pub(crate) fn wake(&mut self, packed: Packed) -> Option<Slot> {
+        let (slot, task) = self.slots.get_packed_mut(Layout::WAKER, packed)?;
+        if task.flags.has(Flags::QUEUED.and(Flags::FINISHED)) {
+            return None;
+        }
+        task.flags.set(Flags::QUEUED);
+        self.ready.push(slot);
+        Some(slot)
+    }
+}
+
 impl State {
     /// Wakes a task of this loop, given the bits that its waker has.
     #[inline(always)]

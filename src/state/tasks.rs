@@ -15,7 +15,7 @@ pub(crate) struct Tasks {
     pub(crate) slots: Slots<Task>,
     /// The ready queue, in the order of the wakes. The entries before `done` have had their turn; from
     /// `done` to `batch_end` is the current batch. A panic of the main future leaves a part of it over.
-    ready: Vec<Slot>,
+    pub(super) ready: Vec<Slot>,
     done: usize,
     batch_end: usize,
     /// How many entries have been removed from the front of the queue, in all.
@@ -82,19 +82,6 @@ impl Tasks {
 
 /// The ready queue.
 impl Tasks {
-    /// Queues the task that the bits of a waker name. `None` if it is queued already, has finished or is
-    /// gone.
-    #[inline]
-    pub(crate) fn wake(&mut self, packed: Packed) -> Option<Slot> {
-        let (slot, task) = self.slots.get_packed_mut(Layout::WAKER, packed)?;
-        if task.flags.has(Flags::QUEUED.and(Flags::FINISHED)) {
-            return None;
-        }
-        task.flags.set(Flags::QUEUED);
-        self.ready.push(slot);
-        Some(slot)
-    }
-
     /// How many entries the queue has.
     pub(crate) fn ready(&self) -> usize {
         self.ready.len() - self.done

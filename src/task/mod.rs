@@ -27,7 +27,7 @@ pub use self::budget::{ConsumeBudget, Unconstrained, consume_budget, unconstrain
 pub use self::cancel::{CancelToken, Cancellable, Cancellation, Cancelled};
 pub use self::group::{GroupClosed, JoinGroup, Spawner, TaskGroup};
 pub use self::join::JoinHandle;
-pub(crate) use self::run::{Main, drop_all, run_batch};
+pub(crate) use self::run::{Batch, Main, drop_all};
 pub(crate) use self::spawn::spawn_at;
 pub use self::spawn::{Builder, spawn};
 pub use self::yield_now::{YieldNow, yield_now};

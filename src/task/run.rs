@@ -1,15 +1,20 @@
-//! The last phase of a turn: [`run_batch`] polls the tasks that are ready.
+//! What the last phase of a turn does: a [`Batch`] polls the tasks that are ready. [`Spawned`] is a
+//! task as it is polled.
 
+use std::any::Any;
 use std::future::Future;
 use std::mem::{self, ManuallyDrop};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
-use std::task::Context;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
 
 use crate::door::{Door, report};
 use crate::state::{
-    Body, Effect, Flags, Id, JoinError, Outcome, Slot, State, Step, TaskNumber, Tasks, discard,
+    Body, Effect, Flags, Id, JoinError, Outcome, Slot, Stage, State, Step, TaskNumber, Tasks,
+    discard,
 };
 
 /// The main future of a `block_on`, as a turn sees it.
@@ -18,33 +23,94 @@ pub(crate) struct Main<'a> {
     pub(crate) future: Pin<&'a mut dyn Future<Output = ()>>,
 }
 
-/// Polls the tasks that are ready now, and the main future when it is its turn. Returns how many.
+/// The batch that a turn polls: the tasks that were ready at its start, and the main future if it was.
 ///
-/// The batch is what was ready at its start. So a task that wakes itself, or two that wake each other,
-/// cannot keep the loop from the kernel and the timers.
+/// So a task that wakes itself, or two that wake each other, cannot keep the loop from the kernel and
+/// the timers.
 ///
-/// The next batch follows at once while fewer than `most` polls were made and the phases in between would
-/// find nothing to do. That is so while tasks wake each other and no timer is armed.
-pub(crate) fn run_batch(mut main: Option<&mut Main<'_>>, most: usize) -> usize {
-    let Some(mut door) = Door::open() else { return 0 };
-    let state = &mut *door;
-    if state.tasks.is_batch_over() {
-        state.tasks.begin_batch(&mut state.shuffle);
+/// While fewer polls were made than the turn allows, the next batch follows immediately if the phases in
+/// between would find nothing to do. That is so while tasks wake each other and no timer is armed.
+pub(crate) struct Batch {
+    /// The body of the task that is being polled, until it is settled.
+    body: Option<Body>,
+    /// Its poll has returned `Ready`.
+    is_finished: bool,
+    /// How many polls the loop had made when the batch began.
+    first: u64,
+    /// No other batch follows after this many.
+    last: u64,
+}
+
+impl Batch {
+    pub(crate) fn begin(allowed: u32) -> Self {
+        let mut batch = Batch { body: None, is_finished: false, first: 0, last: 0 };
+        if let Some(mut door) = Door::open() {
+            let state = &mut *door;
+            if state.tasks.is_batch_over() {
+                state.tasks.begin_batch(&mut state.shuffle);
+            }
+            state.counts.batch(state.tasks.batch_len(), state.tasks.count());
+            batch.first = state.tasks.polls_made();
+            batch.last = batch.first + u64::from(allowed);
+        }
+        batch
     }
-    state.counts.batch(state.tasks.batch_len(), state.tasks.count());
-    let first = state.tasks.polls_made();
-    drop(door);
-    // It is outside the closure, so that a panic does not drop it.
-    let mut current = Current::default();
-    let mut last = first + most as u64;
-    // `catch_unwind` costs as much as a short poll, so it is entered once for the batch, and again after
-    // each panic.
-    loop {
-        let run = || while run_next(&mut current, main.as_deref_mut(), &mut last) {};
-        let Err(payload) = catch_unwind(AssertUnwindSafe(run)) else { break };
-        let Some(body) = current.body.take() else {
-            // A panic of the main future goes on, through `block_on`.
-            end_batch();
+
+    /// Settles the last poll and polls the next task. `false`: the batch is over.
+    #[inline(always)]
+    pub(crate) fn run_next(&mut self, main: Option<&mut Main<'_>>) -> bool {
+        let Some(mut door) = Door::open() else { return false };
+        let state = &mut *door;
+        state.settle(self);
+        if state.outbox.is_posted() {
+            // Performed before the next task is taken: to drop an output may abort that task.
+            return true;
+        }
+        state.budget.refill();
+        if state.tasks.is_batch_over() && !begin_next_batch(state, self.last) {
+            return false;
+        }
+        let Some((slot, birth, body)) = state.tasks.take_ready() else { return false };
+        state.shared.polled.store(birth.published(slot), Ordering::Relaxed);
+        let number = TaskNumber::new(state.key(slot));
+        state.tasks.polled_number = number;
+        let is_timed = state.tasks.polls_made() & state.untimed == 0;
+        door.shut();
+        // Its drop does nothing.
+        let waker = ManuallyDrop::new(number.waker());
+        let mut cx = Context::from_waker(&waker);
+        if is_timed {
+            begin_poll(slot);
+        }
+        let Some(body) = body else {
+            if let Some(main) = main.filter(|main| main.slot == slot) {
+                self.poll_main(main, &mut cx);
+            }
+            return true;
+        };
+        // There is none in its place, so `forget` spares the code that would drop one.
+        mem::forget(self.body.replace(body));
+        if let Some(body) = &mut self.body {
+            self.is_finished = body.as_mut().poll(&mut cx).is_ready();
+        }
+        true
+    }
+
+    fn poll_main(&mut self, main: &mut Main<'_>, cx: &mut Context<'_>) {
+        if main.future.as_mut().poll(cx).is_ready() {
+            self.last = 0; // No other batch follows.
+            if let Some(mut door) = Door::open() {
+                door.tasks.suspicion = 0;
+                door.end_poll(main.slot, Outcome::Finished);
+            }
+        }
+    }
+
+    /// A poll panicked: ends its task. A panic of the main future goes on, through `block_on`.
+    #[cold]
+    pub(crate) fn end_panicked(&mut self, payload: Box<dyn Any + Send>) {
+        let Some(body) = self.body.take() else {
+            self.end();
             resume_unwind(payload);
         };
         if let Some(mut door) = Door::open() {
@@ -54,74 +120,14 @@ pub(crate) fn run_batch(mut main: Option<&mut Main<'_>>, most: usize) -> usize {
             door.outbox.post(Effect::Fail(slot, body, error));
         }
     }
-    (end_batch() - first) as usize
-}
 
-/// No task is being polled any more. Returns how many polls were made, in all.
-fn end_batch() -> u64 {
-    let Some(mut door) = Door::open() else { return 0 };
-    // What is called from now on, until the next poll of a task, cannot yield.
-    door.budget.lift();
-    door.shared.polled.store(0, Ordering::Relaxed);
-    door.tasks.polls_made()
-}
-
-/// The task that is being polled: what was taken out of its slot until it is settled.
-#[derive(Default)]
-struct Current {
-    body: Option<Body>,
-    /// The poll has returned `Ready`.
-    is_finished: bool,
-}
-
-/// Settles the last poll and polls the next task of the batch, or the first of the next batch if that
-/// follows at once, which it may until there were `last` polls. `false`: the batch is over.
-#[inline(always)]
-fn run_next(current: &mut Current, main: Option<&mut Main<'_>>, last: &mut u64) -> bool {
-    let Some(mut door) = Door::open() else { return false };
-    let state = &mut *door;
-    state.settle(current);
-    if state.outbox.is_posted() {
-        // Performed before the next task is taken: to drop an output may abort that task.
-        return true;
-    }
-    state.budget.refill();
-    if state.tasks.is_batch_over() && !begin_next_batch(state, *last) {
-        return false;
-    }
-    let Some((slot, birth, body)) = state.tasks.take_ready() else { return false };
-    state.shared.polled.store(birth.published(slot), Ordering::Relaxed);
-    let number = TaskNumber::new(state.key(slot));
-    state.tasks.polled_number = number;
-    let is_timed = state.tasks.polls_made() & state.untimed == 0;
-    door.shut();
-    // Its drop does nothing.
-    let waker = ManuallyDrop::new(number.waker());
-    let mut cx = Context::from_waker(&waker);
-    if is_timed {
-        begin_poll(slot);
-    }
-    let Some(body) = body else {
-        if let Some(main) = main.filter(|main| main.slot == slot) {
-            poll_main(main, &mut cx, last);
-        }
-        return true;
-    };
-    // There is none in its place, so `forget` spares the code that would drop one.
-    mem::forget(current.body.replace(body));
-    if let Some(body) = &mut current.body {
-        current.is_finished = body.as_mut().poll(&mut cx).is_ready();
-    }
-    true
-}
-
-fn poll_main(main: &mut Main<'_>, cx: &mut Context<'_>, last: &mut u64) {
-    if main.future.as_mut().poll(cx).is_ready() {
-        *last = 0; // No other batch follows.
-        if let Some(mut door) = Door::open() {
-            door.tasks.suspicion = 0;
-            door.end_poll(main.slot, Outcome::Finished);
-        }
+    /// No task is being polled any more. Returns how many polls were made.
+    pub(crate) fn end(&mut self) -> usize {
+        let Some(mut door) = Door::open() else { return 0 };
+        // What is called from now on, until the next poll of a task, cannot yield.
+        door.budget.lift();
+        door.shared.polled.store(0, Ordering::Relaxed);
+        (door.tasks.polls_made() - self.first) as usize
     }
 }
 
@@ -153,20 +159,20 @@ fn begin_poll(slot: Slot) {
 impl State {
     /// After a poll: puts the body back, or ends the task.
     #[inline(always)]
-    fn settle(&mut self, current: &mut Current) {
+    fn settle(&mut self, batch: &mut Batch) {
         let Some(task) = self.tasks.slots.get_mut(self.tasks.polled) else { return };
         // Nothing is suspicious about a task that has finished, or was woken already.
-        let is_done = current.is_finished || task.flags.has(Flags::QUEUED.and(Flags::FINISHED));
+        let is_done = batch.is_finished || task.flags.has(Flags::QUEUED.and(Flags::FINISHED));
         let is_usual =
             self.tasks.suspicion == 0 || (self.tasks.suspicion == Tasks::UNKEPT && is_done);
         if !is_usual {
-            return self.settle_unusual(current);
+            return self.settle_unusual(batch);
         }
-        if current.is_finished {
-            current.is_finished = false;
-            self.end_task(self.tasks.polled, &mut current.body);
-        } else if current.body.is_some() {
-            task.give_back(current.body.take());
+        if batch.is_finished {
+            batch.is_finished = false;
+            self.end_task(self.tasks.polled, &mut batch.body);
+        } else if batch.body.is_some() {
+            task.give_back(batch.body.take());
         }
     }
 
@@ -174,16 +180,16 @@ impl State {
     /// which it may be stuck.
     #[cold]
     #[inline(never)]
-    fn settle_unusual(&mut self, current: &mut Current) {
+    fn settle_unusual(&mut self, batch: &mut Batch) {
         let slot = self.tasks.polled;
         let suspicion = mem::take(&mut self.tasks.suspicion);
-        if mem::take(&mut current.is_finished) {
+        if mem::take(&mut batch.is_finished) {
             self.end_poll(slot, Outcome::Finished);
-            self.end_task(slot, &mut current.body);
+            self.end_task(slot, &mut batch.body);
             return;
         }
         self.end_poll(slot, Outcome::Pending);
-        if let Some(body) = current.body.take() {
+        if let Some(body) = batch.body.take() {
             match self.tasks.slots.get_mut(slot) {
                 Some(task) if suspicion & Tasks::ABORTED == 0 => task.give_back(Some(body)),
                 _ => return self.cancel(slot, body),
@@ -198,6 +204,50 @@ impl State {
         }
         if suspect.has(Flags::SUSPECT) {
             self.suspects.add(slot, suspect, &mut self.tasks);
+        }
+    }
+}
+
+pin_project! {
+    /// A task with its type. This is the one allocation of a task.
+    #[project = SpawnedProject]
+    pub(super) enum Spawned<F: Future> {
+        Running { #[pin] future: F },
+        Finished { output: Option<Result<F::Output, JoinError>> },
+    }
+}
+
+impl<F> Stage for Spawned<F>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let SpawnedProject::Running { future } = self.as_mut().project() else {
+            unreachable!("a finished task is not polled");
+        };
+        let Poll::Ready(output) = future.poll(cx) else { return Poll::Pending };
+        self.set(Spawned::Finished { output: Some(Ok(output)) });
+        Poll::Ready(())
+    }
+
+    fn fail(mut self: Pin<&mut Self>, error: JoinError) {
+        self.set(Spawned::Finished { output: Some(Err(error)) });
+    }
+
+    fn take(mut self: Pin<Box<Self>>, out: &mut dyn Any) {
+        if let (SpawnedProject::Finished { output }, Some(out)) =
+            (self.as_mut().project(), out.downcast_mut())
+        {
+            // `out` is empty, so `forget` spares the code that would drop a value.
+            mem::forget(mem::replace(out, output.take()));
+        }
+    }
+
+    fn error(&self) -> Option<&JoinError> {
+        match self {
+            Spawned::Finished { output: Some(Err(error)) } => Some(error),
+            _ => None,
         }
     }
 }

@@ -1,62 +1,13 @@
 //! How a task begins: [`spawn`], and [`Builder`] for a task with a name.
 
-use std::any::Any;
 use std::future::Future;
-use std::mem;
 use std::panic::Location;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use pin_project_lite::pin_project;
 
 use super::group::{GroupClosed, TaskGroup};
 use super::insert::insert;
 use super::join::JoinHandle;
-use crate::state::{Flags, JoinError, Stage};
-
-pin_project! {
-    /// A task with its type. This is the one allocation of a task.
-    #[project = SpawnedProject]
-    enum Spawned<F: Future> {
-        Running { #[pin] future: F },
-        Finished { output: Option<Result<F::Output, JoinError>> },
-    }
-}
-
-impl<F> Stage for Spawned<F>
-where
-    F: Future + 'static,
-    F::Output: 'static,
-{
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let SpawnedProject::Running { future } = self.as_mut().project() else {
-            unreachable!("a finished task is not polled");
-        };
-        let Poll::Ready(output) = future.poll(cx) else { return Poll::Pending };
-        self.set(Spawned::Finished { output: Some(Ok(output)) });
-        Poll::Ready(())
-    }
-
-    fn fail(mut self: Pin<&mut Self>, error: JoinError) {
-        self.set(Spawned::Finished { output: Some(Err(error)) });
-    }
-
-    fn take(mut self: Pin<Box<Self>>, out: &mut dyn Any) {
-        if let (SpawnedProject::Finished { output }, Some(out)) =
-            (self.as_mut().project(), out.downcast_mut())
-        {
-            // `out` is empty, so `forget` spares the code that would drop a value.
-            mem::forget(mem::replace(out, output.take()));
-        }
-    }
-
-    fn error(&self) -> Option<&JoinError> {
-        match self {
-            Spawned::Finished { output: Some(Err(error)) } => Some(error),
-            _ => None,
-        }
-    }
-}
+use super::run::Spawned;
+use crate::state::Flags;
 
 /// Runs `future` on this thread's loop, concurrently with all its other tasks. It is polled for the first
 /// time in the next batch, not inside this call.
