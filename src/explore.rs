@@ -69,6 +69,7 @@ where
             // Called inside the loop, so that `test` may spawn before its first `await`.
             event_loop.block_on(async { test().await });
         };
+        // The panic is caught only to add the seed to its message.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
             panic!(
                 "headwaiter: under the seed {seed}: {}\n(`explore([{seed}], ...)` replays this schedule alone, and so does a loop of `EventLoop::builder().clock(Clock::Virtual).shuffle({seed})`)",

@@ -1,7 +1,7 @@
 //! The waker of a task: a number that identifies a loop, a task, and a few bits of the generation,
 //! in the one word that a [`RawWaker`] carries. Clone copies the word, and drop does nothing. Wake
 //! looks the number up: on the loop's own thread in its task table, on any other thread through
-//! that loop's inbox.
+//! that loop's inbox. Std's [`Waker`] calls the functions of the vtable.
 //!
 //! This is the only module that contains `unsafe`. It never dereferences the data pointer of a
 //! waker.
@@ -28,7 +28,8 @@ impl TaskNumber {
     /// Creates a waker of this task.
     #[inline]
     pub(crate) fn waker(self) -> Waker {
-        // SAFETY: `Waker::new` requires that the vtable's functions uphold the contract of `RawWaker`.
+        // SAFETY: `Waker::new` requires that the vtable's functions uphold the contract of
+        // `RawWaker`.
         // - They may be called from any thread: the data is a number and owns nothing, `clone` and
         //   `drop_nothing` touch no memory of another thread (`clone` marks a task only through the loop
         //   of the calling thread), and `wake` goes through that loop or through a mutex.

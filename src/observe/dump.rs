@@ -71,7 +71,7 @@ impl fmt::Display for Dump {
 /// });
 /// ```
 ///
-/// That dump is:
+/// This dump is:
 ///
 /// ```text
 /// 2 tasks, 1 source, 0 timers, 0 jobs
@@ -110,6 +110,7 @@ impl Dump {
 /// Lists at most `most` tasks, and at most `most` waits and locks of each task.
 fn text(state: &State, most: usize) -> String {
     let now = state.clock.now_nanos();
+    // Built once for all tasks, so that the time is linear in the number of waits.
     let graph = WaitGraph::new(state);
     let held = held_locks(state, &graph);
     let (sources, timers, jobs) = (state.sources.count(), state.timers.count(), state.jobs);
@@ -139,6 +140,7 @@ fn text(state: &State, most: usize) -> String {
             line(&mut text, &format!("    waits for {}", wait_text(state, wait, now)));
         }
         add_rest(&mut text, "    and has", waits.len(), most, "more wait");
+        // The loop cannot see such wakers, so the list of waits may be incomplete.
         if task.is_foreign {
             line(&mut text, "    may be woken by code outside this crate, which has had its waker");
         }
@@ -196,6 +198,7 @@ fn add_sources(text: &mut String, state: &State) {
     });
     let mut others: BTreeMap<&str, usize> = BTreeMap::new();
     for (n, source) in sources.iter().enumerate() {
+        // A long dump would not be read, but the kinds of the others still show a leak.
         if n < MOST_SOURCES {
             line(text, &source_text(state, source));
         } else {
@@ -226,6 +229,7 @@ fn source_text(state: &State, source: &SourceSnapshot) -> String {
         let name = waiter_name(state, *task);
         text += &format!(", {name} waits to {}", direction.verb());
     }
+    // Counted, because any number of tasks can wait for one source.
     let more = source.waiting.len().saturating_sub(MOST_NAMED);
     if source.waiting.is_empty() {
         text += ", nobody waits";
@@ -318,6 +322,7 @@ fn wait_text(state: &State, wait: &Wait, now: u64) -> String {
     };
     let place =
         wait.waiter.place.map(|place: &Location<'_>| format!(", at {place}")).unwrap_or_default();
+    // Some waits, such as that for the end of a task, record neither place nor time.
     let since = wait.waiter.since;
     let since = (since != Waiter::UNKNOWN).then(|| now.saturating_sub(since));
     let since = since

@@ -175,6 +175,7 @@ impl fmt::Display for Stats {
             "kernel", self.events, self.timers, self.syscalls_saved, self.stalls
         )?;
         writeln!(f, "{:<14} {:>10} {:>12} {:>12} {:>12}", "", "count", "p50", "p99", "max")?;
+        // Only these are durations. The ready queue below has no unit and no 99th percentile.
         for (name, spread) in [
             ("turn time", &self.turn_times),
             ("poll time", &self.poll_times),

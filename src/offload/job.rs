@@ -173,6 +173,7 @@ impl<T> Job<T> {
             ready!(poll_budget(cx));
         }
         let Poll::Ready(result) = packet.poll(Wake::of(cx.waker())) else {
+            // Recorded for the dump and the stuck-task analysis, which know no foreign wakers.
             if let Some(task) = TaskNumber::of(cx.waker()) {
                 self.record.wait(task, Awaited::FromOutside(A_JOB), place);
             }

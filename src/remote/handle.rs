@@ -132,6 +132,7 @@ impl Handle {
             self.shared.thread != thread::current().id(),
             "headwaiter: `Handle::dump` was called on the thread of the loop it asks: call `headwaiter::dump` inside the loop instead"
         );
+        // The state can be read only on the loop's own thread, so a closure makes the dump there.
         let (give, take) = mpsc::channel();
         self.shared.send(Message::Run(Box::new(move || {
             let _ = give.send(dump()); // Fails if the caller has stopped waiting.

@@ -80,6 +80,7 @@ impl<T> RemoteHandle<T> {
                     let (inner, waited) = waited.unwrap_or_else(PoisonError::into_inner);
                     if waited.timed_out() {
                         let task = inner.extra.task;
+                        // The check locks the pool, so the packet is unlocked first.
                         drop(inner);
                         blocked.check(task);
                         self.packet.slot.lock()

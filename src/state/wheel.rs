@@ -34,6 +34,7 @@ const LEVELS: usize = u64::BITS.div_ceil(LEVEL_BITS) as usize;
 /// The index that marks the end of a list.
 const NIL: u32 = u32::MAX;
 
+/// The timing wheel. `T` is the value that is kept with each timer.
 pub(crate) struct Wheel<T> {
     /// All timers, armed or fired, until their owners cancel them.
     timers: Slots<Timer<T>>,
@@ -48,6 +49,7 @@ pub(crate) struct Wheel<T> {
     soonest: RefCell<Soonest>,
 }
 
+/// One level of the wheel.
 struct Level {
     /// One bit per bucket, set while that bucket has a timer.
     occupied: u64,
@@ -151,8 +153,8 @@ impl<T> Wheel<T> {
         Some(self.levels[level].buckets[bucket].earliest)
     }
 
-    /// Returns the earliest deadline. After cancellations it may be unknown, and the call walks
-    /// over one bucket. With n timers, that happens in about one of √n such calls.
+    /// Returns the earliest deadline. If cancellations have made it unknown, the call may walk over
+    /// one bucket. With n timers, about one in √n such calls does.
     pub(crate) fn earliest(&self) -> Option<u64> {
         let (level, index) = self.first()?;
         let bucket = &self.levels[level].buckets[index];
@@ -267,6 +269,7 @@ impl<T> Wheel<T> {
         // Finding the next earliest timer here would cost a walk for each cancellation.
         bucket.stale |= deadline == bucket.earliest;
         match (prev, next) {
+            // The only timer of its bucket: the bits that mark the bucket as occupied change too.
             (NIL, NIL) => {
                 self.empty(level, bucket_index);
             }

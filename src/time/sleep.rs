@@ -65,8 +65,8 @@ pub(crate) fn deadline_after(duration: Duration) -> Instant {
     now.checked_add(duration).unwrap_or_else(|| now + FAR_FUTURE)
 }
 
-/// The future of [`sleep`] and [`sleep_until`]. It may be moved to and dropped on any thread, but must be
-/// polled in one loop only.
+/// The future of [`sleep`] and [`sleep_until`]. It may be moved to and dropped on any thread, but
+/// may be polled in only one loop.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
 pub struct Sleep {
@@ -167,6 +167,8 @@ impl Sleep {
         let state = &mut *door;
         let is_overdue = self.is_overdue(state);
         match state.timers.wheel.get(key.slot) {
+            // The task may have moved to another waker since the last poll, so the waker is
+            // replaced.
             Some((armed, false)) if !is_overdue => {
                 state.tasks.keep();
                 let before = armed.set_wake(wake);
