@@ -167,8 +167,7 @@ impl Sleep {
         let state = &mut *door;
         let is_overdue = self.is_overdue(state);
         match state.timers.wheel.get(key.slot) {
-            // The task may have moved to another waker since the last poll, so the waker is
-            // replaced.
+            // This poll may have another waker than the last one, so the stored waker is replaced.
             Some((armed, false)) if !is_overdue => {
                 state.tasks.keep();
                 let before = armed.set_wake(wake);
