@@ -1,11 +1,12 @@
-//! [`about`]: an `io::Error` that names what it is about, made wherever an operation has an
-//! address, a path or a command. [`os_error`] finds the number of the OS error in one.
+//! [`about`]: an `io::Error` that names the address, the path or the command that it is about.
+//! Operations that have one of these call it. [`os_error`] finds the number of the OS error in such
+//! an error.
 //!
 //! It never changes the kind, and keeps the kernel's own error as its `source`.
 
 use std::{error, fmt, io};
 
-/// Adds to an error what was being done to what: `about("open", "\"soup\"", error)` reads
+/// Adds to an error which operation failed, and on what: `about("open", "\"soup\"", error)` reads
 /// `open "soup": No such file or directory (os error 2)`.
 pub(crate) fn about(doing: &'static str, what: impl fmt::Display, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), About { doing, what: what.to_string().into(), error })
@@ -19,8 +20,8 @@ pub(crate) fn about(doing: &'static str, what: impl fmt::Display, error: io::Err
 /// number of such layers, and through [`io::Error::other`]. `None` means that the error does not
 /// come from the operating system, such as `UnexpectedEof`.
 ///
-/// If an error lists several, as that of a connection that was tried with several addresses, it is
-/// the last one's.
+/// If an error lists several, such as that of a connection that was tried with several addresses,
+/// the number is that of the last one.
 ///
 /// ```
 /// # #[cfg(unix)] {

@@ -1,4 +1,5 @@
-//! [`explore`]: runs a test under many schedules, each of which can be replayed.
+//! [`explore`]: runs a test under many schedules, each of which can be replayed. Tests call it. It
+//! builds its loops with public settings only, and never looks inside them.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,11 +9,13 @@ use log::Level;
 use crate::event_loop::EventLoop;
 use crate::state::{Clock, Deadlock, LOOP, panic_message, say};
 
-/// Runs a test under many schedules: for each seed in a loop of its own, with a [virtual clock](Clock::Virtual), that
-/// [`shuffle`](crate::Builder::shuffle) and [`Deadlock::Fail`]. At the first seed under which the test panics it stops, and
-/// says which it was.
+/// Runs a test under many schedules. Each seed gets a loop of its own, with a [virtual
+/// clock](Clock::Virtual), that seed for [`shuffle`](crate::Builder::shuffle), and
+/// [`Deadlock::Fail`]. At the first seed under which the test panics, this function stops, and
+/// panics with a message that names the seed.
 ///
-/// Finds what only goes wrong in an order of tasks that a plain run never shows, and shows it again:
+/// This finds failures that need an order of tasks that a plain run never has, and makes them
+/// reproducible:
 ///
 /// ```should_panic
 /// use headwaiter::{spawn, task::yield_now};
@@ -25,7 +28,7 @@ use crate::state::{Clock, Deadlock, LOOP, panic_message, say};
 ///         spawn(async move {
 ///             let before = tips.get();
 ///             if tip == 2 {
-///                 yield_now().await; // Whoever runs meanwhile is not seen in `before`.
+///                 yield_now().await; // `before` misses what is added meanwhile.
 ///             }
 ///             tips.set(before + tip);
 ///         })
@@ -37,17 +40,18 @@ use crate::state::{Clock, Deadlock, LOOP, panic_message, say};
 /// });
 /// ```
 ///
-/// That panics with `under the seed 0: assertion ... left: 2, right: 3`, or with whichever seed is the first to let the one with
-/// the pause begin first. (A test that fails in every order needs no seeds.) To replay it alone, `explore([seed], ...)`, or build a
-/// loop with that `shuffle`.
+/// This panics with `under the seed 0: assertion ... left: 2, right: 3`, or with the first seed
+/// under which the task that yields begins first. (A test that fails in every order needs no
+/// seeds.) To replay that schedule alone, call `explore([seed], ...)`, or build a loop with that
+/// `shuffle`.
 ///
-/// A panic of a task that nobody joins is only logged, here as elsewhere: join the tasks, or use a
-/// [`TaskGroup`](crate::task::TaskGroup).
+/// A panic of a task that is never joined is only logged, as everywhere. So join the tasks, or use
+/// a [`TaskGroup`](crate::task::TaskGroup).
 ///
 /// # Panics
 ///
-/// If the test does, inside a running loop, or if the kernel gives no poller. The message names the seed and holds the
-/// test's own.
+/// Panics if the test panics; the message contains the seed and the message of the test. Also
+/// panics inside a running loop, and if the kernel does not provide a poller.
 #[track_caller]
 pub fn explore<F>(seeds: impl IntoIterator<Item = u64>, test: impl Fn() -> F)
 where
@@ -62,9 +66,10 @@ where
                 .deadlock(Deadlock::Fail)
                 .build();
             let mut event_loop = event_loop.expect("headwaiter: cannot make an event loop");
-            // Called in there, so that it may spawn before its first `await`.
+            // Called inside the loop, so that `test` may spawn before its first `await`.
             event_loop.block_on(async { test().await });
         };
+        // The panic is caught only to add the seed to its message.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
             panic!(
                 "headwaiter: under the seed {seed}: {}\n(`explore([{seed}], ...)` replays this schedule alone, and so does a loop of `EventLoop::builder().clock(Clock::Virtual).shuffle({seed})`)",

@@ -1,8 +1,10 @@
-//! The waker of a task is a number: which loop, which task, and a few bits of generation, in the one word
-//! that a [`RawWaker`] carries. Clone copies it, drop does nothing. Wake looks the number up: on the
-//! loop's own thread in its task table, on any other thread through that loop's inbox.
+//! The waker of a task: a number that identifies a loop, a task, and a few bits of the generation,
+//! in the one word that a [`RawWaker`] carries. Clone copies the word, and drop does nothing. Wake
+//! looks the number up: on the loop's own thread in its task table, on any other thread through
+//! that loop's inbox. Std's [`Waker`] calls the functions of the vtable.
 //!
-//! This is the only module with `unsafe` in it.
+//! This is the only module that contains `unsafe`. It never dereferences the data pointer of a
+//! waker.
 #![allow(unsafe_code)]
 
 use std::ptr;
@@ -11,19 +13,23 @@ use std::task::{RawWaker, RawWakerVTable, Waker};
 use super::Door;
 use crate::state::{TaskNumber, Wake, contain, mark_foreign, wake_narrow};
 
-/// A `static`, not a `const`: its address is how [`TaskNumber::of`] recognises our own wakers.
+/// A `static`, not a `const`, because [`TaskNumber::of`] recognises the wakers of this crate by its
+/// address.
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake, drop_nothing);
 
 impl TaskNumber {
+    /// Returns the task of a waker of this crate, or `None` for a foreign waker.
     #[inline]
     pub(crate) fn of(waker: &Waker) -> Option<Self> {
         let is_ours = ptr::eq(waker.vtable(), &VTABLE);
         is_ours.then(|| TaskNumber::from_bits(waker.data().addr()))
     }
 
+    /// Creates a waker of this task.
     #[inline]
     pub(crate) fn waker(self) -> Waker {
-        // SAFETY: `Waker::new` asks that the vtable's functions keep the contract of `RawWaker`.
+        // SAFETY: `Waker::new` requires that the vtable's functions uphold the contract of
+        // `RawWaker`.
         // - They may be called from any thread: the data is a number and owns nothing, `clone` and
         //   `drop_nothing` touch no memory of another thread (`clone` marks a task only through the loop
         //   of the calling thread), and `wake` goes through that loop or through a mutex.
@@ -33,7 +39,7 @@ impl TaskNumber {
         unsafe { Waker::new(ptr::without_provenance(self.bits()), &VTABLE) }
     }
 
-    /// On the loop's own thread queues the task; from anywhere else sends a message.
+    /// Wakes the task. On the loop's own thread this queues it, and elsewhere it sends a message.
     #[inline]
     pub(crate) fn wake(self) {
         match Door::open().filter(|door| door.id.narrow() == self.narrow()) {
@@ -43,14 +49,15 @@ impl TaskNumber {
     }
 }
 
+/// Out of line, because most wakes come from the loop's own thread.
 #[cold]
 #[inline(never)]
 fn wake_elsewhere(number: TaskNumber) {
     wake_narrow(number.narrow(), number.packed());
 }
 
-/// Wakes the task that is being polled, given its waker. Not inlined, so that the rest of a future that is
-/// polled again soon can be.
+/// Wakes the task that is being polled, given its waker. It is not inlined, so that the compiler
+/// can inline the rest of a future that is polled again soon.
 #[inline(never)]
 pub(crate) fn wake_by_ref(waker: &Waker) {
     match TaskNumber::of(waker) {
@@ -60,7 +67,7 @@ pub(crate) fn wake_by_ref(waker: &Waker) {
 }
 
 impl Wake {
-    /// Runs foreign code for a foreign waker.
+    /// Copies a waker. Runs foreign code if the waker is foreign.
     #[inline]
     pub(crate) fn of(waker: &Waker) -> Wake {
         match TaskNumber::of(waker) {
@@ -69,7 +76,7 @@ impl Wake {
         }
     }
 
-    /// Runs foreign code for a foreign waker. Its panic is caught and logged.
+    /// Wakes. Runs foreign code if the waker is foreign; a panic of that code is caught and logged.
     #[inline]
     pub(crate) fn wake(self) {
         match self {
@@ -81,8 +88,8 @@ impl Wake {
     }
 }
 
-/// A copy of a waker's two words that was not looked at yet. A lock stores one each time it is locked, and
-/// is rarely asked for its holder, so this is cheaper than [`TaskNumber::of`].
+/// A copy of a waker's two words that has not been examined yet. A lock stores one each time it is
+/// locked, and rarely needs to know its holder, so this is cheaper than [`TaskNumber::of`].
 #[derive(Clone, Copy)]
 pub(crate) struct RawNumber {
     data: usize,
@@ -108,12 +115,13 @@ impl From<TaskNumber> for RawNumber {
     }
 }
 
-/// Called by code outside this crate, which from here on may wake the task at any time.
+/// The `clone` of the vtable. Code outside this crate calls it, and may wake the task at any time
+/// from then on.
 fn clone(data: *const ()) -> RawWaker {
     let number = TaskNumber::from_bits(data.addr());
     match Door::open().filter(|door| door.id.narrow() == number.narrow()) {
         Some(mut door) => door.tasks.mark_foreign(number.packed()),
-        // For instance by a `&Waker` that was lent to another thread.
+        // For instance, a `&Waker` was passed to another thread.
         None => mark_foreign(number.narrow(), number.packed()),
     }
     RawWaker::new(data, &VTABLE)

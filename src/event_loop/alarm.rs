@@ -1,12 +1,13 @@
-//! Ends a wait in the middle of a millisecond. epoll_wait(2) counts in whole ones, and is as much as one late;
-//! so on Linux the loop sets a timer file descriptor (timerfd_create(2)) before it waits for less than
-//! [`SHORT`]. Set by the turn before it asks the kernel. It wakes nobody: the turn fires the timers after any wait.
+//! Ends a wait in the middle of a millisecond. epoll_wait(2) counts in whole milliseconds, and may
+//! return up to one late. So on Linux the loop sets a timer file descriptor (timerfd_create(2))
+//! before it waits for less than [`SHORT`]. The turn sets it before it asks the kernel. The alarm
+//! never wakes a task: the turn fires the timers after any wait.
 
 use std::time::Duration;
 
 use mio::Registry;
 
-/// A wait of less than this is worth the system call.
+/// A wait that is shorter than this is worth the additional system call.
 const SHORT: Duration = Duration::from_millis(5);
 
 /// The alarm of a loop.
@@ -14,15 +15,18 @@ const SHORT: Duration = Duration::from_millis(5);
 pub(crate) struct Alarm {
     #[cfg(target_os = "linux")]
     timer: linux::Timer,
-    /// For which timer it is set, in nanoseconds of the loop's clock: a loop that is woken often before its next
-    /// timer does not set it anew each time.
+    /// The deadline of the timer for which it is set, in nanoseconds of the loop's clock. A loop
+    /// that is woken often before its next timer does not set the alarm again each time.
     set_for: Option<u64>,
 }
 
 impl Alarm {
-    /// Ends the wait that begins now after `left`, when the timer with this `deadline` is due, if it is for one. If
-    /// there is no alarm to be had, the wait ends with its whole millisecond.
+    /// Makes the wait that begins now end after `left`. `deadline` is that of the next timer, if
+    /// the wait ends for a timer. If there is no timer file descriptor, the wait ends on a whole
+    /// millisecond.
     pub(crate) fn set(&mut self, registry: &Registry, left: Duration, deadline: Option<u64>) {
+        // Nothing to do if the wait returns immediately, if it is so long that a millisecond does
+        // not matter, or if the alarm is already set for this timer.
         if left.is_zero() || left >= SHORT || (deadline.is_some() && deadline == self.set_for) {
             return;
         }
@@ -54,10 +58,12 @@ mod linux {
 
     #[derive(Debug, Default)]
     pub(super) enum Timer {
-        /// Made for the first short wait: most loops have none.
+        /// No short wait has occurred. Most loops never have one.
         #[default]
         Unneeded,
+        /// Registered with the poller.
         Made(OwnedFd),
+        /// The system refused to create one. This was logged, and is not tried again.
         Refused,
     }
 
@@ -77,8 +83,9 @@ mod linux {
                 it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
                 it_value: Timespec { tv_sec: 0, tv_nsec: left.subsec_nanos().into() },
             };
-            // Not read when it has fired: setting it anew does what a read would, and gives a new edge.
-            // It cannot fail: the descriptor is a timer's, and the time is valid.
+            // The descriptor is not read after it has fired: setting it again resets it as a read
+            // would, and the next expiry is a new edge. The call cannot fail, because the
+            // descriptor is a timer's and the time is valid.
             let _ = timerfd_settime(timer, TimerfdTimerFlags::empty(), &once);
         }
 
@@ -107,7 +114,7 @@ mod tests {
             left.tv_nsec
         };
         let first = set(4999, Some(1));
-        // Were it set anew, more would be left than at first.
+        // If it were set again, more time would be left than at first.
         assert!(set(4999, Some(1)) < first);
         assert!(set(1, Some(2)) <= 1000);
         assert!(set(4000, None) > 1000);

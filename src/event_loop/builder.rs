@@ -1,4 +1,6 @@
-//! [`Builder`]: the settings of a loop.
+//! [`Builder`]: the settings of a loop. Users get one from [`EventLoop::builder`].
+//! [`Builder::build`] makes the poller, the state and the loop. It starts no thread, except the
+//! stall watcher if that is asked for.
 
 use std::fmt;
 use std::io;
@@ -72,34 +74,37 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Which clock its timers keep. Default: [`Clock::Real`].
+    /// Sets the clock of the loop's timers. Default: [`Clock::Real`].
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// How much real time the kernel gets, while a source is waited for, before a
-    /// [virtual clock](Clock::Virtual) jumps. Default: 1 ms. It has no meaning for a real clock.
+    /// Sets how much real time the kernel gets before a [virtual clock](Clock::Virtual) jumps while
+    /// a task waits for a source. Default: 1 ms. It has no effect on a real clock.
     pub fn io_grace(mut self, grace: Duration) -> Self {
         self.io_grace = grace;
         self
     }
 
-    /// How many threads the loop may start for what would block it: jobs of
-    /// [`spawn_blocking`](crate::spawn_blocking), files, and host names to resolve. Default: 64. They are started
-    /// when they are needed, and end when they had nothing to do for ten seconds.
+    /// Sets how many threads the loop may start for work that would block it: jobs of
+    /// [`spawn_blocking`](crate::spawn_blocking), file operations, and look-ups of host names.
+    /// Default: 64. Threads are started when they are needed, and end after ten seconds without
+    /// work.
     ///
-    /// Host names never occupy more than half of them, so that a resolver that does not answer holds up neither files nor jobs.
-    /// (A single thread has no half: there they all take turns.)
+    /// Look-ups of host names never occupy more than half of the threads, so that a resolver that
+    /// does not answer delays neither files nor jobs. (A pool of a single thread has no half: all
+    /// jobs take turns.)
     pub fn blocking_threads(mut self, threads: usize) -> Self {
         self.blocking_threads = threads;
         self
     }
 
-    /// What is done when tasks wait for each other in a circle, when nothing can wake the loop any more, or when nobody
-    /// has kept a task's waker. Default: [`Deadlock::Warn`].
+    /// Sets what the loop does when tasks wait for each other in a cycle, when nothing can wake the
+    /// loop any more, or when a task's waker was lost. Default: [`Deadlock::Warn`].
     ///
-    /// With [`Deadlock::Fail`], a test that would hang panics instead, and says why:
+    /// With [`Deadlock::Fail`], a test that would hang panics instead, and the message states the
+    /// reason:
     ///
     /// ```should_panic
     /// use headwaiter::sync::oneshot;
@@ -108,7 +113,7 @@ impl Builder {
     /// let mut event_loop = EventLoop::builder().deadlock(Deadlock::Fail).build().unwrap();
     /// event_loop.block_on(async {
     ///     let (_sender, receiver) = oneshot::channel::<()>();
-    ///     receiver.await.unwrap(); // Nobody will ever send.
+    ///     receiver.await.unwrap(); // No value is ever sent.
     /// });
     /// ```
     pub fn deadlock(mut self, deadlock: Deadlock) -> Self {
@@ -116,15 +121,17 @@ impl Builder {
         self
     }
 
-    /// Makes the loop do what has no order of its own in an order that the seed decides: the tasks that are ready for one
-    /// batch, the events that the kernel reports at once, the timers that are due at the same instant. The same
-    /// seed gives the same order, so that a failure can be replayed.
+    /// Makes a seed decide the order of everything that has no order of its own: the tasks that are
+    /// ready for one batch, the events that the kernel reports together, and the timers that are
+    /// due at the same instant. The same seed gives the same order, so a failure can be replayed.
     ///
-    /// That is exact for programs of tasks, timers and channels under a [virtual clock](Clock::Virtual). What the kernel
-    /// and other threads report, and when, is their own. Default: first come, first served.
+    /// The replay is exact for programs of tasks, timers and channels under a [virtual
+    /// clock](Clock::Virtual). The seed does not decide what the kernel and other threads report,
+    /// or when. Default: first come, first served.
     ///
-    /// Only what was promised elsewhere is kept: whoever yields runs again in the next batch, but perhaps before a task that was
-    /// ready as long. [`explore`](crate::explore()) runs a test under many seeds.
+    /// Only the documented guarantees still hold: a task that yields runs again in the next batch,
+    /// but perhaps before a task that has been ready for as long. [`explore`](crate::explore())
+    /// runs a test under many seeds.
     ///
     /// ```
     /// use headwaiter::{Clock, EventLoop};
@@ -154,42 +161,50 @@ impl Builder {
         self
     }
 
-    /// A turn that keeps the loop busy for longer is a stall: it is logged at `warn`, and counted in [`Stats`](crate::observe::Stats).
-    /// 100 ms unless set; [`Duration::MAX`] reports none; zero is an error of [`build`](Self::build).
+    /// Sets how long a turn may keep the loop busy. A longer turn is a stall: it is logged at
+    /// `warn`, and counted in [`Stats`](crate::observe::Stats). Default: 100 ms. [`Duration::MAX`]
+    /// reports no stalls; zero is an error of [`build`](Self::build).
     ///
-    /// The time that the kernel waits does not count, and no clock is read for this. Where only one task was polled in that
-    /// turn it is named. For the next ten seconds each poll is timed, so that a stall that comes back is reported with its task.
-    /// There is at most one line a second (and one more, as soon as the task is known); the next says how many stalls had
-    /// none. Under a virtual clock there are no stalls.
+    /// The time that the loop waits in the kernel does not count, and the check does not read the
+    /// clock. If only one task was polled in that turn, the line names it. For the next ten seconds
+    /// each poll is timed, so that a stall that recurs is reported with its task. There is at most
+    /// one line per second (and one more, as soon as the task is known). The next line says how
+    /// many stalls were not logged. Under a virtual clock there are no stalls.
     pub fn stall_threshold(mut self, threshold: Duration) -> Self {
         self.stall_threshold = threshold;
         self
     }
 
-    /// A thread reports a stall while it lasts, with the task that is being polled: for a loop that may not come back. Off
-    /// unless set. The thread sleeps while the loop does.
+    /// Sets whether a thread reports a stall while it lasts, with the task that is being polled.
+    /// This is for a loop that may not come back. Default: off. The thread sleeps while the loop
+    /// sleeps.
     pub fn stall_watcher(mut self, watch: bool) -> Self {
         self.stall_watcher = watch;
         self
     }
 
-    /// Tells this observer each step of the loop, from the first turn on. There may be several: they are told in the order
-    /// in which they were given here.
+    /// Adds an observer. It receives each step of the loop, from the first turn on. Several
+    /// observers receive a step in the order in which they were added.
     ///
-    /// Without any, and with the log at `info` or above, a step costs two instructions: a load and a branch. (Four, where a thread-local
-    /// is looked up for it: once a turn, at the opening and closing of a socket, and for jobs on other threads.)
+    /// Without an observer, and with a log level of `info` or less verbose, a step costs two
+    /// instructions: a load and a branch. It costs four where the loop is looked up in a
+    /// thread-local: once per turn, when a socket is opened or closed, and for jobs on other
+    /// threads.
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
         self.observers.push(Box::new(observer));
         self
     }
 
-    /// Makes the loop.
+    /// Creates the loop.
     ///
     /// # Errors
     ///
-    /// As [`EventLoop::new`]; what the system says if there is no thread for the [watcher](Self::stall_watcher); and `InvalidInput`
-    /// for no [`blocking_threads`](Self::blocking_threads) at all, or a [`stall_threshold`](Self::stall_threshold) of zero.
+    /// Returns the errors of [`EventLoop::new`]; the error of the operating system if the thread of
+    /// the [watcher](Self::stall_watcher) cannot be started; and `InvalidInput` if
+    /// [`blocking_threads`](Self::blocking_threads) or the
+    /// [`stall_threshold`](Self::stall_threshold) is zero.
     pub fn build(self) -> io::Result<EventLoop> {
+        // The settings are checked first, so that an error leaves nothing to undo.
         if self.blocking_threads == 0 {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -212,6 +227,8 @@ impl Builder {
         let mut state = State::new(clock, Arc::clone(&shared), pool, shuffle, threshold);
         state.deadlock = self.deadlock;
         state.observers = self.observers;
+        // The log lines come first, so that the line of a step precedes what an observer does about
+        // it.
         state.observers.insert(0, Box::new(LogLines));
         let driver = Driver {
             poll,
@@ -224,7 +241,8 @@ impl Builder {
             accounting: Accounting::new(Arc::clone(&shared)),
         };
         let mut event_loop = EventLoop { state: Some(Box::new(state)), driver, shared };
-        // The loop is in the table of living loops already. If this fails it is dropped, which removes it.
+        // The loop is already in the table of living loops. If the watcher cannot be started, the
+        // drop of `event_loop` removes it.
         if self.stall_watcher {
             let watcher = Watcher::start(&event_loop.shared, self.stall_threshold);
             let watcher = watcher

@@ -1,5 +1,6 @@
-//! [`dump`]: what a loop has, and who waits for what, as text. It is made only when somebody asks, from what the loop keeps
-//! for its own use.
+//! [`dump`]: the contents of a loop, and which task waits for what, as text. Users call it, and so
+//! do the reports of stuck tasks. The text is made only on request, from data that the loop keeps
+//! for its own use. Making it never changes the loop.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -14,8 +15,9 @@ use crate::state::{
     Awaited, Direction, Slot, SourceSnapshot, State, TaskLabel, TaskNumber, Wait, Waiter, plural,
 };
 
-/// What a loop has, and who waits for what, at one moment: see [`dump`]. Its `Display` is for people, in lines of up to 100 columns
-/// (longer only where a path or a name is).
+/// The contents of a loop, and which task waits for what, at one moment: see [`dump`]. Its
+/// `Display` output is meant for people, in lines of up to 100 columns (longer only where a path or
+/// a name is).
 #[derive(Clone, Debug)]
 pub struct Dump {
     text: String,
@@ -27,18 +29,20 @@ impl fmt::Display for Dump {
     }
 }
 
-/// What the loop that runs here has:
+/// Returns the contents of the loop that runs on this thread:
 ///
-/// - each task: its number, name, polls and age, to the millisecond or so, and where it was spawned; beneath it the locks that it holds
-///   and others wait for, and what it waits for, where, and since when. (Of a wait for the end of a task only the task is known:
-///   neither place nor time.)
-/// - the sources: what the loop remembers of their readiness, and who waits for them; or that they have a callback. First those
-///   that no task waits for. A hundred are listed, the others counted by kind.
-/// - the timers that no task waits for, and the jobs on the pool of threads, also those whose result nobody wants any more: both
-///   counted by the place that made them.
+/// - each task: its number, name, number of polls, age (to about a millisecond), and where it was
+///   spawned. Below the task come the locks that it holds while other tasks wait for them, and what
+///   it waits for, where, and since when. (If it waits for the end of a task, only that task is
+///   known, neither place nor time.)
+/// - the sources: their readiness as the loop knows it, and which tasks wait for them, or that they
+///   have a callback. Sources for which no task waits come first. A hundred are listed, and the
+///   others are counted by kind.
+/// - the timers for which no task waits, and the jobs on the thread pool, including jobs whose
+///   result is no longer wanted. Both are counted by the place that created them.
 ///
-/// A loop with 100,000 sources and as many waits for them takes about 0.1 s. Sources, timers and jobs are looked up when
-/// somebody asks: a program that never does pays nothing for it.
+/// A loop with 100,000 sources and as many waits for them takes about 0.1 s. Sources, timers and
+/// jobs are looked up only on request, so a program that never calls this pays nothing for it.
 ///
 /// ```
 /// use headwaiter::net::UdpSocket;
@@ -56,14 +60,18 @@ impl fmt::Display for Dump {
 ///     });
 ///     yield_now().await;
 ///     let dump = headwaiter::dump().to_string();
-///     for part in ["\"waiter\": waiting, 1 poll", "the lock \"till\"", "UDP socket 1: readable + writable, nobody waits"] {
+///     for part in [
+///         "\"waiter\": waiting, 1 poll",
+///         "the lock \"till\"",
+///         "UDP socket 1: readable + writable, nobody waits",
+///     ] {
 ///         assert!(dump.contains(part), "{dump}");
 ///     }
 ///     waiter.abort();
 /// });
 /// ```
 ///
-/// That dump is:
+/// This dump is:
 ///
 /// ```text
 /// 2 tasks, 1 source, 0 timers, 0 jobs
@@ -77,30 +85,32 @@ impl fmt::Display for Dump {
 ///
 /// # Panics
 ///
-/// Outside any event loop.
+/// Panics outside any event loop.
 #[track_caller]
 pub fn dump() -> Dump {
     Dump { text: text(&Door::expect("`dump`"), usize::MAX) }
 }
 
-/// As [`dump`], for a log line or an error: of a crowd of tasks, and of their waits, the first are listed and the others counted.
+/// Like [`dump`], for a log line or an error message. If there are many tasks or waits, the first
+/// ones are listed and the others are counted.
 pub(super) fn brief(state: &State) -> String {
     text(state, MOST_IN_BRIEF).trim_end().to_owned()
 }
 
-/// So many tasks, and so many waits or locks of each, stand in a [`brief`] dump.
+/// The number of tasks, and of waits and locks of each task, that a [`brief`] dump lists.
 const MOST_IN_BRIEF: usize = 50;
 
 impl Dump {
-    /// What can be said of a loop that does not answer.
+    /// Creates a dump from a text, for a loop that does not answer.
     pub(crate) fn of(text: String) -> Self {
         Dump { text }
     }
 }
 
-/// Of tasks, and of the waits and locks of each, `most` are listed.
+/// Lists at most `most` tasks, and at most `most` waits and locks of each task.
 fn text(state: &State, most: usize) -> String {
     let now = state.clock.now_nanos();
+    // Built once for all tasks, so that the time is linear in the number of waits.
     let graph = WaitGraph::new(state);
     let held = held_locks(state, &graph);
     let (sources, timers, jobs) = (state.sources.count(), state.timers.count(), state.jobs);
@@ -119,6 +129,7 @@ fn text(state: &State, most: usize) -> String {
             &mut text,
             &format!("{label}: {}, {polls}, {age} old, spawned at {}", task.state, task.place),
         );
+        // Locks come before waits, because other tasks wait for this one through them.
         let held = held.get(&task.slot).map_or(&[][..], Vec::as_slice);
         for held in held.iter().take(most) {
             line(&mut text, held);
@@ -129,6 +140,7 @@ fn text(state: &State, most: usize) -> String {
             line(&mut text, &format!("    waits for {}", wait_text(state, wait, now)));
         }
         add_rest(&mut text, "    and has", waits.len(), most, "more wait");
+        // The loop cannot see such wakers, so the list of waits may be incomplete.
         if task.is_foreign {
             line(&mut text, "    may be woken by code outside this crate, which has had its waker");
         }
@@ -140,15 +152,16 @@ fn text(state: &State, most: usize) -> String {
     text
 }
 
-/// Says how many there are beyond the first `most`, if there are any.
+/// Adds how many there are beyond the first `most`, if there are more.
 fn add_rest(text: &mut String, before: &str, all: usize, most: usize, what: &str) {
     if let rest @ 1.. = all.saturating_sub(most) {
         line(text, &format!("{before} {}", count(rest, what)));
     }
 }
 
-/// The locks that a task holds while others wait for them, as lines.
+/// Returns the locks that each task holds while others wait for them, as lines.
 fn held_locks(state: &State, graph: &WaitGraph) -> HashMap<Slot, Vec<String>> {
+    // Sorted by generation, so that the order of the lines does not change from dump to dump.
     let mut waiting: BTreeMap<u32, (Slot, usize)> = BTreeMap::new();
     for wait in graph.iter() {
         if let Awaited::Lock(lock) = wait.what {
@@ -169,13 +182,14 @@ fn held_locks(state: &State, graph: &WaitGraph) -> HashMap<Slot, Vec<String>> {
     held
 }
 
-/// So many sources have a line of their own.
+/// The number of sources that have a line of their own.
 const MOST_SOURCES: usize = 100;
 
-/// So many of those who wait for one source are named.
+/// The number of waiting tasks that are named for one source.
 const MOST_NAMED: usize = 4;
 
-/// Those that tasks wait for come last: beneath their tasks they stand already.
+/// Adds the sources. Sources for which tasks wait come last, because they are already shown below
+/// those tasks.
 fn add_sources(text: &mut String, state: &State) {
     let mut sources = state.sources.snapshot();
     sources.sort_by_key(|source| {
@@ -184,6 +198,7 @@ fn add_sources(text: &mut String, state: &State) {
     });
     let mut others: BTreeMap<&str, usize> = BTreeMap::new();
     for (n, source) in sources.iter().enumerate() {
+        // A long dump would not be read, but the kinds of the others still show a leak.
         if n < MOST_SOURCES {
             line(text, &source_text(state, source));
         } else {
@@ -198,10 +213,11 @@ fn add_sources(text: &mut String, state: &State) {
     }
 }
 
+/// Describes a source in one line.
 fn source_text(state: &State, source: &SourceSnapshot) -> String {
     let label = format!("{} {}", source.kind, source.slot.generation());
     if source.has_callback {
-        // While it is being called, it is not in its slot.
+        // While the callback runs, it is not in its slot, so its place is not known.
         let callback = source.callback.map(|place| format!("registered at {place}"));
         return format!(
             "{label}: has a callback, {}",
@@ -210,9 +226,10 @@ fn source_text(state: &State, source: &SourceSnapshot) -> String {
     }
     let mut text = format!("{label}: {}", source.ready);
     for (direction, task) in source.waiting.iter().take(MOST_NAMED) {
-        let who = who(state, *task);
-        text += &format!(", {who} waits to {}", direction.verb());
+        let name = waiter_name(state, *task);
+        text += &format!(", {name} waits to {}", direction.verb());
     }
+    // Counted, because any number of tasks can wait for one source.
     let more = source.waiting.len().saturating_sub(MOST_NAMED);
     if source.waiting.is_empty() {
         text += ", nobody waits";
@@ -222,7 +239,7 @@ fn source_text(state: &State, source: &SourceSnapshot) -> String {
     text
 }
 
-/// Those that stand beneath no task.
+/// Adds the timers that are not shown below a task.
 fn add_timers(text: &mut String, state: &State, now: u64) {
     let mut timers: BTreeMap<_, (usize, u64)> = BTreeMap::new();
     state.timers.each_armed(&mut |due, waiter| {
@@ -230,7 +247,8 @@ fn add_timers(text: &mut String, state: &State, now: u64) {
         let Some(place) = waiter.place.filter(|_| state.slot_of(waiter.task).is_none()) else {
             return;
         };
-        let (count, first) = timers.entry((place, who(state, waiter.task))).or_insert((0, due));
+        let (count, first) =
+            timers.entry((place, waiter_name(state, waiter.task))).or_insert((0, due));
         *count += 1;
         *first = due.min(*first);
     });
@@ -243,8 +261,10 @@ fn add_timers(text: &mut String, state: &State, now: u64) {
     }
 }
 
+/// Adds the jobs of the pool, counted by the place that submitted them.
 fn add_jobs(text: &mut String, state: &State) {
     let [running, waiting] = state.pool.places();
+    // A job that has ended counts until the loop has taken the message about its end.
     let ended = state.jobs.saturating_sub(running.len() + waiting.len());
     for (places, state) in [(running, "running"), (waiting, "queued")] {
         let mut jobs: BTreeMap<&Location<'_>, usize> = BTreeMap::new();
@@ -272,7 +292,8 @@ fn count(n: usize, what: &str) -> String {
 
 const OUTSIDE: &str = "code outside this crate";
 
-fn who(state: &State, task: TaskNumber) -> String {
+/// Names the task that waits, or says what else does.
+fn waiter_name(state: &State, task: TaskNumber) -> String {
     if !task.is_some() {
         return OUTSIDE.to_owned();
     }
@@ -283,6 +304,7 @@ fn who(state: &State, task: TaskNumber) -> String {
     state.slot_of(task).map_or_else(|| "a task that is gone".to_owned(), label)
 }
 
+/// Describes what is waited for, where, and since when.
 fn wait_text(state: &State, wait: &Wait, now: u64) -> String {
     let what = match wait.what {
         Awaited::Source { slot, kind, direction } => {
@@ -300,6 +322,7 @@ fn wait_text(state: &State, wait: &Wait, now: u64) -> String {
     };
     let place =
         wait.waiter.place.map(|place: &Location<'_>| format!(", at {place}")).unwrap_or_default();
+    // Some waits, such as that for the end of a task, record neither place nor time.
     let since = wait.waiter.since;
     let since = (since != Waiter::UNKNOWN).then(|| now.saturating_sub(since));
     let since = since
@@ -308,13 +331,14 @@ fn wait_text(state: &State, wait: &Wait, now: u64) -> String {
     format!("{what}{place}{since}")
 }
 
-/// Appends a line, broken at commas so that each piece fits a terminal.
+/// Appends a line. It is broken at commas so that each part fits a terminal.
 fn line(text: &mut String, line: &str) {
     const WIDTH: usize = 100;
     let indent = line.len() - line.trim_start().len();
     let mut width = 0;
     for (number, piece) in line.split_inclusive(", ").enumerate() {
         let length = piece.chars().count();
+        // The first part stays on its line, however long it is.
         if number > 0 && width + piece.trim_end().chars().count() > WIDTH {
             text.truncate(text.trim_end().len());
             text.push('\n');
@@ -327,7 +351,7 @@ fn line(text: &mut String, line: &str) {
     text.push('\n');
 }
 
-/// A duration of which only the first few digits count.
+/// Formats a duration with only its first few digits.
 fn short(duration: Duration) -> String {
     match (duration.as_nanos(), duration.as_secs()) {
         (..10_000, _) => format!("{} ns", duration.as_nanos()),
@@ -340,7 +364,7 @@ fn short(duration: Duration) -> String {
     }
 }
 
-/// The same of an age, which is known to the millisecond or so.
+/// Formats an age, which is known to about a millisecond.
 fn age(age: Duration) -> String {
     match age.as_secs() {
         ..10 => format!("{} ms", (age + Duration::from_micros(500)).as_millis()),

@@ -1,5 +1,6 @@
-//! [`stats`]: what a loop has done so far, in figures that are always kept, and [`Stats::advice`]: what they say. The turn counts
-//! once a turn, and times with the clock that it has read anyway; of the polls one in 512 is timed.
+//! [`stats`]: what a loop has done so far, in figures that are always kept, and [`Stats::advice`],
+//! which interprets them. The turn updates the counters once per turn, with times that it has read
+//! anyway; one poll in 512 is timed. This file only reads the counters.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,17 +8,18 @@ use std::time::Duration;
 use crate::door::Door;
 use crate::state::{Histogram, State, plural};
 
-/// How some durations are spread. Quantiles are exact to within a quarter, and never too low.
+/// The distribution of some durations. Quantiles are accurate to within a quarter, and never too
+/// low.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Spread {
-    /// How many there were.
+    /// The number of durations.
     pub count: u64,
-    /// Half of them took no longer.
+    /// The median: half of the durations are no longer than this.
     pub p50: Duration,
-    /// 99 of 100 took no longer.
+    /// The 99th percentile: 99 of 100 durations are no longer than this.
     pub p99: Duration,
-    /// The longest.
+    /// The longest duration.
     pub max: Duration,
 }
 
@@ -33,14 +35,14 @@ impl Spread {
     }
 }
 
-/// What a loop has done so far: see [`stats`]. Its `Display` is a small table.
+/// What a loop has done so far: see [`stats`]. Its `Display` output is a small table.
 ///
-/// Under a [virtual clock](crate::Clock::Virtual) only the counts mean something.
+/// Under a [virtual clock](crate::Clock::Virtual) only the counts are meaningful.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Turns of the loop. (Inside `block_on`, unless somebody listens, one that would find nothing to do before its tasks is not
-    /// made, and not counted.)
+    /// Turns of the loop. (Inside `block_on`, unless an observer wants steps, a turn that would
+    /// find nothing to do before its tasks is skipped and not counted.)
     pub turns: u64,
     /// Polls of tasks, and of the main future.
     pub polls: u64,
@@ -48,41 +50,43 @@ pub struct Stats {
     pub wakes: u64,
     /// Tasks that were spawned, and main futures.
     pub spawned: u64,
-    /// How many tasks there were at most when a turn came to its tasks.
+    /// The largest number of tasks at the moment when a turn began to poll tasks.
     pub most_tasks: usize,
     /// Events that the kernel reported.
     pub events: u64,
     /// Timers that fired.
     pub timers: u64,
-    /// System calls that were not made: a turn that did not ask the kernel because tasks were ready, a read or write
-    /// after one that was short.
+    /// System calls that were not made: by a turn that did not ask the kernel because tasks were
+    /// ready, or by a read or write after one that was short.
     pub syscalls_saved: u64,
-    /// The time in which the loop did something.
+    /// The time that the loop was busy.
     pub busy: Duration,
-    /// The time in which it waited for the kernel.
+    /// The time that the loop waited for the kernel.
     pub waiting: Duration,
-    /// How long the loop was busy between two looks at the kernel.
+    /// How long the loop was busy between two waits in the kernel.
     pub turn_times: Spread,
-    /// By how much timers fired late.
+    /// By how much timers fired after their deadlines.
     pub lateness: Spread,
-    /// How long polls took, of those that were timed: one in 512.
+    /// How long the timed polls took. One poll in 512 is timed.
     pub poll_times: Spread,
-    /// Of the polls that were timed, those that did nothing: of a task that had been polled before, found nothing done, and went on
-    /// to wait.
+    /// Timed polls that did nothing: the task had been polled before, found nothing done, and
+    /// continued to wait.
     pub idle_polls: u64,
-    /// How many tasks were ready when a turn came to them: in half the turns no more.
+    /// The median number of ready tasks at the moment when a turn began to poll tasks.
     pub queue_p50: u64,
-    /// At most.
+    /// The largest number of ready tasks at the moment when a turn began to poll tasks.
     pub queue_max: u64,
-    /// Tasks that ended in their first poll: they never waited for anything.
+    /// Tasks that ended in their first poll. They never waited for anything.
     pub never_waited: u64,
-    /// Panics of tasks that nobody joined. (An `Err` in a handle that is dropped is not seen by anybody, also not here.)
+    /// Panics of tasks that were never joined. (An `Err` in a handle that is dropped is not
+    /// counted.)
     pub unseen_failures: u64,
     /// Turns that took longer than the [threshold](crate::Builder::stall_threshold).
     pub stalls: u64,
 }
 
-/// What the loop that runs here has done so far. (The events, timers and times of a turn count when it is over.)
+/// Returns what the loop that runs on this thread has done so far. (The events, timers and times of
+/// a turn are counted when it ends.)
 ///
 /// ```
 /// headwaiter::block_on(async {
@@ -97,7 +101,7 @@ pub struct Stats {
 ///
 /// # Panics
 ///
-/// Outside any event loop.
+/// Panics outside any event loop.
 #[track_caller]
 pub fn stats() -> Stats {
     Stats::of(&Door::expect("`stats`"))
@@ -130,7 +134,8 @@ impl Stats {
         }
     }
 
-    /// Which part of its time the loop was busy: from 0 to 1. It is 0 before the kernel was asked first.
+    /// Returns the fraction of its time during which the loop was busy, from 0 to 1. It is 0 until
+    /// the kernel was asked for the first time.
     pub fn utilisation(&self) -> f64 {
         let whole = self.busy + self.waiting;
         if whole.is_zero() { 0.0 } else { self.busy.as_secs_f64() / whole.as_secs_f64() }
@@ -170,6 +175,7 @@ impl fmt::Display for Stats {
             "kernel", self.events, self.timers, self.syscalls_saved, self.stalls
         )?;
         writeln!(f, "{:<14} {:>10} {:>12} {:>12} {:>12}", "", "count", "p50", "p99", "max")?;
+        // Only these are durations. The ready queue below has no unit and no 99th percentile.
         for (name, spread) in [
             ("turn time", &self.turn_times),
             ("poll time", &self.poll_times),
@@ -187,12 +193,12 @@ impl fmt::Display for Stats {
 }
 
 impl Stats {
-    /// What these figures say, in plain words: for each sentence the figure on which it rests. Nothing, if there is nothing to
-    /// say.
+    /// Returns what these figures mean, in plain words. Each sentence contains the figure on which
+    /// it rests. The list is empty if there is nothing to report.
     ///
     /// ```
     /// headwaiter::block_on(async {
-    ///     let sum: u64 = (0..50_000_000).sum(); // Nobody else gets a turn meanwhile.
+    ///     let sum: u64 = (0..50_000_000).sum(); // No other task runs meanwhile.
     ///     assert!(std::hint::black_box(sum) > 0);
     ///     headwaiter::time::sleep(std::time::Duration::from_millis(1)).await;
     ///     for advice in headwaiter::stats().advice() {
@@ -210,6 +216,8 @@ impl Stats {
         let busy = 100.0 * self.utilisation();
         let share = |part: u64, whole: u64| 100.0 * part as f64 / whole.max(1) as f64;
         let outside = self.events + self.timers;
+        // A single stall is enough, because each of them exceeded the threshold that the user
+        // chose.
         say(self.stalls > 0, &|| {
             format!(
                 "Somebody blocked the loop: {} turn{} took longer than the threshold, the longest {:.0?}. If one task does it again within ten seconds, the log names it. What computes or blocks belongs into `spawn_blocking`.",
@@ -219,6 +227,7 @@ impl Stats {
             )
         });
         say(
+            // In less than 50 ms the start of the program outweighs everything else.
             busy > 90.0 && self.busy > Duration::from_millis(50) && outside * 100 < self.polls,
             &|| {
                 format!(
@@ -228,12 +237,14 @@ impl Stats {
             },
         );
         let late = self.lateness.p99;
+        // Fewer than ten timers are too few for a percentile.
         say(self.lateness.count >= 10 && late > Duration::from_millis(20), &|| {
             format!(
                 "Timers come late: one in a hundred by {late:.0?} or more (of {}). They wait for the turn to end; the longest took {:.0?}.",
                 self.lateness.count, self.turn_times.max
             )
         });
+        // A hundred such tasks cost too little to mention, unless they are most of the tasks.
         say(self.never_waited >= 100 && share(self.never_waited, self.spawned) > 50.0, &|| {
             format!(
                 "Tasks that never wait need not be tasks: {} of {} ended in their first poll. Call what they do.",
@@ -248,6 +259,7 @@ impl Stats {
             )
         });
         let idle = share(self.idle_polls, self.poll_times.count);
+        // Fewer than 32 timed polls are too few for a percentage.
         say(self.poll_times.count >= 32 && idle > 50.0, &|| {
             format!(
                 "Many tasks are woken for nothing: {idle:.0} % of {} timed polls did nothing. Wake one instead of all, or wait for what is needed.",
@@ -256,6 +268,7 @@ impl Stats {
         });
         let short = self.poll_times.p50;
         say(
+            // If the loop is not busy, short polls do no harm.
             busy > 90.0 && self.poll_times.count >= 128 && short < Duration::from_micros(1),
             &|| {
                 format!(
@@ -276,7 +289,7 @@ mod tests {
         Spread { count, p50, p99, max }
     }
 
-    /// A server in good health, whatever it has done.
+    /// The figures of a healthy server, which get no advice.
     fn healthy() -> Stats {
         let (micros, millis) = (Duration::from_micros, Duration::from_millis);
         Stats {
@@ -302,7 +315,7 @@ mod tests {
         }
     }
 
-    /// Each sentence alone, with its figure.
+    /// Checks each sentence alone, with its figure.
     #[test]
     fn each_kind_of_advice_names_the_figure_on_which_it_rests() {
         let (nanos, millis) = (Duration::from_nanos, Duration::from_millis);

@@ -1,4 +1,6 @@
-//! The stall watcher: a thread that reports a stall while it lasts, for a loop that may not come back.
+//! The stall watcher: a thread that reports a stall while it lasts, for a loop that may not come
+//! back. The builder starts it, and the loop wakes it after each sleep. It only reads the loop's
+//! atomics and never touches its state.
 
 use std::io;
 use std::sync::Arc;
@@ -10,13 +12,15 @@ use log::Level;
 
 use crate::state::{LOOP, QUIET_FOR, Shared, published, say};
 
-/// A thread that checks whether the loop still turns. It sleeps while the loop does.
+/// The owner of the watcher's thread, which checks whether the loop still turns. The thread sleeps
+/// while the loop sleeps.
 pub(crate) struct Watcher {
     thread: Thread,
     is_parked: Arc<AtomicBool>,
 }
 
 impl Watcher {
+    /// Starts the thread. `threshold` is how long a turn may keep the loop busy.
     pub(crate) fn start(shared: &Arc<Shared>, threshold: Duration) -> io::Result<Self> {
         let is_parked = Arc::new(AtomicBool::new(false));
         let watch = {
@@ -27,9 +31,9 @@ impl Watcher {
         Ok(Watcher { thread: thread.thread().clone(), is_parked })
     }
 
-    /// The loop goes on after a sleep.
+    /// Wakes the thread when the loop continues after a sleep.
     pub(crate) fn wake(&self) {
-        // Most often it has not gone to sleep since the last time.
+        // Usually the thread has not parked since the last call, so no system call is needed.
         if self.is_parked.swap(false, Ordering::AcqRel) {
             self.thread.unpark();
         }
@@ -37,24 +41,26 @@ impl Watcher {
 }
 
 impl Drop for Watcher {
-    /// The thread finds the loop gone and ends. It is not joined.
+    /// Unparks the thread, which finds that the loop is gone and ends. It is not joined.
     fn drop(&mut self) {
         self.thread.unpark();
     }
 }
 
+/// The body of the thread.
 fn watch(shared: &Shared, is_parked: &AtomicBool, threshold: Duration) {
     let (mut last, mut since, mut is_reported) = (None, Instant::now(), false);
     let mut reported_at: Option<Instant> = None;
     while !shared.is_closed() {
         let now = (shared.polled.load(Ordering::Relaxed), shared.turns.load(Ordering::Relaxed));
+        // Any progress, a poll or a turn, restarts the measurement.
         if last != Some(now) {
             (last, since, is_reported) = (Some(now), Instant::now(), false);
         }
         if shared.sleeps.load(Ordering::Acquire) {
             is_parked.store(true, Ordering::Release);
-            // Unparked by the loop, or by its end. The loop may have gone on just now: then the timeout is soon
-            // enough.
+            // The loop, or its end, unparks this thread. If the loop continued just before
+            // `is_parked` was set, it does not; then the timeout is soon enough.
             if shared.sleeps.load(Ordering::Acquire) {
                 thread::park_timeout(LONGEST_SLEEP);
             }
@@ -62,6 +68,7 @@ fn watch(shared: &Shared, is_parked: &AtomicBool, threshold: Duration) {
             continue;
         }
         let blocked = since.elapsed();
+        // One report per stall, and none soon after another, so that the log stays readable.
         let quiet = reported_at.is_some_and(|at| at.elapsed() < Duration::from_nanos(QUIET_FOR));
         if blocked >= threshold && !is_reported && !quiet {
             (is_reported, reported_at) = (true, Some(Instant::now()));
@@ -71,13 +78,15 @@ fn watch(shared: &Shared, is_parked: &AtomicBool, threshold: Duration) {
     }
 }
 
+/// How long the thread stays parked before it checks whether the loop still sleeps.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
-/// Checking more often would keep a processor busy.
+/// The shortest interval between two checks. Shorter ones would keep a processor busy.
 const SHORTEST_CHECK: Duration = Duration::from_millis(1);
 
+/// Logs the stall, with the task that is being polled.
 fn report(polled: u64, blocked: Duration) {
-    let who = match published(polled) {
+    let culprit = match published(polled) {
         Some(task) => format!("It polls {task}"),
         None => "It polls no task: a callback, an observer or a drop blocks it".to_owned(),
     };
@@ -85,7 +94,7 @@ fn report(polled: u64, blocked: Duration) {
         Level::Warn,
         LOOP,
         format_args!(
-            "the event loop has been blocked for {blocked:.0?}, and still is. {who}. A debugger shows where: docs/stalls.md"
+            "the event loop has been blocked for {blocked:.0?}, and still is. {culprit}. A debugger shows where: docs/stalls.md"
         ),
     );
 }

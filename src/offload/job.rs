@@ -1,14 +1,15 @@
-//! [`Job`], one piece of work on its way through the pool, and [`Run`], the future of a job that is not a
-//! task.
+//! [`Job`], one piece of work in the thread pool, and [`Run`], the future of a job that is not a
+//! task. `spawn_blocking` uses `Job`; files and look-ups of host names use `Run`. No user code runs
+//! or is dropped here while a lock is held.
 
-// A job's life, and the function that draws each arrow:
+// The states of a job, and the function that makes each transition:
 //
 //   made ──(1)──► waiting ──(2)──► running ──(3)──► done ──(4)──► over
 //     │              │                │               │            ▲
 //     └─────────────(5)──────────────(5)─────────────(5)───────────┘
 //
-// 1. `Pool::submit`  2., 3. `Packet::run`  4. `Job::poll`  5. `Packet::cancel`: what is in the packet is
-// dropped; only the result of a running job is dropped later, by its thread.
+// 1. `Pool::submit`  2., 3. `Packet::run`  4. `Job::poll`  5. `Packet::cancel`, which drops what is
+//    in the packet. Only the result of a running job is dropped later, by its thread.
 
 use std::fmt;
 use std::future::Future;
@@ -24,19 +25,20 @@ use crate::reactor::is_closing;
 use crate::state::{Awaited, Kind, Pool, ResultSlot, Step, TaskNumber, Wake, Work, discard};
 use crate::task::wait_record::WaitRecord;
 
-/// What the future of a job waits for.
+/// What the future of a job waits for, as the log and the dump name it.
 pub(super) const A_JOB: &str = "an offloaded job";
 
-/// A job as the future that awaits it sees it.
+/// A job, as seen by the future that awaits it.
 trait Outcome<T>: Work {
+    /// Whether the job has no result yet.
     fn is_pending(&self) -> bool;
-    /// `Ready(None)`: the job was cancelled.
+    /// Returns `Ready(None)` if the job was cancelled.
     fn poll(&self, wake: Wake) -> Poll<Option<thread::Result<T>>>;
 }
 
-/// What the loop and a thread hand to each other: first the closure, then its result.
+/// What the loop and a thread pass to each other: first the closure, then its result.
 struct Packet<F, T> {
-    /// The closure is there until a thread takes it.
+    /// Contains the closure until a thread takes it.
     slot: ResultSlot<thread::Result<T>, Option<F>>,
     place: &'static Location<'static>,
 }
@@ -48,18 +50,19 @@ where
 {
     fn run(&self, pool: &Pool) -> Option<Wake> {
         let Some(work) = self.slot.lock().extra.take() else {
-            // Cancelled after the thread had taken it from the queue.
+            // The job was cancelled after the thread had taken it from the queue.
             pool.has_run(self.place);
             return None;
         };
         let result = catch_unwind(AssertUnwindSafe(work));
         let mut inner = self.slot.lock();
-        // Before anything can see the result.
+        // Noted before any other thread can see the result.
         pool.has_run(self.place);
         match inner.put(result) {
             Ok(wake) => wake,
             Err(unwanted) => {
-                // Cancelled while it ran.
+                // The job was cancelled while it ran. The lock is released first, because the drop
+                // of the result runs user code.
                 drop(inner);
                 discard(unwanted);
                 None
@@ -68,6 +71,7 @@ where
     }
 
     fn cancel(&self) -> Option<Wake> {
+        // Both are taken out under the lock, but dropped after it, because that runs user code.
         let (work, (result, wake)) = {
             let mut inner = self.slot.lock();
             (inner.extra.take(), inner.close())
@@ -96,11 +100,11 @@ where
     }
 }
 
-/// A job as its owner holds it. Dropping it, on any thread, cancels the job.
+/// A job, as held by its owner. Dropping it, on any thread, cancels the job.
 pub(super) struct Job<T> {
     /// `None` once the result was taken.
     packet: Option<Arc<dyn Outcome<T>>>,
-    /// The pool that it was submitted to, and its number there.
+    /// The pool to which it was submitted, and its number there.
     queued: Option<(Arc<Pool>, u64)>,
     kind: Kind,
     record: WaitRecord,
@@ -117,7 +121,12 @@ impl<T: Send + 'static> Job<T> {
         Job { packet: Some(Arc::new(packet)), queued: None, kind, record: WaitRecord::NONE, place }
     }
 
-    /// Queues it for the pool of the loop that runs here.
+    /// Queues the job in the pool of the loop that runs on this thread. `what` is the caller, for
+    /// the panic outside any event loop.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the loop is being dropped, or if there is no thread for the job.
     #[track_caller]
     pub(super) fn submit(&mut self, what: &str) -> io::Result<()> {
         let Some(packet) = &self.packet else { return Ok(()) };
@@ -126,7 +135,7 @@ impl<T: Send + 'static> Job<T> {
         if door.is_closing {
             return Err(is_closing());
         }
-        // Counted before a thread can report the end.
+        // Counted first, because a thread may report the end before `submit` returns.
         door.jobs += 1;
         let pool = Arc::clone(&door.pool);
         drop(door);
@@ -138,6 +147,7 @@ impl<T: Send + 'static> Job<T> {
                 Ok(())
             }
             Err(error) => {
+                // The job will never run, so it does not count.
                 if let Some(mut door) = Door::open() {
                     door.jobs -= 1;
                 }
@@ -148,17 +158,22 @@ impl<T: Send + 'static> Job<T> {
 }
 
 impl<T> Job<T> {
-    /// `Ready(None)`: the job was cancelled, because its loop is being dropped.
+    /// Returns `Ready(None)` if the job was cancelled because its loop is being dropped.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is polled again after it was ready.
     pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<Option<thread::Result<T>>> {
         let Some(packet) = &self.packet else {
             panic!("headwaiter: an offloaded job was polled again after it was ready");
         };
         let place = self.place;
-        // Only a result that is there costs budget.
+        // Only a poll that finds a result costs budget.
         if !packet.is_pending() {
             ready!(poll_budget(cx));
         }
         let Poll::Ready(result) = packet.poll(Wake::of(cx.waker())) else {
+            // Recorded for the dump and the stuck-task analysis, which know no foreign wakers.
             if let Some(task) = TaskNumber::of(cx.waker()) {
                 self.record.wait(task, Awaited::FromOutside(A_JOB), place);
             }
@@ -176,7 +191,8 @@ impl<T> Drop for Job<T> {
     fn drop(&mut self) {
         let Some(packet) = self.packet.take() else { return };
         if let Some((pool, number)) = &self.queued {
-            // The closure is dropped below, with nothing locked.
+            // No thread will report the end of a job that leaves the queue. Its closure is dropped
+            // below, while nothing is locked.
             if pool.remove(self.kind, *number) {
                 pool.shared.job_ended(None);
             }
@@ -187,20 +203,21 @@ impl<T> Drop for Job<T> {
     }
 }
 
-/// Work that would block the loop, and its result, for this crate's own futures. It is handed to the pool when it
-/// is first polled, or [`started`](Self::start). A panic in the work goes on in who awaits it.
+/// Work that would block the loop, and its result, for this crate's own futures. The first poll
+/// submits it to the pool, unless [`start`](Self::start) did so before. A panic in the work resumes
+/// in the task that awaits it.
 ///
-/// Dropping it before the work has begun takes it out of the queue; dropped later, the work is done to its end, and its
-/// result is dropped. So the queue is never longer than there are futures that wait, and that they wait is the
-/// back-pressure.
+/// If it is dropped before the work has begun, the work leaves the queue. If it is dropped later,
+/// the work runs to its end, and its result is dropped. So the queue is never longer than the
+/// number of futures that wait, and their waiting is the backpressure.
 #[must_use = "futures do nothing unless awaited"]
 pub(crate) struct Run<T> {
     job: Job<T>,
-    /// Why it could not be started.
+    /// Why it could not be submitted.
     error: Option<io::Error>,
 }
 
-/// See [`Run`]. `place` is where the user called.
+/// Creates a [`Run`]. `place` is where the user called.
 pub(crate) fn run<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
     place: &'static Location<'static>,
@@ -208,8 +225,8 @@ pub(crate) fn run<T: Send + 'static>(
     Run { job: Job::new(Kind::Job, work, place), error: None }
 }
 
-/// As [`run`], for a host name. At most half of the threads do that, so that a resolver that does not answer holds up nothing
-/// else.
+/// Like [`run`], for a host name. At most half of the threads run such look-ups, so that a resolver
+/// that does not answer delays nothing else.
 pub(crate) fn look_up<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
     place: &'static Location<'static>,
@@ -218,7 +235,7 @@ pub(crate) fn look_up<T: Send + 'static>(
 }
 
 impl<T: Send + 'static> Run<T> {
-    /// Hands it to the pool now, to be awaited later.
+    /// Submits the work to the pool now. It is awaited later.
     #[track_caller]
     pub(crate) fn start(&mut self) {
         if self.job.queued.is_none() && self.error.is_none() {
@@ -228,7 +245,7 @@ impl<T: Send + 'static> Run<T> {
 }
 
 impl<T: Send + 'static> Future for Run<T> {
-    /// An error of the kind `Other` if no thread could be started for the work.
+    /// The error has the kind `Other` if no thread could be started for the work.
     type Output = io::Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

@@ -1,6 +1,6 @@
-//! The callback interface: a source and a user's closure, both in the source's slot, with no future
-//! anywhere. [`on_ready`] puts them there; the door calls the closure when the slot posts that, with
-//! nothing borrowed.
+//! The callback interface: a source and a user's closure, both stored in the source's slot, without
+//! any future. [`on_ready`] puts them there. When the slot posts a call, the door makes it. The
+//! closure never runs while the state is borrowed.
 
 use std::any::Any;
 use std::fmt;
@@ -16,11 +16,12 @@ use super::register::register;
 use crate::door::{Door, put_back, release};
 use crate::state::{Callback, Key, Next, Ready, Release, Slot, Source};
 
-/// A callback with its types.
+/// A callback with its concrete types.
 struct Typed<S, F> {
     source: S,
     interest: Interest,
     call: F,
+    /// Where the callback was registered.
     place: &'static Location<'static>,
 }
 
@@ -50,17 +51,19 @@ where
     }
 }
 
-/// Calls `callback` whenever the kernel reports that `source` is ready: the loop's own interface, below
-/// all futures. Both are kept in the loop until the [`Registration`] is dropped or the callback returns
-/// [`Next::Remove`].
+/// Calls `callback` whenever the kernel reports that `source` is ready. This is the loop's own
+/// interface, below all futures. The loop keeps both until the [`Registration`] is dropped or the
+/// callback returns [`Next::Remove`].
 ///
-/// The source is registered *edge-triggered*: the callback is called when something has become ready, not
-/// as long as it is. So read, write or accept until [`WouldBlock`](io::ErrorKind::WouldBlock), or return
-/// [`Next::Again`]; else there may never be another call. The first call comes with the first event, never from inside `on_ready`.
+/// The source is registered *edge-triggered*: the callback is called when the source becomes ready,
+/// not for as long as it is ready. So read, write or accept until
+/// [`WouldBlock`](io::ErrorKind::WouldBlock), or return [`Next::Again`]. Otherwise there may never
+/// be another call. The first call comes with the first event, never from inside `on_ready`.
 ///
-/// The callback runs on the loop's thread, in the phase that dispatches events; everything
-/// stands still meanwhile, so it must not block. It may do anything with the loop: spawn, register, drop
-/// any registration, its own included. If it panics, that is logged and the registration removed.
+/// The callback runs on the loop's thread, in the phase that dispatches events. Nothing else runs
+/// in the loop meanwhile, so the callback must not block. It may use the loop in any way: spawn,
+/// register, and drop any registration, including its own. If it panics, the panic is logged and
+/// the registration is removed.
 ///
 /// ```
 /// use headwaiter::{Interest, Next, on_ready};
@@ -96,13 +99,13 @@ where
 ///
 /// # Errors
 ///
-/// What the kernel says to the registration: for instance `PermissionDenied` for a regular file, which is
-/// always ready and so can not be watched (epoll_ctl(2), EPERM), or `AlreadyExists` for a file
-/// descriptor that is registered. The source and the callback are dropped then.
+/// Returns the kernel's error for the registration: for instance `PermissionDenied` for a regular
+/// file, which is always ready and so cannot be watched (epoll_ctl(2), EPERM), or `AlreadyExists`
+/// for a file descriptor that is already registered. The source and the callback are then dropped.
 ///
 /// # Panics
 ///
-/// Outside any event loop.
+/// Panics outside any event loop.
 #[track_caller]
 pub fn on_ready<S, F>(source: S, interest: Interest, callback: F) -> io::Result<Registration<S>>
 where
@@ -112,7 +115,7 @@ where
     enter(Source::new("callback source", Ready::NONE), source, interest, callback)
 }
 
-/// As [`on_ready`], for a callback of this crate that passes events on to other slots.
+/// Like [`on_ready`], for a callback of this crate that passes events on to other slots.
 #[cfg_attr(not(any(target_os = "linux", all(unix, feature = "signal"))), expect(dead_code))]
 #[track_caller]
 pub(crate) fn relay<S, F>(
@@ -129,6 +132,7 @@ where
     enter(slot, source, interest, callback)
 }
 
+/// Registers the source, and puts the callback into its slot.
 #[track_caller]
 fn enter<S, F>(
     slot: Source,
@@ -142,14 +146,17 @@ where
 {
     let mut callback = Typed { source, interest, call: callback, place: Location::caller() };
     let slot = slot.marked(Source::HAS_CALLBACK | Source::HAS_MORE);
+    // Registered before the callback is stored: if this fails, there is no slot, and `callback` is
+    // dropped here.
     let key = register("`on_ready`", &mut callback.source, interest, slot)?;
     put_back(key.slot, Box::new(callback));
     Ok(Registration { key, source: PhantomData })
 }
 
-/// Keeps a callback of [`on_ready`] registered; dropping it removes the callback and drops its source: at once
-/// inside the running loop, else (on another thread, or between turns) when the loop takes the message,
-/// before which it may be called once more.
+/// Keeps a callback of [`on_ready`] registered. Dropping this removes the callback and drops its
+/// source. Inside the running loop, that happens immediately. On another thread, or between turns,
+/// it happens when the loop takes the message, and the callback may be called once more before
+/// that.
 #[must_use = "dropping a Registration removes its callback: keep it, or `detach` it"]
 pub struct Registration<S> {
     key: Key,
@@ -157,19 +164,19 @@ pub struct Registration<S> {
 }
 
 impl<S: 'static> Registration<S> {
-    /// Keeps the callback without the registration, until it returns [`Next::Remove`] or the loop is
-    /// dropped: for a source that only its callback deals with.
+    /// Keeps the callback registered without this value, until it returns [`Next::Remove`] or the
+    /// loop is dropped. Use it for a source that only its callback needs.
     pub fn detach(self) {
-        mem::forget(self); // It owns nothing but its number.
+        mem::forget(self); // It owns only its key.
     }
 
-    /// Reaches the source, for instance to write to a stream whose callback reads.
+    /// Gives access to the source, for instance to write to a stream whose callback reads.
     ///
     /// # Panics
     ///
-    /// Outside the loop it belongs to; if the source is gone because the callback returned
-    /// [`Next::Remove`] or panicked; and inside the callback itself, which has the source as its
-    /// argument. [`try_with`](Self::try_with) returns `None` in the last two cases.
+    /// Panics outside the loop to which it belongs; if the source is gone because the callback
+    /// returned [`Next::Remove`] or panicked; and inside the callback itself, which has the source
+    /// as its argument. [`try_with`](Self::try_with) returns `None` in the last two cases.
     #[track_caller]
     pub fn with<R>(&self, reach: impl FnOnce(&mut S) -> R) -> R {
         match self.try_with(reach) {
@@ -180,25 +187,26 @@ impl<S: 'static> Registration<S> {
         }
     }
 
-    /// As [`with`](Self::with), but `None` where the source is gone or lent.
+    /// Like [`with`](Self::with), but returns `None` if the source is gone or in use.
     ///
     /// # Panics
     ///
-    /// Outside the loop it belongs to.
+    /// Panics outside the loop to which it belongs.
     #[track_caller]
     pub fn try_with<R>(&self, reach: impl FnOnce(&mut S) -> R) -> Option<R> {
         let slot = self.key.slot;
         let mut door = Door::at_home(self.key, "a `Registration`");
         let callback = door.sources.slots.get_mut(slot)?.callback.take()?;
+        // `reach` is user code, so the state must not be borrowed while it runs.
         drop(door);
-        // A guard, so that a panic in `reach` does not lose the callback.
-        let mut lent = Taken { slot, callback: Some(callback) };
-        let source = lent.callback.as_mut()?.source().downcast_mut::<S>()?;
+        // The guard puts the callback back even if `reach` panics.
+        let mut taken = Taken { slot, callback: Some(callback) };
+        let source = taken.callback.as_mut()?.source().downcast_mut::<S>()?;
         Some(reach(source))
     }
 }
 
-/// A callback that was taken out of its slot. The drop puts it back.
+/// A callback that was taken out of its slot. Dropping this puts it back.
 struct Taken {
     slot: Slot,
     callback: Option<Box<dyn Callback>>,

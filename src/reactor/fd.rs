@@ -1,5 +1,6 @@
-//! A source for any file descriptor, which `io`, `fs` and `process` give to [`Registered`]. It only tells
-//! mio which descriptor to watch. It never reads, writes or changes the mode.
+//! A source for any file descriptor. `io`, `fs` and `process` wrap their descriptors in it and give
+//! it to [`Registered`]. It only tells mio which descriptor to watch. It never reads, writes or
+//! changes the mode.
 
 use std::fmt;
 use std::io;
@@ -11,9 +12,9 @@ use mio::{Interest, Registry, Token};
 
 use super::Registered;
 
-/// Anything with a file descriptor, as a source.
+/// Wraps any value that has a file descriptor, and makes it a source.
 pub(crate) struct FdSource<T> {
-    /// `None` only while [`Registered::into_inner`] gives it back.
+    /// `None` only after [`Registered::into_inner`] has taken it out.
     io: Option<T>,
 }
 
@@ -24,15 +25,16 @@ impl<T: AsFd> FdSource<T> {
 
     #[inline]
     pub(crate) fn get(&self) -> &T {
-        self.io.as_ref().expect(IT_IS_THERE)
+        self.io.as_ref().expect(IS_PRESENT)
     }
 
     pub(crate) fn get_mut(&mut self) -> &mut T {
-        self.io.as_mut().expect(IT_IS_THERE)
+        self.io.as_mut().expect(IS_PRESENT)
     }
 }
 
-const IT_IS_THERE: &str = "it is taken out with the end of its registration";
+/// Why `io` is `Some`: only the function that consumes the source takes it out.
+const IS_PRESENT: &str = "it is taken out with the end of its registration";
 
 impl<T: AsFd> AsFd for FdSource<T> {
     #[inline]
@@ -63,16 +65,16 @@ impl<T: AsFd> Source for FdSource<T> {
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
         match &self.io {
             Some(io) => SourceFd(&io.as_fd().as_raw_fd()).deregister(registry),
-            None => Ok(()), // Done before it was taken out.
+            None => Ok(()), // `into_inner` has deregistered it.
         }
     }
 }
 
 impl<T: AsFd> Registered<FdSource<T>> {
-    /// Ends the registration, on any thread, and returns what was registered.
+    /// Ends the registration and returns what was registered. This works on any thread.
     pub(crate) fn into_inner(mut self) -> T {
         self.deregister();
-        self.io_mut().io.take().expect(IT_IS_THERE)
+        self.io_mut().io.take().expect(IS_PRESENT)
     }
 }
 

@@ -1,4 +1,5 @@
-//! [`Handle`]: reaches a loop from any thread.
+//! [`Handle`]: controls a loop from any thread. It sends closures through the loop's inbox, which
+//! the loop runs on its own thread. It never touches the loop's state.
 
 use std::fmt;
 use std::future::Future;
@@ -15,10 +16,11 @@ use crate::door::Door;
 use crate::observe::dump::{Dump, dump};
 use crate::state::{Message, Shared, is_of_this_process, published};
 
-/// Reaches a loop from any thread: see [`Handle::spawn`].
+/// Controls a loop from any thread: see [`Handle::spawn`].
 ///
-/// A handle does not keep its loop alive, only two file descriptors of it. A task that is spawned on a loop that
-/// is gone ends at once with [`JoinError::is_cancelled`](crate::task::JoinError::is_cancelled).
+/// A handle does not keep its loop alive; it keeps only two file descriptors of the loop open. A
+/// task that is spawned on a loop that is gone ends immediately with
+/// [`JoinError::is_cancelled`](crate::task::JoinError::is_cancelled).
 pub struct Handle {
     shared: Arc<Shared>,
 }
@@ -36,7 +38,8 @@ impl Drop for Handle {
             && thread::current().id() != self.shared.thread
             && is_of_this_process(self.shared.id)
         {
-            // The loop may find now that nothing can wake its tasks.
+            // This was the last handle, so the loop wakes up to check whether anything can still
+            // wake its tasks.
             self.shared.notify(true);
         }
     }
@@ -48,19 +51,20 @@ impl Handle {
         Handle { shared }
     }
 
-    /// The handle of the loop that runs on this thread.
+    /// Returns the handle of the loop that runs on this thread.
     ///
     /// # Panics
     ///
-    /// Outside any event loop, for instance in a job of [`spawn_blocking`](crate::spawn_blocking), whose page shows
-    /// how to take a handle along.
+    /// Panics outside any event loop, for instance in a job of
+    /// [`spawn_blocking`](crate::spawn_blocking). The documentation of that function shows how to
+    /// pass a handle to a job.
     #[track_caller]
     pub fn current() -> Self {
         Handle::new(Arc::clone(&Door::expect("`Handle::current`").shared))
     }
 
-    /// Runs `make` on the loop's thread and spawns the future that it returns. Only the closure moves to that
-    /// thread, so the future need not be `Send`.
+    /// Runs `make` on the loop's thread and spawns the future that it returns. Only the closure
+    /// moves to that thread, so the future need not be `Send`.
     ///
     /// The result comes back through the [`RemoteHandle`]. Dropping that handle detaches the task.
     ///
@@ -100,12 +104,13 @@ impl Handle {
 }
 
 /// How long [`Handle::dump`] waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Handle {
-    /// What the loop has, and which task waits for what: like [`dump`], from another thread. It blocks this thread
-    /// until the loop answers. If the loop does not within a second, the dump names the task that is being polled,
-    /// which blocks it, and the place where that was spawned.
+    /// Returns the contents of the loop, and which task waits for what: like [`dump`], from another
+    /// thread. It blocks this thread until the loop answers. If the loop does not answer within a
+    /// second, the dump names the task that is being polled, which blocks the loop, and the place
+    /// where that task was spawned.
     ///
     /// ```
     /// let mut event_loop = headwaiter::EventLoop::new()?;
@@ -120,31 +125,33 @@ impl Handle {
     ///
     /// # Panics
     ///
-    /// On the thread of the loop, which would wait for itself: use [`dump`] there.
+    /// Panics on the thread of the loop, which would wait for itself: use [`dump`] there.
     #[track_caller]
     pub fn dump(&self) -> Dump {
         assert!(
             self.shared.thread != thread::current().id(),
             "headwaiter: `Handle::dump` was called on the thread of the loop it asks: call `headwaiter::dump` inside the loop instead"
         );
+        // The state can be read only on the loop's own thread, so a closure makes the dump there.
         let (give, take) = mpsc::channel();
         self.shared.send(Message::Run(Box::new(move || {
-            let _ = give.send(dump()); // It fails if the caller has stopped waiting.
+            let _ = give.send(dump()); // Fails if the caller has stopped waiting.
         })));
-        match take.recv_timeout(PATIENCE) {
+        match take.recv_timeout(ANSWER_TIMEOUT) {
             Ok(dump) => dump,
             Err(RecvTimeoutError::Disconnected) => Dump::of("the event loop is gone".to_owned()),
             Err(RecvTimeoutError::Timeout) => Dump::of(self.why_busy()),
         }
     }
 
+    /// Describes what keeps the loop from answering.
     fn why_busy(&self) -> String {
         match published(self.shared.polled.load(Ordering::Relaxed)) {
             Some(task) => {
-                format!("the event loop has not answered for {PATIENCE:?}: it polls {task}")
+                format!("the event loop has not answered for {ANSWER_TIMEOUT:?}: it polls {task}")
             }
             None => format!(
-                "the event loop has not answered for {PATIENCE:?}, and polls no task: nobody turns it, or a callback blocks it"
+                "the event loop has not answered for {ANSWER_TIMEOUT:?}, and polls no task: nobody turns it, or a callback blocks it"
             ),
         }
     }

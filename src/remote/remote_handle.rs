@@ -1,4 +1,5 @@
-//! [`RemoteHandle`]: the result of a task that runs on another thread's loop.
+//! [`RemoteHandle`]: the result of a task that runs on another thread's loop. It shares a
+//! [`Packet`] with the task, and sends messages to the loop. It never touches the loop's state.
 
 use std::fmt;
 use std::future::Future;
@@ -14,11 +15,11 @@ use crate::door::{is_running, poll_budget};
 use crate::offload::blocked;
 use crate::state::{JoinError, Message, Wake};
 
-/// The result of [`Handle::spawn`](crate::Handle::spawn). Await it in any loop or other executor, or
-/// [`wait`](Self::wait) for it on a thread that runs none.
+/// The result of [`Handle::spawn`](crate::Handle::spawn). Await it in any loop or other executor,
+/// or [`wait`](Self::wait) for it on a thread that runs none.
 ///
-/// Dropping it detaches the task; if that then panics, it is logged. Awaiting it is cancel-safe: the result stays
-/// until it is taken. Polling it again after that panics.
+/// Dropping it detaches the task. If the task panics after that, the panic is logged. Awaiting it
+/// is cancel-safe: the result stays until it is taken. Polling it again after that panics.
 pub struct RemoteHandle<T> {
     packet: Arc<Packet<T>>,
 }
@@ -32,20 +33,21 @@ impl<T> RemoteHandle<T> {
 impl<T> RemoteHandle<T> {
     /// Blocks this thread until the task has ended.
     ///
-    /// In a job of [`spawn_blocking`](crate::spawn_blocking), for a task of the same loop, it occupies a thread that
-    /// the task may need, for a file, a host name or a job of its own. If all threads of the pool wait like that,
-    /// and their tasks for queued jobs, they wait for ever; that is logged at `warn` after a second or two, with
-    /// the places of the waits and of the jobs. `.await` the task in another task instead, or give the loop more
+    /// If a job of [`spawn_blocking`](crate::spawn_blocking) waits for a task of the same loop, it
+    /// occupies a thread that the task may need, for a file, a host name or a job of its own. If
+    /// all threads of the pool wait like that, and their tasks wait for queued jobs, they wait for
+    /// ever. This is logged at `warn` after a second or two, with the places of the waits and of
+    /// the jobs. `.await` the task in another task instead, or give the loop more
     /// [threads](crate::Builder::blocking_threads).
     ///
     /// # Errors
     ///
-    /// [`JoinError`], if the task panicked, was aborted, or its loop was dropped.
+    /// Returns a [`JoinError`] if the task panicked, was aborted, or its loop was dropped.
     ///
     /// # Panics
     ///
-    /// On a thread that runs an event loop, or that owns the one it waits for, which would stand still. `.await`
-    /// the handle there.
+    /// Panics on a thread that runs an event loop, and on the thread that owns the loop of the
+    /// task, because that loop would stand still. `.await` the handle there.
     #[track_caller]
     pub fn wait(self) -> Result<T, JoinError> {
         assert!(
@@ -58,9 +60,10 @@ impl<T> RemoteHandle<T> {
                 || self.packet.home.is_closed(),
             "headwaiter: `RemoteHandle::wait` was called on the thread of the loop that it waits for, which would stand still: turn the loop, or `block_on` the handle"
         );
-        // From here on nothing can abort it.
-        self.let_go();
-        // In a job of the loop that it waits for: if all threads do that, it may wait for ever.
+        // `self` is consumed, so nothing can abort the task any more.
+        self.release_hold();
+        // `Some` in a job of the loop of the task: if all threads of the pool wait like this, they
+        // may wait for ever.
         let blocked = blocked::begin(&self.packet.home, Location::caller());
         let mut inner = self.packet.slot.lock();
         loop {
@@ -68,6 +71,8 @@ impl<T> RemoteHandle<T> {
                 return result;
             }
             let arrived = self.packet.slot.arrived();
+            // Only a thread of the pool wakes up to check; any other thread sleeps until the result
+            // arrives.
             inner = match &blocked {
                 None => arrived.wait(inner).unwrap_or_else(PoisonError::into_inner),
                 Some(blocked) => {
@@ -75,6 +80,7 @@ impl<T> RemoteHandle<T> {
                     let (inner, waited) = waited.unwrap_or_else(PoisonError::into_inner);
                     if waited.timed_out() {
                         let task = inner.extra.task;
+                        // The check locks the pool, so the packet is unlocked first.
                         drop(inner);
                         blocked.check(task);
                         self.packet.slot.lock()
@@ -86,11 +92,12 @@ impl<T> RemoteHandle<T> {
         }
     }
 
-    /// Asks the loop to drop the task. The future is dropped before
-    /// [`JoinError::is_cancelled`] is reported.
+    /// Asks the loop to drop the task. The future is dropped before [`JoinError::is_cancelled`] is
+    /// reported.
     pub fn abort(&self) {
         let task = {
             let mut inner = self.packet.slot.lock();
+            // One message is enough. If the task does not exist yet, the loop finds the flag.
             let is_first = !mem::replace(&mut inner.extra.abort, true);
             inner.extra.task.filter(|_| is_first)
         };
@@ -99,13 +106,14 @@ impl<T> RemoteHandle<T> {
         }
     }
 
-    /// Whether the task has ended.
+    /// Returns whether the task has ended.
     pub fn is_finished(&self) -> bool {
         !self.packet.slot.lock().is_pending()
     }
 
-    /// Nothing can abort the task any more: its loop checks anew whether it is stuck.
-    fn let_go(&self) {
+    /// Notes that nothing can abort the task any more, so that its loop checks again whether it is
+    /// stuck.
+    fn release_hold(&self) {
         let unheld = {
             let mut inner = self.packet.slot.lock();
             let was_held = mem::replace(&mut inner.extra.held, false);
@@ -119,10 +127,11 @@ impl<T> RemoteHandle<T> {
 
 impl<T> Drop for RemoteHandle<T> {
     fn drop(&mut self) {
-        self.let_go();
+        self.release_hold();
     }
 }
 
+/// Takes the result, if there is one.
 #[track_caller]
 fn take<T>(inner: &mut Slot<T>) -> Option<Result<T, JoinError>> {
     assert!(
@@ -136,11 +145,12 @@ impl<T> Future for RemoteHandle<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // Only a result that is there costs budget.
+        // Only a poll that finds a result costs budget.
         if self.packet.slot.lock().is_ready() {
             ready!(poll_budget(cx));
         }
-        // A plain clone: this wait is one for another thread, which the loop cannot see.
+        // A plain clone of the waker, because this waits for another thread, which the loop cannot
+        // see.
         let wake = Wake::Foreign(cx.waker().clone());
         match ready!(self.packet.slot.poll(wake)) {
             Some(result) => Poll::Ready(result),

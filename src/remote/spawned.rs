@@ -1,4 +1,6 @@
 //! A task that was spawned from another thread, on its way to its loop and back.
+//! [`Handle::spawn`](crate::Handle::spawn) creates the [`Job`], and the loop runs it on its own
+//! thread. A result is never lost: the end of the task, a panic and a drop each store one.
 
 use std::any::Any;
 use std::future::Future;
@@ -16,21 +18,23 @@ use crate::state::{
 };
 use crate::task::spawn_at;
 
-/// What the [`RemoteHandle`](crate::RemoteHandle) and the task share.
+/// The data that the [`RemoteHandle`](crate::RemoteHandle) and the task share.
 pub(super) struct Packet<T> {
     pub(super) home: Arc<Shared>,
     pub(super) slot: ResultSlot<Result<T, JoinError>, Remote>,
 }
 
+/// The contents of a packet while it is locked.
 pub(super) type Slot<T> = result_slot::Inner<Result<T, JoinError>, Remote>;
 
-/// What they share besides the result.
+/// The shared data besides the result.
 pub(super) struct Remote {
-    /// Known when the loop has made the task.
+    /// `None` until the loop has created the task.
     pub(super) task: Option<slots::Slot>,
-    /// An abort was asked for.
+    /// An abort was requested.
     pub(super) abort: bool,
-    /// The [`RemoteHandle`](crate::RemoteHandle) exists, so it may abort the task: see [`Flags::HELD`].
+    /// Whether the [`RemoteHandle`](crate::RemoteHandle) exists, because that may abort the task:
+    /// see [`Flags::HELD`].
     pub(super) held: bool,
 }
 
@@ -43,14 +47,15 @@ impl<T> Packet<T> {
 
 impl<T> Drop for Packet<T> {
     fn drop(&mut self) {
+        // The result was never taken, so a panic in it would go unnoticed.
         if let Some(Err(error)) = self.slot.get_mut().ready() {
             error.log_unseen();
         }
     }
 }
 
-/// What is sent to the loop. The closure is declared, and so dropped, before the sender that reports the
-/// end, also when the job never runs.
+/// The message to the loop. The closure is declared before the sender that reports the end, and so
+/// is dropped before it, even if the job never runs.
 pub(super) struct Job<M, T> {
     make: M,
     sender: Sender<T>,
@@ -61,6 +66,7 @@ impl<M, T> Job<M, T> {
         Job { make, sender: Sender { packet, place } }
     }
 
+    /// Creates the future and spawns it. The loop calls this on its own thread.
     pub(super) fn run<F>(self)
     where
         M: FnOnce() -> F,
@@ -68,6 +74,7 @@ impl<M, T> Job<M, T> {
         T: Send + 'static,
     {
         if self.sender.packet.slot.lock().extra.abort {
+            // The drop of `self` reports the cancellation.
             return;
         }
         let Job { make, sender } = self;
@@ -76,6 +83,8 @@ impl<M, T> Job<M, T> {
         match catch_unwind(AssertUnwindSafe(make)) {
             Ok(future) => {
                 let task = spawn_at(Deliver { future: Some(future), sender }, None, place);
+                // Under one lock, so that an abort or a drop of the handle either finds the task or
+                // is found here.
                 let aborted = {
                     let mut inner = packet.slot.lock();
                     inner.extra.task = task.slot();
@@ -86,7 +95,7 @@ impl<M, T> Job<M, T> {
                     }
                     inner.extra.abort
                 };
-                // While the future was being made.
+                // The abort was requested while the future was being created.
                 if aborted {
                     task.abort();
                 }
@@ -96,7 +105,8 @@ impl<M, T> Job<M, T> {
     }
 }
 
-/// Stores the result of the task. If it is dropped before that, the task was.
+/// Stores the result of the task. If it is dropped before that, the task was dropped, and the
+/// result is the error for a cancelled task.
 struct Sender<T> {
     packet: Arc<Packet<T>>,
     place: &'static Location<'static>,
@@ -107,7 +117,7 @@ impl<T> Sender<T> {
         JoinError::panicked(Some(Origin::unnamed(self.place)), payload)
     }
 
-    /// Stores the result, unless there is one already.
+    /// Stores the result, unless there is one already, and wakes what waits for it.
     fn send(&self, result: Result<T, JoinError>) {
         let put = self.packet.slot.lock().put(result);
         if let Ok(wake) = put {
@@ -135,8 +145,8 @@ pin_project! {
     }
 
     impl<F: Future> PinnedDrop for Deliver<F> {
-        /// After an abort the future is dropped before the sender reports it. If that drop panics, the panic is
-        /// reported.
+        /// After an abort, the future is dropped before the sender reports the end. If that drop
+        /// panics, the panic is reported instead.
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| this.future.set(None))) {
@@ -157,6 +167,8 @@ impl<F: Future> Future for Deliver<F> {
             Ok(Poll::Ready(output)) => Ok(output),
             Err(payload) => Err(this.sender.panicked(payload)),
         };
+        // The future is dropped before its result is stored, so that the drop is over when the
+        // task is seen to have ended.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| this.future.set(None))) {
             match result {
                 Ok(_) => discard(mem::replace(&mut result, Err(this.sender.panicked(payload)))),

@@ -1,5 +1,6 @@
 //! The clock of a loop: the machine's monotonic clock, or a virtual one that moves only when it is
-//! [advanced](crate::time::advance) or when the loop has nothing else to do.
+//! [advanced](crate::time::advance) or when the loop has nothing else to do. The turn and the
+//! timers read it. It never fires a timer.
 
 use std::time::{Duration, Instant};
 
@@ -9,23 +10,25 @@ pub enum Clock {
     /// The machine's monotonic clock.
     #[default]
     Real,
-    /// A clock that stands still while there is anything to do. It jumps to the next timer when no task is
-    /// ready, no job of [`spawn_blocking`](crate::spawn_blocking), look-up of a name or child process is in
-    /// flight, no other thread has sent anything and the kernel has no event. So a test of an hour of
-    /// timeouts takes a millisecond and always takes the same course.
+    /// A clock that stands still while there is anything to do. It jumps to the next timer when no
+    /// task is ready, no job of [`spawn_blocking`](crate::spawn_blocking), look-up of a name or
+    /// child process is in flight, no other thread has sent anything, and the kernel has no event.
+    /// So a test with an hour of timeouts takes a millisecond and always takes the same course.
     ///
     /// While a task waits for a source, the kernel first gets
-    /// [`Builder::io_grace`](crate::Builder::io_grace) of real time. A peer in another process or thread
-    /// that takes longer cannot be told from one that will never answer: the clock jumps.
+    /// [`Builder::io_grace`](crate::Builder::io_grace) of real time. The loop cannot distinguish a
+    /// peer in another process or thread that takes longer from one that never answers: the clock
+    /// jumps.
     Virtual,
 }
 
-/// Times inside the crate are nanoseconds since the start of the loop, enough for 584 years.
+/// The clock of one loop. Times inside the crate are nanoseconds since the start of the loop,
+/// enough for 584 years.
 pub(crate) struct LoopClock {
     start: Instant,
     /// How far a virtual clock has advanced. `None` for a real clock.
     moved: Option<u64>,
-    /// When the loop last read the clock.
+    /// The time at which the loop last read the clock.
     seen: u64,
 }
 
@@ -56,7 +59,8 @@ impl LoopClock {
         }
     }
 
-    /// The time at which the kernel last answered. Good enough for the beginning of a wait, and free.
+    /// Returns the time at which the kernel last answered. It is accurate enough for the start of a
+    /// wait, and does not read the clock.
     pub(crate) fn turn_nanos(&self) -> u64 {
         self.seen
     }
@@ -66,12 +70,13 @@ impl LoopClock {
         self.seen = self.now_nanos();
     }
 
-    /// Like [`begin_turn`](Self::begin_turn), with a time that was just read.
+    /// Like [`begin_turn`](Self::begin_turn), with a time that the caller has just read.
     pub(crate) fn set_turn(&mut self, now: u64) {
         self.seen = now;
     }
 
-    /// An instant before the start counts as the start, one after 584 years as their end.
+    /// Converts an instant. An instant before the start counts as the start, and one after 584
+    /// years as the end of those years.
     pub(crate) fn nanos(&self, instant: Instant) -> u64 {
         nanos(instant.saturating_duration_since(self.start))
     }
@@ -80,7 +85,8 @@ impl LoopClock {
         self.start + Duration::from_nanos(nanos)
     }
 
-    /// Advances a virtual clock. `false` for a real clock.
+    /// Advances a virtual clock by `by` nanoseconds. Returns `false`, and does nothing, for a real
+    /// clock.
     pub(crate) fn move_by(&mut self, by: u64) -> bool {
         let Some(moved) = &mut self.moved else { return false };
         *moved = moved.saturating_add(by);
@@ -89,6 +95,7 @@ impl LoopClock {
     }
 }
 
+/// Converts a duration to nanoseconds. A duration of more than 584 years becomes `u64::MAX`.
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,29 +1,35 @@
-//! What a loop counts of its work, for [`stats`](crate::stats). The turn counts once in each turn, with
-//! times that it has read anyway; of the polls, one in [`SAMPLED`] is timed.
+//! The counters of a loop, which [`stats`](crate::stats) reads. The turn updates them once per
+//! turn, with times that it has read anyway; one poll in [`SAMPLED`] is timed. They never read a
+//! clock themselves.
 
 use super::histogram::Histogram;
 
-/// One poll in this many is timed, unless all of them are to be. (With one in 64, reading the clock twice
-/// costs a tenth of a short poll.) A power of two.
+/// One poll in this many is timed, unless all of them are. With one in 64, reading the clock twice
+/// would cost a tenth of a short poll. A power of two.
 pub(crate) const SAMPLED: u64 = 512;
 
-/// What a loop counts. Times in nanoseconds.
+/// The counters of a loop. Times are in nanoseconds.
 pub(crate) struct Counts {
     pub(crate) turns: u64,
-    /// Turns in which the kernel was not asked.
+    /// Turns that did not ask the kernel.
     pub(crate) skipped: u64,
     pub(crate) events: u64,
     pub(crate) timers: u64,
     pub(crate) busy: u64,
     pub(crate) waiting: u64,
+    /// Busy times between two waits in the kernel.
     pub(crate) turn_times: Histogram,
+    /// By how much timers fired after their deadlines.
     pub(crate) lateness: Histogram,
+    /// Numbers of tasks that were ready when a batch began.
     pub(crate) queue: Histogram,
+    /// Durations of the timed polls.
     pub(crate) poll_times: Histogram,
-    /// How many of the timed polls did nothing.
+    /// Timed polls that did nothing.
     pub(crate) idle_polls: u64,
+    /// The largest number of tasks when a batch began.
     pub(crate) most_tasks: usize,
-    /// Read and write calls that were not made because the last one was short.
+    /// Read and write calls that were not made because the previous one was short.
     pub(crate) tries_saved: u64,
     /// Failures of tasks that nothing awaited.
     pub(crate) unseen: u64,
@@ -52,7 +58,7 @@ impl Counts {
         }
     }
 
-    /// A turn is over.
+    /// Counts a turn that has ended. `asked` is whether it asked the kernel.
     #[inline]
     pub(crate) fn turn(&mut self, events: usize, timers: usize, asked: bool) {
         self.turns += 1;
@@ -61,30 +67,31 @@ impl Counts {
         self.timers += timers as u64;
     }
 
-    /// The loop was busy for this long since the kernel last answered.
+    /// Adds the time that the loop was busy since the kernel last answered.
     #[inline]
     pub(crate) fn busy(&mut self, nanos: u64) {
         self.busy += nanos;
         self.turn_times.add(nanos);
     }
 
-    /// The kernel answered after this long.
+    /// Adds the time that the kernel took to answer.
     #[inline]
     pub(crate) fn waited(&mut self, nanos: u64) {
         self.waiting += nanos;
     }
 
-    /// A turn begins to run its tasks.
+    /// Notes the number of ready tasks and of all tasks when a batch begins.
     pub(crate) fn batch(&mut self, ready: usize, tasks: usize) {
         self.queue.add(ready as u64);
         self.most_tasks = self.most_tasks.max(tasks);
     }
 
+    /// Notes by how much a timer fired after its deadline.
     pub(crate) fn late(&mut self, nanos: u64) {
         self.lateness.add(nanos);
     }
 
-    /// A poll was timed.
+    /// Notes the duration of a timed poll, and whether the poll did nothing.
     pub(crate) fn polled(&mut self, nanos: u64, idle: bool) {
         self.poll_times.add(nanos);
         self.idle_polls += u64::from(idle);

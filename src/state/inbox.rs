@@ -1,11 +1,12 @@
-//! A loop's inbox: a mutex, and a flag that the loop can look at without it. Any thread pushes; only
-//! the loop's own thread takes. It does no I/O: [`Inbox::push`] tells its caller when to wake the loop.
+//! A loop's inbox: a mutex, and a flag that the loop reads without locking. Any thread pushes
+//! through [`Shared`](super::Shared); only the loop's own thread takes. The inbox never does I/O:
+//! [`Inbox::push`] returns whether the caller must wake the loop.
 //!
-//! Why no wake is lost: `notified` is set with the first message and cleared with the taking, both
-//! under the mutex. So a message either is in what the loop takes, or it was pushed after the taking,
-//! found `notified` unset, and its sender wakes the poller again. A sender whose wake of the poller has failed takes the
-//! mark back. The poller's eventfd is never drained, only written: with edge triggering each write is an event of its
-//! own (epoll(7)).
+//! Why no wake is lost: `notified` is set with the first message and cleared when the mail is
+//! taken, both under the mutex. So a message is either part of what the loop takes, or it was
+//! pushed after that, found `notified` unset, and its sender wakes the poller again. If waking the
+//! poller fails, the sender clears `notified`. The poller's eventfd is only written, never drained:
+//! with edge triggering, each write is an event of its own (epoll(7)).
 
 use std::mem;
 
@@ -25,27 +26,30 @@ mod sync {
 }
 
 pub(crate) struct Inbox {
-    /// Set while there may be mail, so that a turn without any pays one load, not a mutex.
+    /// Set while there may be mail, so that a turn without mail costs one load instead of a lock.
     flag: AtomicBool,
     state: Mutex<State>,
 }
 
 struct State {
     mail: Mail,
-    /// A sender has woken the loop, or is about to, for what is in here.
+    /// A sender has woken the loop for this mail, or is about to.
     notified: bool,
+    /// The loop is gone, so new mail is refused.
     closed: bool,
 }
 
-/// What was in an inbox. What can come by the million is kept apart, as numbers: each list is never longer than twice the number of
-/// tasks that it names.
+/// The contents of an inbox. What can arrive by the million is stored in lists of numbers. Each of
+/// these lists is never longer than twice the number of tasks that it names.
 #[derive(Default)]
 pub(crate) struct Mail {
+    /// Tasks to wake.
     pub(crate) wakes: Vec<Packed>,
-    /// Tasks whose wakers code outside this crate has cloned.
+    /// Tasks whose wakers were cloned by code outside this crate.
     pub(crate) foreign: Vec<Packed>,
+    /// All other messages, in the order in which they were pushed.
     pub(crate) messages: Vec<Message>,
-    /// How many offloaded jobs have ended.
+    /// The number of offloaded jobs that have ended.
     pub(crate) jobs: usize,
 }
 
@@ -60,7 +64,11 @@ impl Inbox {
         change(&mut state)
     }
 
-    /// `Ok(true)`: the caller must wake the loop's poller. `Err`: the loop is gone; the message comes back.
+    /// Adds a message. Returns `Ok(true)` if the caller must wake the loop's poller.
+    ///
+    /// # Errors
+    ///
+    /// Returns the message if the loop is gone.
     pub(crate) fn push(&self, message: Message) -> Result<bool, Message> {
         self.state(|state| {
             if state.closed {
@@ -71,18 +79,18 @@ impl Inbox {
         })
     }
 
-    /// As [`push`](Self::push), for a task to wake.
+    /// Like [`push`](Self::push), for a task to wake. Does nothing if the loop is gone.
     pub(crate) fn push_wake(&self, task: Packed) -> bool {
         self.put(|mail| push_once(&mut mail.wakes, task))
     }
 
-    /// As [`push`](Self::push), for a task whose waker was cloned by code outside this crate.
+    /// Like [`push`](Self::push), for a task whose waker was cloned by code outside this crate.
     pub(crate) fn push_foreign(&self, task: Packed) -> bool {
         self.put(|mail| push_once(&mut mail.foreign, task))
     }
 
-    /// As [`push`](Self::push), for the end of an offloaded job and the task that awaits it, if one does.
-    /// Both in one, so that the loop never sees the one without the other.
+    /// Like [`push`](Self::push), for the end of an offloaded job and the task that awaits it, if
+    /// there is one. Both are pushed under one lock, so the loop never sees one without the other.
     pub(crate) fn push_job_end(&self, task: Option<Packed>) -> bool {
         self.put(|mail| {
             mail.jobs += 1;
@@ -92,7 +100,7 @@ impl Inbox {
         })
     }
 
-    /// What needs no drop. A loop that is gone takes none.
+    /// Adds mail that needs no drop. Does nothing if the loop is gone.
     fn put(&self, put: impl FnOnce(&mut Mail)) -> bool {
         self.state(|state| {
             if state.closed {
@@ -103,22 +111,25 @@ impl Inbox {
         })
     }
 
-    /// The poller could not be woken: the next message asks for a wake again.
+    /// Records that the poller could not be woken, so that the next message asks for a wake again.
     pub(crate) fn not_notified(&self) {
         self.state(|state| state.notified = false);
     }
 
+    /// Marks the inbox as non-empty. Returns whether the caller must wake the poller.
     fn notify(&self, state: &mut State) -> bool {
         self.flag.store(true, Ordering::Release);
         !mem::replace(&mut state.notified, true)
     }
 
-    /// May say yes when there is none, and no for a moment after a push: the pusher's wake of the
-    /// poller comes later still, and the loop looks again after it.
+    /// Whether there may be mail. It may return `true` when there is none. It may also return
+    /// `false` for a moment after a push, but the sender wakes the poller after that, and the loop
+    /// checks again after each wake.
     pub(crate) fn has_mail(&self) -> bool {
         self.flag.load(Ordering::Acquire)
     }
 
+    /// Takes all mail. The next message asks for a wake again.
     pub(crate) fn take(&self) -> Mail {
         self.state(|state| {
             self.flag.store(false, Ordering::Relaxed);
@@ -127,6 +138,7 @@ impl Inbox {
         })
     }
 
+    /// Takes all mail, and refuses mail from now on.
     pub(crate) fn close(&self) -> Mail {
         self.state(|state| {
             state.closed = true;
@@ -135,8 +147,8 @@ impl Inbox {
     }
 }
 
-/// Before the list grows it is rid of repetitions, so it is never longer than twice the number
-/// of tasks, whatever the number of pushes.
+/// Adds a task to a list. Duplicates are removed before the list grows, so it is never longer than
+/// twice the number of tasks, whatever the number of pushes.
 fn push_once(tasks: &mut Vec<Packed>, slot: Packed) {
     if tasks.len() == tasks.capacity() && tasks.len() >= 64 {
         tasks.sort_unstable();
@@ -206,14 +218,14 @@ mod tests {
     }
 }
 
-/// `RUSTFLAGS="--cfg loom" cargo test --lib loom`
+/// Run these with `RUSTFLAGS="--cfg loom" cargo test --lib loom`.
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;
     use loom::sync::{Arc, Condvar};
     use loom::thread;
 
-    /// Stands for the poller: a wake is remembered, a wait takes all that were remembered.
+    /// A model of the poller: wakes are remembered until a wait, which consumes all of them.
     struct Poller {
         woken: Mutex<bool>,
         changed: Condvar,
@@ -234,7 +246,8 @@ mod loom_tests {
         }
     }
 
-    /// Two messages of one thread, of which the first cannot wake the poller, beside one of another.
+    /// One thread sends two messages and cannot wake the poller for the first. Another thread sends
+    /// one message.
     #[test]
     fn loom_what_could_not_wake_the_poller_is_taken_with_the_next_message() {
         let mut model = loom::model::Builder::new();
@@ -275,7 +288,7 @@ mod loom_tests {
     #[test]
     fn loom_no_message_is_slept_through() {
         let mut model = loom::model::Builder::new();
-        // More than three preemptions find nothing new here, and take minutes.
+        // More than three preemptions find nothing new here and take minutes.
         model.preemption_bound = Some(3);
         model.check(|| {
             let inbox = Arc::new(Inbox::new());
@@ -292,7 +305,7 @@ mod loom_tests {
                 .collect();
             let mut got = 0;
             while got < 2 {
-                // The order of a turn: wait, then look at the flag, then take.
+                // The same order as in a turn: wait, then check the flag, then take.
                 poller.wait();
                 if inbox.has_mail() {
                     got += inbox.take().wakes.len();

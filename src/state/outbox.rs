@@ -1,6 +1,7 @@
-//! The outbox: work that must run user code, and so must wait until the state is no longer borrowed.
-//! Functions that change the state *post* it here. The [door](crate::door) through which the state was
-//! borrowed takes it out and performs it when the borrow ends, in the order of posting.
+//! The outbox: work that must run user code, and so must wait until the state is no longer
+//! borrowed. Functions that change the state *post* it here as an [`Effect`]. The
+//! [door](crate::door) through which the state was borrowed takes the effects out and performs them
+//! when the borrow ends, in the order of posting. The outbox itself never runs user code.
 
 use std::panic::Location;
 use std::task::Waker;
@@ -15,11 +16,11 @@ use super::sources::Callback;
 use super::step::{Id, Step};
 use super::task::Body;
 
-/// One piece of such work. `door/perform.rs` says what becomes of each.
+/// One piece of such work. `door/perform.rs` performs each of them.
 pub(crate) enum Effect {
-    /// Wake a waker of other code, or a task of another loop.
+    /// Wake a foreign waker, or a task of another loop.
     Wake(Wake),
-    /// Drop a waker of other code.
+    /// Drop a foreign waker.
     DropWaker(Waker),
     /// Drop the output of a task that ended detached, and log its failure.
     DropOutput(Body, Option<(FailureLog, Origin)>),
@@ -42,22 +43,23 @@ pub(crate) enum Effect {
     },
     /// Report [`Step::Spawn`] with the name of the task.
     ReportSpawn(Slot, &'static Location<'static>),
-    /// Write a log line that is due whether or not anybody observes.
+    /// Write a log line that is due with or without observers.
     Log(Level, &'static str, String),
 }
 
+/// The effects that were posted, and whether an observer wants steps.
 #[derive(Default)]
 pub(crate) struct Outbox {
     effects: Vec<Effect>,
-    /// [`POSTED`] and [`OBSERVED`]. One byte, so that the usual case, in which nothing was posted and nobody
-    /// observes, is one comparison.
+    /// [`POSTED`] and [`OBSERVED`]. They share one byte, so that the usual case, no effects and no
+    /// observers, takes one comparison.
     state: u8,
 }
 
-/// Effects were posted.
+/// Set while there are effects that were not taken.
 const POSTED: u8 = 1;
 
-/// Somebody observes: steps are to be posted.
+/// Set while an observer wants steps, so that they are posted.
 const OBSERVED: u8 = 2;
 
 impl Outbox {
@@ -71,19 +73,20 @@ impl Outbox {
         self.state & OBSERVED != 0
     }
 
-    /// Whether effects were posted or somebody observes.
+    /// Whether effects were posted or an observer wants steps.
     #[inline(always)]
     pub(crate) fn is_active(&self) -> bool {
         self.state != 0
     }
 
-    /// Sets whether somebody observes. Returns whether somebody did before.
+    /// Sets whether an observer wants steps. Returns the previous value.
     pub(crate) fn set_observed(&mut self, observed: bool) -> bool {
         let before = self.is_observed();
         self.state = (self.state & !OBSERVED) | if observed { OBSERVED } else { 0 };
         before
     }
 
+    /// Posts an effect. Out of line, because most borrows post none.
     #[cold]
     #[inline(never)]
     pub(crate) fn post(&mut self, effect: Effect) {
@@ -91,14 +94,14 @@ impl Outbox {
         self.state |= POSTED;
     }
 
-    /// Posts the drop of a waker, if that runs code of others.
+    /// Posts the drop of a waker, if that drop runs foreign code.
     pub(crate) fn drop_wake(&mut self, wake: Option<Wake>) {
         if let Some(Wake::Foreign(waker)) = wake {
             self.post(Effect::DropWaker(waker));
         }
     }
 
-    /// Posts a step, if somebody observes. `step` is called only then.
+    /// Posts a step, if an observer wants steps. `step` is called only in that case.
     #[inline(always)]
     pub(crate) fn report(&mut self, step: impl FnOnce() -> Step<'static>) {
         if self.is_observed() {
@@ -106,14 +109,15 @@ impl Outbox {
         }
     }
 
-    /// Takes out what was posted.
+    /// Takes the effects that were posted.
     pub(crate) fn take(&mut self) -> Vec<Effect> {
         self.state &= !POSTED;
         std::mem::take(&mut self.effects)
     }
 
-    /// Gives the memory of an emptied batch back, so that posting need not allocate.
+    /// Returns the memory of an emptied batch, so that the next post does not allocate.
     pub(crate) fn recycle(&mut self, emptied: Vec<Effect>) {
+        // The memory of a larger batch is freed, because such batches are rare.
         const KEPT: usize = 64;
         if self.effects.capacity() == 0 && emptied.capacity() <= KEPT {
             self.effects = emptied;

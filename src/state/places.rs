@@ -1,6 +1,7 @@
-//! Places in the source, by number: where tasks were spawned. A number is half as long as a reference, and another
-//! thread can be told it in one atomic word. There is one for each call of `spawn` in the program's text, so the table
-//! stays small. Used by the tasks, and by whoever says where one is from.
+//! Numbers for places in the source code, such as the place where a task was spawned. A number is
+//! half as long as a reference, and another thread can read it from one atomic word. Each call of
+//! `spawn` in the program's text has one number, so the table stays small. The task table and the
+//! diagnostics call this file. It never removes a place.
 
 use std::cell::Cell;
 use std::panic::Location;
@@ -13,23 +14,26 @@ pub(crate) struct PlaceId(u32);
 
 type Place = &'static Location<'static>;
 
-/// All places that have a number, in their order.
+/// All places that have a number. The number is the index.
 static PLACES: Mutex<Vec<Place>> = Mutex::new(Vec::new());
 
-const CACHED: usize = 64;
+const CACHE_SIZE: usize = 64;
 
 thread_local! {
-    /// The places this thread has seen lately, by their address, so that [`PlaceId::of`] seldom looks into the table.
-    static LATELY: [Cell<Option<(Place, PlaceId)>>; CACHED] = const { [const { Cell::new(None) }; CACHED] };
+    /// The places that this thread has used recently, by their address, so that [`PlaceId::of`]
+    /// rarely locks the table.
+    static RECENT: [Cell<Option<(Place, PlaceId)>>; CACHE_SIZE] = const { [const { Cell::new(None) }; CACHE_SIZE] };
 }
 
 impl PlaceId {
+    /// Returns the number of a place. Assigns the next number if the place has none.
     #[inline]
     pub(crate) fn of(place: Place) -> Self {
-        // Locations are three words or more long, and lie one behind the other.
+        // A `Location` is at least three words long, and locations are adjacent in memory. Dividing
+        // by the word size lets neighbours use different entries of the cache.
         let address = ptr::from_ref(place).addr();
-        LATELY.with(|lately| {
-            let cached = &lately[(address / 8) % CACHED];
+        RECENT.with(|recent| {
+            let cached = &recent[(address / 8) % CACHE_SIZE];
             match cached.get() {
                 Some((seen, id)) if ptr::eq(seen, place) => id,
                 _ => {
@@ -41,10 +45,11 @@ impl PlaceId {
         })
     }
 
+    /// Looks the place up in the table of the process.
     #[cold]
     fn look_up(place: Place) -> Self {
         let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
-        // By value: the compiler may have several copies of one place.
+        // Compared by value, because the compiler may emit several copies of one location.
         let number = places.iter().position(|known| *known == place).unwrap_or_else(|| {
             places.push(place);
             places.len() - 1
@@ -52,15 +57,17 @@ impl PlaceId {
         PlaceId(number as u32)
     }
 
+    /// Returns the place with this number.
     pub(crate) fn location(self) -> Place {
         PLACES.lock().unwrap_or_else(PoisonError::into_inner)[self.0 as usize]
     }
 
+    /// Returns the number as it is stored in an atomic word.
     pub(crate) const fn to_bits(self) -> u32 {
         self.0
     }
 
-    /// From [`to_bits`](Self::to_bits).
+    /// The inverse of [`to_bits`](Self::to_bits).
     pub(crate) const fn from_bits(bits: u32) -> Self {
         PlaceId(bits)
     }

@@ -1,5 +1,6 @@
-//! What the kernel says of a source: [`Ready`], the sticky bits of a slot, and how a tried operation
-//! changes them. `docs/edge-triggered.md` tells why.
+//! The readiness of a source: [`Ready`], the sticky bits of a slot, and how an attempted operation
+//! changes them. The reactor calls this file for each event and each operation. It never makes a
+//! system call. `docs/edge-triggered.md` explains why readiness is kept this way.
 
 use std::fmt;
 use std::io;
@@ -7,17 +8,17 @@ use std::io;
 use mio::Interest;
 use mio::event::Event;
 
-/// Which side of a source an operation waits for.
+/// The side of a source that an operation waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// Something to read, or to accept.
+    /// To read, or to accept a connection.
     Read,
-    /// Room to write.
+    /// To write.
     Write,
 }
 
 impl Direction {
-    /// Whether `interest` asks for it. Urgent data is read.
+    /// Whether `interest` includes this side. Urgent data belongs to the read side.
     pub(crate) fn is_in(self, interest: Interest) -> bool {
         match self {
             Direction::Read => interest.is_readable() || is_urgent(interest),
@@ -50,10 +51,10 @@ fn is_urgent(_: Interest) -> bool {
     false
 }
 
-/// What the kernel says of a source.
+/// The readiness of a source, as the kernel has reported it.
 ///
-/// A side that was closed, or an error, also counts as readable or writable: the operation would not
-/// block, it would report the end or the error.
+/// A closed side or an error also counts as readable or writable, because the operation does not
+/// block: it returns the EOF or the error.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Ready(u8);
 
@@ -63,12 +64,13 @@ impl Ready {
     const READ_CLOSED: u8 = 4;
     const WRITE_CLOSED: u8 = 8;
     const ERROR: u8 = 16;
-    /// Urgent data: a read stops before it, so that a short one does not mean that there is no more.
+    /// Urgent data. A read stops before it, so a short read does not mean that nothing is left.
     const URGENT: u8 = 32;
     pub(crate) const NONE: Ready = Ready(0);
     pub(crate) const READ: Ready = Ready(Ready::READABLE);
     pub(crate) const BOTH: Ready = Ready(Ready::READ.0 | Ready::WRITABLE);
 
+    /// Returns the readiness that an event reports.
     #[inline]
     pub(crate) fn of(event: &Event) -> Ready {
         if event.is_error()
@@ -84,6 +86,7 @@ impl Ready {
         )
     }
 
+    /// Like [`of`](Self::of), for an event with a closed side, an error or urgent data.
     #[cold]
     fn of_unusual(event: &Event) -> Ready {
         let mut bits = 0;
@@ -93,6 +96,7 @@ impl Ready {
         if event.is_writable() {
             bits |= Ready::WRITABLE;
         }
+        // A closed side counts as ready too, because an operation on it returns immediately.
         if event.is_read_closed() {
             bits |= Ready::READ_CLOSED | Ready::READABLE;
         }
@@ -113,32 +117,32 @@ impl Ready {
         self.0 & bits != 0
     }
 
-    /// There is something to read, or the end, or an error.
+    /// Returns `true` if there is data, a connection, the EOF or an error to read.
     pub fn is_readable(self) -> bool {
         self.has(Ready::READABLE)
     }
 
-    /// There is room to write, or an error.
+    /// Returns `true` if there is room to write, or an error to report.
     pub fn is_writable(self) -> bool {
         self.has(Ready::WRITABLE)
     }
 
-    /// The peer will send no more.
+    /// Returns `true` if the peer will send nothing more.
     pub fn is_read_closed(self) -> bool {
         self.has(Ready::READ_CLOSED)
     }
 
-    /// The peer will take no more.
+    /// Returns `true` if the peer will accept nothing more.
     pub fn is_write_closed(self) -> bool {
         self.has(Ready::WRITE_CLOSED)
     }
 
-    /// The source has an error to report.
+    /// Returns `true` if the source has an error to report.
     pub fn is_error(self) -> bool {
         self.has(Ready::ERROR)
     }
 
-    /// What of it concerns `interest`.
+    /// Returns the bits that concern `interest`. An error concerns every interest.
     pub(crate) fn of_interest(self, interest: Interest) -> Ready {
         let mut bits = Ready::ERROR;
         if Direction::Read.is_in(interest) {
@@ -150,7 +154,7 @@ impl Ready {
         Ready(self.0 & bits)
     }
 
-    /// The kernel has said this. Returns what of it is new.
+    /// Adds what the kernel has reported. Returns the bits that are new.
     #[inline]
     pub(crate) fn learn(&mut self, said: Ready) -> Ready {
         let news = Ready(said.0 & !self.0);
@@ -158,6 +162,7 @@ impl Ready {
         news
     }
 
+    /// Whether an operation of this side may succeed without waiting.
     #[inline]
     pub(crate) fn allows(self, direction: Direction) -> bool {
         match direction {
@@ -166,8 +171,8 @@ impl Ready {
         }
     }
 
-    /// The kernel said "would block": whatever it said of this side before is over. It will report an
-    /// edge when that changes.
+    /// Clears the readiness of a side after the kernel returned "would block". The kernel reports
+    /// an edge when that changes.
     #[inline]
     pub(crate) fn disprove(&mut self, direction: Direction) {
         self.0 &= match direction {
@@ -176,8 +181,9 @@ impl Ready {
         };
     }
 
-    /// An operation failed. Returns the error, unless it is one after which to look at the readiness again:
-    /// the operation would have blocked, or a signal interrupted it.
+    /// Updates the readiness after an operation failed. Returns the error, or `None` if the caller
+    /// must check the readiness again: the operation would have blocked, or a signal interrupted
+    /// it.
     #[cold]
     #[inline(never)]
     pub(crate) fn after_error(
@@ -193,20 +199,24 @@ impl Ready {
         None
     }
 
-    /// A short read or write emptied or filled the kernel's buffer, so the next would block: epoll(7)
-    /// says so for stream-oriented files. But the end and errors are reported once only: where the kernel has
-    /// reported one on this side, it is still to be read. And a read also ends short before urgent data:
-    /// of that kqueue tells nothing, so there it is not relied on.
+    /// Clears the readiness of a side after a short read or write. Such a call has emptied or
+    /// filled the kernel's buffer, so the next one would block: epoll(7) says so for
+    /// stream-oriented files.
+    ///
+    /// EOF and errors are reported only once. If the kernel has reported one on this side, it is
+    /// still to be read, so the readiness stays. A read also ends short before urgent data. kqueue
+    /// does not report urgent data, so this does nothing on systems other than Linux and Android.
     #[inline]
     pub(crate) fn exhaust(&mut self, direction: Direction) {
         if !cfg!(any(target_os = "linux", target_os = "android")) {
             return;
         }
-        let last_word = match direction {
+        // What the next operation must still return, although this one was short.
+        let unread = match direction {
             Direction::Read => Ready::READ_CLOSED | Ready::URGENT | Ready::ERROR,
             Direction::Write => Ready::WRITE_CLOSED | Ready::ERROR,
         };
-        if !self.has(last_word) {
+        if !self.has(unread) {
             self.disprove(direction);
         }
     }

@@ -1,9 +1,10 @@
-//! [`Shuffle`] permutes what has no order of its own, in the same way for the same seed. The turn asks it
-//! where something begins: a batch of tasks, of events, of timers with the same deadline. A loop without
-//! a seed has none, and pays a branch for each of these.
+//! [`Shuffle`] permutes what has no order of its own, in the same way for the same seed. The turn
+//! calls it where something begins: a batch of tasks, a batch of events, a group of timers with the
+//! same deadline. A loop without a seed has none, and pays one branch for each of these. It never
+//! uses any source of randomness but the seed.
 
-/// The generator SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
-/// OOPSLA 2014): small, and good from its first number on, whatever the seed.
+/// The generator SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number
+/// generators", OOPSLA 2014). It is small, and good from its first number on, whatever the seed.
 pub(crate) struct Shuffle {
     state: u64,
 }
@@ -20,13 +21,13 @@ impl Shuffle {
         z ^ (z >> 31)
     }
 
-    /// The same on machines of every word size. Some numbers come up a little more often than others, which
-    /// does not matter here.
+    /// Returns a number below `bound`, the same one on machines of every word size. Some numbers
+    /// are slightly more frequent than others, which does not matter here.
     fn below(&mut self, bound: usize) -> usize {
         ((u128::from(self.next()) * bound as u128) >> 64) as usize
     }
 
-    /// The Fisher-Yates shuffle. Draws no number for a single item.
+    /// Performs a Fisher-Yates shuffle. Draws no number for a single item.
     pub(crate) fn permute<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));
@@ -40,7 +41,7 @@ pub(crate) mod random {
 
     use super::Shuffle;
 
-    /// A test of random cases runs once with each of these seeds.
+    /// Tests of random cases run once with each of these seeds.
     pub(crate) const SEEDS: Range<u64> = 0..256;
 
     pub(crate) struct Random(Shuffle);
@@ -54,7 +55,8 @@ pub(crate) mod random {
             self.0.next()
         }
 
-        /// Small numbers come up as often as large ones: it has any number of bits.
+        /// Returns a number with a random number of bits, so that small numbers are as frequent as
+        /// large ones.
         pub(crate) fn number(&mut self) -> u64 {
             self.any() >> self.below(64)
         }
@@ -70,7 +72,7 @@ mod tests {
     use super::*;
     use std::collections::HashMap;
 
-    /// Against the numbers that other implementations give for this seed.
+    /// Compares with the numbers that other implementations produce for this seed.
     #[test]
     fn the_generator_is_split_mix_64() {
         let mut shuffle = Shuffle::new(1_234_567);
@@ -97,7 +99,7 @@ mod tests {
             *orders.entry(order).or_insert(0) += 1;
         }
         assert_eq!(orders.len(), 24);
-        // 1000 each, with a standard deviation of 31; and the seed is fixed.
+        // 1000 are expected of each, with a standard deviation of 31. The seed is fixed.
         assert!(orders.values().all(|times| (850..1150).contains(times)), "{orders:?}");
     }
 }

@@ -1,4 +1,5 @@
-//! [`interval`]: a [`Sleep`] that is reset after each tick.
+//! [`interval`]: a [`Sleep`] that is reset after each tick. It has no other timer, and never ticks
+//! early.
 
 use std::future::Future;
 use std::panic::Location;
@@ -7,9 +8,9 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::now::now;
-use super::sleep::{FAR, Sleep};
+use super::sleep::{FAR_FUTURE, Sleep};
 
-/// Ticks every `period`, for the first time at once.
+/// Returns an [`Interval`] that ticks every `period`. The first tick is due immediately.
 ///
 /// ```
 /// use headwaiter::{Clock, EventLoop, time};
@@ -27,13 +28,17 @@ use super::sleep::{FAR, Sleep};
 ///
 /// # Panics
 ///
-/// Outside any event loop, and for a period of zero.
+/// Panics outside any event loop, and if `period` is zero.
 #[track_caller]
 pub fn interval(period: Duration) -> Interval {
     interval_at(now(), period)
 }
 
-/// Ticks every `period`, for the first time at `start`. Otherwise as [`interval`].
+/// Returns an [`Interval`] that ticks every `period`. The first tick is due at `start`.
+///
+/// # Panics
+///
+/// Panics if `period` is zero.
 #[track_caller]
 pub fn interval_at(start: Instant, period: Duration) -> Interval {
     assert!(
@@ -47,25 +52,25 @@ pub fn interval_at(start: Instant, period: Duration) -> Interval {
     }
 }
 
-/// What an [`Interval`] does when a tick is awaited after the next was due.
+/// What an [`Interval`] does when a tick is awaited after the next one was due.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MissedTickBehavior {
-    /// Ticks as fast as it can until it has caught up: no tick is lost.
+    /// Ticks as fast as possible until it has caught up. No tick is lost.
     #[default]
     Burst,
-    /// The next tick comes a period after the late one, if that was more than 5 ms late.
+    /// Puts the next tick one period after the late one, if that was more than 5 ms late.
     Delay,
-    /// Missed ticks are left out: the next comes at a multiple of the period from the start.
+    /// Skips missed ticks. The next tick is at a multiple of the period from the start.
     Skip,
 }
 
-/// A tick that is no later than this is not taken for a missed one. The figure is tokio's.
+/// A tick that is no later than this does not count as missed. The figure is tokio's.
 const LATENESS: Duration = Duration::from_millis(5);
 
-/// Made by [`interval`].
+/// A sequence of ticks at a fixed period. Created by [`interval`] and [`interval_at`].
 #[derive(Debug)]
 pub struct Interval {
-    /// Its deadline is the next tick.
+    /// The deadline is the next tick.
     sleep: Sleep,
     period: Duration,
     missed: MissedTickBehavior,
@@ -74,66 +79,70 @@ pub struct Interval {
 impl Interval {
     /// Waits for the next tick, and returns the instant at which it was due.
     ///
-    /// Cancel-safe: a tick that was not returned is not lost.
+    /// This is cancel-safe: a tick that was not returned is not lost.
     ///
     /// # Panics
     ///
-    /// In another loop than the one of its first tick, and outside any.
+    /// Panics if it is polled in another loop than the first tick was, or outside any event loop.
     #[track_caller]
     pub fn tick(&mut self) -> Tick<'_> {
         self.sleep.place = Location::caller();
         Tick { interval: self }
     }
 
-    /// As [`tick`](Self::tick), for futures written by hand.
+    /// Like [`tick`](Self::tick), for hand-written futures.
     ///
     /// # Panics
     ///
-    /// As [`tick`](Self::tick).
+    /// Panics in the same cases as [`tick`](Self::tick).
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
         if Pin::new(&mut self.sleep).poll(cx).is_pending() {
             return Poll::Pending;
         }
         let due = self.sleep.deadline();
         let now = now();
+        // The next tick is computed from the deadline, not from now, so that lateness does not add
+        // up.
         let next = match self.missed {
             MissedTickBehavior::Burst => due.checked_add(self.period),
             MissedTickBehavior::Delay if now <= due + LATENESS => due.checked_add(self.period),
             MissedTickBehavior::Delay => now.checked_add(self.period),
             MissedTickBehavior::Skip => {
+                // How long ago the last multiple of the period was. The next tick is one period
+                // after it.
                 let past = now.saturating_duration_since(due).as_nanos() % self.period.as_nanos();
                 let past =
                     Duration::new((past / 1_000_000_000) as u64, (past % 1_000_000_000) as u32);
                 now.max(due).checked_add(self.period - past)
             }
         };
-        // Beyond what an `Instant` can hold, the next tick is as far as it can be told.
-        self.sleep.reset(next.unwrap_or_else(|| due + FAR));
+        // If an `Instant` cannot represent the next tick, the tick is put 30 years away.
+        self.sleep.reset(next.unwrap_or_else(|| due + FAR_FUTURE));
         Poll::Ready(due)
     }
 
-    /// The next tick comes a period from now.
+    /// Restarts the interval: the next tick is due one period from now.
     ///
     /// # Panics
     ///
-    /// Outside any event loop.
+    /// Panics outside any event loop.
     #[track_caller]
     pub fn reset(&mut self) {
         let next = super::deadline_after(self.period);
         self.sleep.reset(next);
     }
 
-    /// The time between two ticks.
+    /// Returns the time between two ticks.
     pub fn period(&self) -> Duration {
         self.period
     }
 
-    /// What it does about missed ticks.
+    /// Returns what the interval does about missed ticks.
     pub fn missed_tick_behavior(&self) -> MissedTickBehavior {
         self.missed
     }
 
-    /// Decides what it does about missed ticks.
+    /// Sets what the interval does about missed ticks.
     pub fn set_missed_tick_behavior(&mut self, behavior: MissedTickBehavior) {
         self.missed = behavior;
     }

@@ -1,4 +1,5 @@
-//! The clock for users: [`now`] and [`advance`].
+//! [`now`] and [`advance`]: the loop's clock, for users. Moving the clock never fires a timer: the
+//! next turn does.
 
 use std::fmt;
 use std::future::Future;
@@ -10,19 +11,20 @@ use crate::door::Door;
 use crate::state::nanos;
 use crate::task::{YieldNow, yield_now};
 
-/// The time of this thread's loop: [`Instant::now`] under a real clock, the loop's own time under a
-/// [virtual](crate::Clock::Virtual) one.
+/// Returns the time of the loop that runs on this thread. Under a real clock this is
+/// [`Instant::now`]; under a [virtual](crate::Clock::Virtual) one it is the loop's own time.
 ///
 /// # Panics
 ///
-/// Outside any event loop.
+/// Panics outside any event loop.
 #[track_caller]
 pub fn now() -> Instant {
     Door::expect("`time::now`").clock.now()
 }
 
-/// Moves a [virtual](crate::Clock::Virtual) clock forward by `by`, at once. The timers that come due fire in the
-/// next turn, in the order of their deadlines; awaiting what this returns waits for that turn, and is cancel-safe.
+/// Moves a [virtual](crate::Clock::Virtual) clock forward by `by`, inside this call. The timers
+/// that become due fire in the next turn, in the order of their deadlines. Awaiting the returned
+/// future waits for that turn, and is cancel-safe.
 ///
 /// ```
 /// use headwaiter::{Clock, EventLoop, time};
@@ -38,7 +40,7 @@ pub fn now() -> Instant {
 ///
 /// # Panics
 ///
-/// Outside any event loop, and in a loop with a real clock.
+/// Panics outside any event loop, and in a loop with a real clock.
 #[track_caller]
 pub fn advance(by: Duration) -> Advance {
     let is_virtual = Door::expect("`time::advance`").clock.move_by(nanos(by));
@@ -49,7 +51,7 @@ pub fn advance(by: Duration) -> Advance {
     Advance { yielding: yield_now() }
 }
 
-/// The future of [`advance`]: the clock has moved already, this waits for the next turn.
+/// The future of [`advance`]. The clock has already moved; this waits for the next turn.
 pub struct Advance {
     yielding: YieldNow,
 }

@@ -1,4 +1,6 @@
-//! [`sleep`] and its kin: one timer of the loop each, armed by the first poll.
+//! [`sleep`] and [`sleep_until`]: futures that own one timer of the loop each, armed by the first
+//! poll. [`timeout`](super::timeout()) and [`interval`](super::interval()) are built on them. A
+//! sleep never ends before its deadline.
 
 use std::future::Future;
 use std::mem;
@@ -10,18 +12,20 @@ use std::time::{Duration, Instant};
 use crate::door::{Door, release};
 use crate::state::{Armed, Key, Release, State, Step, TimerId, Wake};
 
-/// Waits for `duration`: never less, and as little more as the kernel and the other tasks allow. (On Linux a
-/// wait of 5 ms or more ends on a whole millisecond; shorter ones are exact to about 50 µs.)
+/// Waits for `duration`: never less, and as little more as the kernel and the other tasks allow.
+/// (On Linux, a wait of 5 ms or more ends on a whole millisecond; shorter ones are accurate to
+/// about 50 µs.)
 ///
-/// `sleep(Duration::ZERO)` waits for one turn of the loop. A duration beyond what the clock can count, such
-/// as [`Duration::MAX`], is taken as 30 years.
+/// `sleep(Duration::ZERO)` waits for one turn of the loop. A duration that the clock cannot
+/// represent, such as [`Duration::MAX`], counts as 30 years.
 ///
-/// The first poll arms the timer and is always `Pending`; the turn in which the deadline passes makes it
-/// ready. If the task polls it again within the same poll, as a `select` in a loop does while another branch
-/// is ready, it reads the clock and is ready once the deadline has passed. So a `timeout` that is polled once
-/// does not read the clock.
+/// The first poll arms the timer and always returns `Pending`. The turn in which the deadline
+/// passes makes the sleep ready. If the task polls it again within the same poll, as a `select` in
+/// a loop does while another branch is ready, it reads the clock, and is ready once the deadline
+/// has passed. So a `timeout` that is polled once does not read the clock.
 ///
-/// The time runs from this call on, not from the first poll. Cancel-safe: dropping it disarms the timer.
+/// The time runs from this call, not from the first poll. This is cancel-safe: dropping the future
+/// disarms the timer.
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -35,14 +39,14 @@ use crate::state::{Armed, Key, Release, State, Step, TimerId, Wake};
 ///
 /// # Panics
 ///
-/// Outside any event loop: where it is called, and where it is polled.
+/// Panics if it is called or polled outside any event loop.
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
     Sleep::new(deadline_after(duration), Location::caller())
 }
 
-/// Waits until `deadline`, an instant of the clock of [`now`](super::now()). A deadline in the past is due in
-/// the next turn.
+/// Waits until `deadline`, an instant of the clock of [`now`](super::now()). A deadline in the past
+/// is due in the next turn.
 ///
 /// Otherwise like [`sleep`], with the same panics.
 #[track_caller]
@@ -51,26 +55,29 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
     Sleep::new(deadline, Location::caller())
 }
 
-/// Stands in for a deadline that an [`Instant`] cannot hold: 30 years.
-pub(super) const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+/// Replaces a duration after which the deadline does not fit into an [`Instant`]: 30 years.
+pub(super) const FAR_FUTURE: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
+/// Returns the instant that is `duration` from now, by the clock of the loop.
 #[track_caller]
 pub(crate) fn deadline_after(duration: Duration) -> Instant {
     let now = Door::expect("a timer").clock.now();
-    now.checked_add(duration).unwrap_or_else(|| now + FAR)
+    now.checked_add(duration).unwrap_or_else(|| now + FAR_FUTURE)
 }
 
-/// The future of [`sleep`] and [`sleep_until`]. It may be moved to and dropped on any thread, but must be
-/// polled in one loop only.
+/// The future of [`sleep`] and [`sleep_until`]. It may be moved to and dropped on any thread, but
+/// may be polled in only one loop.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
 pub struct Sleep {
     deadline: Instant,
-    /// The timer. `None` before the first poll and after the last.
+    /// The key of the timer. `None` before the first poll and after the last.
     timer: Option<Key>,
+    /// A poll has returned `Ready`.
     done: bool,
-    /// The number of the task poll in which it was polled last.
+    /// The number of the task poll in which this was last polled.
     polled_in: u64,
+    /// Where the user called, for diagnostics.
     pub(super) place: &'static Location<'static>,
 }
 
@@ -79,22 +86,23 @@ impl Sleep {
         Sleep { deadline, timer: None, done: false, polled_in: u64::MAX, place }
     }
 
-    /// The deadline.
+    /// Returns the deadline.
     pub fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// Whether its `await` has ended: `false` before the first poll, however late that is.
+    /// Returns whether a poll has returned `Ready`. This is `false` before the first poll, however
+    /// late that is.
     pub fn is_elapsed(&self) -> bool {
         self.done
     }
 
-    /// Sets another deadline, whether the last one has passed or not, and reuses the timer. A deadline in the
-    /// past is due in the next turn, as in [`sleep_until`].
+    /// Sets another deadline, whether the previous one has passed or not, and reuses the timer. A
+    /// deadline in the past is due in the next turn, as in [`sleep_until`].
     ///
     /// # Panics
     ///
-    /// If it has been polled, and this is not the loop in which it was.
+    /// Panics if it was polled in a loop, and is not reset in that loop.
     #[track_caller]
     pub fn reset(&mut self, deadline: Instant) {
         self.deadline = deadline;
@@ -106,8 +114,9 @@ impl Sleep {
         }
     }
 
-    /// Whether a poll could be left out, because its timer has not fired. Cheaper than a poll, which stores
-    /// the waker anew. Only for a task that alone polls it, so that it has the task's waker.
+    /// Returns whether a poll can be skipped because the timer has not fired. This is cheaper than
+    /// a poll, which stores the waker again. Call it only if a single task polls this sleep, so
+    /// that the timer has that task's waker.
     #[cfg(feature = "hyper")]
     pub(crate) fn still_waits(&self) -> bool {
         let Some(key) = self.timer else { return false };
@@ -116,9 +125,9 @@ impl Sleep {
         door.timers.wheel.get(key.slot).is_some_and(|(_, has_fired)| !has_fired)
     }
 
-    /// Arms the timer. Returns whether it was due already.
+    /// Arms the timer. Returns whether the deadline has already passed.
     fn arm(&mut self, cx: &Context<'_>) -> bool {
-        // Cloned before the door opens, because a clone runs foreign code.
+        // Cloned before the door opens, because cloning a foreign waker runs foreign code.
         let wake = Wake::of(cx.waker());
         let mut door = Door::expect("a timer");
         let state = &mut *door;
@@ -127,6 +136,7 @@ impl Sleep {
             return true;
         }
         let armed = Armed::new(wake, self.place, state.clock.turn_nanos());
+        // The timer stores the waker, so the task does not count as one with a lost waker.
         state.tasks.keep();
         match state.timers.wheel.arm(state.clock.nanos(self.deadline), armed) {
             Ok(slot) => {
@@ -140,6 +150,7 @@ impl Sleep {
                 false
             }
             Err(armed) => {
+                // The door is closed before the panic, because unwinding runs user code.
                 state.outbox.drop_wake(armed.foreign.map(Wake::Foreign));
                 drop(door);
                 panic!(
@@ -156,6 +167,7 @@ impl Sleep {
         let state = &mut *door;
         let is_overdue = self.is_overdue(state);
         match state.timers.wheel.get(key.slot) {
+            // This poll may have another waker than the last one, so the stored waker is replaced.
             Some((armed, false)) if !is_overdue => {
                 state.tasks.keep();
                 let before = armed.set_wake(wake);
@@ -163,6 +175,7 @@ impl Sleep {
                 false
             }
             _ => {
+                // The timer has no further use, so its slot is freed before the sleep is dropped.
                 state.outbox.drop_wake(Some(wake));
                 state.timers.cancel(key.slot, &mut state.outbox);
                 self.timer = None;
@@ -171,14 +184,17 @@ impl Sleep {
         }
     }
 
-    /// Whether the deadline has passed, if that is to be checked. The clock is read only from the second poll
-    /// within one poll of the task on. The first poll, such as that of a plain `timeout`, need not pay for it,
-    /// because the turn fires what is due. But a task that goes on polling in a loop of its own, for instance
-    /// with a `select` that has a branch that is always ready, may not let the loop take that turn.
+    /// Returns whether the deadline has passed, if this poll has to check that.
+    ///
+    /// The clock is read only from the second poll within one poll of the task on. The first poll,
+    /// such as that of a plain `timeout`, does not need it, because the turn fires the timers that
+    /// are due. But a task may poll in a loop of its own, for instance with a `select` that has a
+    /// branch that is always ready. Such a task may keep the loop from reaching that turn.
     #[inline]
     fn is_overdue(&mut self, state: &mut State) -> bool {
         let this_poll = state.tasks.polls_made();
-        // Being ready costs budget, or a task could catch up with the missed ticks of an interval without end.
+        // Being ready costs budget. Otherwise a task could catch up with the missed ticks of an
+        // interval without ever yielding.
         mem::replace(&mut self.polled_in, this_poll) == this_poll
             && state.clock.now() >= self.deadline
             && state.budget.spend()
@@ -190,8 +206,8 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if !self.done {
-            // A deadline in the past is armed too, and fires in the next turn: so the first poll is always
-            // `Pending`.
+            // A deadline in the past is armed too, and fires in the next turn. So the first poll is
+            // always `Pending`.
             self.done = match self.timer {
                 None => self.arm(cx),
                 Some(key) => self.rearm(key, cx),

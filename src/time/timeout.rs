@@ -1,4 +1,5 @@
-//! [`timeout`]: a future with a limit on its time.
+//! [`timeout`]: a future with a time limit, built on [`Sleep`]. It never reports its end before the
+//! future inside is dropped.
 
 use std::future::Future;
 use std::panic::Location;
@@ -12,10 +13,11 @@ use pin_project_lite::pin_project;
 use super::sleep::{Sleep, deadline_after};
 use crate::door::Door;
 
-/// Gives `future` at most `duration`. If it is not ready by then, it is dropped and [`Elapsed`] returned.
+/// Runs `future` for at most `duration`. If it is not ready by then, it is dropped and [`Elapsed`]
+/// is returned.
 ///
-/// The future is polled first, so one that is ready at once wins over a duration of zero. Cancel-safe if
-/// `future` is.
+/// The future is polled first, so a future that is immediately ready wins over a duration of zero.
+/// This is cancel-safe if `future` is.
 ///
 /// ```
 /// use headwaiter::time::{sleep, timeout};
@@ -29,7 +31,7 @@ use crate::door::Door;
 ///
 /// # Panics
 ///
-/// Outside any event loop: where it is called, and where it is polled.
+/// Panics if it is called or polled outside any event loop.
 #[track_caller]
 pub fn timeout<F: Future>(duration: Duration, future: F) -> Timeout<F> {
     Timeout {
@@ -38,8 +40,8 @@ pub fn timeout<F: Future>(duration: Duration, future: F) -> Timeout<F> {
     }
 }
 
-/// Gives `future` until `deadline`, an instant of the clock of [`now`](super::now()). Otherwise like
-/// [`timeout`].
+/// Runs `future` until `deadline` at the latest, an instant of the clock of [`now`](super::now()).
+/// Otherwise like [`timeout`], with the same panics.
 #[track_caller]
 pub fn timeout_at<F: Future>(deadline: Instant, future: F) -> Timeout<F> {
     drop(Door::expect("`time::timeout_at`"));
@@ -51,7 +53,7 @@ pin_project! {
     #[derive(Debug)]
     #[must_use = "futures do nothing unless awaited"]
     pub struct Timeout<F> {
-        // `None` at the end: the future is dropped before the end is reported.
+        // `None` at the end: the future is dropped before its end is reported.
         #[pin]
         future: Option<F>,
         sleep: Sleep,
@@ -63,12 +65,13 @@ impl<F: Future> Future for Timeout<F> {
 
     /// # Panics
     ///
-    /// If it is polled again after it was ready.
+    /// Panics if it is polled again after it was ready.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let Some(future) = this.future.as_mut().as_pin_mut() else {
             panic!("headwaiter: a `Timeout` was polled again after it was ready");
         };
+        // The future comes first, so that an output that is ready at the deadline is not lost.
         if let Poll::Ready(output) = future.poll(cx) {
             this.future.set(None);
             return Poll::Ready(Ok(output));
@@ -81,7 +84,7 @@ impl<F: Future> Future for Timeout<F> {
     }
 }
 
-/// The time of a [`timeout`] ended before its future was ready.
+/// The error of a [`timeout`] whose time ended before its future was ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Elapsed(());
 
