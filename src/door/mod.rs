@@ -1,12 +1,12 @@
 //! Layer 1: the one way to the [`State`] of the loop that runs on this thread.
 //!
-//! [`Door`] borrows the state until it is dropped. While it is open, no user code runs: the state posts
-//! what must run user code to its [outbox](crate::state::outbox). When the door closes it puts the state
-//! back, and then `perform.rs` performs what was posted. So a callback, a drop or an observer finds the
-//! loop whole and may do anything with it, and each call has had its effects when it returns.
+//! A [`Door`] is a guard that borrows the state. While it exists, no user code runs: functions of
+//! the state post such work to the [outbox](crate::state::outbox). The drop of the guard puts the
+//! state back, and then `perform.rs` performs what was posted. So callbacks, drops and observers
+//! may use the loop in any way, and each call has had its effects when it returns.
 //!
-//! While a door is open, opening another finds no loop. So a door must not stay open across user code: take
-//! care with guards in the scrutinee of a `match` or an `if let`, which live until its end.
+//! While a door is open, another one finds no loop. So a door must not stay open across user code.
+//! Take care with guards in the scrutinee of a `match` or an `if let`, which live until its end.
 
 mod perform;
 mod tell;
@@ -22,24 +22,24 @@ pub(crate) use self::tell::report;
 use crate::state::{Key, Release, State, is_pool_thread, send_home};
 
 thread_local! {
-    /// The state of the loop that runs on this thread. A door takes it out and puts it back, which costs
-    /// two stores. `ManuallyDrop` spares each access the check whether the thread-local was dropped;
-    /// [`Entered`] takes the state out in any case.
+    /// The state of the loop that runs on this thread. A door takes it out and puts it back, which
+    /// costs two stores. `ManuallyDrop` spares each access the check whether the thread-local was
+    /// dropped; [`Entered`] takes the state out in any case.
     static RUNNING: Cell<ManuallyDrop<Option<Box<State>>>> = const { Cell::new(ManuallyDrop::new(None)) };
 }
 
-/// A borrow of the state of the loop that runs here. See the module.
+/// A borrow of the state of the loop that runs on this thread: see the module.
 pub(crate) struct Door(ManuallyDrop<Option<Box<State>>>);
 
 impl Door {
-    /// `None`: no loop runs here.
+    /// Opens the door to the loop that runs on this thread, if there is one.
     #[inline(always)]
     pub(crate) fn open() -> Option<Self> {
         let door = Door(RUNNING.with(Cell::take));
         if door.0.is_some() { Some(door) } else { None }
     }
 
-    /// `None`: the loop that `key` belongs to does not run here.
+    /// Opens the door to the loop that `key` belongs to, if that loop runs on this thread.
     #[inline(always)]
     pub(crate) fn of(key: Key) -> Option<Self> {
         let door = Door(RUNNING.with(Cell::take));
@@ -49,7 +49,8 @@ impl Door {
         }
     }
 
-    /// The loop that runs here. Panics if there is none: `what` needs one.
+    /// Opens the door to the loop that runs on this thread. Panics if there is none; `what` needs
+    /// one.
     #[inline(always)]
     #[track_caller]
     pub(crate) fn expect(what: &str) -> Self {
@@ -59,7 +60,8 @@ impl Door {
         }
     }
 
-    /// The loop that `key` belongs to. Panics if that does not run here: `what` was used elsewhere.
+    /// Opens the door to the loop that `key` belongs to. Panics if that loop does not run on this
+    /// thread.
     #[inline(always)]
     #[track_caller]
     pub(crate) fn at_home(key: Key, what: &str) -> Self {
@@ -69,7 +71,8 @@ impl Door {
         }
     }
 
-    /// Spends one unit of the task's cooperative budget. `Pending`: it is spent, and the task was woken.
+    /// Spends one unit of the task's cooperative budget. Returns `Pending` if none is left, and
+    /// wakes the task.
     #[inline]
     pub(crate) fn poll_budget(mut self, cx: &Context<'_>) -> Poll<()> {
         if self.budget.spend() {
@@ -79,7 +82,7 @@ impl Door {
         yield_to_others(cx)
     }
 
-    /// Closes the door without a look at the outbox, where the caller has seen that nothing was posted.
+    /// Closes the door without a check of the outbox. The caller knows that nothing was posted.
     #[inline(always)]
     pub(crate) fn shut(mut self) {
         self.put_back();
@@ -137,7 +140,8 @@ pub(crate) fn is_home_of(key: Key) -> bool {
     Door::of(key).is_some()
 }
 
-/// Takes back what a dropped handle held: at once if its loop runs here, else by message.
+/// Releases what a dropped handle held: immediately if its loop runs on this thread, otherwise by
+/// message.
 pub(crate) fn release(key: Key, what: Release) {
     match Door::of(key) {
         Some(mut door) => door.release(what),
@@ -145,14 +149,14 @@ pub(crate) fn release(key: Key, what: Release) {
     }
 }
 
-/// Spends one unit of the task's cooperative budget. `Pending`: it is spent, and the task was woken. Where
-/// no loop runs there is no budget.
+/// Spends one unit of the task's cooperative budget. Returns `Pending` if none is left, and wakes
+/// the task. Without a loop there is no budget.
 #[inline]
 pub(crate) fn poll_budget(cx: &Context<'_>) -> Poll<()> {
     Door::open().map_or(Poll::Ready(()), |door| door.poll_budget(cx))
 }
 
-/// The task has spent its budget: it is ready again, after the others had their turn.
+/// Makes the task ready again, behind the other ready tasks.
 #[cold]
 #[inline(never)]
 pub(crate) fn yield_to_others<T>(cx: &Context<'_>) -> Poll<T> {
@@ -193,7 +197,7 @@ pub(crate) fn away_from_home(what: &str) -> ! {
     );
 }
 
-/// Lets a loop run on this thread until the guard is dropped, which puts the state back into `home`.
+/// Makes the loop in `home` the one that runs on this thread, until the guard is dropped.
 pub(crate) fn enter(home: &mut Option<Box<State>>) -> Entered<'_> {
     let mut state = home.take();
     if let Some(state) = &mut state {
@@ -203,7 +207,7 @@ pub(crate) fn enter(home: &mut Option<Box<State>>) -> Entered<'_> {
     Entered { home, before: ManuallyDrop::into_inner(before) }
 }
 
-/// While this lives, a loop runs on this thread.
+/// The guard of [`enter`]. Its drop puts the state back into `home`.
 pub(crate) struct Entered<'a> {
     home: &'a mut Option<Box<State>>,
     /// Set only where a loop is dropped inside another.

@@ -1,5 +1,6 @@
-//! Performs the effects that were posted while the state was borrowed. All user code that the loop calls,
-//! but for the polls of tasks, is called from here, with nothing borrowed and with panics contained.
+//! Performs the effects that were posted while the state was borrowed. Except for the polls of
+//! tasks, all user code that the loop calls is called here, with nothing borrowed and with panics
+//! contained.
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,14 +15,14 @@ use crate::state::{
     panic_message, say, token_of,
 };
 
-/// Performs what is in the outbox. The batch is taken out first: user code that is called here opens doors
-/// of its own, and these perform what it posts before it goes on.
+/// Performs the effects in the outbox. They are taken out first: user code that is called here
+/// opens doors of its own, and each of these performs what was posted inside it.
 #[cold]
 #[inline(never)]
 pub(super) fn perform_all() {
     let Some(mut door) = Door::open() else { return };
     let mut batch = door.outbox.take();
-    door.shut(); // Nothing is posted now, and a look would come here again.
+    door.shut(); // Nothing is posted now; a check would recurse.
     batch.drain(..).for_each(perform);
     if let Some(mut door) = Door::open() {
         door.outbox.recycle(batch);
@@ -49,8 +50,8 @@ fn perform(effect: Effect) {
     }
 }
 
-/// Drops the output of a task that ended detached. An `Err` in it is a failure only if there is a `log` for
-/// it, which alone knows the type of the output.
+/// Drops the output of a task that ended detached. With a `log`, an `Err` in the output is a
+/// failure; only the log knows the type of the output.
 fn drop_output(body: Body, log: Option<(FailureLog, Origin)>) {
     if let Some((log, origin)) = log {
         return log.write(body, &origin);
@@ -61,18 +62,18 @@ fn drop_output(body: Body, log: Option<(FailureLog, Origin)>) {
     discard(body);
 }
 
-/// Drops the future of a task and stores an error in its place. Then the task ends.
+/// Replaces the future of a task by an error, and ends the task.
 fn fail(slot: Slot, mut body: Body, error: JoinError) {
     let (is_abort, is_panic) = (error.is_cancelled(), error.is_panic());
     let dropped = catch_unwind(AssertUnwindSafe(|| body.as_mut().fail(error)));
     match dropped {
         Ok(()) => {}
-        // The abort was no failure, but this panic is one, and the joiner must learn of it.
+        // An abort is no failure, but this panic is, so the joiner gets the panic.
         Err(payload) if is_abort => {
             let origin = Door::open().and_then(|door| door.tasks.origin(slot));
             body.as_mut().fail(JoinError::panicked(origin, payload));
         }
-        // The first failure is the cause of this one, so the joiner gets the first.
+        // The first failure may have caused this one, so the joiner gets the first.
         Err(payload) => log_panic("the drop of a task's future", payload),
     }
     if !is_panic {
@@ -85,8 +86,8 @@ fn fail(slot: Slot, mut body: Body, error: JoinError) {
     discard(body); // Only where no loop runs here any more.
 }
 
-/// Calls the callback of a source. Meanwhile it is not in its slot, so the call may do anything, also
-/// remove the source.
+/// Calls the callback of a source. It is out of its slot meanwhile, so the call may even remove the
+/// source.
 fn call(slot: Slot, mut callback: Box<dyn Callback>, ready: Ready) {
     let Some(mut door) = Door::open() else { return drop_callback(callback) };
     door.budget.lift(); // A callback cannot yield.
@@ -131,7 +132,7 @@ fn call(slot: Slot, mut callback: Box<dyn Callback>, ready: Ready) {
     }
 }
 
-/// Puts a callback into its slot. If the source was removed meanwhile, the callback is dropped.
+/// Puts a callback back into its slot, or drops it if the source was removed meanwhile.
 pub(crate) fn put_back(slot: Slot, callback: Box<dyn Callback>) {
     let mut callback = Some(callback);
     if let Some(mut door) = Door::open()
@@ -144,7 +145,7 @@ pub(crate) fn put_back(slot: Slot, callback: Box<dyn Callback>) {
     }
 }
 
-/// Deregisters and drops a callback that is in no slot.
+/// Deregisters the source of a callback that is out of its slot, and drops both.
 fn drop_callback(mut callback: Box<dyn Callback>) {
     let shared = Door::open().map(|door| Arc::clone(&door.shared));
     // A forked child must not deregister it: the poller is its parent's.
@@ -164,7 +165,7 @@ fn drop_callback(mut callback: Box<dyn Callback>) {
 }
 
 impl JoinError {
-    /// Logs and counts an error that nothing has taken and nothing will. A cancelled task has not failed.
+    /// Logs and counts an error that no code will see. A cancelled task has not failed.
     pub(crate) fn log_unseen(&self) {
         if !self.is_cancelled() {
             if let Some(mut door) = Door::open() {

@@ -31,8 +31,8 @@ impl TaskNumber {
         // SAFETY: `Waker::new` requires that the vtable's functions uphold the contract of
         // `RawWaker`.
         // - They may be called from any thread: the data is a number and owns nothing, `clone` and
-        //   `drop_nothing` touch no memory of another thread (`clone` marks a task only through the loop
-        //   of the calling thread), and `wake` goes through that loop or through a mutex.
+        //   `drop_nothing` touch no memory of another thread (`clone` marks a task only through the
+        //   loop of the calling thread), and `wake` goes through that loop or through a mutex.
         // - The data pointer is never dereferenced: it has no provenance, only an address.
         // - No function needs the loop or the task to be alive: a number that names no task wakes
         //   nothing, and one that names another task causes a poll, which `Future` allows.

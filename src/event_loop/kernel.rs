@@ -1,5 +1,5 @@
-//! What wraps the wait for the kernel: how long it may be and why, the look for stuck tasks before it, and
-//! the accounting of the time before and after it.
+//! The wait for the kernel: how long it may be and why, the search for stuck tasks before it, and
+//! the accounting of busy time around it. Called by the turn.
 
 use std::mem;
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use crate::observe::stuck::{self, Verdict};
 use crate::observe::watcher::Watcher;
 use crate::state::{POLLS_BETWEEN_WAITS, Shared, Step, WaitFor};
 
-/// The longest single wait, in nanoseconds. A later timer costs one idle turn a day.
+/// The longest single wait, in nanoseconds: a day. A later timer costs one idle turn a day.
 const LONGEST_WAIT: u64 = 24 * 3600 * 1_000_000_000;
 
 impl Driver {
-    /// For how long the kernel may wait in this turn. Begins the turn for those who observe, and looks for stuck
-    /// tasks if the kernel is to be asked.
+    /// Decides how long the kernel may wait in this turn. Reports the beginning of the turn, and
+    /// searches for stuck tasks when the loop is about to ask the kernel.
     pub(super) fn decide_wait(&mut self, progress: &Progress) -> WaitFor {
         let number = self.accounting.begin_turn();
         let mut wait = self.wait_for(progress);
@@ -49,8 +49,8 @@ impl Driver {
         let door = Door::expect("a turn");
         let (max_wait, ready) = (progress.max_wait, door.tasks.ready());
         if ready > 0 {
-            // Outside `block_on` the kernel is asked in each turn: an embedder may have been told of our events
-            // by an edge, which it will not get again.
+            // Outside `block_on` each turn asks the kernel: an outer loop may have seen our events
+            // as an edge, which it will not see again.
             return match self.polls_since_wait {
                 0..POLLS_BETWEEN_WAITS if progress.in_block_on && !door.budget.is_overspent => {
                     WaitFor::Skip { ready }
@@ -91,8 +91,8 @@ impl Driver {
     }
 }
 
-/// Whether a task, or all of them, may be stuck, and it is time to look. Most often a task waits for a
-/// source, so the loop can be woken.
+/// Whether to search for stuck tasks now. Usually a task waits for a source, so the loop can be
+/// woken and there is nothing to search.
 fn is_look_due(wait: WaitFor, in_block_on: bool) -> bool {
     let Some(mut door) = Door::open() else { return false };
     let state = &mut *door;
@@ -107,7 +107,8 @@ fn is_look_due(wait: WaitFor, in_block_on: bool) -> bool {
 }
 
 impl WaitFor {
-    /// `None`: the kernel is not asked. `Some(None)`: it may wait for as long as it takes.
+    /// Returns the timeout of the wait: `None` if the kernel is not asked, `Some(None)` without a
+    /// limit.
     pub(super) fn timeout(self) -> Option<Option<Duration>> {
         match self {
             WaitFor::Skip { .. } => None,
@@ -119,16 +120,16 @@ impl WaitFor {
     }
 }
 
-/// Counts how long the loop works and how long the kernel waits, and tells the stall watcher.
+/// Measures how long the loop works and how long it waits, and feeds the stall watcher.
 pub(super) struct Accounting {
     shared: Arc<Shared>,
     pub(super) watcher: Option<Watcher>,
     turns: u64,
-    /// How many polls of tasks were made since the kernel answered.
+    /// The number of task polls since the kernel answered.
     polls: u32,
-    /// What was done since the kernel answered, or since the loop was resumed, counts as busy.
+    /// Whether the time since the kernel answered, or since the loop was resumed, counts as busy.
     is_busy: bool,
-    /// When the kernel was asked, if the loop was about to sleep, in nanoseconds of its clock.
+    /// When the loop last began to sleep, in nanoseconds of its clock. `None` if it did not.
     asked: Option<u64>,
 }
 
@@ -141,7 +142,7 @@ impl Accounting {
         self.turns
     }
 
-    /// Starts busy-time accounting. With `is_busy` what is done before the kernel is asked counts.
+    /// Starts busy-time accounting. With `is_busy`, work before the first wait counts.
     pub(super) fn resume(&mut self, is_busy: bool) {
         if let Some(mut door) = Door::open() {
             door.clock.begin_turn();
@@ -152,7 +153,7 @@ impl Accounting {
 
     /// Stops busy-time accounting.
     pub(super) fn suspend(&mut self) {
-        // The time that a panic hook takes, for instance for a backtrace, is no stall.
+        // The time of a panic hook, for instance to print a backtrace, is no stall.
         if self.is_busy
             && !thread::panicking()
             && let Some(mut door) = Door::open()
@@ -194,7 +195,7 @@ impl Accounting {
         state.clock.set_turn(now);
         state.budget.is_overspent = false;
         drop(door);
-        // Also where the loop did not sleep: this is a sign that it turns.
+        // Even if the loop did not sleep: the watcher sees that the loop makes progress.
         self.tell_watcher(false);
         report(|| Step::Answer {
             events: events.iter().count(),

@@ -1,4 +1,5 @@
-//! The turn: one pass of the event loop. This file is the loop; all else is what the turn calls.
+//! The turn: one pass of the event loop, as five phases. `EventLoop` calls it in a loop; each phase
+//! is a function below.
 
 use std::io;
 use std::mem;
@@ -15,22 +16,22 @@ use crate::state::{EVENTS, Message, POLLS_BETWEEN_WAITS, State, Step, WaitFor, c
 use crate::task::{Batch, Main};
 use crate::time::fire;
 
-/// The poller, and what only the turn needs.
+/// The poller, and the state that only the turn needs.
 pub(super) struct Driver {
     pub(super) poll: mio::Poll,
-    /// What the kernel reported in this turn.
+    /// The events that the kernel reported in this turn.
     pub(super) events: Events,
-    /// The kernel may have more events than the buffer holds.
+    /// The last answer filled the buffer, so the kernel may have more events.
     pub(super) is_full: bool,
-    /// How many polls of tasks were made since the kernel was asked.
+    /// The number of task polls since the kernel was asked.
     pub(super) polls_since_wait: u32,
-    /// The grace period of a virtual clock, and how much of it the kernel has had in turns that were allowed
-    /// less.
+    /// The grace period of a virtual clock, and the part of it that earlier turns have used because
+    /// their `max_wait` was shorter.
     pub(super) io_grace: Duration,
     pub(super) graced: Duration,
     /// Makes short waits exact.
     pub(super) alarm: Alarm,
-    /// Counts what the loop and the kernel take, and reports stalls.
+    /// Measures busy time and waiting time, and feeds the stall watcher.
     pub(super) accounting: Accounting,
 }
 
@@ -44,7 +45,8 @@ pub struct Turn {
     pub polls: usize,
     /// How many timers fired.
     pub timers: usize,
-    /// The kernel filled the whole event buffer. It may have more events, which the next turn takes.
+    /// The kernel filled the whole event buffer. It may have more events, which the next turn
+    /// takes.
     pub full: bool,
 }
 
@@ -53,31 +55,36 @@ pub(super) struct Progress {
     pub(super) turn: Turn,
     pub(super) max_wait: Option<Duration>,
     pub(super) in_block_on: bool,
-    /// For how long the kernel may wait, and why.
+    /// How long the kernel may wait, and why.
     pub(super) wait: WaitFor,
-    /// A signal handler interrupted the wait: it was not as long as it should have been.
+    /// A signal handler ended the wait early.
     pub(super) is_interrupted: bool,
-    /// Neither the kernel nor another thread had anything.
+    /// Neither the kernel nor another thread had any work.
     pub(super) is_idle: bool,
 }
 
 impl Driver {
-    // Who runs in which order (a public contract: see `EventLoop::turn`):
+    // The order in which things run (a public contract: see `EventLoop::turn`):
     //
-    // 1. The kernel is asked for events. If tasks are ready, it is asked without waiting, and inside `block_on`
-    //    only after 64 polls. Otherwise the loop sleeps here. The wait ends when
-    //      - a source becomes ready: the kernel reports its event;
-    //      - another thread sends a message: it writes to the eventfd of the poller, which is an event too;
-    //      - the next timer is due: the timeout was set to it, or the alarm (a timerfd) for less than 5 ms;
+    // 1. The loop asks the kernel for events. If tasks are ready, it does not wait, and inside
+    //    `block_on` it asks only after 64 polls. Otherwise the loop sleeps here, until
+    //      - a source becomes ready: the kernel reports an event;
+    //      - another thread sends a message: it writes to an eventfd, which is an event too;
+    //      - the next timer is due: by the timeout of the wait, or below 5 ms by the alarm (a
+    //        timerfd);
     //      - the caller's `max_wait` is over;
     //      - a virtual clock's grace period is over;
-    //      - a signal handler runs: the turn goes on without events, and the next one waits again.
-    // 2. The events are dispatched: tasks that wait for a source are woken, callbacks are called.
-    // 3. What other threads sent is taken in: wakes, drops of handles, closures.
-    // 4. The timers that are due fire. Before that, a virtual clock jumps if there was nothing at all.
-    // 5. The tasks that are ready now are polled. A task that is woken meanwhile runs in the next turn.
+    //      - a signal handler runs: the turn continues without events, and the next turn waits
+    //        again.
+    // 2. The loop dispatches the events: it wakes the tasks that wait for a source, and calls
+    //    callbacks.
+    // 3. The loop takes the messages of other threads: wakes, drops of handles, closures.
+    // 4. The timers that are due fire. Before that, a virtual clock jumps if phases 2 and 3 had no
+    //    work.
+    // 5. The loop polls the tasks that are ready. A task that is woken meanwhile runs in the next
+    //    batch.
     //
-    // A phase wakes tasks only by putting them into the ready queue; only phase 5 polls them.
+    // To wake a task is to put it into the ready queue. Only phase 5 polls.
     pub(super) fn turn(
         &mut self,
         max_wait: Option<Duration>,
@@ -118,7 +125,8 @@ impl Driver {
         };
         self.is_full = all == EVENTS;
         (progress.turn.events, progress.turn.full) = (events, self.is_full);
-        // Not idle even if the only event is that of the inbox, whose messages an earlier turn may have taken.
+        // Any event counts, even one of the inbox whose messages an earlier turn has taken: the
+        // clock must not jump while other threads send.
         progress.is_idle = all == 0;
     }
 
@@ -132,8 +140,8 @@ impl Driver {
     fn run_tasks(&mut self, progress: &mut Progress, mut main: Option<&mut Main<'_>>) {
         let left = POLLS_BETWEEN_WAITS.saturating_sub(self.polls_since_wait);
         let mut batch = Batch::begin(if progress.in_block_on { left } else { 0 });
-        // `catch_unwind` costs as much as a short poll, so it is entered once for the batch, and again after
-        // each panic.
+        // `catch_unwind` costs as much as a short poll, so it is entered once for the batch, and
+        // again after each panic.
         loop {
             let run = || while batch.run_next(main.as_deref_mut()) {};
             let Err(payload) = catch_unwind(AssertUnwindSafe(run)) else { break };
@@ -168,14 +176,14 @@ fn take_mail() {
     mail.wakes.into_iter().for_each(|task| state.wake_task(task));
     drop(door);
     for message in mail.messages {
-        // The door closes after each: its effects may concern the next.
+        // The door closes after each message, because its effects may concern the next message.
         let Some(mut door) = Door::open() else { return };
         match message {
             Message::Release(what) => door.release(what),
             Message::Abort(task) => door.abort(task),
             Message::Unheld(task) => door.unhold(task),
             Message::Run(job) => {
-                door.budget.lift(); // It cannot yield.
+                door.budget.lift(); // A job is no task, so it cannot yield.
                 drop(door);
                 contain("a job from another thread", job);
             }
@@ -201,7 +209,7 @@ impl Progress {
 }
 
 impl Driver {
-    /// After an idle turn: once the kernel has had its whole grace period, the virtual clock jumps.
+    /// Advances a virtual clock after an idle turn, once the whole grace period has passed.
     fn give_grace(&mut self, progress: &Progress) {
         if progress.is_interrupted {
             return;

@@ -1,5 +1,5 @@
-//! [`Registered`], a source with its slot, of which every socket is made, and the one way in which all
-//! operations try and wait: [`poll_io`](Registered::poll_io). Called by the futures of `io` and `net`.
+//! [`Registered`]: a source and its slot. Every socket contains one. [`poll_io`](Registered::poll_io) is
+//! how all operations try their system call and wait. Called by the futures of `io` and `net`.
 
 use std::fmt;
 use std::io;
@@ -22,22 +22,23 @@ use crate::state::{
 #[cfg(target_os = "linux")]
 const ALL_BUT_ROOM: Interest = Interest::READABLE.add(Interest::PRIORITY);
 
-/// A source that the poller watches, and its slot: what every socket of this crate is made of. Dropped on
-/// any thread, it is deregistered, its slot given back, and the descriptor closed, in this order.
+/// A source that the poller watches, and the key of its slot. Its drop, on any thread, deregisters
+/// the source, frees the slot and closes the descriptor, in this order.
 pub(crate) struct Registered<S: Io> {
     io: S,
     pub(super) source: SourceKey,
 }
 
 impl<S: Io> Registered<S> {
-    /// Watches `io`, which must be in non-blocking mode, for both directions. It is taken to be `ready`
-    /// until an operation would block: trying first is cheaper than waiting first.
+    /// Registers `io`, which must be in non-blocking mode, for both directions. The source counts
+    /// as `ready` until an operation would block, because trying first is cheaper than waiting
+    /// first.
     #[track_caller]
     pub(crate) fn new(io: S, kind: &'static str, ready: Ready) -> io::Result<Self> {
         Registered::try_new(io, kind, ready).map_err(|(error, _)| error)
     }
 
-    /// Like [`new`](Self::new), but gives back what the kernel does not watch.
+    /// Like [`new`](Self::new), but returns `io` with the error.
     #[track_caller]
     pub(crate) fn try_new(
         mut io: S,
@@ -50,10 +51,10 @@ impl<S: Io> Registered<S> {
         }
     }
 
-    /// Like [`new`](Self::new), for a source of which Linux reports room to write over and over though
-    /// there always was some: with each datagram that is sent, and whenever the peer of a Unix socket has
-    /// read everything. Room is asked for only when a task first has to wait for it. Taken to be ready for
-    /// both directions.
+    /// Like [`new`](Self::new), for a source that Linux reports as writable again and again
+    /// although it always was: after each datagram sent, and each time the peer of a Unix socket
+    /// has read all data. The source is registered for writing only when a task first has to wait
+    /// for room. It counts as ready for both directions.
     #[cfg(target_os = "linux")]
     #[track_caller]
     pub(crate) fn quiet(mut io: S, kind: &'static str) -> io::Result<Self>
@@ -82,11 +83,12 @@ impl<S: Io> Registered<S> {
         &mut self.io
     }
 
-    /// Tries `op` while the source is taken to be ready. Once it would block, leaves the waker and returns
-    /// `Pending`. `is_exhausted` says of a result that the next try would block, which saves that try.
+    /// Tries `op` while the source counts as ready. When `op` would block, stores the waker and
+    /// returns `Pending`. `is_exhausted` tells from a result that the next try would block, which
+    /// saves that try.
     ///
-    /// The door is open around `op`, which saves a second lookup of the slot: so `op` must be a system call
-    /// and nothing else.
+    /// The door stays open around `op`, which saves a second lookup of the slot. So `op` must be a
+    /// system call and nothing else.
     #[inline(always)] // So that `direction` is a constant in here.
     #[track_caller]
     pub(crate) fn poll_io<T>(
@@ -108,8 +110,8 @@ impl<S: Io> Registered<S> {
         let Some(source) = slots.get_mut(key.slot) else {
             return Poll::Ready(Err(is_closing()));
         };
-        // Of the last poll. If the operation must wait again, it goes to the end of the waiters: one event
-        // wakes all of them, so there is no order to keep.
+        // The waiter of the last poll. Its position does not matter, because one event wakes all
+        // waiters.
         if let Some(ticket) = wait.ticket {
             source.waiters(direction).remove(ticket.number, &mut state.outbox);
             wait.ticket = None;
@@ -166,7 +168,7 @@ impl<S: Io> Registered<S> {
         }
     }
 
-    /// Waits until the source is taken to be ready, without trying anything.
+    /// Waits until the source counts as ready, without trying anything.
     #[track_caller]
     pub(crate) fn poll_ready(
         &self,
@@ -177,8 +179,8 @@ impl<S: Io> Registered<S> {
         self.poll_io(wait, cx, direction, |_| Ok(()), |()| false)
     }
 
-    /// Like [`poll_io`](Self::poll_io), for the `poll_` methods of users' own futures, which keep nothing
-    /// between calls: its waiter stays.
+    /// Like [`poll_io`](Self::poll_io), for `poll_` methods that users call in their own futures.
+    /// These keep no `Wait` between calls, so the source keeps the waiter.
     #[track_caller]
     pub(crate) fn poll_latest<T>(
         &self,
@@ -192,7 +194,8 @@ impl<S: Io> Registered<S> {
         polled
     }
 
-    /// Keeps the waiter of an operation without the operation, in place of the one that was kept before.
+    /// Keeps the waiter in the source when the operation ends, in place of the last one that was
+    /// kept.
     pub(crate) fn leave_behind(&self, mut wait: Wait) {
         let Some(ticket) = wait.ticket.take() else { return };
         let mut door = self.source.open();
@@ -204,16 +207,17 @@ impl<S: Io> Registered<S> {
         }
     }
 
-    /// What the source is taken to be ready for, of what `interest` asks.
+    /// Returns for which directions of `interest` the source counts as ready.
     pub(crate) fn readiness(&self, interest: Interest) -> Ready {
         let door = self.source.open();
         let source = door.sources.slots.get(self.source.key.slot);
         source.map_or(Ready::NONE, |source| source.ready).of_interest(interest)
     }
 
-    /// Takes the result of an operation that is user code and so cannot be given to
-    /// [`poll_io`](Self::poll_io): it is called after [`poll_ready`](Self::poll_ready), with nothing
-    /// borrowed. `None`: it is to be tried again, after the next `poll_ready`.
+    /// Takes the result of an operation that is user code. Such an operation cannot run inside
+    /// [`poll_io`](Self::poll_io), so the caller runs it after [`poll_ready`](Self::poll_ready),
+    /// with nothing borrowed. Returns `None` if the caller must try again after the next
+    /// `poll_ready`.
     pub(crate) fn settle<T>(
         &self,
         interest: Interest,
@@ -233,8 +237,8 @@ impl<S: Io> Registered<S> {
         }
     }
 
-    /// If an operation that was tried with nothing borrowed would have blocked, its source is not ready. No
-    /// event can have come since: events are dispatched by the turn, not while a task is polled.
+    /// Records that the source is not ready if an operation would have blocked. No event can have
+    /// come in between, because only the turn dispatches events.
     fn note_would_block<T>(&self, interest: Interest, result: &io::Result<T>) {
         if !matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
             return;
@@ -255,14 +259,14 @@ impl<S: Io> Registered<S> {
         interest: Interest,
         op: impl FnOnce() -> io::Result<T>,
     ) -> io::Result<T> {
-        drop(self.source.open()); // Panics elsewhere, before anything is tried.
+        drop(self.source.open()); // Panics in another loop, before anything is tried.
         let result = op();
         self.note_would_block(interest, &result);
         result
     }
 
-    /// Tries `op`, a system call and nothing else, once and without waiting. What it says of the readiness
-    /// is noted as in [`poll_io`](Self::poll_io).
+    /// Tries `op`, a system call and nothing else, once and without waiting. Records the readiness
+    /// that the result implies, as [`poll_io`](Self::poll_io) does.
     #[track_caller]
     pub(crate) fn try_io<T>(
         &self,
@@ -283,7 +287,7 @@ impl<S: Io> Registered<S> {
         result
     }
 
-    /// Whether it was registered by this process: see [`shared::is_of_this_process`].
+    /// Whether this process registered the source: see [`shared::is_of_this_process`].
     pub(crate) fn is_of_this_process(&self) -> bool {
         shared::is_of_this_process(self.source.key.home)
     }
@@ -294,7 +298,7 @@ impl<S: Io> Registered<S> {
         crate::door::is_home_of(self.source.key)
     }
 
-    /// Removes it from the poller, on any thread. The slot stays.
+    /// Removes the source from the poller, on any thread. The slot stays.
     pub(super) fn deregister(&mut self) {
         // The poller of a forked child belongs to its parent, which still waits for the source.
         if !self.is_of_this_process() {

@@ -1,4 +1,5 @@
-//! [`Wait`]: the place of one operation among the waiters of a source, and how an operation takes it.
+//! [`Wait`]: the entry of one operation among the waiters of a source, and the rare branches of
+//! [`poll_io`](super::Registered::poll_io), kept out of line.
 
 use std::io;
 use std::panic::Location;
@@ -10,11 +11,12 @@ use crate::state::{
     Wake,
 };
 
-/// One operation's place among the waiters of a source. Dropping it gives the place up, on any thread.
+/// The entry of one operation among the waiters of a source. Its drop removes the waiter, on any
+/// thread.
 #[derive(Debug)]
 pub(crate) struct Wait {
     pub(super) ticket: Option<Ticket>,
-    /// Where the operation was called. An operation without a place takes no ticket.
+    /// Where the operation was called. `None`: the operation takes no ticket.
     pub(super) place: Option<&'static Location<'static>>,
 }
 
@@ -26,25 +28,25 @@ pub(super) struct Ticket {
 }
 
 impl Wait {
-    /// For an operation of a future, called at `place`.
+    /// Creates the entry of a future that was made at `place`.
     #[inline]
     pub(crate) fn at(place: &'static Location<'static>) -> Self {
         Wait { ticket: None, place: Some(place) }
     }
 
-    /// For the `poll_` methods of traits, which keep nothing between calls.
+    /// Creates an entry for the `poll_` methods of traits, which keep no state between calls.
     #[inline]
     pub(crate) fn unticketed() -> Self {
         Wait { ticket: None, place: None }
     }
 
-    /// Whether this is the first poll of a future. (For a method of a trait it cannot be known.)
+    /// Whether this is the first poll of a future. Always `false` without a ticket.
     #[cfg(unix)]
     pub(crate) fn is_first(&self) -> bool {
         self.ticket.is_none() && self.place.is_some()
     }
 
-    /// Takes the ticket after the `last`, by which the waiter is found again. Returns its number.
+    /// Takes the next ticket after `last`, by which the waiter is found again. Returns its number.
     #[inline(always)]
     pub(super) fn take_ticket(&mut self, source: Key, direction: Direction, last: &mut u64) -> u64 {
         if self.place.is_none() {
@@ -87,8 +89,8 @@ impl SourceKey {
         Door::at_home(self.key, self.kind)
     }
 
-    /// An operation waits with a waker of other code. It is cloned with the door closed, because that runs its
-    /// code. No event can come in between: events are dispatched by the turn.
+    /// Waits with a foreign waker. It is cloned while the door is closed, because the clone runs
+    /// foreign code. No event can come in between, because only the turn dispatches events.
     #[cold]
     #[inline(never)]
     #[track_caller]
@@ -105,8 +107,8 @@ impl SourceKey {
         self.after_wait(door, wait, direction, would_block)
     }
 
-    /// The waker was left. While somebody observes, reports that. A quiet source whose waiter waits for room to
-    /// write becomes like all others.
+    /// Completes a wait after the waker was stored: reports it, and registers a quiet source for
+    /// writing when a task first waits for room.
     #[cold]
     #[inline(never)]
     pub(super) fn after_wait(
@@ -130,8 +132,9 @@ impl SourceKey {
         }
     }
 
-    /// The task has spent its budget. It takes its place among the waiters, so that a task that comes later
-    /// does not get ahead of it, and is woken at once to try: no event need come for a source that is ready.
+    /// Refuses an operation because the task has spent its budget. The operation becomes a waiter,
+    /// so later operations do not overtake it, and the task is woken immediately, because a source
+    /// that is ready need not have another event.
     #[cold]
     #[inline(never)]
     #[track_caller]
@@ -141,7 +144,7 @@ impl SourceKey {
         cx: &mut Context<'_>,
         direction: Direction,
     ) -> Poll<T> {
-        // An operation that waits already keeps its place.
+        // An operation that waits already keeps its position.
         if wait.ticket.is_none() {
             let wake = Wake::of(cx.waker());
             self.leave(&mut self.open(), wait, wake, direction);

@@ -1,5 +1,6 @@
-//! What changes a task or a source from outside: how a task is woken, how it ends, and what an event does.
-//! The two diagrams of a task's life are in `task/mod.rs`.
+//! The transitions of tasks and sources: an event makes a source ready, a task is woken, a task
+//! ends. Called by the reactor, the timers, wakers and the run phase. `task/mod.rs` draws the life
+//! of a task.
 
 use super::State;
 use super::failure::{JoinError, Origin};
@@ -13,8 +14,8 @@ use super::task::{Body, Flags};
 use super::tasks::Tasks;
 
 impl Tasks {
-    /// Queues the task that the bits of a waker name. `None` if it is queued already, has finished or is
-    /// gone.
+    /// Puts the task that `packed` names into the ready queue. Returns `None` if the task is queued
+    /// already, has finished or is gone.
     #[inline]
     pub(crate) fn wake(&mut self, packed: Packed) -> Option<Slot> {
         let (slot, task) = self.slots.get_packed_mut(Layout::WAKER, packed)?;
@@ -28,7 +29,7 @@ impl Tasks {
 }
 
 impl State {
-    /// Wakes a task of this loop, given the bits that its waker has.
+    /// Wakes the task of this loop that a waker names, and reports it.
     #[inline(always)]
     pub(crate) fn wake_task(&mut self, packed: Packed) {
         if let Some(task) = self.tasks.wake(packed) {
@@ -36,7 +37,7 @@ impl State {
         }
     }
 
-    /// Wakes a task of this loop at once, and anything else when the state is no longer borrowed.
+    /// Wakes a task of this loop immediately. Posts any other wake, because that runs foreign code.
     pub(crate) fn wake(&mut self, wake: Wake) {
         match wake {
             Wake::Task(number) if number.is_of(self.id) => self.wake_task(number.packed()),
@@ -44,11 +45,12 @@ impl State {
         }
     }
 
-    /// A source is ready: makes that stick, wakes what waits for it and calls its callback. `packed` is the
-    /// slot as its token has it. `false`: there is no such source.
+    /// Records that a source is ready, wakes its waiters and posts the call of its callback.
+    /// `packed` is the slot from the token of the event. Returns `false` if there is no such
+    /// source.
     ///
-    /// With `again`, waiters are also woken where the source was taken to be ready before. An event of the
-    /// kernel need not do that: nothing waits for what is ready already.
+    /// With `again`, it also wakes waiters in directions that were ready before. Events of the
+    /// kernel need not do that, because no operation waits in a direction that is ready.
     #[inline(always)]
     pub(crate) fn source_ready(&mut self, packed: Packed, ready: Ready, again: bool) -> bool {
         let Some((slot, source)) = self.sources.slots.get_packed_mut(Layout::TOKEN, packed) else {
@@ -70,8 +72,8 @@ impl State {
         true
     }
 
-    /// As [`source_ready`](Self::source_ready), for a source that has a callback or several waiters, or
-    /// while somebody observes.
+    /// As [`source_ready`](Self::source_ready), for a source with a callback or with several
+    /// waiters, or while an observer wants steps.
     #[cold]
     #[inline(never)]
     fn source_ready_unusual(&mut self, slot: Slot, ready: Ready) {
@@ -108,8 +110,8 @@ impl State {
 
 /// How a task ends.
 impl State {
-    /// A task has ended, with its output or its error in `body`. Leaves the output for the holder of the
-    /// `JoinHandle` and wakes the joiner. A detached task is removed, and its output dropped.
+    /// Ends a task whose output or error is in `body`. Keeps the output for the `JoinHandle` and
+    /// wakes the joiner. Removes a detached task, and posts the drop of its output.
     #[inline(always)]
     pub(crate) fn end_task(&mut self, slot: Slot, body: &mut Option<Body>) {
         let Some(task) = self.tasks.slots.get_mut(slot) else {
@@ -120,7 +122,7 @@ impl State {
             return self.end_rare_task(slot, body);
         }
         if task.flags.has(Flags::DETACHED) {
-            // Nothing is left in the slot. `forget` spares moving it out to drop it.
+            // The slot owns nothing any more: `forget` saves the code that would drop it.
             std::mem::forget(self.tasks.slots.remove(slot));
             return self.drop_output(body.take(), None);
         }
@@ -163,8 +165,8 @@ impl State {
         }
     }
 
-    /// Aborts a task: its future is dropped as soon as the state is no longer borrowed; if the task is being
-    /// polled, when the poll returns.
+    /// Aborts a task. Its future is dropped after the borrow ends or, if the task is being polled,
+    /// after that poll.
     pub(crate) fn abort(&mut self, slot: Slot) {
         let task = self.tasks.slots.get_mut(slot);
         let Some(task) = task.filter(|task| !task.flags.has(Flags::FINISHED)) else { return };
@@ -176,13 +178,13 @@ impl State {
         }
     }
 
-    /// Ends a task whose body was taken out of its slot, as cancelled.
+    /// Ends a task as cancelled. `body` was taken out of its slot.
     pub(crate) fn cancel(&mut self, slot: Slot, body: Body) {
         let error = JoinError::cancelled(self.tasks.origin(slot));
         self.outbox.post(Effect::Fail(slot, body, error));
     }
 
-    /// Ends a task with an error, if its body is in its slot.
+    /// Ends a task with an error, unless it is being polled or has ended.
     pub(crate) fn fail(&mut self, slot: Slot, error: impl FnOnce(Option<Origin>) -> JoinError) {
         let body = self.tasks.slots.get_mut(slot).and_then(|task| task.body.take());
         if let Some(body) = body {
@@ -191,7 +193,7 @@ impl State {
         }
     }
 
-    /// The `JoinHandle` of a task was dropped. A task that has finished is removed.
+    /// Detaches a task, because its `JoinHandle` was dropped. Removes it if it has finished.
     pub(crate) fn detach(&mut self, slot: Slot) {
         self.reconsider(slot);
         let Some(task) = self.tasks.slots.get_mut(slot) else { return };

@@ -1,8 +1,8 @@
-//! Layer 0: the state of a loop. All of it is plain data. A function that changes it takes `&mut State`,
-//! runs no user code and returns plain values; what must run user code it posts to the [outbox].
+//! Layer 0: the state of a loop, as plain data. A function that changes it takes `&mut State`, runs
+//! no user code and returns plain values. It posts work that must run user code to the [outbox].
 //!
-//! Nothing here knows the layers above. The [door](crate::door) lends the state out and performs what was
-//! posted.
+//! Nothing here uses the layers above. The [door](crate::door) lends the state out and performs
+//! what was posted.
 
 // In reading order: what a loop has, then what these are made of.
 pub(crate) mod outbox;
@@ -84,7 +84,7 @@ pub(crate) use self::waiters::NO_TICKET;
 use self::waits::Waits;
 pub(crate) use self::waits::{Awaited, Children, Holder, Lock, Record, Wait, Waiter};
 
-/// Everything that a loop knows, but for the poller, which belongs to the turn.
+/// Everything that belongs to a loop, except for the poller, which belongs to the turn.
 pub(crate) struct State {
     pub(crate) id: LoopId,
     pub(crate) tasks: Tasks,
@@ -98,7 +98,7 @@ pub(crate) struct State {
     pub(crate) shared: Arc<Shared>,
     /// The threads for work that has no readiness.
     pub(crate) pool: Arc<Pool>,
-    /// How many offloaded jobs have not reported their end: a virtual clock stands still until they have.
+    /// The number of offloaded jobs in flight. A virtual clock stands still until they have ended.
     pub(crate) jobs: usize,
     /// What tasks wait for besides sources, timers and each other.
     pub(crate) waits: Waits,
@@ -108,7 +108,8 @@ pub(crate) struct State {
     /// The listeners for signals, if there are any. Only `signal/` knows the type.
     #[cfg(all(unix, feature = "signal"))]
     pub(crate) signals: Option<std::rc::Rc<dyn std::any::Any>>,
-    /// Permutes what has no order of its own, if the loop was built with a seed.
+    /// Permutes events and tasks that have no order of their own, if the loop was built with a
+    /// seed.
     pub(crate) shuffle: Option<Shuffle>,
     /// The loop is being dropped: a task that is spawned now is dropped at once.
     pub(crate) is_closing: bool,
@@ -177,8 +178,8 @@ impl State {
         self.jobs + self.sources.works()
     }
 
-    /// Whether other threads can reach this loop, or have sent a message that it has not taken yet. They
-    /// may help a task that looks stuck.
+    /// Whether other threads can reach this loop, or have sent a message that it has not taken yet.
+    /// They may help a task that looks stuck.
     pub(crate) fn can_be_reached(&self) -> bool {
         self.shared.has_mail() || self.shared.has_handles()
     }
@@ -189,7 +190,8 @@ impl State {
         self.outbox.set_observed(is_observed);
     }
 
-    /// All waits of tasks of this loop, with the task. (The waits of foreign wakers are not known.)
+    /// Calls `each` with all waits of tasks of this loop. (The waits of foreign wakers are not
+    /// known.)
     pub(crate) fn each_wait(&self, mut each: impl FnMut(Slot, Wait)) {
         let mut each = |wait: Wait| {
             if let Some(task) = self.slot_of(wait.waiter.task) {
@@ -202,7 +204,7 @@ impl State {
         self.waits.iter().for_each(each);
     }
 
-    /// Takes back what a dropped handle held.
+    /// Releases what a dropped handle held.
     pub(crate) fn release(&mut self, what: Release) {
         match what {
             Release::Source(slot) => self.remove_source(slot),
@@ -217,7 +219,8 @@ impl State {
         }
     }
 
-    /// Empties the slot of a source, which must have been deregistered or be in the slot.
+    /// Empties the slot of a source that is deregistered, or whose callback deregisters it when it
+    /// is dropped.
     fn remove_source(&mut self, slot: Slot) {
         let Some(source) = self.sources.slots.remove(slot) else { return };
         let kind = source.kind;
@@ -239,16 +242,16 @@ impl State {
 
 /// Notes for the stuck-task analysis.
 impl State {
-    /// A task of the group that `joiner` waits for has ended. That does not wake it, but the tasks that are
-    /// left may wait for it.
+    /// Suspects the task that waits for a group, because one of the group's tasks has ended. That
+    /// does not wake it, but the tasks that are left may wait for it.
     pub(crate) fn suspect_joiner(&mut self, joiner: TaskNumber) {
         if let Some(task) = self.slot_of(joiner) {
             self.suspects.add(task, Flags::MAY_BE_DEADLOCKED, &mut self.tasks);
         }
     }
 
-    /// A task is awaited from now on, or its `JoinHandle` can no longer abort it. If its lost waker was
-    /// reported at `info`, that deserves a warning now.
+    /// Suspects a task again, because it is awaited now or can no longer be aborted through its
+    /// `JoinHandle`. If its lost waker was reported at `info`, it is reported as a warning now.
     pub(crate) fn reconsider(&mut self, task: Slot) {
         if self.tasks.set(task, Flags::TOLD_AT_INFO, false) {
             self.tasks.set(task, Flags::REPORTED, false);
@@ -256,7 +259,7 @@ impl State {
         }
     }
 
-    /// The [`RemoteHandle`](crate::RemoteHandle) of a task was dropped: now it may be stuck.
+    /// Suspects a task whose [`RemoteHandle`](crate::RemoteHandle) was dropped.
     pub(crate) fn unhold(&mut self, task: Slot) {
         self.tasks.set(task, Flags::HELD, false);
         self.suspects.add(task, Flags::SUSPECT, &mut self.tasks);

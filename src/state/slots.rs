@@ -1,6 +1,7 @@
-//! Slots and their numbers. A [`Slots`] is a slab whose keys carry a generation; a key is also packed
-//! into one machine word, which is what a waker and a mio token are. Tasks, sources, timers and the
-//! records of waits each live in a `Slots` of their own. Nothing here knows what a slot holds.
+//! Slots and their numbers. A [`Slots`] is a slab whose keys carry a generation; a key is also
+//! packed into one machine word, which is what a waker and a mio token are. Tasks, sources, timers
+//! and the records of waits each live in a `Slots` of their own. Nothing here knows what a slot
+//! holds.
 
 use std::fmt;
 use std::num::NonZero;
@@ -11,9 +12,9 @@ use slab::Slab;
 /// event, wake or release for an earlier occupant misses instead of hitting an unrelated one.
 ///
 /// It is one word and not two halves: reading a word soon after its halves were written stalls the
-/// processor, because the store buffer cannot forward it. And it is never zero, which an entry of the
-/// slab uses to mark that it is vacant: so one comparison with a slot tells both whether there is an
-/// occupant and whether it is this one.
+/// processor, because the store buffer cannot forward it. And it is never zero, which an entry of
+/// the slab uses to mark that it is vacant: so one comparison with a slot tells both whether there
+/// is an occupant and whether it is this one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Slot(NonZero<u64>);
 
@@ -65,8 +66,8 @@ impl fmt::Debug for Slot {
 pub(crate) struct LoopId(NonZero<u64>);
 
 impl LoopId {
-    /// `serial` counts the loops of the process from 1; `narrow` is the loop's place in the table of
-    /// living loops.
+    /// `serial` counts the loops of the process from 1; `narrow` is the loop's place in the table
+    /// of living loops.
     pub(crate) fn new(serial: u64, narrow: u64) -> Self {
         let wide = serial * Layout::WAKER.homes() + narrow;
         LoopId(NonZero::new(wide).expect("the first serial is 1"))
@@ -109,10 +110,10 @@ impl Layout {
     /// A waker's word. With 64 bits: 4,096 loops, 20 bits of generation, 4 billion tasks in a loop.
     /// With 32 bits: 16 loops, 8 bits of generation, a million tasks.
     ///
-    /// The generation is short, so a number that outlives its task can match a later task in the same
-    /// place. A wake then costs that task a spurious poll. The stuck-task analysis can mistake the later
-    /// task for the earlier one where a guard or a future outlives its task; on 64-bit machines this
-    /// takes exactly a multiple of a million spawns in between.
+    /// The generation is short, so a number that outlives its task can match a later task in the
+    /// same place. A wake then costs that task a spurious poll. The stuck-task analysis can mistake
+    /// the later task for the earlier one where a guard or a future outlives its task; on 64-bit
+    /// machines this takes exactly a multiple of a million spawns in between.
     pub(crate) const WAKER: Layout =
         if usize::BITS >= 64 { Layout::WAKER_64 } else { Layout::WAKER_32 };
     const WAKER_64: Layout = Layout { word: 64, index: 32, generation: 20 };
@@ -132,8 +133,8 @@ impl Layout {
         1 << (self.word - self.index - self.generation)
     }
 
-    /// How many slots a word can tell apart. This is one less than fits: the word with all bits set is
-    /// never a slot, and is the token of the inbox.
+    /// How many slots a word can tell apart. This is one less than fits: the word with all bits set
+    /// is never a slot, and is the token of the inbox.
     pub(crate) const fn indexes(self) -> u32 {
         ((1_u64 << self.index) - 1) as u32
     }
@@ -187,8 +188,8 @@ impl<T> Slots<T> {
         Slots { slab: Slab::new(), next: 1, next_pop: 0 }
     }
 
-    /// Gives the value back where a word of `layout` has no room for one more index. It is not dropped
-    /// here, because the caller holds the state and the value may belong to a user.
+    /// Gives the value back where a word of `layout` has no room for one more index. It is not
+    /// dropped here, because the caller holds the state and the value may belong to a user.
     #[inline]
     pub(crate) fn insert(&mut self, layout: Layout, value: T) -> Result<Slot, T> {
         if self.has_room(layout) {
@@ -203,9 +204,9 @@ impl<T> Slots<T> {
         self.slab.vacant_key() < layout.indexes() as usize
     }
 
-    /// Like [`insert`](Self::insert) for a large value, where [there is room](Self::has_room): inserts a
-    /// constant that the caller fills in place. (Copying a value in pairs of words soon after its words
-    /// were written one by one stalls the processor.)
+    /// Like [`insert`](Self::insert) for a large value, where [there is room](Self::has_room):
+    /// inserts a constant that the caller fills in place. (Copying a value in pairs of words soon
+    /// after its words were written one by one stalls the processor.)
     #[inline(always)]
     pub(crate) fn insert_empty(&mut self, empty: (Slot, T)) -> (Slot, &mut T) {
         let index = self.slab.insert(empty);
@@ -271,8 +272,8 @@ impl<T> Slots<T> {
         self.slab[index as usize].0
     }
 
-    /// Any one occupant, for a loop that is being dropped. The search continues where the last one ended,
-    /// so emptying the slab takes linear time.
+    /// Any one occupant, for a loop that is being dropped. The search continues where the last one
+    /// ended, so emptying the slab takes linear time.
     pub(crate) fn any(&mut self) -> Option<Slot> {
         while !self.slab.is_empty() {
             let index = self.next_pop % self.slab.capacity();

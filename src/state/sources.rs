@@ -1,6 +1,6 @@
-//! The sources of a loop: what the poller watches, one slot each. A slot holds the sticky readiness of
-//! its source and the *readiness callbacks*: the tasks to wake, or the callback to call, when the kernel
-//! reports it ready. Pure data; `reactor/` has the operations.
+//! The sources of a loop: what the poller watches, one slot each. A slot holds the sticky readiness
+//! of its source and the *readiness callbacks*: the tasks to wake, or the callback to call, when
+//! the kernel reports it ready. Pure data; `reactor/` has the operations.
 
 use std::any::Any;
 use std::io;
@@ -22,13 +22,14 @@ use super::waits::{Awaited, Wait};
 /// The token of the waker of the poller: no source's token has all bits set.
 pub(crate) const INBOX: Token = Token(usize::MAX);
 
-/// The token of the alarm (`event_loop/alarm.rs`): no source's token has an index with all bits set.
+/// The token of the alarm (`event_loop/alarm.rs`): no source's token has an index with all bits
+/// set.
 pub(crate) const ALARM: Token = Token(Layout::TOKEN.indexes() as usize);
 
-/// How many events a turn takes from the kernel at most. The next turn takes the rest.
+/// The most events that a turn takes from the kernel. The next turn takes the rest.
 pub(crate) const EVENTS: usize = 1024;
 
-/// What a socket is registered for, once.
+/// The interest with which every socket is registered, once.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) const ALL: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -43,8 +44,8 @@ pub(crate) fn slot_of(token: Token) -> Packed {
     Layout::TOKEN.unpack(token.0 as u64).1
 }
 
-/// A user's callback and its source, without their types: see [`on_ready`](crate::on_ready). All methods
-/// but `place` run user code.
+/// A user's callback and its source, without their types: see [`on_ready`](crate::on_ready). All
+/// methods but `place` run user code.
 pub(crate) trait Callback {
     fn call(&mut self, ready: Ready) -> Next;
     fn source(&mut self) -> &mut dyn Any;
@@ -55,44 +56,45 @@ pub(crate) trait Callback {
     fn place(&self) -> &'static Location<'static>;
 }
 
-/// What becomes of a callback after it was called.
+/// What a callback asks the loop to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Call it again at the next event.
     Continue,
-    /// Call it again when the kernel is asked next if the source is still ready then, without waiting for
-    /// a new event. For a callback that stops before it would block, so that other tasks get their turn.
+    /// Call it again when the kernel is asked next if the source is still ready then, without
+    /// waiting for a new event. For a callback that stops before it would block, so that other
+    /// tasks get their turn.
     Again,
     /// Deregister the source, and drop it and the callback.
     Remove,
 }
 
 pub(crate) struct Source {
-    /// What the kernel has reported and no operation has disproved since.
+    /// The readiness that the kernel has reported and no operation has disproved since.
     pub(crate) ready: Ready,
     pub(crate) readers: Waiters,
     pub(crate) writers: Waiters,
     /// `None` while it is being called, and for the sources of futures.
     pub(crate) callback: Option<Box<dyn Callback>>,
-    /// What it is called in log lines and messages.
+    /// Its name in log lines and messages, such as `TCP stream`.
     pub(crate) kind: &'static str,
-    /// What else is true of it, as bits: see [`Source::HAS_CALLBACK`].
+    /// Further properties, as bits: see [`Source::HAS_CALLBACK`].
     marks: u8,
-    /// The descriptor of a [quiet](crate::reactor::Registered::quiet) source until a task waits for room
-    /// to write, else [`LOUD`].
+    /// The descriptor of a [quiet](crate::reactor::Registered::quiet) source until a task waits for
+    /// room to write, else [`LOUD`].
     pub(crate) quiet: i32,
 }
 
 pub(crate) const LOUD: i32 = -1;
 
 impl Source {
-    /// It has a callback, also while that is being called.
+    /// It has a callback, which may be running.
     pub(crate) const HAS_CALLBACK: u8 = 1;
-    /// It has a callback, or may have waiters besides one task of this loop for each direction. An event
-    /// for a source without this wakes at most two tasks.
+    /// It has a callback, or may have waiters besides one task of this loop for each direction. An
+    /// event for a source without this wakes at most two tasks.
     pub(crate) const HAS_MORE: u8 = 2;
-    /// The callback belongs to this crate and passes events on to other slots. What waits there is counted
-    /// there, so the callback itself does not make this source an awaited one.
+    /// The callback belongs to this crate and passes events on to other slots. Their waiters are
+    /// counted there, so the callback does not count as a waiter.
     pub(crate) const IS_RELAY: u8 = 4;
     /// Work is in flight until this source is ready: a virtual clock stands still until then.
     pub(crate) const IS_WORK: u8 = 8;
@@ -106,13 +108,13 @@ impl Source {
         self.marks = (self.marks & !mark) | if value { mark } else { 0 };
     }
 
-    /// With these marks.
+    /// Returns the source with these marks set.
     pub(crate) fn marked(mut self, marks: u8) -> Self {
         self.marks |= marks;
         self
     }
 
-    /// Without waiters.
+    /// Creates a source without waiters.
     pub(crate) fn new(kind: &'static str, ready: Ready) -> Self {
         Source {
             ready,
@@ -133,8 +135,8 @@ impl Source {
         }
     }
 
-    /// A task waits for room to write: a quiet source becomes like all others. The kernel reports the
-    /// readiness that there is already: epoll_ctl(2), EPOLL_CTL_MOD.
+    /// Registers a quiet source for writing, because a task waits for room. The kernel then reports
+    /// readiness that exists already: epoll_ctl(2), EPOLL_CTL_MOD.
     #[cfg(unix)]
     #[cold]
     #[inline(never)]
@@ -175,8 +177,8 @@ impl Sources {
         Sources { slots: Slots::new(), last_ticket: NO_TICKET }
     }
 
-    /// Whether a task or a user's callback waits for a source. A virtual clock then gives the kernel a
-    /// grace period before it jumps.
+    /// Whether a task or a user's callback waits for a source. A virtual clock then gives the
+    /// kernel a grace period before it jumps.
     pub(crate) fn is_any_awaited(&self) -> bool {
         let is_awaited = |source: &Source| {
             (source.callback.is_some() && !source.is(Source::IS_RELAY))

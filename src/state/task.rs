@@ -1,5 +1,5 @@
-//! One task: its body, its flags, and where and when it was spawned. Pure data. The table of all tasks
-//! and the ready queue are in `tasks.rs`.
+//! One task: its body, its flags, and where and when it was spawned. Pure data. The table of all
+//! tasks and the ready queue are in `tasks.rs`.
 
 use std::any::Any;
 use std::mem;
@@ -14,10 +14,10 @@ use super::places::PlaceId;
 use super::slots::Slot;
 use super::step::Id;
 
-/// The future of a task, and after its end its output.
+/// The future of a task or, after its end, its output.
 pub(crate) type Body = Pin<Box<dyn Stage>>;
 
-/// A task without its type. The one allocation of a task is the value behind this trait.
+/// A task with its type erased. The value behind this trait is the one allocation of a task.
 pub(crate) trait Stage {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
 
@@ -31,8 +31,8 @@ pub(crate) trait Stage {
 }
 
 pub(crate) struct Task {
-    /// `None` while [`run_tasks`](crate::task) polls it; always `None` for the main future of `block_on`,
-    /// which lives on the stack.
+    /// `None` while [`run_tasks`](crate::task) polls it; always `None` for the main future of
+    /// `block_on`, which lives on the stack.
     pub(crate) body: Option<Body>,
     pub(crate) flags: Flags,
     /// The task to wake at its end, or [`TaskNumber::NONE`].
@@ -44,7 +44,7 @@ pub(crate) struct Task {
     pub(crate) birth: Birth,
 }
 
-/// What few tasks have, kept apart so that a task stays small.
+/// What only few tasks have, stored apart so that a task stays small.
 #[derive(Default)]
 pub(crate) struct Rare {
     pub(crate) name: Option<Box<str>>,
@@ -61,8 +61,8 @@ impl Rare {
     }
 }
 
-/// What a task waits for, as its last wait noted it. The task may have several waits, so this is only
-/// the first step of the [stuck-task analysis](crate::observe).
+/// What a task last began to wait for. It may have other waits, so this is only where the search of
+/// the [stuck-task analysis](crate::observe) begins.
 pub(crate) enum Blocker {
     /// The end of this task.
     Task(Slot),
@@ -80,8 +80,8 @@ impl Task {
         self.rare.as_ref()?.name.as_deref()
     }
 
-    /// Whether its `JoinHandle` exists and nothing awaits it: then it may be meant to be aborted. (The
-    /// main future has no body in its slot.)
+    /// Whether its `JoinHandle` exists and is not awaited, so the program may still abort the task.
+    /// (The main future has no body in its slot.)
     pub(crate) fn is_abortable(&self) -> bool {
         let is_held = self.body.is_some() && !self.flags.has(Flags::DETACHED.and(Flags::FINISHED));
         is_held && self.joiner == TaskNumber::NONE && !self.has_foreign_joiner()
@@ -91,7 +91,7 @@ impl Task {
         self.rare.as_ref().is_some_and(|rare| rare.joiner.is_some())
     }
 
-    /// Takes what logs its failure, with the text that the log line begins with.
+    /// Takes the function that logs its failure, and the origin that the log line begins with.
     pub(crate) fn take_failure_log(&mut self, slot: Slot) -> Option<(FailureLog, Origin)> {
         let log = self.rare.as_mut()?.failure_log.take()?;
         Some((log, self.origin(slot)))
@@ -120,8 +120,8 @@ impl Task {
         }
     }
 
-    /// Puts the body back after a poll. There is none in its place, so `forget` spares the code that would
-    /// drop one.
+    /// Puts the body back after a poll. The place is empty, so `forget` saves the code that would
+    /// drop a body.
     #[inline]
     pub(crate) fn give_back(&mut self, body: Option<Body>) {
         debug_assert!(self.body.is_none());
@@ -134,7 +134,8 @@ impl Task {
 pub(crate) struct Birth(u64);
 
 impl Birth {
-    /// `nanos` of the loop's clock. They are kept in units of 2^20 ns and wrap around after 52 days.
+    /// `nanos` of the loop's clock. They are kept in units of 2^20 ns and wrap around after 52
+    /// days.
     pub(crate) fn new(place: PlaceId, nanos: u64) -> Self {
         Birth(u64::from(place.to_bits()) << 32 | u64::from((nanos >> 20) as u32))
     }
@@ -155,16 +156,16 @@ impl Birth {
     }
 }
 
-/// The task that [`Birth::published`] names, in words: `task 17, spawned at src/main.rs:3:5`. `None` if
-/// no task is being polled.
+/// The task that [`Birth::published`] names, in words: `task 17, spawned at src/main.rs:3:5`.
+/// `None` if no task is being polled.
 pub(crate) fn published(polled: u64) -> Option<String> {
     let place = PlaceId::from_bits((polled >> 32) as u32);
     (polled != 0).then(|| format!("task {}, spawned at {}", polled as u32, place.location()))
 }
 
-/// The state of a task. A task without `QUEUED` and `FINISHED` waits, or is being polled, and a wake
-/// puts it into the ready queue. One word, for the reason that [`Slot`] is one; its upper half counts
-/// the polls.
+/// The state of a task. A task without `QUEUED` and `FINISHED` waits, or is being polled, and a
+/// wake puts it into the ready queue. One word, for the reason that [`Slot`] is one; its upper half
+/// counts the polls.
 #[derive(Clone, Copy)]
 pub(crate) struct Flags(u64);
 
@@ -172,7 +173,8 @@ impl Flags {
     pub(crate) const NONE: Flags = Flags(0);
     /// In the ready queue. Excludes a second entry there, and `FINISHED`.
     pub(crate) const QUEUED: Flags = Flags(1);
-    /// Its body is its output. It may still have an entry in the ready queue, which is then skipped.
+    /// Its body is its output. It may still have an entry in the ready queue, which is then
+    /// skipped.
     pub(crate) const FINISHED: Flags = Flags(2);
     /// Aborted while it was being polled: its future is dropped when the poll returns.
     pub(crate) const ABORTED: Flags = Flags(4);
@@ -222,7 +224,7 @@ impl Flags {
         self.0 &= !flags.0;
     }
 
-    /// A poll begins: what was reported of the last wait is no longer true of this task.
+    /// Counts a poll, and clears what was reported about the last wait.
     #[inline]
     pub(crate) fn begin_poll(&mut self) {
         const ENDED: Flags = Flags::QUEUED.and(Flags::REPORTED).and(Flags::TOLD_AT_INFO);
@@ -232,7 +234,7 @@ impl Flags {
 }
 
 impl Task {
-    /// Notes what the task waits for.
+    /// Records what the task waits for.
     pub(crate) fn block(&mut self, blocker: Blocker) {
         self.blocker = match blocker {
             Blocker::Task(task) => {
@@ -246,7 +248,7 @@ impl Task {
         };
     }
 
-    /// What the task last noted. It may not wait for it any more, or for other things too.
+    /// Returns what was last recorded. The task may have ended that wait, or may have other waits.
     pub(crate) fn blocker(&self) -> Option<Blocker> {
         match self.blocker {
             Slot::NONE => None,

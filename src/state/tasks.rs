@@ -13,47 +13,49 @@ use super::waits::{Awaited, Wait, Waiter};
 
 pub(crate) struct Tasks {
     pub(crate) slots: Slots<Task>,
-    /// The ready queue, in the order of the wakes. The entries before `done` have had their turn; from
-    /// `done` to `batch_end` is the current batch. A panic of the main future leaves a part of it over.
+    /// The ready queue, in the order of the wakes. The entries before `done` were polled; from
+    /// `done` to `batch_end` is the current batch. A panic of the main future leaves the rest of a
+    /// batch.
     pub(super) ready: Vec<Slot>,
     done: usize,
     batch_end: usize,
-    /// How many entries have been removed from the front of the queue, in all.
+    /// The number of entries that were ever removed from the front of the queue.
     retired: u64,
-    /// How many polls were made. The number of a poll decides whether it is timed.
+    /// The number of polls so far. The number of a poll decides whether it is timed.
     polls_made: u64,
-    /// How many tasks finished in their first poll.
+    /// The number of tasks that finished in their first poll.
     pub(crate) never_waited: u64,
     /// The task that is being polled, or was polled last.
     pub(crate) polled: Slot,
-    /// The same, as its waker has it. A waiter that leaves the polled task need not be looked up.
+    /// The same task as its waker names it. A waiter for the polled task needs no lookup.
     pub(crate) polled_number: TaskNumber,
-    /// What is to be checked after the poll, as bits: see [`Tasks::UNKEPT`].
+    /// What to check after the poll, as bits: see [`Tasks::UNKEPT`].
     pub(crate) suspicion: u8,
 }
 
-/// With tasks ready, the kernel is asked at the first turn boundary after this many polls. (After a stall,
-/// also when one poll took long.)
+/// With tasks ready, the kernel is asked at the first turn boundary after this many polls. (After a
+/// stall, also when one poll took long.)
 pub(crate) const POLLS_BETWEEN_WAITS: u32 = 64;
 
-/// A queue of up to this many entries keeps its memory.
+/// A queue of up to this many entries never gives memory back.
 const KEPT: usize = 1024;
 
-/// Entries that have had their turn are removed when there are this many, and at least half the queue.
+/// Polled entries are removed when there are this many, and they are at least half the queue.
 const RETIRED_AT_ONCE: usize = 64;
 
 impl Tasks {
-    /// No waker of the polled task was stored anywhere, as far as was seen. Set when the poll begins; of no
-    /// interest if the task was woken or has finished.
+    /// No waker of the polled task was stored in this loop. Set when the poll begins. It does not
+    /// matter if the task was woken or has finished.
     pub(crate) const UNKEPT: u8 = 1;
     /// The polled task waits for a task that itself waits, for a held lock, or for a group.
     pub(crate) const BLOCKED: u8 = 2;
     /// The poll is timed.
     pub(crate) const TIMED: u8 = 4;
-    /// The task was aborted during its poll. (Its flag says so too, but each poll checks only these bits.)
+    /// The task was aborted during its poll. (So says its flag too, but only these bits are checked
+    /// after each poll.)
     pub(crate) const ABORTED: u8 = 8;
 
-    /// Something outside the tasks can wake or abort a task with one of these.
+    /// Code outside the loop can wake or abort a task with one of these flags.
     const REACHABLE: Flags = Flags::FOREIGN.and(Flags::HELD);
 
     pub(crate) fn new() -> Self {
@@ -109,8 +111,8 @@ impl Tasks {
         shuffle.permute(&mut self.ready[self.done..]);
     }
 
-    /// Removes the entries that have had their turn, unless more entries would have to move than are
-    /// removed: so an entry moves at most once on average.
+    /// Removes the polled entries, unless more entries would have to move than are removed. So an
+    /// entry moves at most once on average.
     #[inline(never)]
     fn retire(&mut self) {
         if self.done < self.ready() {
@@ -118,7 +120,7 @@ impl Tasks {
         }
         self.ready.drain(..self.done);
         self.retired += mem::take(&mut self.done) as u64;
-        // The memory that a past peak needed is given back.
+        // Gives the memory of a past peak back.
         if self.ready.capacity() > KEPT && self.ready.len() < self.ready.capacity() / 4 {
             self.ready.shrink_to(KEPT.max(2 * self.ready.len()));
         }
@@ -134,15 +136,15 @@ impl Tasks {
         self.done == self.batch_end
     }
 
-    /// Takes the next task of the batch and the body out of its slot, and begins its poll. `None` if no
+    /// Takes the next task of the batch and its body, and begins its poll. Returns `None` if no
     /// task of the batch is left. The batch must not be over, unless the queue is empty.
     #[inline]
     pub(crate) fn take_ready(&mut self) -> Option<(Slot, Birth, Option<Body>)> {
         loop {
             let slot = *self.ready.get(self.done)?;
             self.done += 1;
-            // A queued task may have finished or gone since. Its place may even have a new occupant, which
-            // the generation tells apart.
+            // A queued task may have finished or been removed since. The generation tells a new
+            // occupant of its place apart.
             if let Some(task) = self.slots.get_mut(slot)
                 && task.flags.has(Flags::QUEUED)
             {
@@ -192,7 +194,7 @@ impl Tasks {
     ) -> Slot {
         let (slot, task) = self.slots.insert_empty(Task::EMPTY);
         task.give_back(body);
-        // As with the body, there is none in its place to be dropped.
+        // As with the body: the place is empty.
         mem::forget(mem::replace(&mut task.rare, rare));
         task.flags = flags;
         task.birth = birth;
@@ -200,8 +202,8 @@ impl Tasks {
         slot
     }
 
-    /// Inserts the main future of a `block_on`. It is woken, named and queued like any task, and is a new
-    /// task for each `block_on`, so a waker kept from an earlier one wakes nothing.
+    /// Inserts the main future of a `block_on`. It is woken, named and queued like any task, and is
+    /// a new task for each `block_on`, so a waker kept from an earlier one wakes nothing.
     pub(crate) fn insert_main(
         &mut self,
         place: &'static Location<'static>,
@@ -267,7 +269,8 @@ impl Tasks {
         self.suspicion &= !Tasks::UNKEPT;
     }
 
-    /// The polled task waits for this. (Another task, polled by the first within its own poll, may be meant.)
+    /// Records what a task waits for. (It is the polled task, unless that polls another task's
+    /// future.)
     #[cold]
     pub(crate) fn block(&mut self, task: TaskNumber, blocker: Blocker) {
         self.suspicion |= Tasks::BLOCKED;
@@ -276,8 +279,8 @@ impl Tasks {
         }
     }
 
-    /// The task that waits for the end of this one, if it is a task of this loop. Notes that it does: while
-    /// the awaited task was ready that was not worth a store.
+    /// Returns the task of this loop that waits for the end of this one, and records that as its
+    /// blocker. The join itself does not record it while the awaited task is ready.
     pub(crate) fn note_joiner(&mut self, slot: Slot) -> Option<Slot> {
         let joiner = self.get(slot).map(|task| task.joiner).filter(|joiner| joiner.is_some())?;
         let (joiner, task) = self.slots.get_packed_mut(Layout::WAKER, joiner.packed())?;
@@ -352,7 +355,8 @@ mod tests {
     use crate::event_loop::EventLoop;
     use crate::task::{spawn, yield_now};
 
-    /// How many entries the queue has, with those that had their turn, and for how many it has room.
+    /// How many entries the queue has, with those that had their turn, and for how many it has
+    /// room.
     fn queue() -> (usize, usize) {
         {
             let state = Door::expect("a test");
@@ -409,7 +413,8 @@ mod tests {
             let crowd = [1, 10, 100, 1000, 100, 10, 1, 1][round % 8];
             event_loop.enter(|| (0..crowd).for_each(|_| drop(spawn(yield_for(1)))));
             let (length, _) = turn(&mut event_loop);
-            // This batch, who waits for the next, and who had their turn: no more of these than of the others.
+            // This batch, who waits for the next, and who had their turn: no more of these than of
+            // the others.
             let most = 2 * (before + 2 * crowd) + RETIRED_AT_ONCE;
             assert!(length <= most, "round {round}: {length} entries after {before} and {crowd}");
             before = crowd;

@@ -10,15 +10,15 @@ use super::outbox::{Effect, Outbox};
 use super::tasks::Tasks;
 use super::waits::Waiter;
 
-/// One event wakes all of them.
+/// The waiters of one direction. One event wakes all of them.
 pub(crate) struct Waiters {
-    /// The usual case is one task of this loop, or none: then nothing is allocated and no foreign code
-    /// involved.
+    /// A task of this loop, or [`Waiter::NONE`]. Usually there is no other waiter, and nothing is
+    /// allocated.
     first: Waiter,
     /// The ticket of `first`.
     ticket: u64,
-    /// Boxed, so that a slot is small. (And so that no field has a niche that an entry of the slab would
-    /// use in place of that of the slot: see [`Slot`](super::slots::Slot).)
+    /// Boxed, so that a slot is small. (And so that no field has a niche that an entry of the slab
+    /// would use in place of that of the slot: see [`Slot`](super::slots::Slot).)
     others: Option<Box<Others>>,
 }
 
@@ -28,7 +28,7 @@ struct Others(Vec<Other>);
 struct Other {
     ticket: u64,
     waiter: Waiter,
-    /// Set where the waiter is not a task of this crate.
+    /// The waker, if the waiter is not a task of this crate.
     foreign: Option<Waker>,
 }
 
@@ -38,33 +38,33 @@ impl Other {
     }
 }
 
-/// The ticket of a waiter that `poll_read` and its kin leave. They have no future that could come back
-/// for it, so such a waiter stays until the next event, one for each waker. The tickets of futures are
-/// never repeated in a loop, so a dropped future finds its own waiter and no other.
+/// The ticket of waiters that methods such as `poll_read` leave. They have no future whose drop
+/// could remove the waiter, so it stays until the next event, one for each waker. The tickets of
+/// futures are never repeated in a loop, so a dropped future removes its own waiter and no other.
 pub(crate) const NO_TICKET: u64 = 0;
 
-/// Marks the ticket of a waiter that `poll_readable` and its kin keep without a future. Each direction
-/// has one, the latest.
+/// Marks the ticket of a waiter that methods such as `poll_readable` keep without a future. Each
+/// direction keeps only the latest.
 const LATEST: u64 = 1 << 63;
 
-/// Marks such a ticket that holds, in its lower half, how often the task had been polled. A task that has
-/// been polled since without leaving its waiter again waits for something else.
+/// Marks such a ticket whose lower half is the task's number of polls. If the task was polled again
+/// and did not renew the waiter, it waits for something else.
 const COUNTED: u64 = 1 << 62;
 
 fn is_latest(ticket: u64) -> bool {
     ticket & LATEST != 0
 }
 
-/// Whether the task has gone on to wait for something else: then this waiter is no reason to think that
-/// the task will be woken.
+/// Whether the task waits for something else by now. Such a waiter does not prove that the task
+/// will be woken.
 fn is_stale(ticket: u64, number: TaskNumber, tasks: &Tasks) -> bool {
     let has_gone_on = |task| tasks.polls(task) != ticket as u32;
     ticket & COUNTED != 0 && tasks.slot_of(number).is_none_or(has_gone_on)
 }
 
-/// How many waiters without a ticket one direction of a source keeps. One more wakes the oldest, which
-/// polls again if it still waits; most often it was abandoned. (More real waiters than this would wake
-/// each other without end.)
+/// The most waiters without a ticket that one direction keeps. One more wakes the oldest: if its
+/// task still waits, it polls again, but usually it was abandoned. (More real waiters than this
+/// would wake each other without end.)
 const MOST_UNTICKETED: usize = 1024;
 
 impl Waiters {
@@ -83,8 +83,9 @@ impl Waiters {
         !self.first.task.is_some() && self.others().is_empty()
     }
 
-    /// Stores the polled task, where it is the only waiter. `false`: the waiter is to be [added](Self::add).
-    /// (Its fields are passed one by one, so that they stay in registers.)
+    /// Stores the polled task if it is the only waiter. Otherwise returns `false`, and the caller
+    /// must [add](Self::add) the waiter. (The fields are separate parameters, so that they stay in
+    /// registers.)
     #[inline(always)]
     pub(crate) fn set_first(
         &mut self,
@@ -94,7 +95,7 @@ impl Waiters {
         since: u64,
         polled: TaskNumber,
     ) -> bool {
-        // The polled task is one of this loop, and comparing with it is cheaper than looking that up.
+        // The polled task belongs to this loop. A comparison with it is cheaper than a lookup.
         let is_usual = !self.first.task.is_some() && task == polled;
         if is_usual {
             self.first.task = task;
@@ -105,7 +106,7 @@ impl Waiters {
         is_usual
     }
 
-    /// Adds any waiter.
+    /// Adds a waiter of any kind.
     #[cold]
     #[inline(never)]
     pub(crate) fn add(
@@ -163,8 +164,8 @@ impl Waiters {
         }
     }
 
-    /// Keeps the waiter with this ticket without its future, in place of the one that was kept before.
-    /// `polled` is the task that is being polled, and how often it was.
+    /// Keeps the waiter with this ticket when its future ends, in place of the one kept before.
+    /// `polled` is the polled task with its number of polls.
     pub(crate) fn keep_latest(
         &mut self,
         ticket: u64,
@@ -177,7 +178,7 @@ impl Waiters {
         if self.first.task.is_some() && is_latest(self.ticket) {
             self.first.task = TaskNumber::NONE;
         }
-        // The polls of a task of another loop, or of one whose waker was passed on, are not known here.
+        // The number of polls is known only of the polled task, which need not be the waiter.
         let latest = |task| match polled {
             Some((polled, polls)) if polled == task => LATEST | COUNTED | u64::from(polls),
             _ => LATEST,
@@ -197,7 +198,7 @@ impl Waiters {
         mem::replace(&mut self.first.task, TaskNumber::NONE)
     }
 
-    /// Takes all of them.
+    /// Takes all waiters.
     pub(crate) fn take_all(&mut self, all: &mut Vec<Wake>) {
         let first = self.take_first();
         all.extend(first.is_some().then_some(Wake::Task(first)));
@@ -211,12 +212,12 @@ impl Waiters {
         first.into_iter().chain(self.others().iter().map(|other| (other.ticket, other.waiter)))
     }
 
-    /// All of them. A waiter of foreign code has [no task](TaskNumber::NONE).
+    /// Returns all waiters. One of foreign code has [no task](TaskNumber::NONE).
     pub(crate) fn all(&self) -> impl Iterator<Item = TaskNumber> {
         self.iter().map(|(_, waiter)| waiter.task)
     }
 
-    /// Those that are tasks, and have not gone on to wait for something else.
+    /// Returns the waiters that are tasks and are not stale.
     pub(crate) fn tasks(&self, tasks: &Tasks) -> impl Iterator<Item = Waiter> {
         let tasks_only = self.iter().filter(|(_, waiter)| waiter.task.is_some());
         tasks_only

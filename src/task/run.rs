@@ -23,21 +23,20 @@ pub(crate) struct Main<'a> {
     pub(crate) future: Pin<&'a mut dyn Future<Output = ()>>,
 }
 
-/// The batch that a turn polls: the tasks that were ready at its start, and the main future if it was.
+/// The tasks that a turn polls: those that were ready when the batch began, the main future
+/// included. A task that is woken later is in the next batch, so tasks that wake themselves or each
+/// other cannot starve the sockets and the timers.
 ///
-/// So a task that wakes itself, or two that wake each other, cannot keep the loop from the kernel and
-/// the timers.
-///
-/// While fewer polls were made than the turn allows, the next batch follows immediately if the phases in
-/// between would find nothing to do. That is so while tasks wake each other and no timer is armed.
+/// As long as the turn has polls left, the next batch follows immediately if the phases in between
+/// would find no work. That is the case while tasks only wake each other and no timer is armed.
 pub(crate) struct Batch {
-    /// The body of the task that is being polled, until it is settled.
+    /// The body of the polled task. It is taken out of its slot, so the poll can change the slot.
     body: Option<Body>,
-    /// Its poll has returned `Ready`.
+    /// The poll has returned `Ready`.
     is_finished: bool,
-    /// How many polls the loop had made when the batch began.
+    /// The number of polls that the loop had made when the batch began.
     first: u64,
-    /// No other batch follows after this many.
+    /// No other batch follows once the loop has made this many.
     last: u64,
 }
 
@@ -56,14 +55,15 @@ impl Batch {
         batch
     }
 
-    /// Settles the last poll and polls the next task. `false`: the batch is over.
+    /// Settles the last poll and polls the next task. Returns `false` if the batch is over.
     #[inline(always)]
     pub(crate) fn run_next(&mut self, main: Option<&mut Main<'_>>) -> bool {
         let Some(mut door) = Door::open() else { return false };
         let state = &mut *door;
         state.settle(self);
         if state.outbox.is_posted() {
-            // Performed before the next task is taken: to drop an output may abort that task.
+            // Performed before the next task is taken, because the drop of an output may abort that
+            // task.
             return true;
         }
         state.budget.refill();
@@ -76,7 +76,7 @@ impl Batch {
         state.tasks.polled_number = number;
         let is_timed = state.tasks.polls_made() & state.untimed == 0;
         door.shut();
-        // Its drop does nothing.
+        // The drop of this waker would do nothing.
         let waker = ManuallyDrop::new(number.waker());
         let mut cx = Context::from_waker(&waker);
         if is_timed {
@@ -88,7 +88,7 @@ impl Batch {
             }
             return true;
         };
-        // There is none in its place, so `forget` spares the code that would drop one.
+        // The place is empty, so `forget` saves the code that would drop a body.
         mem::forget(self.body.replace(body));
         if let Some(body) = &mut self.body {
             self.is_finished = body.as_mut().poll(&mut cx).is_ready();
@@ -106,7 +106,7 @@ impl Batch {
         }
     }
 
-    /// A poll panicked: ends its task. A panic of the main future goes on, through `block_on`.
+    /// Ends the task whose poll panicked. A panic of the main future continues through `block_on`.
     #[cold]
     pub(crate) fn end_panicked(&mut self, payload: Box<dyn Any + Send>) {
         let Some(body) = self.body.take() else {
@@ -121,17 +121,17 @@ impl Batch {
         }
     }
 
-    /// No task is being polled any more. Returns how many polls were made.
+    /// Ends the batch. Returns how many polls it made.
     pub(crate) fn end(&mut self) -> usize {
         let Some(mut door) = Door::open() else { return 0 };
-        // What is called from now on, until the next poll of a task, cannot yield.
+        // Callbacks and drops that run until the next poll are no tasks, so they cannot yield.
         door.budget.lift();
         door.shared.polled.store(0, Ordering::Relaxed);
         (door.tasks.polls_made() - self.first) as usize
     }
 }
 
-/// Begins the next batch at once, if the phases before it would find nothing to do.
+/// Begins the next batch if the phases before it would find no work.
 #[inline]
 fn begin_next_batch(state: &mut State, last: u64) -> bool {
     let have_phases_work = state.budget.is_overspent
@@ -145,8 +145,8 @@ fn begin_next_batch(state: &mut State, last: u64) -> bool {
     begins
 }
 
-/// The poll that begins is timed: because somebody observes, because one of the last polls was a stall, or
-/// as one of the sample.
+/// Begins a poll that is timed: while an observer wants steps, soon after a stall, and for a
+/// sample.
 #[cold]
 #[inline(never)]
 fn begin_poll(slot: Slot) {
@@ -157,11 +157,11 @@ fn begin_poll(slot: Slot) {
 }
 
 impl State {
-    /// After a poll: puts the body back, or ends the task.
+    /// Puts the body of the polled task back into its slot, or ends the task.
     #[inline(always)]
     fn settle(&mut self, batch: &mut Batch) {
         let Some(task) = self.tasks.slots.get_mut(self.tasks.polled) else { return };
-        // Nothing is suspicious about a task that has finished, or was woken already.
+        // A task that has finished or was woken again cannot be stuck.
         let is_done = batch.is_finished || task.flags.has(Flags::QUEUED.and(Flags::FINISHED));
         let is_usual =
             self.tasks.suspicion == 0 || (self.tasks.suspicion == Tasks::UNKEPT && is_done);
@@ -176,8 +176,8 @@ impl State {
         }
     }
 
-    /// As [`settle`](Self::settle), after a poll that was timed, in which the task was aborted, or after
-    /// which it may be stuck.
+    /// As [`settle`](Self::settle), after a poll that was timed, in which the task was aborted, or
+    /// after which it may be stuck.
     #[cold]
     #[inline(never)]
     fn settle_unusual(&mut self, batch: &mut Batch) {
@@ -252,7 +252,7 @@ where
     }
 }
 
-/// Drops every task of a loop that is being dropped. What their drops spawn is dropped at once.
+/// Drops every task of a loop that is being dropped. Tasks that these drops spawn are dropped too.
 pub(crate) fn drop_all() {
     while let Some(task) = Door::open().and_then(|mut door| door.tasks.slots.pop()) {
         discard(task.body);
