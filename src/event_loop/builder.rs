@@ -124,7 +124,7 @@ impl Builder {
     /// and other threads report, and when, is their own. Default: first come, first served.
     ///
     /// Only what was promised elsewhere is kept: whoever yields runs again in the next batch, but perhaps before a task that was
-    /// ready as long. [`explore`](crate::explore) runs a test under many seeds.
+    /// ready as long. [`explore`](crate::explore()) runs a test under many seeds.
     ///
     /// ```
     /// use headwaiter::{Clock, EventLoop};

@@ -1,4 +1,4 @@
-//! Timers: [`sleep`], [`timeout`] and [`interval()`], and the time that they use: [`now`], [`advance`].
+//! Timers: [`sleep()`], [`timeout()`] and [`interval()`], and the time that they use: [`now()`], [`advance`].
 
 // One timing wheel and one clock for each loop, both in the state. Timers are armed by futures when they
 // are first polled, and fired by the fourth phase of a turn.

@@ -41,7 +41,7 @@ pub fn sleep(duration: Duration) -> Sleep {
     Sleep::new(deadline_after(duration), Location::caller())
 }
 
-/// Waits until `deadline`, an instant of the clock of [`now`](super::now). A deadline in the past is due in
+/// Waits until `deadline`, an instant of the clock of [`now`](super::now()). A deadline in the past is due in
 /// the next turn.
 ///
 /// Otherwise like [`sleep`], with the same panics.

@@ -38,7 +38,7 @@ pub fn timeout<F: Future>(duration: Duration, future: F) -> Timeout<F> {
     }
 }
 
-/// Gives `future` until `deadline`, an instant of the clock of [`now`](super::now). Otherwise like
+/// Gives `future` until `deadline`, an instant of the clock of [`now`](super::now()). Otherwise like
 /// [`timeout`].
 #[track_caller]
 pub fn timeout_at<F: Future>(deadline: Instant, future: F) -> Timeout<F> {
