@@ -2,7 +2,7 @@
 //! for its own use.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::panic::Location;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -211,13 +211,13 @@ fn source_text(state: &State, source: &SourceSnapshot) -> String {
     let mut text = format!("{label}: {}", source.ready);
     for (direction, task) in source.waiting.iter().take(MOST_NAMED) {
         let who = who(state, *task);
-        text += &format!(", {who} waits to {}", direction.verb());
+        let _ = write!(text, ", {who} waits to {}", direction.verb());
     }
     let more = source.waiting.len().saturating_sub(MOST_NAMED);
     if source.waiting.is_empty() {
         text += ", nobody waits";
     } else if more > 0 {
-        text += &format!(", and {more} more");
+        let _ = write!(text, ", and {more} more");
     }
     text
 }

@@ -63,6 +63,7 @@ impl Rare {
 
 /// What a task waits for, as its last wait noted it. The task may have several waits, so this is only
 /// the first step of the [stuck-task analysis](crate::observe).
+#[derive(Clone, Copy)]
 pub(crate) enum Blocker {
     /// The end of this task.
     Task(Slot),

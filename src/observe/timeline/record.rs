@@ -290,7 +290,7 @@ impl Record {
             Outcome::Pending if row.woken => return self.turn_to(id, Some(State::Ready), self.now),
             Outcome::Pending => {
                 let timers = mem::take(&mut row.timers);
-                row.causes.extend(timers.into_iter().filter(|cause| cause.is_armed()));
+                row.causes.extend(timers.into_iter().filter(Cause::is_armed));
                 row.causes.truncate(MOST_CAUSES);
                 let more = row.causes.len().saturating_sub(1) as u32;
                 let waiting = State::Waiting(row.causes.first().copied(), more);
