@@ -77,7 +77,7 @@ fn whole(c: &mut Criterion) {
     for Scratch(kind, path) in &Scratch::all(1) {
         let mut group = c.benchmark_group(format!("read_1_kb_{kind}"));
         group.bench_function("std", |bencher| {
-            bencher.iter(|| black_box(std::fs::read(path).unwrap()))
+            bencher.iter(|| black_box(std::fs::read(path).unwrap()));
         });
         let mut event_loop = EventLoop::new().expect("a loop");
         group.bench_function("headwaiter", |bencher| {

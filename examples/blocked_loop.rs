@@ -30,7 +30,7 @@ fn main() {
     log.format(move |line, record| {
         let text = record.args().to_string();
         if let Some((task, _)) = text.split_once(". By ").and_then(|(_, by)| by.split_once(". ")) {
-            *NAMED.lock().expect("no panic") = task.to_owned();
+            task.clone_into(&mut NAMED.lock().expect("no panic"));
         }
         if is_shown { writeln!(line, "  log: {} {text}", record.level()) } else { Ok(()) }
     });

@@ -142,7 +142,7 @@ impl MiniLoop {
         stream.set_nonblocking(true)?;
         let mut stream = TcpStream::from_std(stream);
         self.count += 1;
-        let generation = if self.broken != Some(Rule::Generations) { self.count } else { 0 };
+        let generation = if self.broken == Some(Rule::Generations) { 0 } else { self.count };
         let token = Token(self.guests.vacant_key() | generation << HALF);
         self.poll.registry().register(&mut stream, token, Interest::READABLE)?;
         self.guests.insert(Guest { stream, token, ready: false, waker: None });

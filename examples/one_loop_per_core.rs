@@ -78,7 +78,7 @@ fn start(number: usize, listener: std::net::TcpListener) -> io::Result<Handle> {
     let (tell, told) = std::sync::mpsc::channel();
     thread::Builder::new().name(format!("loop {number}")).spawn(move || {
         let made = EventLoop::new();
-        let _ = tell.send(made.as_ref().map(EventLoop::handle).map_err(|error| error.to_string()));
+        let _ = tell.send(made.as_ref().map(EventLoop::handle).map_err(ToString::to_string));
         let Ok(mut event_loop) = made else { return };
         if let Err(error) = event_loop.block_on(serve(listener)) {
             warn!("loop {number} failed: {error}");

@@ -64,7 +64,7 @@ async fn serve_client(
     info!("{peer} connected");
     match carry(client, &target).await {
         Ok((sent, received)) => {
-            info!("{peer} disconnected after sending {sent} and receiving {received} bytes")
+            info!("{peer} disconnected after sending {sent} and receiving {received} bytes");
         }
         Err(error) => warn!("{peer} failed: {error}"),
     }

@@ -28,9 +28,10 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let start = Instant::now();
-    let mut tree = match plain.is_empty() {
-        true => headwaiter::block_on(read_tree(folder, at_once)),
-        false => read_tree_plainly(folder),
+    let mut tree = if plain.is_empty() {
+        headwaiter::block_on(read_tree(folder, at_once))
+    } else {
+        read_tree_plainly(folder)
     };
     let elapsed = start.elapsed();
     tree.sort_by(|(one, _), (other, _)| one.cmp(other));
@@ -68,7 +69,7 @@ async fn read_tree(folder: PathBuf, at_once: usize) -> Tree {
         let next = move || files.borrow_mut().next();
         headwaiter::spawn(async move {
             while let Some(path) = next() {
-                let contents = fs::read(&path).await.map(sum_up);
+                let contents = fs::read(&path).await.map(|contents| sum_up(&contents));
                 done.borrow_mut().push((path, contents));
                 bar.inc(1);
             }
@@ -100,7 +101,10 @@ async fn list(
 fn read_tree_plainly(path: PathBuf) -> Tree {
     let all = |kind: std::fs::FileType| -> io::Result<Tree> {
         if kind.is_file() {
-            return Ok(vec![(path.clone(), std::fs::read(&path).map(sum_up))]);
+            return Ok(vec![(
+                path.clone(),
+                std::fs::read(&path).map(|contents| sum_up(&contents)),
+            )]);
         } else if !kind.is_dir() {
             return Ok(Vec::new());
         }
@@ -111,8 +115,8 @@ fn read_tree_plainly(path: PathBuf) -> Tree {
     kind.and_then(all).unwrap_or_else(|error| vec![(path, Err(error))])
 }
 
-fn sum_up(contents: Vec<u8>) -> (usize, u64) {
-    (contents.len(), checksum(EMPTY, &contents))
+fn sum_up(contents: &[u8]) -> (usize, u64) {
+    (contents.len(), checksum(EMPTY, contents))
 }
 
 const EMPTY: u64 = 0xCBF2_9CE4_8422_2325;

@@ -168,11 +168,10 @@ pub(crate) fn yield_to_others<T>(cx: &Context<'_>) -> Poll<T> {
 #[inline(never)]
 #[track_caller]
 fn outside_any_loop(what: &str) -> ! {
-    if is_pool_thread() {
-        panic!(
-            "headwaiter: {what} was used in a job of `spawn_blocking`, on a thread that runs no event loop: take `Handle::current()` along, by calling it before the job and moving it in, and use `Handle::spawn` there"
-        );
-    }
+    assert!(
+        !is_pool_thread(),
+        "headwaiter: {what} was used in a job of `spawn_blocking`, on a thread that runs no event loop: take `Handle::current()` along, by calling it before the job and moving it in, and use `Handle::spawn` there"
+    );
     panic!(
         "headwaiter: {what} was used outside any event loop: use it inside the `async` block that is given to `headwaiter::block_on` (not before that, to make the argument), in a task spawned there, or inside `EventLoop::enter`"
     );
@@ -182,16 +181,14 @@ fn outside_any_loop(what: &str) -> ! {
 #[inline(never)]
 #[track_caller]
 pub(crate) fn away_from_home(what: &str) -> ! {
-    if is_running() {
-        panic!(
-            "headwaiter: {what} was used in another event loop than the one that made it: handles stay with their loop. Send the data instead, or run the code at home with `Handle::spawn`"
-        );
-    }
-    if is_pool_thread() {
-        panic!(
-            "headwaiter: {what} was used in a job of `spawn_blocking`, on a thread that does not run the event loop that made it: take `Handle::current()` along, by calling it before the job and moving it in, and run the code at home with `Handle::spawn`"
-        );
-    }
+    assert!(
+        !is_running(),
+        "headwaiter: {what} was used in another event loop than the one that made it: handles stay with their loop. Send the data instead, or run the code at home with `Handle::spawn`"
+    );
+    assert!(
+        !is_pool_thread(),
+        "headwaiter: {what} was used in a job of `spawn_blocking`, on a thread that does not run the event loop that made it: take `Handle::current()` along, by calling it before the job and moving it in, and run the code at home with `Handle::spawn`"
+    );
     panic!(
         "headwaiter: {what} was used outside any event loop: use it inside `block_on`, a task or `EventLoop::enter` of the loop that made it"
     );

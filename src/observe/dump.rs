@@ -3,7 +3,7 @@
 //! for its own use. Making it never changes the loop.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::panic::Location;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -227,14 +227,14 @@ fn source_text(state: &State, source: &SourceSnapshot) -> String {
     let mut text = format!("{label}: {}", source.ready);
     for (direction, task) in source.waiting.iter().take(MOST_NAMED) {
         let name = waiter_name(state, *task);
-        text += &format!(", {name} waits to {}", direction.verb());
+        let _ = write!(text, ", {name} waits to {}", direction.verb());
     }
     // Counted, because any number of tasks can wait for one source.
     let more = source.waiting.len().saturating_sub(MOST_NAMED);
     if source.waiting.is_empty() {
         text += ", nobody waits";
     } else if more > 0 {
-        text += &format!(", and {more} more");
+        let _ = write!(text, ", and {more} more");
     }
     text
 }

@@ -32,7 +32,8 @@ fn write(step: &Step<'_>) {
         Step::Turn { number, wait } => {
             log!(target: LOOP, Level::Trace, "turn {number}: {}", wait_line(*wait));
         }
-        Step::Answer { events: 0, .. } => {}
+        // What a poll does stands before what came of it.
+        Step::Answer { events: 0, .. } | Step::Poll { .. } => {}
         Step::Answer { events, waited: _ } => {
             log!(target: LOOP, Level::Trace, "the kernel reports {events} event{}", plural(*events));
         }
@@ -77,7 +78,6 @@ fn write(step: &Step<'_>) {
         Step::Wake { task } => {
             log!(target: TASK, Level::Trace, "{} is ready to run", label(*task));
         }
-        Step::Poll { .. } => {} // What it does stands before what came of it.
         Step::Polled { task, outcome, took: _ } => {
             let foreign = Door::open().is_some_and(|door| door.tasks.has(task.0, Flags::FOREIGN));
             let outcome = match outcome {

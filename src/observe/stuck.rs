@@ -304,7 +304,7 @@ fn report_text(state: &State, graph: &WaitGraph, found: &Found) -> String {
     let count = circle.len();
     let mut lines = format!("deadlock: {count} task{} wait for each other", plural(count));
     if count == 1 {
-        lines = "deadlock: a task waits for itself".to_owned();
+        lines = String::from("deadlock: a task waits for itself");
     }
     for (task, wait) in circle.iter().take(MOST_IN_CIRCLE) {
         let _ = write!(lines, "\n  {}", describe(state, *task, wait));

@@ -38,7 +38,7 @@ async fn until(mut is_so: impl FnMut() -> bool) {
 fn a_thread_retires_when_idle_and_another_is_started_when_needed() {
     block_on(async {
         with_pool(|pool| {
-            Arc::get_mut(pool).expect("no thread has it yet").idle_for = Duration::from_millis(1)
+            Arc::get_mut(pool).expect("no thread has it yet").idle_for = Duration::from_millis(1);
         });
         for _ in 0..3 {
             let together: Vec<_> =
@@ -55,7 +55,7 @@ fn a_thread_retires_when_idle_and_another_is_started_when_needed() {
 fn idle_threads_are_used_before_another_is_started() {
     block_on(async {
         with_pool(|pool| {
-            Arc::get_mut(pool).expect("no thread has it yet").idle_for = Duration::MAX
+            Arc::get_mut(pool).expect("no thread has it yet").idle_for = Duration::MAX;
         });
         for _ in 0..100 {
             let together = Arc::new(std::sync::Barrier::new(4));
@@ -77,7 +77,7 @@ fn idle_threads_end_with_their_loop() {
     let mut event_loop = crate::EventLoop::new().unwrap();
     let pool = event_loop.block_on(async {
         with_pool(|pool| {
-            Arc::get_mut(pool).expect("no thread has it yet").idle_for = Duration::MAX
+            Arc::get_mut(pool).expect("no thread has it yet").idle_for = Duration::MAX;
         });
         let jobs: Vec<_> = (0..8).map(|_| spawn_blocking(|| ())).collect();
         for job in jobs {

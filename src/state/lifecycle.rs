@@ -101,7 +101,9 @@ impl State {
                 callback,
             });
         }
-        woken.into_iter().for_each(|wake| self.wake(wake));
+        for wake in woken {
+            self.wake(wake);
+        }
         if let Some(callback) = callback {
             self.outbox.post(Effect::Call(slot, callback, ready));
         }

@@ -16,7 +16,7 @@ pub(crate) enum Message {
 }
 
 /// What a dropped handle gives back to its loop: see [`State::release`](super::State::release).
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Release {
     Source(Slot),
     Waiter(Slot, Direction, u64),

@@ -236,7 +236,9 @@ impl State {
         let mut waiting = Vec::new();
         source.readers.take_all(&mut waiting);
         source.writers.take_all(&mut waiting);
-        waiting.into_iter().for_each(|wake| self.outbox.drop_wake(Some(wake)));
+        for wake in waiting {
+            self.outbox.drop_wake(Some(wake));
+        }
     }
 }
 

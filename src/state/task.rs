@@ -63,6 +63,7 @@ impl Rare {
 
 /// What a task last began to wait for. It may have other waits, so this is only where the search of
 /// the [stuck-task analysis](crate::observe) begins.
+#[derive(Clone, Copy)]
 pub(crate) enum Blocker {
     /// The end of this task.
     Task(Slot),

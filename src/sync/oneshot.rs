@@ -60,9 +60,10 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
 impl Raw {
     fn poll_value(&self, place: &'static Location<'static>, cx: &Context<'_>) -> Poll<bool> {
         self.receiving.poll("the value of a oneshot channel", place, cx, || {
-            match self.filled.replace(false) {
-                true => Some(true),
-                false => (self.sender_gone.get() || self.closed.get()).then_some(false),
+            if self.filled.replace(false) {
+                Some(true)
+            } else {
+                (self.sender_gone.get() || self.closed.get()).then_some(false)
             }
         })
     }

@@ -340,7 +340,7 @@ fn debug_a_hang_finds_both_lines_of_the_mistake_in_the_dump() {
 fn break_it_fails_without_each_rule_and_names_the_line_of_the_source_that_keeps_it() {
     bounded(|| {
         let said = said_by("break_it");
-        let mut cases: Vec<_> = said.split(|line| line.is_empty()).skip(1).collect();
+        let mut cases: Vec<_> = said.split(String::is_empty).skip(1).collect();
         tells(cases.pop().expect("the end"), &["headwaiter follows these rules for you"]);
         let expected = [
             (

@@ -18,7 +18,7 @@ mod linux {
     use std::thread;
     use std::time::{Duration, Instant};
 
-    use crate::support::*;
+    use crate::support::{ms, tcp_pair};
     use headwaiter::process::Command;
     use headwaiter::time::{self, sleep, timeout};
     use headwaiter::{EventLoop, block_on, spawn};

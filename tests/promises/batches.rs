@@ -407,7 +407,7 @@ fn turn_by_turn_random_tasks_are_polled_as_the_model_says() {
                             (0..world.below(world.most)).for_each(|_| world.spawn());
                         }
                         (0..world.below(3)).for_each(|_| world.act(None));
-                    })
+                    });
                 });
                 world.begin_turn();
                 let before = world.model.borrow().polls;
@@ -481,7 +481,7 @@ fn after_each_end_of_a_main_future_random_tasks_go_on_as_the_model_says() {
             world.one_batch.set(false);
             for _ in 0..20 {
                 event_loop.enter(|| {
-                    world.user(|| (0..world.below(world.most)).for_each(|_| world.spawn()))
+                    world.user(|| (0..world.below(world.most)).for_each(|_| world.spawn()));
                 });
                 let id = world.model.borrow_mut().spawn();
                 {

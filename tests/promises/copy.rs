@@ -263,7 +263,7 @@ fn a_reader_that_is_faster_than_its_writer_is_held_back() {
                 0,
                 "the end: the writer was dropped"
             );
-        })
+        });
     });
 }
 

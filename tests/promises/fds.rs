@@ -156,9 +156,8 @@ fn somebody_elses_epoll_and_another_event_loop_are_waited_for() {
         let mut waiting = other.readable();
         assert!(poll_once(&mut waiting).await.is_ready(), "taken to be ready");
         drop(waiting);
-        let look = |other: &EventLoop| match epoll_has_events(other) {
-            true => Ok(()),
-            false => Err(ErrorKind::WouldBlock.into()),
+        let look = |other: &EventLoop| {
+            if epoll_has_events(other) { Ok(()) } else { Err(ErrorKind::WouldBlock.into()) }
         };
         let mut waiting = other.read_with(look);
         assert!(poll_once(&mut waiting).await.is_pending());

@@ -401,7 +401,7 @@ fn the_end_moves_when_the_file_grows() {
                 growing.write_all(b"three").unwrap();
                 assert_eq!(read_to_end(&mut file, 100).await, b"three");
             }
-        })
+        });
     });
 }
 

@@ -1,6 +1,9 @@
 //! What headwaiter promises: a test is named for the promise that it checks. One binary, whose tests run side by side; one that
 //! must not do that runs [`alone`](support::alone).
 
+// A `use` or a function stands where a test needs it.
+#![allow(clippy::items_after_statements)]
+
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -329,7 +329,7 @@ fn a_full_queue_gives_the_closure_back() {
                 match job.await {
                     Ok(output) => assert_eq!(output, n),
                     Err(error) => {
-                        assert!(error.is_cancelled() && (n == 7 || n == 8), "{n}: {error}")
+                        assert!(error.is_cancelled() && (n == 7 || n == 8), "{n}: {error}");
                     }
                 }
             }
@@ -548,9 +548,9 @@ fn threads_that_wait_for_tasks_that_can_go_on_without_the_pool_are_not_accused()
                     let is_first = first.fetch_add(1, Ordering::SeqCst) == 0;
                     async move {
                         if is_first {
-                            time::sleep(LONG).await
+                            time::sleep(LONG).await;
                         } else {
-                            spawn_blocking(|| ()).await.unwrap()
+                            spawn_blocking(|| ()).await.unwrap();
                         }
                     }
                 };

@@ -268,7 +268,7 @@ fn the_peer_of_a_socket_with_a_linger_of_zero_gets_a_reset() {
             match server.read(&mut [0; 8]).await {
                 Ok(n) => assert!(!zero && n == 0, "{n} bytes"),
                 Err(error) => {
-                    assert!(zero && error.kind() == io::ErrorKind::ConnectionReset, "{error}")
+                    assert!(zero && error.kind() == io::ErrorKind::ConnectionReset, "{error}");
                 }
             }
         }

@@ -1036,7 +1036,7 @@ async fn perform(world: Rc<World>, me: usize, deeds: Vec<Deed>) {
                 }
             }
             Deed::Either(one, other) => {
-                guards.push(or(locks[one].lock(), locks[other].lock()).await)
+                guards.push(or(locks[one].lock(), locks[other].lock()).await);
             }
             Deed::LockOrJoin(lock, other) => {
                 if let Some(mut handle) = handle(other) {
@@ -1048,7 +1048,7 @@ async fn perform(world: Rc<World>, me: usize, deeds: Vec<Deed>) {
                 }
             }
             Deed::Patient(lock, millis) => {
-                guards.extend(timeout(ms(millis), locks[lock].lock()).await)
+                guards.extend(timeout(ms(millis), locks[lock].lock()).await);
             }
             Deed::UnderToken(lock) => guards.extend(world.token.run(locks[lock].lock()).await),
             Deed::LockOrSleep(lock, millis) => {
@@ -1324,7 +1324,9 @@ fn a_quiescence_report_of_a_crowd_is_short_and_says_how_many_more() {
                 }
                 let mut all: Vec<_> = (0..1000).map(|_| Box::pin(notify.notified())).collect();
                 std::future::poll_fn(|cx| {
-                    all.iter_mut().for_each(|one| assert!(one.as_mut().poll(cx).is_pending()));
+                    for one in &mut all {
+                        assert!(one.as_mut().poll(cx).is_pending());
+                    }
                     Poll::<()>::Pending
                 })
                 .await;
@@ -1534,7 +1536,7 @@ UDP socket 1: writable, task 4 "reader" waits to read
             assert_eq!(reader.await.unwrap().unwrap(), 1);
             party.await.unwrap().unwrap();
             join.abort();
-        })
+        });
     });
 }
 

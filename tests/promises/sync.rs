@@ -1297,7 +1297,7 @@ impl Playground {
                 if let Some(mut acquire) = self.pick(&self.acquires) {
                     match poll_with(&waker, &mut acquire) {
                         Poll::Ready(permit) => {
-                            self.permits.borrow_mut().push(permit.expect("it is open"))
+                            self.permits.borrow_mut().push(permit.expect("it is open"));
                         }
                         Poll::Pending => self.acquires.borrow_mut().push(acquire),
                     }

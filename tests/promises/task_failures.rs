@@ -74,7 +74,7 @@ fn a_task_that_aborts_itself_and_panics_in_its_drop_has_panicked() {
             let own: task::JoinHandle<()> = told.await.unwrap();
             own.abort();
             back.send(own).unwrap();
-            pending().await
+            pending::<()>().await;
         });
         tell.send(task).unwrap();
         assert_eq!(panic_of(handle.await.unwrap().await.unwrap_err()), "itself");
@@ -236,7 +236,7 @@ fn what_needs_a_loop_says_in_a_job_to_take_a_handle_along() {
         // On other threads it says what it always said.
         let reset = |nap: &mut Sleep| {
             panic_text(|| {
-                _ = Pin::new(nap).poll(&mut Context::from_waker(std::task::Waker::noop()))
+                _ = Pin::new(nap).poll(&mut Context::from_waker(std::task::Waker::noop()));
             })
         };
         for text in [panic_text(|| drop(spawn(async {}))), reset(&mut nap)] {

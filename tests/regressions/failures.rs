@@ -609,7 +609,7 @@ fn timers_of_every_length_fire_when_they_are_due() {
         for task in tasks {
             task.await.unwrap();
         }
-        far.iter().for_each(|task| task.abort());
+        far.iter().for_each(headwaiter::task::JoinHandle::abort);
         let past = time::now() - ms(1);
         time::sleep_until(past).await;
         assert!(timeout(Duration::MAX, async {}).await.is_ok());

@@ -112,7 +112,7 @@ fn run(test: impl FnOnce() + Send + 'static) {
 #[track_caller]
 pub fn in_loop<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
     bounded(|| {
-        EventLoop::builder().deadlock(Deadlock::Fail).build().expect("a loop").block_on(test())
+        EventLoop::builder().deadlock(Deadlock::Fail).build().expect("a loop").block_on(test());
     });
 }
 

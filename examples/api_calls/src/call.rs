@@ -103,7 +103,7 @@ impl Caller {
             debug!("{url}, attempt {attempts}: {}", failure.why);
             match failure.retry {
                 Some(asked) if attempts < self.policy.attempts => {
-                    sleep(pause(attempts, asked)).await
+                    sleep(pause(attempts, asked)).await;
                 }
                 _ => break Err(failure.why),
             }

@@ -82,7 +82,7 @@ pub async fn connect(
             Err(_) => {
                 failure = Some(Error::Unreachable(format!(
                     "cannot connect to {target}: no answer within {limit:?}"
-                )))
+                )));
             }
         }
     }
@@ -177,7 +177,7 @@ async fn drive(
             Ok(AsyncMessage::Notice(notice))
                 if *notice.code() == SqlState::NO_ACTIVE_SQL_TRANSACTION => {}
             Ok(AsyncMessage::Notice(notice)) => {
-                info!("{target}: {}: {}", notice.severity(), notice.message())
+                info!("{target}: {}: {}", notice.severity(), notice.message());
             }
             Ok(_) => {} // The enum is non-exhaustive.
             Err(error) => {

@@ -39,7 +39,7 @@ pub async fn show(config: &Config, pool: &Rc<Pool>) -> Result<(), Box<dyn AnyErr
                     told.channel(),
                     told.payload(),
                     told.process_id()
-                )
+                );
             }
             Ok(None) => return Err("the connection that listens is lost".into()),
             Err(_) => return Err(format!("no notification within {PATIENCE:?}").into()),

@@ -149,7 +149,7 @@ pub async fn show() -> Result<(), Error> {
                 Err::<(), _>(format!("interrupted after {limit:?}")),
                 &sqlite,
             )
-            .await?
+            .await?;
         }
     }
     sqlite.close().await

@@ -52,13 +52,13 @@ pub async fn run(url: &str) -> Result<(), Box<dyn Error>> {
     hurried.set_timeout(Duration::from_millis(100));
     match kitchen.cook(hurried).await {
         Err(status) if status.code() == Code::DeadlineExceeded => {
-            info!("in a hurry: {}", status.message())
+            info!("in a hurry: {}", status.message());
         }
         other => return Err(format!("a call continued after its deadline: {other:?}").into()),
     }
     match kitchen.cook(request(order("", 0))).await {
         Err(status) if status.code() == Code::InvalidArgument => {
-            info!("no name: {}", status.message())
+            info!("no name: {}", status.message());
         }
         other => return Err(format!("an order without a dish was accepted: {other:?}").into()),
     }

@@ -68,7 +68,7 @@ impl Command {
                     url = Some(
                         arg.parse::<Uri>()
                             .map_err(|error| format!("{arg:?} is not a URL: {error}"))?,
-                    )
+                    );
                 }
             }
         }

@@ -107,10 +107,10 @@ async fn out_of_time(info: ConnectionInfo) -> Result<(), Error> {
             println!(
                 "a request without an answer timed out after {:.1} s",
                 began.elapsed().as_secs_f64()
-            )
+            );
         }
         Err(Error::Redis(error)) if is_unknown_command(&error) => {
-            println!("the server has no blocking commands")
+            println!("the server has no blocking commands");
         }
         Err(error) => return Err(error),
         Ok(_) => println!("an unexpected answer"),

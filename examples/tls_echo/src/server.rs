@@ -130,10 +130,10 @@ impl Server {
                 warn!(
                     "{peer} sent nothing for {:?}: it is disconnected after {bytes} bytes",
                     self.limits.idle
-                )
+                );
             }
             Ok(End::Closing) => {
-                info!("{peer} is disconnected after {bytes} bytes: the server is closing")
+                info!("{peer} is disconnected after {bytes} bytes: the server is closing");
             }
             Err(error) => {
                 warn!("{peer} failed after {bytes} bytes: {error}");

@@ -4,15 +4,11 @@
 //! The other futures are those of [`crate::io`]. It never reads.
 
 use std::fmt;
-#[cfg(target_os = "linux")]
-use std::future::Future;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-#[cfg(target_os = "linux")]
-use std::panic::Location;
-#[cfg(target_os = "linux")]
-use std::pin::Pin;
 use std::task::{Context, Poll};
+#[cfg(target_os = "linux")]
+use std::{panic::Location, pin::Pin};
 
 use super::nosignal::{write, write_vectored};
 use crate::io::byte_stream::{ByteWrite, as_raw_fd, async_write};

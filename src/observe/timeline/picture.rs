@@ -175,12 +175,15 @@ impl State {
     pub(super) fn category(self) -> Category {
         let State::Waiting(Some(cause), _) = self else { return Category::Unknown };
         match cause {
-            Cause::Timer { .. } | Cause::Jump => Category::Timer,
-            Cause::Source { .. } => Category::Source,
-            Cause::Task(_) | Cause::Sync { .. } => Category::Others,
-            Cause::Kernel(WaitFor::Timer { .. }) => Category::Timer,
-            Cause::Kernel(WaitFor::Ever | WaitFor::Grace { .. }) => Category::Source,
-            Cause::Kernel(WaitFor::Work { .. }) => Category::Others,
+            Cause::Timer { .. } | Cause::Jump | Cause::Kernel(WaitFor::Timer { .. }) => {
+                Category::Timer
+            }
+            Cause::Source { .. } | Cause::Kernel(WaitFor::Ever | WaitFor::Grace { .. }) => {
+                Category::Source
+            }
+            Cause::Task(_) | Cause::Sync { .. } | Cause::Kernel(WaitFor::Work { .. }) => {
+                Category::Others
+            }
             Cause::Kernel(_) => Category::Unknown,
         }
     }

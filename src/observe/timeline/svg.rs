@@ -192,32 +192,9 @@ impl Plot<'_> {
             escaped(&row.about())
         );
         for bar in self.bars(row) {
-            self.bar(body, &bar, middle);
+            draw_bar(body, &bar, middle);
             looks.push(bar.look);
         }
-    }
-
-    fn bar(&self, body: &mut String, bar: &Bar, middle: f64) {
-        let height = bar.look.height();
-        let tooltip = match bar.spans {
-            1 => format!("{}: at {}, for {}", bar.tooltip, amount(bar.start), amount(bar.took)),
-            spans => format!(
-                "{} times {}: from {}, together for {}",
-                spans,
-                bar.tooltip,
-                amount(bar.start),
-                amount(bar.took)
-            ),
-        };
-        let _ = writeln!(
-            body,
-            r#"<rect class="{}" x="{}" y="{}" width="{}" height="{height}"><title>{}</title></rect>"#,
-            bar.look.class(),
-            number(bar.left),
-            number(middle - height / 2.0),
-            number(bar.right - bar.left),
-            escaped(&tooltip)
-        );
     }
 
     /// In the order in which they are painted.
@@ -264,6 +241,29 @@ impl Plot<'_> {
         bars.sort_by_key(|bar| bar.look);
         bars
     }
+}
+
+fn draw_bar(body: &mut String, bar: &Bar, middle: f64) {
+    let height = bar.look.height();
+    let tooltip = match bar.spans {
+        1 => format!("{}: at {}, for {}", bar.tooltip, amount(bar.start), amount(bar.took)),
+        spans => format!(
+            "{} times {}: from {}, together for {}",
+            spans,
+            bar.tooltip,
+            amount(bar.start),
+            amount(bar.took)
+        ),
+    };
+    let _ = writeln!(
+        body,
+        r#"<rect class="{}" x="{}" y="{}" width="{}" height="{height}"><title>{}</title></rect>"#,
+        bar.look.class(),
+        number(bar.left),
+        number(middle - height / 2.0),
+        number(bar.right - bar.left),
+        escaped(&tooltip)
+    );
 }
 
 /// Returns where it ends.

@@ -272,9 +272,10 @@ impl<'a, T> Future for Reserve<'a, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let channel = &*this.sender.end.0;
-        match ready!(channel.raw.poll_room(&mut this.wait, cx)) {
-            true => Poll::Ready(Ok(Permit { channel: Some(channel) })),
-            false => Poll::Ready(Err(SendError(()))),
+        if ready!(channel.raw.poll_room(&mut this.wait, cx)) {
+            Poll::Ready(Ok(Permit { channel: Some(channel) }))
+        } else {
+            Poll::Ready(Err(SendError(())))
         }
     }
 }

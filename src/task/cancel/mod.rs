@@ -73,6 +73,7 @@ impl CancelToken {
     /// evening.cancel();
     /// assert!(other.is_cancelled());
     /// ```
+    #[must_use]
     pub fn child(&self) -> Self {
         let mut tree = self.tree();
         let cancelled = tree.nodes[self.node].cancelled;

@@ -13,7 +13,8 @@ use pin_project_lite::pin_project;
 use crate::state::{
     Children, Flags, JoinError, Key, LoopId, Slot, Stage, TASK, Wake, discard, say,
 };
-use crate::task::{insert::insert, join::abort};
+use crate::task::insert::insert;
+use crate::task::join::abort;
 use crate::{door::Door, fmt::error_message};
 
 /// A task was not spawned, because its [`TaskGroup`](super::TaskGroup) is closed: it was cancelled,
@@ -31,7 +32,7 @@ impl From<GroupClosed> for io::Error {
 }
 
 /// What a group and its children share.
-pub(in crate::task) struct Shared<E> {
+pub(crate) struct Shared<E> {
     /// The loop of all children.
     pub(super) home: LoopId,
     /// The tasks of the children, to abort them. Emptied when the group is closed. Never borrowed
@@ -121,7 +122,7 @@ pub(super) fn log_error_of_polled<E: fmt::Display>(error: &E) {
 impl<E: 'static> Shared<E> {
     /// As [`try_spawn`](Self::try_spawn), but logs a closed group instead of returning an error.
     #[track_caller]
-    pub(in crate::task) fn spawn<F>(
+    pub(crate) fn spawn<F>(
         self: &Rc<Self>,
         future: F,
         name: Option<Box<str>>,
@@ -148,7 +149,7 @@ impl<E: 'static> Shared<E> {
     }
 
     #[track_caller]
-    pub(in crate::task) fn try_spawn<F>(
+    pub(crate) fn try_spawn<F>(
         self: &Rc<Self>,
         future: F,
         name: Option<Box<str>>,

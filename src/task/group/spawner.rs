@@ -49,7 +49,11 @@ impl<E> Spawner<E> {
         self.shared.spawn(future, None, Location::caller());
     }
 
-    /// As [`TaskGroup::try_spawn`](super::TaskGroup::try_spawn), with the same errors and panics.
+    /// As [`TaskGroup::try_spawn`](super::TaskGroup::try_spawn), with the same panics.
+    ///
+    /// # Errors
+    ///
+    /// As [`TaskGroup::try_spawn`](super::TaskGroup::try_spawn).
     #[track_caller]
     pub fn try_spawn<F>(&self, future: F) -> Result<(), GroupClosed>
     where

@@ -15,7 +15,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 use std::{env, fs, process, thread};
 
-pub use program::{PATIENCE, Program, figure, tells};
+pub use program::{PATIENCE, Program, figure, have, tells};
 
 /// The path of a program of others, or of a Python that has a module. If it is not installed, the test that asks returns here, and is
 /// skipped.

@@ -477,7 +477,7 @@ fn a_thousand_children_in_a_row_leave_no_zombie_and_no_file() {
             })
             .await
             .expect("as many files as before");
-        })
+        });
     });
 }
 
@@ -500,7 +500,9 @@ fn children_of_several_loops_run_at_the_same_time() {
                 })
             })
             .collect();
-        loops.into_iter().for_each(|each| each.join().unwrap());
+        for each in loops {
+            each.join().unwrap();
+        }
     });
 }
 

@@ -567,16 +567,15 @@ fn what_is_written_to_a_file_stands_where_others_have_left_off_and_is_appended()
             assert_eq!(child.says(), "standard output (by a thread)");
             assert_eq!(child.says(), "written");
             // When it is said to be written, it is.
-            let expected = match append {
-                false => "menu:\nsoup\nng\nno thing",
-                true => "menu:\nnothing\nno thingsoup\n",
-            };
+            let expected =
+                if append { "menu:\nnothing\nno thingsoup\n" } else { "menu:\nsoup\nng\nno thing" };
             assert_eq!(std::fs::read_to_string(&menu).unwrap(), expected);
             child.ends_well();
             ours.write_all(b"salad").unwrap();
-            let expected = match append {
-                false => "menu:\nsoup\nsalad thing",
-                true => "menu:\nnothing\nno thingsoup\nsalad",
+            let expected = if append {
+                "menu:\nnothing\nno thingsoup\nsalad"
+            } else {
+                "menu:\nsoup\nsalad thing"
             };
             assert_eq!(std::fs::read_to_string(&menu).unwrap(), expected);
         }

@@ -88,7 +88,7 @@ fn what_needs_a_tokio_runtime_panics_with_the_text_of_the_page_and_runs_in_compa
             .await;
         assert_cured("spawn", || async { tokio::spawn(ready(())).await.expect("no panic") }).await;
         assert_cured("spawn_blocking", || async {
-            tokio::task::spawn_blocking(|| ()).await.expect("no panic")
+            tokio::task::spawn_blocking(|| ()).await.expect("no panic");
         })
         .await;
         assert_cured("bind", || async {
