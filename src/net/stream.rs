@@ -102,38 +102,28 @@ pub(crate) trait StreamIo: Source {
 }
 
 #[cfg(target_os = "linux")]
-mod linux {
-    use std::io::{self, IoSlice, IoSliceMut};
-    use std::os::fd::AsFd;
+impl<S: Source + std::os::fd::AsFd> StreamIo for S {
+    #[inline]
+    fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+        // Not read(2), which goes through the file system first and takes 70 ns more.
+        // The second number is the kernel's own, which without MSG_TRUNC is never above the length.
+        let (_, received) = rustix::net::recv(self, buf, rustix::net::RecvFlags::empty())?;
+        Ok(received)
+    }
 
-    use mio::event::Source;
-    use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+    fn recv_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        Ok(rustix::io::readv(self, bufs)?)
+    }
 
-    use super::StreamIo;
+    #[inline]
+    fn send(&self, buf: &[u8]) -> io::Result<usize> {
+        Ok(rustix::net::send(self, buf, rustix::net::SendFlags::NOSIGNAL)?)
+    }
 
-    impl<S: Source + AsFd> StreamIo for S {
-        #[inline]
-        fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-            // Not read(2), which goes through the file system first and takes 70 ns more.
-            // The second number is the kernel's own, which without MSG_TRUNC is never above the length.
-            let (_, received) = rustix::net::recv(self, buf, RecvFlags::empty())?;
-            Ok(received)
-        }
-
-        fn recv_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-            Ok(rustix::io::readv(self, bufs)?)
-        }
-
-        #[inline]
-        fn send(&self, buf: &[u8]) -> io::Result<usize> {
-            Ok(rustix::net::send(self, buf, SendFlags::NOSIGNAL)?)
-        }
-
-        fn send_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-            // sendmsg(2), because writev(2) has no flags.
-            let mut no_ancillary = SendAncillaryBuffer::default();
-            Ok(rustix::net::sendmsg(self, bufs, &mut no_ancillary, SendFlags::NOSIGNAL)?)
-        }
+    fn send_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        // sendmsg(2), because writev(2) has no flags.
+        let mut no_ancillary = rustix::net::SendAncillaryBuffer::default();
+        Ok(rustix::net::sendmsg(self, bufs, &mut no_ancillary, rustix::net::SendFlags::NOSIGNAL)?)
     }
 }
 
