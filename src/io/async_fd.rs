@@ -99,7 +99,7 @@ impl<T: AsFd> Async<T> {
     where
         F: FnMut(&T) -> io::Result<R>,
     {
-        With::new(self, op, Direction::Read)
+        With { io: self, op, direction: Direction::Read, wait: Wait::at(Location::caller()) }
     }
 
     /// As [`read_with`](Self::read_with), for an operation that waits for room to write.
@@ -115,7 +115,7 @@ impl<T: AsFd> Async<T> {
     where
         F: FnMut(&T) -> io::Result<R>,
     {
-        With::new(self, op, Direction::Write)
+        With { io: self, op, direction: Direction::Write, wait: Wait::at(Location::caller()) }
     }
 
     /// As [`read_with`](Self::read_with), for an operation that changes `T` itself.
@@ -124,7 +124,7 @@ impl<T: AsFd> Async<T> {
     where
         F: FnMut(&mut T) -> io::Result<R>,
     {
-        WithMut::new(self, op, Direction::Read)
+        WithMut { io: self, op, direction: Direction::Read, wait: Wait::at(Location::caller()) }
     }
 
     /// As [`write_with`](Self::write_with), for an operation that changes `T` itself.
@@ -133,7 +133,7 @@ impl<T: AsFd> Async<T> {
     where
         F: FnMut(&mut T) -> io::Result<R>,
     {
-        WithMut::new(self, op, Direction::Write)
+        WithMut { io: self, op, direction: Direction::Write, wait: Wait::at(Location::caller()) }
     }
 
     /// The watched object.
@@ -250,20 +250,6 @@ pub struct WithMut<'a, T: AsFd, F> {
 /// Nothing in the futures is structurally pinned.
 impl<T: AsFd, F> Unpin for With<'_, T, F> {}
 impl<T: AsFd, F> Unpin for WithMut<'_, T, F> {}
-
-impl<'a, T: AsFd, F> With<'a, T, F> {
-    #[track_caller]
-    fn new(io: &'a Async<T>, op: F, direction: Direction) -> Self {
-        With { io, op, direction, wait: Wait::at(Location::caller()) }
-    }
-}
-
-impl<'a, T: AsFd, F> WithMut<'a, T, F> {
-    #[track_caller]
-    fn new(io: &'a mut Async<T>, op: F, direction: Direction) -> Self {
-        WithMut { io, op, direction, wait: Wait::at(Location::caller()) }
-    }
-}
 
 impl<T: AsFd, F: FnMut(&T) -> io::Result<R>, R> Future for With<'_, T, F> {
     type Output = io::Result<R>;
