@@ -5,8 +5,9 @@
 //! state back, and then `perform.rs` performs what was posted. So callbacks, drops and observers
 //! may use the loop in any way, and each call has had its effects when it returns.
 //!
-//! While a door is open, another one finds no loop. So a door must not stay open across user code.
-//! Take care with guards in the scrutinee of a `match` or an `if let`, which live until its end.
+//! While a door is open, `Door::open` returns `None`, as if there were no loop. So a door must not
+//! stay open across user code. Take care with guards in the scrutinee of a `match` or an `if let`,
+//! which live until its end.
 
 mod perform;
 mod tell;
@@ -49,8 +50,8 @@ impl Door {
         }
     }
 
-    /// Opens the door to the loop that runs on this thread. Panics if there is none; `what` needs
-    /// one.
+    /// Opens the door to the loop that runs on this thread. Panics if there is none. `what` names
+    /// in the message what needs one.
     #[inline(always)]
     #[track_caller]
     pub(crate) fn expect(what: &str) -> Self {

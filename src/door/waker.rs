@@ -1,7 +1,7 @@
-//! The waker of a task: a number that identifies a loop, a task, and a few bits of the generation,
-//! in the one word that a [`RawWaker`] carries. Clone copies the word, and drop does nothing. Wake
-//! looks the number up: on the loop's own thread in its task table, on any other thread through
-//! that loop's inbox. Std's [`Waker`] calls the functions of the vtable.
+//! The waker of a task: a number made of the loop's narrow id, the task's index and a few bits of
+//! its generation, in the one word that a [`RawWaker`] carries. Clone copies the word, and drop
+//! does nothing. Wake looks the number up: on the loop's own thread in its task table, on any other
+//! thread through that loop's inbox. Std's [`Waker`] calls the functions of the vtable.
 //!
 //! This is the only module that contains `unsafe`. It never dereferences the data pointer of a
 //! waker.

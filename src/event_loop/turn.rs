@@ -25,9 +25,9 @@ pub(super) struct Driver {
     pub(super) is_full: bool,
     /// The number of task polls since the kernel was asked.
     pub(super) polls_since_wait: u32,
-    /// The grace period of a virtual clock, and the part of it that earlier turns have used because
-    /// their `max_wait` was shorter.
+    /// The grace period of a virtual clock, before it jumps.
     pub(super) io_grace: Duration,
+    /// The part of it that earlier turns have used, because their `max_wait` was shorter.
     pub(super) graced: Duration,
     /// Makes short waits exact.
     pub(super) alarm: Alarm,
@@ -41,7 +41,7 @@ pub(super) struct Driver {
 pub struct Turn {
     /// How many events the kernel reported.
     pub events: usize,
-    /// How many tasks were polled, with the main future of a `block_on`.
+    /// How many polls were made, including those of the main future of a `block_on`.
     pub polls: usize,
     /// How many timers fired.
     pub timers: usize,
@@ -59,7 +59,7 @@ pub(super) struct Progress {
     pub(super) wait: WaitFor,
     /// A signal handler ended the wait early.
     pub(super) is_interrupted: bool,
-    /// Neither the kernel nor another thread had any work.
+    /// The kernel reported no event, and no other thread sent a message.
     pub(super) is_idle: bool,
 }
 
@@ -79,8 +79,7 @@ impl Driver {
     // 2. The loop dispatches the events: it wakes the tasks that wait for a source, and calls
     //    callbacks.
     // 3. The loop takes the messages of other threads: wakes, drops of handles, closures.
-    // 4. The timers that are due fire. Before that, a virtual clock jumps if phases 2 and 3 had no
-    //    work.
+    // 4. Due timers fire. Before that, a virtual clock jumps if phases 2 and 3 found no work.
     // 5. The loop polls the tasks that are ready. A task that is woken meanwhile runs in the next
     //    batch.
     //
@@ -125,8 +124,8 @@ impl Driver {
         };
         self.is_full = all == EVENTS;
         (progress.turn.events, progress.turn.full) = (events, self.is_full);
-        // Any event counts, even one of the inbox whose messages an earlier turn has taken: the
-        // clock must not jump while other threads send.
+        // Any event counts, even one for an inbox that an earlier turn has emptied: the clock must
+        // not jump while other threads send.
         progress.is_idle = all == 0;
     }
 
@@ -176,7 +175,7 @@ fn take_mail() {
     mail.wakes.into_iter().for_each(|task| state.wake_task(task));
     drop(door);
     for message in mail.messages {
-        // The door closes after each message, because its effects may concern the next message.
+        // The door closes after each message, because the effects of one may concern the next.
         let Some(mut door) = Door::open() else { return };
         match message {
             Message::Release(what) => door.release(what),

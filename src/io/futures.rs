@@ -125,7 +125,7 @@ impl<S: ByteWrite> Future for WriteAll<'_, S> {
         let this = &mut *self;
         while !this.buf.is_empty() {
             match ready!(this.stream.poll_write(&mut this.state, cx, this.buf))? {
-                // Not EOF, which writing does not have: without this the loop would spin.
+                // Writing has no EOF. Without this, the `while` would never end.
                 0 => return Poll::Ready(Err(this.stream.write_zero())),
                 n => this.buf = &this.buf[n..],
             }

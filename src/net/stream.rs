@@ -28,7 +28,8 @@ impl<S: StreamSocket> ByteRead for S {
 
     fn poll_read(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &mut [u8]) -> PollBytes {
         let asked = buf.len();
-        // The kernel would return 0 or EAGAIN, depending on what is in the buffer.
+        // For an empty `buf` the kernel would return 0 or EAGAIN, depending on whether data has
+        // arrived.
         if asked == 0 {
             return Poll::Ready(Ok(0));
         }
@@ -105,8 +106,8 @@ pub(crate) trait StreamIo: Source {
 impl<S: Source + std::os::fd::AsFd> StreamIo for S {
     #[inline]
     fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        // Not read(2), which goes through the file system first and takes 70 ns more.
-        // The second number is the kernel's own, which without MSG_TRUNC is never above the length.
+        // Not read(2), which goes through the file system first and takes 70 ns more. The second
+        // value is the kernel's count. Without MSG_TRUNC it never exceeds `buf.len()`.
         let (_, received) = rustix::net::recv(self, buf, rustix::net::RecvFlags::empty())?;
         Ok(received)
     }

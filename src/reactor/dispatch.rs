@@ -21,17 +21,17 @@ pub(crate) fn shuffled(events: &Events) -> Option<Vec<&Event>> {
     Some(events)
 }
 
-/// Hands the kernel's events to their sources. Returns how many events of sources there were, and
-/// how many in all.
+/// Hands the kernel's events to their sources. Returns the number of events for sources (stale ones
+/// included), and of all events.
 #[inline(always)]
 pub(crate) fn dispatch<'a>(mut events: impl Iterator<Item = &'a Event>) -> (usize, usize) {
-    let (mut all, mut others) = (0, 0);
+    let (mut all, mut without_source) = (0, 0);
     'doors: while let Some(mut door) = Door::open() {
         for event in events.by_ref() {
             all += 1;
             let ready = Ready::of(event);
             if !door.source_ready(slot_of(event.token()), ready, false) {
-                others += usize::from(!is_stale(&mut door, event));
+                without_source += usize::from(!note_stale(&mut door, event));
             }
             // A posted callback must run before the next event is dispatched, because it may remove
             // the source of that event. Closing the door runs it.
@@ -41,15 +41,14 @@ pub(crate) fn dispatch<'a>(mut events: impl Iterator<Item = &'a Event>) -> (usiz
         }
         break;
     }
-    (all - others, all)
+    (all - without_source, all)
 }
 
-/// Returns whether an event without a source is stale. `false`: it is the event of the inbox or of
-/// the alarm, which has ended the wait; the next phases take the messages and the timers in any
-/// case.
+/// Reports an event without a source as stale. Returns `false` for an event of the inbox or the
+/// alarm: it was only to end the wait, and the next phases do the work.
 #[cold]
 #[inline(never)]
-fn is_stale(state: &mut State, event: &Event) -> bool {
+fn note_stale(state: &mut State, event: &Event) -> bool {
     if [INBOX, ALARM].contains(&event.token()) {
         return false;
     }

@@ -84,8 +84,8 @@ impl<S: Io> Registered<S> {
     }
 
     /// Tries `op` while the source counts as ready. When `op` would block, stores the waker and
-    /// returns `Pending`. `is_exhausted` tells from a result that the next try would block, which
-    /// saves that try.
+    /// returns `Pending`. `is_exhausted` returns whether a result proves that the next try would
+    /// block, which saves that try.
     ///
     /// The door stays open around `op`, which saves a second lookup of the slot. So `op` must be a
     /// system call and nothing else.
@@ -110,8 +110,8 @@ impl<S: Io> Registered<S> {
         let Some(source) = slots.get_mut(key.slot) else {
             return Poll::Ready(Err(is_closing()));
         };
-        // The waiter of the last poll. Its position does not matter, because one event wakes all
-        // waiters.
+        // Removes the waiter of the last poll. Its position does not matter, because one event
+        // wakes all.
         if let Some(ticket) = wait.ticket {
             source.waiters(direction).remove(ticket.number, &mut state.outbox);
             wait.ticket = None;
@@ -129,6 +129,7 @@ impl<S: Io> Registered<S> {
                 Err(error) => match source.ready.after_error(direction, error) {
                     Some(error) => Err(error),
                     None => {
+                        // Otherwise a signal interrupted the call, which is tried again.
                         would_block = !source.ready.allows(direction);
                         continue;
                     }
@@ -153,6 +154,7 @@ impl<S: Io> Registered<S> {
                 waiters.add(ticket, Waiter { task, place, since }, None, &mut state.outbox);
                 source.mark(Source::HAS_MORE, true);
             }
+            // Nothing to report, and no room to ask for.
             if direction == Direction::Read && !state.outbox.is_active() {
                 door.shut();
                 return Poll::Pending;

@@ -133,8 +133,8 @@ impl SourceKey {
     }
 
     /// Refuses an operation because the task has spent its budget. The operation becomes a waiter,
-    /// so later operations do not overtake it, and the task is woken immediately, because a source
-    /// that is ready need not have another event.
+    /// and its task is woken immediately, because a source that is ready need not have another
+    /// event.
     #[cold]
     #[inline(never)]
     #[track_caller]
@@ -144,7 +144,7 @@ impl SourceKey {
         cx: &mut Context<'_>,
         direction: Direction,
     ) -> Poll<T> {
-        // An operation that waits already keeps its position.
+        // An operation that waits already stays a waiter.
         if wait.ticket.is_none() {
             let wake = Wake::of(cx.waker());
             self.leave(&mut self.open(), wait, wake, direction);

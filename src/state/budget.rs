@@ -1,15 +1,17 @@
-//! The cooperative budget: how many operations that complete at once a task may do in one poll. Every
-//! operation of the crate spends a unit of it. `task/budget.rs` has what users can do with it.
+//! The cooperative budget: how many operations that complete at once a task may do in one poll.
+//! Every operation of the crate spends a unit of it. `task/budget.rs` has what users can do with
+//! it.
 
-/// How many operations that complete at once a task may do in one poll. The figure is tokio's: large enough
-/// to cost nothing, and small enough that 128 reads of a full socket stay well under a millisecond.
+/// How many operations that complete at once a task may do in one poll. The figure is tokio's:
+/// large enough to cost nothing, and small enough that 128 reads of a full socket stay well under a
+/// millisecond.
 const UNITS: u32 = 128;
 
 pub(crate) struct Budget {
     /// What is left of [`UNITS`] for the user code that runs now.
     left: u32,
-    /// A task has spent its budget since the kernel was last asked. Then the kernel is asked before the next
-    /// batch, or 64 polls could be of 128 operations each.
+    /// A task has spent its budget, or a timed poll took long, since the kernel was last asked.
+    /// Then the kernel is asked before the next batch, or 64 polls could be of 128 operations each.
     pub(crate) is_overspent: bool,
 }
 
@@ -43,17 +45,18 @@ impl Budget {
         self.left == UNITS
     }
 
-    /// Called before an operation that may complete at once. `false`: the task has spent its budget, and the
-    /// operation must wake it and return `Pending`. An operation that completes then [counts](Self::count).
+    /// Called before an operation that may complete at once. `false`: the task has spent its
+    /// budget, and the operation must wake it and return `Pending`. An operation that completes
+    /// then [counts](Self::count).
     #[inline]
     pub(crate) fn allows(&mut self) -> bool {
         // No store on this path: every operation takes it.
         if self.left > 0 { true } else { self.refuse() }
     }
 
-    /// Grants one unit for the next attempt. A program that ignores the `Pending`, such as a `select` in a
-    /// loop with a branch that is always ready, would otherwise be refused until it yields, which it may
-    /// never do.
+    /// Grants one unit for the next attempt. A program that ignores the `Pending`, such as a
+    /// `select` in a loop with a branch that is always ready, would otherwise be refused until it
+    /// yields, which it may never do.
     #[cold]
     fn refuse(&mut self) -> bool {
         self.is_overspent = true;

@@ -19,7 +19,7 @@ impl Tasks {
     #[inline]
     pub(crate) fn wake(&mut self, packed: Packed) -> Option<Slot> {
         let (slot, task) = self.slots.get_packed_mut(Layout::WAKER, packed)?;
-        if task.flags.has(Flags::QUEUED.and(Flags::FINISHED)) {
+        if task.flags.has(Flags::QUEUED.or(Flags::FINISHED)) {
             return None;
         }
         task.flags.set(Flags::QUEUED);
@@ -49,8 +49,9 @@ impl State {
     /// `packed` is the slot from the token of the event. Returns `false` if there is no such
     /// source.
     ///
-    /// With `again`, it also wakes waiters in directions that were ready before. Events of the
-    /// kernel need not do that, because no operation waits in a direction that is ready.
+    /// Without `again`, it wakes only the waiters of directions that were not ready before. For
+    /// events of the kernel that is enough: an operation waits in a ready direction only if it was
+    /// refused for its budget, and then its task is woken already.
     #[inline(always)]
     pub(crate) fn source_ready(&mut self, packed: Packed, ready: Ready, again: bool) -> bool {
         let Some((slot, source)) = self.sources.slots.get_packed_mut(Layout::TOKEN, packed) else {

@@ -49,7 +49,7 @@ impl TaskNumber {
     }
 }
 
-/// What a slot stores of a waker.
+/// A waker as slots and lists store it.
 #[derive(Debug)]
 pub(crate) enum Wake {
     /// A task of this crate. It is woken without a call through the vtable.

@@ -12,9 +12,9 @@ use slab::Slab;
 /// event, wake or release for an earlier occupant misses instead of hitting an unrelated one.
 ///
 /// It is one word and not two halves: reading a word soon after its halves were written stalls the
-/// processor, because the store buffer cannot forward it. And it is never zero, which an entry of
-/// the slab uses to mark that it is vacant: so one comparison with a slot tells both whether there
-/// is an occupant and whether it is this one.
+/// processor, because the store buffer cannot forward it. It is never zero, and the slab marks
+/// vacant entries with zero. So one comparison tells both whether there is an occupant and whether
+/// it is this one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Slot(NonZero<u64>);
 

@@ -1,6 +1,7 @@
-//! The sources of a loop: what the poller watches, one slot each. A slot holds the sticky readiness
-//! of its source and the *readiness callbacks*: the tasks to wake, or the callback to call, when
-//! the kernel reports it ready. Pure data; `reactor/` has the operations.
+//! The sources of a loop: what tasks and callbacks wait for, one slot each. Usually the poller
+//! watches them. A slot holds the sticky readiness of its source, and what to do when the kernel
+//! reports it ready: tasks to wake, or a callback to call. Runs no user code; `reactor/` has the
+//! operations.
 
 use std::any::Any;
 use std::io;
@@ -70,7 +71,8 @@ pub enum Next {
 }
 
 pub(crate) struct Source {
-    /// The readiness that the kernel has reported and no operation has disproved since.
+    /// What the source counts as: ready at the start or by a report of the kernel, until an
+    /// operation would block.
     pub(crate) ready: Ready,
     pub(crate) readers: Waiters,
     pub(crate) writers: Waiters,
@@ -90,8 +92,8 @@ pub(crate) const LOUD: i32 = -1;
 impl Source {
     /// It has a callback, which may be running.
     pub(crate) const HAS_CALLBACK: u8 = 1;
-    /// It has a callback, or may have waiters besides one task of this loop for each direction. An
-    /// event for a source without this wakes at most two tasks.
+    /// It has a callback, or may have a second or a foreign waiter in a direction. An event for a
+    /// source without this wakes at most two tasks.
     pub(crate) const HAS_MORE: u8 = 2;
     /// The callback belongs to this crate and passes events on to other slots. Their waiters are
     /// counted there, so the callback does not count as a waiter.

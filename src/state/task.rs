@@ -31,8 +31,8 @@ pub(crate) trait Stage {
 }
 
 pub(crate) struct Task {
-    /// `None` while [`run_tasks`](crate::task) polls it; always `None` for the main future of
-    /// `block_on`, which lives on the stack.
+    /// `None` while `Batch::run_next` polls it; always `None` for the main future of `block_on`,
+    /// which lives on the stack.
     pub(crate) body: Option<Body>,
     pub(crate) flags: Flags,
     /// The task to wake at its end, or [`TaskNumber::NONE`].
@@ -84,7 +84,7 @@ impl Task {
     /// Whether its `JoinHandle` exists and is not awaited, so the program may still abort the task.
     /// (The main future has no body in its slot.)
     pub(crate) fn is_abortable(&self) -> bool {
-        let is_held = self.body.is_some() && !self.flags.has(Flags::DETACHED.and(Flags::FINISHED));
+        let is_held = self.body.is_some() && !self.flags.has(Flags::DETACHED.or(Flags::FINISHED));
         is_held && self.joiner == TaskNumber::NONE && !self.has_foreign_joiner()
     }
 
@@ -130,7 +130,7 @@ impl Task {
     }
 }
 
-/// Where and when a task was spawned. One word, for the reason that [`Slot`] is one.
+/// Where and when a task was spawned. One word, for the same reason as [`Slot`].
 #[derive(Clone, Copy)]
 pub(crate) struct Birth(u64);
 
@@ -164,8 +164,8 @@ pub(crate) fn published(polled: u64) -> Option<String> {
     (polled != 0).then(|| format!("task {}, spawned at {}", polled as u32, place.location()))
 }
 
-/// The state of a task. A task without `QUEUED` and `FINISHED` waits, or is being polled, and a
-/// wake puts it into the ready queue. One word, for the reason that [`Slot`] is one; its upper half
+/// The state of a task. A task with neither `QUEUED` nor `FINISHED` waits, or is being polled, and
+/// a wake puts it into the ready queue. One word, for the same reason as [`Slot`]; its upper half
 /// counts the polls.
 #[derive(Clone, Copy)]
 pub(crate) struct Flags(u64);
@@ -191,7 +191,7 @@ impl Flags {
     pub(crate) const MAY_BE_LOST: Flags = Flags(128);
     /// In that list, because it waits for other tasks.
     pub(crate) const MAY_BE_DEADLOCKED: Flags = Flags(1024);
-    pub(crate) const SUSPECT: Flags = Flags::MAY_BE_LOST.and(Flags::MAY_BE_DEADLOCKED);
+    pub(crate) const SUSPECT: Flags = Flags::MAY_BE_LOST.or(Flags::MAY_BE_DEADLOCKED);
     /// Its lost waker was reported at `info`: see [`Task::is_abortable`].
     pub(crate) const TOLD_AT_INFO: Flags = Flags(256);
     /// Its [`RemoteHandle`](crate::RemoteHandle) exists and may abort it at any time.
@@ -205,7 +205,7 @@ impl Flags {
         (self.0 >> 32) as u32
     }
 
-    pub(crate) const fn and(self, other: Flags) -> Flags {
+    pub(crate) const fn or(self, other: Flags) -> Flags {
         Flags(self.0 | other.0)
     }
 
@@ -228,7 +228,7 @@ impl Flags {
     /// Counts a poll, and clears what was reported about the last wait.
     #[inline]
     pub(crate) fn begin_poll(&mut self) {
-        const ENDED: Flags = Flags::QUEUED.and(Flags::REPORTED).and(Flags::TOLD_AT_INFO);
+        const ENDED: Flags = Flags::QUEUED.or(Flags::REPORTED).or(Flags::TOLD_AT_INFO);
         self.clear(ENDED);
         self.0 = self.0.wrapping_add(Flags::POLL);
     }

@@ -34,7 +34,7 @@ pub(crate) struct Tasks {
 }
 
 /// With tasks ready, the kernel is asked at the first turn boundary after this many polls. (After a
-/// stall, also when one poll took long.)
+/// stall, one long poll is enough.)
 pub(crate) const POLLS_BETWEEN_WAITS: u32 = 64;
 
 /// A queue of up to this many entries never gives memory back.
@@ -44,19 +44,19 @@ const KEPT: usize = 1024;
 const RETIRED_AT_ONCE: usize = 64;
 
 impl Tasks {
-    /// No waker of the polled task was stored in this loop. Set when the poll begins. It does not
-    /// matter if the task was woken or has finished.
+    /// Set when a poll begins, cleared when a waker of the task is stored. If it is still set after
+    /// the poll, the task may be lost, unless it was woken or has finished.
     pub(crate) const UNKEPT: u8 = 1;
     /// The polled task waits for a task that itself waits, for a held lock, or for a group.
     pub(crate) const BLOCKED: u8 = 2;
     /// The poll is timed.
     pub(crate) const TIMED: u8 = 4;
-    /// The task was aborted during its poll. (So says its flag too, but only these bits are checked
+    /// The task was aborted during its poll. (Its flag says so too, but only these bits are checked
     /// after each poll.)
     pub(crate) const ABORTED: u8 = 8;
 
     /// Code outside the loop can wake or abort a task with one of these flags.
-    const REACHABLE: Flags = Flags::FOREIGN.and(Flags::HELD);
+    const REACHABLE: Flags = Flags::FOREIGN.or(Flags::HELD);
 
     pub(crate) fn new() -> Self {
         Tasks {
@@ -295,7 +295,7 @@ impl Tasks {
     /// Whether the task waits, and nothing outside the tasks can wake or abort it.
     pub(crate) fn can_be_stuck(&self, slot: Slot) -> bool {
         const BUSY: Flags =
-            Flags::QUEUED.and(Flags::FINISHED).and(Flags::ABORTED).and(Tasks::REACHABLE);
+            Flags::QUEUED.or(Flags::FINISHED).or(Flags::ABORTED).or(Tasks::REACHABLE);
         self.get(slot).is_some_and(|task| !task.flags.has(BUSY))
     }
 

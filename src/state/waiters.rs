@@ -17,8 +17,8 @@ pub(crate) struct Waiters {
     first: Waiter,
     /// The ticket of `first`.
     ticket: u64,
-    /// Boxed, so that a slot is small. (And so that no field has a niche that an entry of the slab
-    /// would use in place of that of the slot: see [`Slot`](super::slots::Slot).)
+    /// Boxed, so that a slot is small. (The `Option<Box>` has no spare niche, so the slab marks a
+    /// vacant entry in its [`Slot`](super::slots::Slot).)
     others: Option<Box<Others>>,
 }
 
@@ -39,16 +39,17 @@ impl Other {
 }
 
 /// The ticket of waiters that methods such as `poll_read` leave. They have no future whose drop
-/// could remove the waiter, so it stays until the next event, one for each waker. The tickets of
-/// futures are never repeated in a loop, so a dropped future removes its own waiter and no other.
+/// could remove the waiter, so such a waiter stays until the next event. There is one for each
+/// waker. The tickets of futures are never repeated in a loop, so a dropped future removes its own
+/// waiter and no other.
 pub(crate) const NO_TICKET: u64 = 0;
 
 /// Marks the ticket of a waiter that methods such as `poll_readable` keep without a future. Each
 /// direction keeps only the latest.
 const LATEST: u64 = 1 << 63;
 
-/// Marks such a ticket whose lower half is the task's number of polls. If the task was polled again
-/// and did not renew the waiter, it waits for something else.
+/// Marks a `LATEST` ticket whose lower half is the number of times that the task had been polled.
+/// If that number has changed since, the task waits for something else.
 const COUNTED: u64 = 1 << 62;
 
 fn is_latest(ticket: u64) -> bool {
@@ -83,9 +84,9 @@ impl Waiters {
         !self.first.task.is_some() && self.others().is_empty()
     }
 
-    /// Stores the polled task if it is the only waiter. Otherwise returns `false`, and the caller
-    /// must [add](Self::add) the waiter. (The fields are separate parameters, so that they stay in
-    /// registers.)
+    /// Stores the polled task as the first waiter if there is none. Otherwise returns `false`, and
+    /// the caller must [add](Self::add) the waiter. (The fields are separate parameters, so that
+    /// they stay in registers.)
     #[inline(always)]
     pub(crate) fn set_first(
         &mut self,

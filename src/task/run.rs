@@ -23,20 +23,21 @@ pub(crate) struct Main<'a> {
     pub(crate) future: Pin<&'a mut dyn Future<Output = ()>>,
 }
 
-/// The tasks that a turn polls: those that were ready when the batch began, the main future
-/// included. A task that is woken later is in the next batch, so tasks that wake themselves or each
-/// other cannot starve the sockets and the timers.
+/// The last phase of a turn. It polls a batch: the tasks that were ready when it began, including
+/// the main future. A task that is woken later is in the next batch, so tasks that wake themselves
+/// or each other cannot starve the sockets and the timers.
 ///
-/// As long as the turn has polls left, the next batch follows immediately if the phases in between
-/// would find no work. That is the case while tasks only wake each other and no timer is armed.
+/// Inside `block_on`, until the kernel is due (after 64 polls), the next batch follows immediately
+/// if the phases in between would find no work. That is the case while tasks only wake each other
+/// and no timer is armed.
 pub(crate) struct Batch {
     /// The body of the polled task. It is taken out of its slot, so the poll can change the slot.
     body: Option<Body>,
     /// The poll has returned `Ready`.
     is_finished: bool,
-    /// The number of polls that the loop had made when the batch began.
+    /// The loop's number of polls when the first batch began.
     first: u64,
-    /// No other batch follows once the loop has made this many.
+    /// No other batch follows once that number has reached this.
     last: u64,
 }
 
@@ -76,19 +77,20 @@ impl Batch {
         state.tasks.polled_number = number;
         let is_timed = state.tasks.polls_made() & state.untimed == 0;
         door.shut();
-        // The drop of this waker would do nothing.
+        // Dropping this waker would do nothing; `ManuallyDrop` saves the call.
         let waker = ManuallyDrop::new(number.waker());
         let mut cx = Context::from_waker(&waker);
         if is_timed {
             begin_poll(slot);
         }
+        // Only the main future has no body here: `block_on` holds it.
         let Some(body) = body else {
             if let Some(main) = main.filter(|main| main.slot == slot) {
                 self.poll_main(main, &mut cx);
             }
             return true;
         };
-        // The place is empty, so `forget` saves the code that would drop a body.
+        // `self.body` is `None` here. `forget` saves the code that would drop an old body.
         mem::forget(self.body.replace(body));
         if let Some(body) = &mut self.body {
             self.is_finished = body.as_mut().poll(&mut cx).is_ready();
@@ -134,19 +136,19 @@ impl Batch {
 /// Begins the next batch if the phases before it would find no work.
 #[inline]
 fn begin_next_batch(state: &mut State, last: u64) -> bool {
-    let have_phases_work = state.budget.is_overspent
+    let phases_have_work = state.budget.is_overspent
         || state.timers.wheel.has_armed()
         || state.shared.has_mail()
         || state.outbox.is_observed();
-    let begins = state.tasks.polls_made() < last && !have_phases_work;
+    let begins = state.tasks.polls_made() < last && !phases_have_work;
     if begins {
         state.tasks.begin_batch(&mut state.shuffle);
     }
     begins
 }
 
-/// Begins a poll that is timed: while an observer wants steps, soon after a stall, and for a
-/// sample.
+/// Begins a poll whose duration is measured: while an observer wants steps, soon after a stall, and
+/// otherwise for a sample.
 #[cold]
 #[inline(never)]
 fn begin_poll(slot: Slot) {
@@ -162,7 +164,7 @@ impl State {
     fn settle(&mut self, batch: &mut Batch) {
         let Some(task) = self.tasks.slots.get_mut(self.tasks.polled) else { return };
         // A task that has finished or was woken again cannot be stuck.
-        let is_done = batch.is_finished || task.flags.has(Flags::QUEUED.and(Flags::FINISHED));
+        let is_done = batch.is_finished || task.flags.has(Flags::QUEUED.or(Flags::FINISHED));
         let is_usual =
             self.tasks.suspicion == 0 || (self.tasks.suspicion == Tasks::UNKEPT && is_done);
         if !is_usual {

@@ -166,7 +166,7 @@ impl<E: 'static> Shared<E> {
         let child = Child { future: Some(future), membership: Membership::new(self) };
         let index = child.membership.index;
         // No handle joins it, so it is removed and its body dropped as soon as it has ended.
-        let flags = Flags::QUEUED.and(Flags::DETACHED);
+        let flags = Flags::QUEUED.or(Flags::DETACHED);
         let key = insert(Box::pin(child), flags, name, place).ok_or(GroupClosed)?;
         if let Some(child) = self.children.borrow_mut().get_mut(index) {
             *child = key.slot;
