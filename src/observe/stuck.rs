@@ -102,7 +102,7 @@ impl State {
             if suspicion.has(Flags::MAY_BE_DEADLOCKED) && stuck.contains(&task) {
                 if !done.contains(&task) {
                     let found = Found::new(&graph, task);
-                    let is_done = found.circle.iter().any(|(task, _)| done.contains(task));
+                    let is_done = found.cycle.iter().any(|(task, _)| done.contains(task));
                     done.extend(found.stuck.iter().copied());
                     if is_done {
                         // What it waits for is resolved in this look, if at all. It is looked at again after that.
@@ -148,7 +148,7 @@ impl State {
         let mut chains = Chains::default();
         let mut suspects = Vec::new();
         for (task, mut suspicion) in all {
-            if suspicion.has(Flags::MAY_BE_DEADLOCKED) && !chains.lead_to_circle(self, task) {
+            if suspicion.has(Flags::MAY_BE_DEADLOCKED) && !chains.lead_to_cycle(self, task) {
                 suspicion.clear(Flags::MAY_BE_DEADLOCKED);
             }
             if suspicion.has(Flags::SUSPECT) && self.tasks.can_be_stuck(task) {
@@ -185,7 +185,7 @@ impl State {
             self.outbox.post(Effect::Log(Level::Error, TASK, report));
             return Verdict::Reported;
         }
-        // Without the victim there may still be a circle.
+        // Without the victim there may still be a cycle.
         for task in stuck {
             self.suspects.add(task, Flags::MAY_BE_DEADLOCKED, &mut self.tasks);
         }
@@ -229,17 +229,17 @@ const ABORTABLE: &str = " (but for a thread that was given the `JoinHandle` of a
 /// changes each task is passed once, however many chains lead through it.
 #[derive(Default)]
 struct Chains {
-    /// The tasks that were passed, and whether the chain from there leads to a circle. `None` while it is
+    /// The tasks that were passed, and whether the chain from there leads to a cycle. `None` while it is
     /// being followed.
     passed: HashMap<Slot, Option<bool>>,
 }
 
 impl Chains {
-    fn lead_to_circle(&mut self, state: &State, start: Slot) -> bool {
+    fn lead_to_cycle(&mut self, state: &State, start: Slot) -> bool {
         let (mut path, mut at) = (Vec::new(), start);
-        let is_circle = loop {
+        let is_cycle = loop {
             match self.passed.get(&at) {
-                Some(Some(is_circle)) => break *is_circle,
+                Some(Some(is_cycle)) => break *is_cycle,
                 Some(None) => break true,
                 None => {}
             }
@@ -251,9 +251,9 @@ impl Chains {
             }
         };
         for task in path {
-            self.passed.insert(task, Some(is_circle));
+            self.passed.insert(task, Some(is_cycle));
         }
-        is_circle
+        is_cycle
     }
 }
 
@@ -273,48 +273,48 @@ fn next_in_chain(state: &State, task: Slot) -> Option<Slot> {
 struct Found {
     /// The task whose future is dropped to resolve it.
     victim: Slot,
-    circle: Vec<(Slot, Wait)>,
-    /// The tasks of the circle, and others that it keeps from going on, as far as they were reached.
+    cycle: Vec<(Slot, Wait)>,
+    /// The tasks of the cycle, and others that it keeps from going on, as far as they were reached.
     stuck: Vec<Slot>,
 }
 
 impl Found {
     /// The deadlock that `start` is in, or waits for. `start` is stuck.
     fn new(graph: &WaitGraph, start: Slot) -> Self {
-        let circle = graph.circle(start);
-        // The task that closed the circle, unless it only leads there.
-        let is_in_circle = circle.iter().any(|(task, _)| *task == start);
-        let victim = if is_in_circle { start } else { circle[0].0 };
-        Found { victim, circle, stuck: graph.reach(start) }
+        let cycle = graph.cycle(start);
+        // The task that closed the cycle, unless it only leads there.
+        let is_in_cycle = cycle.iter().any(|(task, _)| *task == start);
+        let victim = if is_in_cycle { start } else { cycle[0].0 };
+        Found { victim, cycle, stuck: graph.reach(start) }
     }
 
     fn is_new(&self, state: &State) -> bool {
-        !self.circle.iter().all(|(task, _)| state.tasks.has(*task, Flags::REPORTED))
+        !self.cycle.iter().all(|(task, _)| state.tasks.has(*task, Flags::REPORTED))
     }
 }
 
-/// How many tasks of the circle are described.
-const MOST_IN_CIRCLE: usize = 50;
+/// How many tasks of the cycle are described.
+const MOST_IN_CYCLE: usize = 50;
 
-/// How many tasks are described that are not in the circle, but wait for it.
+/// How many tasks are described that are not in the cycle, but wait for it.
 const MOST_OTHERS: usize = 10;
 
 fn report_text(state: &State, graph: &WaitGraph, found: &Found) -> String {
-    let Found { circle, stuck, .. } = found;
-    let count = circle.len();
+    let Found { cycle, stuck, .. } = found;
+    let count = cycle.len();
     let mut lines = format!("deadlock: {count} task{} wait for each other", plural(count));
     if count == 1 {
         lines = "deadlock: a task waits for itself".to_owned();
     }
-    for (task, wait) in circle.iter().take(MOST_IN_CIRCLE) {
+    for (task, wait) in cycle.iter().take(MOST_IN_CYCLE) {
         let _ = write!(lines, "\n  {}", describe(state, *task, wait));
     }
-    if let more @ 1.. = count.saturating_sub(MOST_IN_CIRCLE) {
+    if let more @ 1.. = count.saturating_sub(MOST_IN_CYCLE) {
         let _ = write!(lines, "\n  and {more} more task{}, up to the first again", plural(more));
     }
-    let in_circle: HashSet<Slot> = circle.iter().map(|(task, _)| *task).collect();
+    let in_cycle: HashSet<Slot> = cycle.iter().map(|(task, _)| *task).collect();
     let is_new =
-        |task: &&Slot| !in_circle.contains(task) && !state.tasks.has(**task, Flags::REPORTED);
+        |task: &&Slot| !in_cycle.contains(task) && !state.tasks.has(**task, Flags::REPORTED);
     for (number, task) in stuck.iter().filter(is_new).enumerate() {
         let Some(wait) = graph.waits_of(*task).next() else { continue };
         if number == MOST_OTHERS {
@@ -353,7 +353,7 @@ mod tests {
 
     /// Though nothing wakes the loop once it sleeps.
     #[test]
-    fn a_circle_of_any_length_is_found() {
+    fn a_cycle_of_any_length_is_found() {
         for length in [2, 3, 48, 49, 5000] {
             let mut event_loop =
                 EventLoop::builder().deadlock(Deadlock::Fail).build().expect("a loop");

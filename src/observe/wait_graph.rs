@@ -86,8 +86,8 @@ impl WaitGraph {
     }
 
     /// Goes from a stuck task by the first wait of each task until it comes to a task again. Returns that
-    /// circle, without the way to it.
-    pub(crate) fn circle(&self, start: Slot) -> Vec<(Slot, Wait)> {
+    /// cycle, without the way to it.
+    pub(crate) fn cycle(&self, start: Slot) -> Vec<(Slot, Wait)> {
         let mut path: Vec<(Slot, Wait)> = Vec::new();
         let mut known = HashMap::new();
         let mut at = start;
