@@ -15,8 +15,8 @@ use super::lanes::{Kind, Lanes};
 use super::number::Wake;
 use super::shared::{Shared, wake_from_other_thread};
 
-/// The default limit of threads. It exceeds the number of processors, because a thread that waits
-/// for a disk uses no processor.
+/// The default limit of threads. It may exceed the number of processors, because a thread that
+/// waits for a disk uses no processor.
 pub(crate) const THREADS: usize = 64;
 
 /// [`try_spawn_blocking`](crate::try_spawn_blocking) returns its closure when this many jobs wait.
@@ -150,7 +150,7 @@ impl Pool {
         let thread = thread::Builder::new().name(THREAD.to_owned());
         match thread.spawn(move || pool.serve()) {
             Ok(_) => Ok(()),
-            // The kernel's error is of kind `WouldBlock`, which callers would take for a retry.
+            // The kernel's error is of kind `WouldBlock`, which would make callers retry.
             Err(error) => {
                 Err(io::Error::other(format!("no thread could be started for it: {error}")))
             }
