@@ -84,7 +84,7 @@ where
     task
 }
 
-/// Like [`spawn_blocking`], but returns `work` if 1,024 jobs already wait for a thread.
+/// Offloads like [`spawn_blocking`], but returns `work` if 1,024 jobs already wait for a thread.
 ///
 /// ```
 /// headwaiter::block_on(async {

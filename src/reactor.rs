@@ -2,9 +2,8 @@
 //! [`state::sources`](crate::state::sources); the operations on them are here. The turn calls
 //! [`dispatch()`] with the kernel's events; futures call [`Registered::poll_io`]; users call
 //! [`on_ready`].
-//!
-//! Everything is registered edge-triggered, once, for both directions (some sockets for reading
-//! first): `docs/edge-triggered.md` explains why, and the consequences.
+//! Each source is registered once, edge-triggered and for both directions (some sockets for reading
+//! first): see `docs/edge-triggered.md`.
 
 mod dispatch;
 mod registered;

@@ -78,7 +78,7 @@ fn write(step: &Step<'_>) {
         Step::Wake { task } => {
             log!(target: TASK, Level::Trace, "{} is ready to run", label(*task));
         }
-        Step::Poll { .. } => {} // What it does stands before what came of it.
+        Step::Poll { .. } => {} // `Polled` logs it, with the outcome, after the steps of the poll.
         Step::Polled { task, outcome, took: _ } => {
             let foreign = Door::open().is_some_and(|door| door.tasks.has(task.0, Flags::FOREIGN));
             let outcome = match outcome {

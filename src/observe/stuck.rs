@@ -2,15 +2,6 @@
 //! **deadlock** (tasks wait for each other), a **lost waker** (a task waits, but nothing holds its
 //! waker), and **quiescence** (nothing can wake this loop any more). The turn calls it before it
 //! asks the kernel.
-//!
-//! A task has a *way out* if any of these is true: it is ready; code outside this crate has cloned
-//! its waker (the loop cannot follow the clone, so the task is *foreign* from then on); a
-//! [`RemoteHandle`](crate::RemoteHandle) that can abort it exists; one of its waits is for
-//! something from outside the tasks, such as a timer or a socket; one of its waits is for something
-//! that any task may provide, such as a message. Every other wait is for a lock that a task holds,
-//! or for the end of a task or a group. Such a wait is a way out if one of the tasks that can end
-//! it has a way out. Tasks without a way out that wait only for themselves or each other form a
-//! deadlock. `docs/design.md` argues why there are no false deadlock reports.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -52,17 +43,26 @@ impl Verdict {
 
 /// Checks all suspects. If none is stuck and the loop is about to sleep without a timeout in
 /// `block_on` (`for_ever`), also checks whether anything can wake the loop.
+///
+/// A task has a *way out* if any of these is true: it is ready; code outside this crate has cloned
+/// its waker (the loop cannot follow the clone, so the task is *foreign* from then on); a
+/// [`RemoteHandle`](crate::RemoteHandle) that can abort it exists; one of its waits is for
+/// something from outside the tasks, such as a timer or a socket; one of its waits is for something
+/// that any task may provide, such as a message. Every other wait is for a lock that a task holds,
+/// or for the end of a task or a group. Such a wait is a way out if one of the tasks that can end
+/// it has a way out. Tasks without a way out that wait only for themselves or each other form a
+/// deadlock. `docs/design.md` argues why there are no false deadlock reports.
 #[cold]
 pub(crate) fn look(for_ever: bool) -> Verdict {
     let mut before = Verdict::Fine;
     loop {
         let Some(mut door) = Door::open() else { return before };
-        match door.look_at_suspects() {
+        match door.check_suspects() {
             // Dropping the task may leave another deadlock, so check again. Closing the door has
             // run the drop, so the locks that the task held are free by then.
             Verdict::Resolved => before = Verdict::Resolved,
             verdict if for_ever && before == Verdict::Fine => {
-                return verdict.or(door.look_for_quiescence());
+                return verdict.or(door.check_quiescence());
             }
             verdict => return before.or(verdict),
         }
@@ -82,7 +82,7 @@ pub(crate) fn can_only_wait_for(state: &State, tasks: &[Slot], outside: &str) ->
 const MOST_LOST: usize = 50;
 
 impl State {
-    fn look_at_suspects(&mut self) -> Verdict {
+    fn check_suspects(&mut self) -> Verdict {
         if self.deadlock == Deadlock::Ignore {
             while self.suspects.pop(&mut self.tasks).is_some() {}
         }
@@ -202,7 +202,7 @@ impl State {
 
     /// Checks whether anything that this loop knows of can ever wake it. If not, reports that, once
     /// per `block_on`.
-    fn look_for_quiescence(&mut self) -> Verdict {
+    fn check_quiescence(&mut self) -> Verdict {
         let may_be_woken = self.deadlock == Deadlock::Ignore
             || self.suspects.is_quiescence_reported
             || self.jobs > 0

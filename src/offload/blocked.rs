@@ -33,9 +33,10 @@ pub(crate) fn begin(home: &Shared, place: &'static Location<'static>) -> Option<
 }
 
 impl Blocked {
-    /// Called after each [`CHECK_AFTER`] of waiting for this task. The loop has handled earlier
-    /// messages by then, so `task` is known if the loop has spawned it. If all threads wait, asks
-    /// the loop what their tasks wait for, because only the loop's own thread can read that.
+    /// Checks whether all threads wait for their own loop. Called after each [`CHECK_AFTER`] of
+    /// waiting for `task`, which is known by then if the loop has spawned it, because the loop has
+    /// handled earlier messages. Asks the loop what the tasks wait for, because only the loop's own
+    /// thread can read that.
     pub(crate) fn check(&self, task: Option<Slot>) {
         let mut state = self.pool.lock();
         if let Some(wait) = state.blocked.waits.get_mut(&self.number) {

@@ -77,7 +77,7 @@ enum Kind {
     },
     /// The system could not start a thread.
     NotStarted(io::Error),
-    /// The task was in a deadlock, of which this is the report.
+    /// The task was in a deadlock. Holds the report.
     Deadlock(String),
 }
 

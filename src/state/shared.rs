@@ -25,8 +25,8 @@ pub(crate) struct Shared {
     /// The task that is being polled: its number in the lower half, the place where it was spawned
     /// in the upper. 0 if there is none. Read by other threads to say why the loop does not answer.
     pub(crate) polled: AtomicU64,
-    /// For the stall watcher, if there is one: how many turns the loop has begun, and whether it
-    /// sleeps or is not being driven.
+    /// For the stall watcher: the number of turns begun, and whether the loop sleeps or is not
+    /// being driven.
     pub(crate) turns: AtomicU64,
     pub(crate) sleeps: AtomicBool,
     /// How many [`Handle`](crate::Handle)s there are. Each can spawn a task that wakes another.
@@ -60,7 +60,7 @@ impl Shared {
         if !notify {
             return;
         }
-        if let Err(error) = insist(|| self.waker.wake()) {
+        if let Err(error) = retry_wake(|| self.waker.wake()) {
             // The loop takes the message when it next wakes up, at the latest for the next message.
             self.inbox.not_notified();
             let line = format_args!("cannot wake the loop from another thread: {error}");
@@ -92,7 +92,7 @@ impl Shared {
 
 /// Retries after an interruption by a signal, and a few times after other failures, because a lost
 /// wakeup may be the last one.
-fn insist(mut wake: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+fn retry_wake(mut wake: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     const TRIES: u32 = 10;
     let mut tries = 0;
     loop {
@@ -218,11 +218,11 @@ pub(crate) fn send_home(home: LoopId, what: Release) {
 mod tests {
     use super::*;
 
-    /// Runs `insist` with these results, as OS error numbers (0: success). Returns its result and
+    /// Runs `retry_wake` with these results, as OS error numbers (0: success). Returns its result and
     /// the number of tries.
-    fn insist_on(results: &[i32]) -> (io::Result<()>, usize) {
+    fn retry_with(results: &[i32]) -> (io::Result<()>, usize) {
         let mut tries = 0;
-        let result = insist(|| {
+        let result = retry_wake(|| {
             let error = results.get(tries).copied().unwrap_or_default();
             tries += 1;
             if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
@@ -235,10 +235,10 @@ mod tests {
     fn a_wake_that_fails_is_tried_again_but_not_for_ever() {
         const EINTR: i32 = 4;
         const EIO: i32 = 5;
-        assert!(matches!(insist_on(&[0]), (Ok(()), 1)));
-        assert!(matches!(insist_on(&[EINTR; 100]), (Ok(()), 101)));
-        assert!(matches!(insist_on(&[EIO, EINTR, EIO]), (Ok(()), 4)));
-        let (failed, tries) = insist_on(&[EIO; 100]);
+        assert!(matches!(retry_with(&[0]), (Ok(()), 1)));
+        assert!(matches!(retry_with(&[EINTR; 100]), (Ok(()), 101)));
+        assert!(matches!(retry_with(&[EIO, EINTR, EIO]), (Ok(()), 4)));
+        let (failed, tries) = retry_with(&[EIO; 100]);
         assert_eq!((failed.unwrap_err().raw_os_error(), tries), (Some(EIO), 11));
     }
 }

@@ -313,7 +313,7 @@ pub enum WaitFor {
     Grace {
         /// In this turn.
         given: Duration,
-        /// The whole grace period, of which earlier turns may have used a part.
+        /// The whole grace period. Earlier turns may have used a part of it.
         whole: Duration,
     },
 }

@@ -44,7 +44,7 @@ use super::tasks::Tasks;
 ///     let one = headwaiter::spawn(transfer(anna.clone(), ben.clone()));
 ///     let other = headwaiter::spawn(transfer(ben, anna)); // In opposite order.
 ///     let results = [one.await, other.await];
-///     // One of them was dropped, so that the other could go on.
+///     // One of them was dropped, so that the other could continue.
 ///     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
 ///     let error = results.into_iter().find_map(Result::err).unwrap();
 ///     assert!(error.is_deadlock());

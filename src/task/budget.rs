@@ -13,7 +13,7 @@ use crate::door::{Door, poll_budget};
 /// In each poll a task may do 128 operations of this crate that complete immediately. The next one
 /// returns `Pending` once, with the task woken, so that the other tasks, the timers and the sockets
 /// get their turn. Code that computes, or that uses other crates, spends nothing. Call this in its
-/// loop to make it cooperate. [`yield_now`](super::yield_now) yields each time, which costs more.
+/// loop to make it cooperate. [`yield_now`](super::yield_now()) yields each time, which costs more.
 ///
 /// Cancel-safe. Outside any event loop it is ready immediately.
 ///

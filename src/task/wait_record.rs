@@ -53,7 +53,9 @@ impl WaitRecord {
         if !task.is_of(state.id) {
             return false;
         }
+        // The caller has stored the task's waker, so the task is no suspect for a lost waker.
         state.tasks.keep();
+        // Noted with the task too, so that the analysis can follow a chain without the whole graph.
         if let Awaited::Lock(lock) = what {
             state.tasks.block(task, Blocker::Record(lock));
         }
@@ -65,6 +67,7 @@ impl WaitRecord {
             Record::Lock(_) => return false,
         }
         let Some(waiter) = record.waiter() else { return false };
+        // While the same task still waits, `since` keeps the start of its wait.
         if waiter.task != task {
             (waiter.task, waiter.since) = (task, since);
         }

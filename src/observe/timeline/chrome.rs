@@ -28,8 +28,8 @@ pub(super) fn draw(picture: &Picture<'_>) -> String {
     format!("{{\"displayTimeUnit\":\"ms\",\"otherData\":{about},\"traceEvents\":[\n{events}\n]}}\n")
 }
 
-/// Returns whether a span is an empty placeholder, as of a task that was aborted right after its
-/// spawn.
+/// Returns whether a span is an empty placeholder, for instance for a task that was aborted right
+/// after its spawn.
 fn is_nothing(span: &Span) -> bool {
     span.start == span.end && span.state == State::Ready
 }
