@@ -72,8 +72,8 @@ fn write(step: &Step<'_>) {
             );
         }
         Step::Fire { timer, late, woken } => {
-            let effect = woken.map_or("nobody of this loop".to_owned(), label);
-            log!(target: TIMER, Level::Trace, "timer {timer} fires, {late:?} late → wakes {effect}");
+            let task = woken.map_or("nobody of this loop".to_owned(), label);
+            log!(target: TIMER, Level::Trace, "timer {timer} fires, {late:?} late → wakes {task}");
         }
         Step::Wake { task } => {
             log!(target: TASK, Level::Trace, "{} is ready to run", label(*task));

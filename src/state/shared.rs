@@ -218,8 +218,8 @@ pub(crate) fn send_home(home: LoopId, what: Release) {
 mod tests {
     use super::*;
 
-    /// Runs `retry_wake` with these results, as OS error numbers (0: success). Returns its result and
-    /// the number of tries.
+    /// Runs `retry_wake` with these results, as OS error numbers (0: success). Returns its result
+    /// and the number of tries.
     fn retry_with(results: &[i32]) -> (io::Result<()>, usize) {
         let mut tries = 0;
         let result = retry_wake(|| {

@@ -50,6 +50,7 @@ pub(super) const LOOP: RowId = 0;
 
 pub(super) type Place = &'static Location<'static>;
 
+/// A line of the drawing: the loop, a task, or the jobs of one call site.
 pub(super) struct Row {
     pub(super) kind: RowKind,
     /// `None`: the task has ended, or the loop or the threads are idle.
@@ -81,6 +82,7 @@ pub(super) enum RowKind {
     },
 }
 
+/// What a row does during a span.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Running,
@@ -91,6 +93,7 @@ pub(super) enum State {
     Working,
 }
 
+/// How a task ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     Finished,
@@ -111,6 +114,7 @@ pub(super) enum Cause {
     Jump,
 }
 
+/// A period that a row spent in one state.
 #[derive(Clone, Copy)]
 pub(super) struct Span {
     pub(super) row: RowId,
