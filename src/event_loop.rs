@@ -1,5 +1,6 @@
-//! The event loop: [`EventLoop`] owns the state and the poller. `block_on` turns it until its future is
-//! ready; an embedder turns it by hand. It calls the other parts; none of them calls it.
+//! The event loop: [`EventLoop`] owns the state and the poller. `block_on` turns it until its
+//! future is ready; an embedder calls `turn` directly. It calls the other modules; none of them
+//! calls it.
 
 mod turn;
 mod kernel;
@@ -25,10 +26,11 @@ use crate::state::{LoopId, Shared, State, discard, forget, is_of_this_process};
 use crate::task::Main;
 use crate::{offload, reactor, task, time};
 
-/// A single-threaded event loop: a reactor, the tasks, their timers, and the turn that drives them.
+/// A single-threaded event loop: a reactor, tasks, timers, and the turn that drives them.
 ///
-/// Its tasks and sockets live on between calls of [`block_on`](Self::block_on), [`turn`](Self::turn) and
-/// [`enter`](Self::enter). Dropping the loop drops all its tasks, on its thread.
+/// Its tasks and sockets persist between calls of [`block_on`](Self::block_on),
+/// [`turn`](Self::turn) and [`enter`](Self::enter). Dropping the loop drops all its tasks, on its
+/// thread.
 ///
 /// ```
 /// let mut event_loop = headwaiter::EventLoop::new()?;
@@ -39,50 +41,55 @@ use crate::{offload, reactor, task, time};
 ///
 /// # fork(2)
 ///
-/// A loop belongs to the process that made it: a forked child shares the kernel's poller with its parent, so it
-/// must not use the loop. (This is about a bare fork(2); [`process::Command`](crate::process::Command) and std's
-/// are not affected.)
+/// A loop belongs to the process that made it: a forked child shares the kernel's poller with its
+/// parent, so it must not use the loop. (This is about a bare fork(2);
+/// [`process::Command`](crate::process::Command) and std's are not affected.)
 ///
-/// - The child may drop everything that it has inherited, including the loop. That closes its copies of the
-///   descriptors and leaves the parent's poller, connections and child processes alone.
-/// - [`block_on`](Self::block_on), [`turn`](Self::turn) and [`enter`](Self::enter) of an inherited loop panic in
-///   the child. It may make a loop of its own, and move a socket there with `into_std` and `from_std`.
-/// - Forking inside a task, a callback or `enter` is supported only if the child ends there, by exec or `_exit`.
-///   A child that returns to the loop takes events that belong to its parent.
-/// - fork(2) copies no other thread. In a program with several threads (a loop starts threads for files, host
-///   names and [`spawn_blocking`](crate::spawn_blocking)), POSIX allows the child little more than exec.
+/// - The child may drop everything that it has inherited, including the loop. That closes its
+///   copies of the descriptors and leaves the parent's poller, connections and child processes
+///   alone.
+/// - [`block_on`](Self::block_on), [`turn`](Self::turn) and [`enter`](Self::enter) of an inherited
+///   loop panic in the child. It may make a loop of its own, and move a socket there with
+///   `into_std` and `from_std`.
+/// - Forking inside a task, a callback or `enter` is supported only if the child ends there, by
+///   exec or `_exit`. A child that returns to the loop takes events that belong to its parent.
+/// - fork(2) copies no other thread. In a program with several threads (a loop starts threads for
+///   files, host names and [`spawn_blocking`](crate::spawn_blocking)), POSIX allows the child
+///   little more than exec.
 pub struct EventLoop {
-    /// In a thread-local of [`crate::door`] while the loop runs.
+    /// `None` while the loop runs: then it is in a thread-local of [`crate::door`].
     state: Option<Box<State>>,
     driver: Driver,
     shared: Arc<Shared>,
 }
 
 impl EventLoop {
-    /// A loop with default settings.
+    /// Makes a loop with default settings.
     ///
     /// # Errors
     ///
-    /// If the kernel gives no poller (too many open files), or if 4,096 loops are alive in this process (16 on a
-    /// 32-bit machine).
+    /// If the kernel gives no poller (too many open files), or if 4,096 loops are alive in this
+    /// process (16 on a 32-bit machine).
     pub fn new() -> io::Result<Self> {
         Builder::default().build()
     }
 
-    /// A builder with the default settings.
+    /// Returns a builder with default settings.
     pub fn builder() -> Builder {
         Builder::default()
     }
 
-    /// Runs the loop until `future` is ready, and returns its output. The future need not be `'static`.
+    /// Runs the loop until `future` is ready, and returns its output. The future need not be
+    /// `'static`.
     ///
-    /// Tasks that have not finished by then stay in the loop and run on in the next `block_on` or `turn`.
+    /// Tasks that have not finished by then stay in the loop and continue in the next `block_on` or
+    /// `turn`.
     ///
     /// # Panics
     ///
     /// - Inside a running loop: `.await` the future there, or `spawn` it.
     /// - In a forked child of the process that made the loop.
-    /// - If `future` panics: the panic goes on here.
+    /// - If `future` panics: the panic unwinds through this call.
     /// - If the kernel refuses to wait (epoll_wait(2) fails), which no program can repair.
     #[track_caller]
     pub fn block_on<F: Future>(&mut self, future: F) -> F::Output {
@@ -104,20 +111,22 @@ impl EventLoop {
         output.expect("`done` is set with the output")
     }
 
-    /// Drives the loop by hand: makes one turn, which waits for at most `max_wait` (`None`: for as long as it
-    /// takes), and not at all if something is ready.
+    /// Makes one turn, for a caller that drives the loop itself. The turn waits for at most
+    /// `max_wait` (`None`: without a limit), and not at all if something is ready.
     ///
-    /// A turn does this, in this order:
+    /// The phases of a turn, in order:
     ///
-    /// 1. It asks the kernel for events. Inside `block_on`, with tasks ready, it does so only if 64 tasks were
-    ///    polled since the last time, or one of them has spent its budget.
-    /// 2. It dispatches the events: wakes wakers, calls callbacks.
-    /// 3. It takes in what other threads sent.
-    /// 4. It fires the timers that are due. If there was nothing at all so far, a virtual clock jumps before.
-    /// 5. It polls the tasks that are ready now. A task that is woken meanwhile, also by itself, runs in the next
-    ///    turn.
+    /// 1. It asks the kernel for events. Inside `block_on`, with tasks ready, it does so only if 64
+    ///    tasks were polled since the last time, or one of them has spent its budget.
+    /// 2. It dispatches the events: it wakes tasks and calls callbacks.
+    /// 3. It handles messages from other threads.
+    /// 4. It fires the timers that are due. If nothing has happened so far in this turn, a virtual
+    ///    clock jumps first.
+    /// 5. It polls the tasks that are ready now. A task that is woken meanwhile, even by itself,
+    ///    runs in the next turn.
     ///
-    /// Under a [virtual clock](crate::Clock::Virtual), `max_wait` also limits how far the clock jumps.
+    /// Under a [virtual clock](crate::Clock::Virtual), `max_wait` also limits how far the clock
+    /// jumps.
     ///
     /// ```
     /// use std::time::Duration;
@@ -140,16 +149,17 @@ impl EventLoop {
     #[track_caller]
     pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<Turn> {
         let _entered = enter_home(&mut self.state, self.shared.id, "`EventLoop::turn`");
-        // It asks the kernel at once.
+        // This turn begins by asking the kernel, so the loop is not busy before that.
         Driving::begin(&mut self.driver, false).0.turn(max_wait, None)
     }
 
-    /// When the next [`turn`](Self::turn) has something to do, as far as this loop can know: an instant in the
-    /// past while anything is ready, otherwise exactly when the next timer is due, or `None` without a timer.
-    /// (Under a [virtual clock](crate::Clock::Virtual): an instant of that clock.)
+    /// Returns when the next [`turn`](Self::turn) has something to do, as far as this loop can
+    /// know: an instant that has passed while anything is ready, otherwise the deadline of the next
+    /// timer, or `None` without a timer. (Under a [virtual clock](crate::Clock::Virtual), this is
+    /// an instant of that clock.)
     ///
-    /// An embedder waits until then, or until the loop's file descriptor becomes readable, which means that a
-    /// source is ready or another thread has sent something.
+    /// An embedder waits until then, or until the loop's file descriptor becomes readable. That
+    /// means that a source is ready or another thread has sent something.
     pub fn next_deadline(&self) -> Option<Instant> {
         let state = self.state.as_deref()?;
         if self.driver.is_full || state.tasks.is_any_ready() || state.shared.has_mail() {
@@ -158,8 +168,8 @@ impl EventLoop {
         state.timers.wheel.earliest().map(|earliest| state.clock.instant(earliest))
     }
 
-    /// Runs `work` with this loop as the current loop of the thread, so that it can spawn tasks, open sockets and
-    /// use handles between turns. Nothing else of the loop runs meanwhile.
+    /// Runs `work` with this loop as the current loop of the thread, so that it can spawn tasks,
+    /// open sockets and use handles between turns. The loop does nothing else meanwhile.
     ///
     /// # Panics
     ///
@@ -171,14 +181,14 @@ impl EventLoop {
         work()
     }
 
-    /// Reaches this loop from other threads.
+    /// Returns a handle through which other threads reach this loop.
     pub fn handle(&self) -> Handle {
         Handle::new(Arc::clone(&self.shared))
     }
 }
 
-/// The driver while `block_on` or `turn` drives it. The drop ends that also after a panic: the stall watcher
-/// must not take a loop for blocked that is not driven.
+/// Marks the loop as driven while `block_on` or `turn` runs. Dropping it ends that, even after a
+/// panic: otherwise the stall watcher would report an idle loop as blocked.
 struct Driving<'a>(&'a mut Driver);
 
 impl<'a> Driving<'a> {
@@ -194,7 +204,8 @@ impl Drop for Driving<'_> {
     }
 }
 
-/// What is called from now on, until the next poll of a task, cannot yield.
+/// Lifts the cooperative budget until the next poll of a task, because code outside tasks cannot
+/// yield.
 fn lift_budget() {
     if let Some(mut door) = Door::open() {
         door.budget.lift();
@@ -224,11 +235,12 @@ fn assert_not_running(what: &str) {
 }
 
 impl Drop for EventLoop {
-    /// Drops the offloaded jobs that have not begun, all tasks, then unread messages, callbacks and the wakers of
-    /// timers. Their drops may do anything: a task that they spawn is dropped at once, a socket that they open is
-    /// refused, and a panic is logged.
+    /// Drops the offloaded jobs that have not begun, all tasks, then unread messages, callbacks and
+    /// the wakers of timers. Their drops may do anything: a task that they spawn is dropped at
+    /// once, a socket that they open is refused, and a panic is logged.
     fn drop(&mut self) {
-        // Also inside another loop, for instance when one of its tasks owns this loop.
+        // Entering is allowed inside another loop too, because a task of that loop may own this
+        // one.
         let _entered = enter(&mut self.state);
         if let Some(mut door) = Door::open() {
             door.is_closing = true;
@@ -241,14 +253,16 @@ impl Drop for EventLoop {
         }
         reactor::drop_all();
         time::drop_all();
-        // Last, so that no new loop gets our narrow id while a drop may still wake one of its tasks from here.
+        // Last, so that no new loop gets this loop's narrow id while a drop may still wake a task
+        // through it.
         forget(&self.shared);
     }
 }
 
 #[cfg(unix)]
 impl std::os::fd::AsFd for EventLoop {
-    /// The poller's descriptor: readable when a turn would find events. For another loop to watch.
+    /// Returns the poller's descriptor, which another loop can watch: it is readable when a turn
+    /// would find events.
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.driver.poll.registry().as_fd()
     }
@@ -282,7 +296,7 @@ impl fmt::Debug for EventLoop {
 /// [`EventLoop::new`], which returns the error).
 #[track_caller]
 pub fn block_on<F: Future>(future: F) -> F::Output {
-    // Asked first, so that the message is about the nesting.
+    // Check for nesting first, so that the panic message names the method that was called.
     assert_not_running("`block_on`");
     match EventLoop::new() {
         Ok(mut event_loop) => event_loop.block_on(future),

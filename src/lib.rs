@@ -1,6 +1,6 @@
-//! A single-threaded event loop, built on mio: it runs async tasks, timers, sockets and files on one
-//! thread, so tasks share data without atomics, locks or `Send` bounds. It reports each of its steps,
-//! so you can watch it work, and its source is written to be read.
+//! A single-threaded event loop, built on mio: it runs async tasks, timers, sockets and files on
+//! one thread, so tasks share data without atomics, locks or `Send` bounds. It reports each of its
+//! steps, so you can watch it work, and its source is written to be read.
 //!
 //! ```
 //! use headwaiter::net::{TcpListener, TcpStream};
@@ -29,10 +29,11 @@
 //! }
 //! ```
 //!
-//! [`block_on`] makes a loop and runs a future on it. [`EventLoop`] is a loop of your own, which
-//! [`Builder`] configures and which another event loop can drive, one [`turn`](EventLoop::turn) at a
-//! time. Inside the loop, [`spawn`] starts a task. From other threads, a [`Handle`] does. Functions that
-//! need a running loop find the one of their thread, and panic with advice where there is none.
+//! [`block_on`] makes a loop and runs a future on it. [`EventLoop`] is a loop of your own:
+//! [`Builder`] configures it, and another event loop can drive it, one [`turn`](EventLoop::turn) at
+//! a time. Inside the loop, [`spawn`] starts a task; from other threads, use a [`Handle`].
+//! Functions that need a running loop use the one that runs on their thread, and panic with advice
+//! if there is none.
 //!
 //! # Where to find what
 //!
@@ -70,11 +71,11 @@
 //! # More
 //!
 //! The README of the repository has a tour, and its folder `docs` has pages on the design, on what
-//! blocks a loop, on classic mistakes, on shutting down a server, and on the differences from tokio.
-//! With `RUST_LOG=headwaiter=trace`, and a logger, the loop logs each of its steps.
+//! blocks a loop, on classic mistakes, on shutting down a server, and on the differences from
+//! tokio. With `RUST_LOG=headwaiter=trace`, and a logger, the loop logs each of its steps.
 
-// By layer, from the state upwards: `docs/design.md`. A module imports only from its own layer and from
-// those below it.
+// Ordered by layer, from the state upwards: see `docs/design.md`. A module imports only from its
+// own layer and from those below it.
 mod fmt;
 mod state;
 mod about;
@@ -111,7 +112,7 @@ pub use state::clock::Clock;
 pub use state::suspects::Deadlock;
 pub use task::spawn;
 
-/// The code in the README and in `docs/` compiles and runs.
+/// Runs the code in the README and in `docs/` as doctests.
 #[cfg(all(doctest, feature = "signal"))]
 #[doc = include_str!("../README.md")]
 mod readme {}

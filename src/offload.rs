@@ -1,5 +1,5 @@
-//! Work for other threads: [`spawn_blocking`] for users, [`run`] for files, and [`look_up`] for host names.
-//! The jobs of a loop go to its [pool](crate::state::pool).
+//! Work for other threads: [`spawn_blocking`] for users, [`run`] for files, and [`look_up`] for
+//! host names. The jobs of a loop go to its [pool](crate::state::pool).
 
 pub(crate) mod blocked;
 mod job;
@@ -20,18 +20,18 @@ use crate::door::Door;
 use crate::state::{JoinError, Kind, OFFLOAD, is_of_this_process, places, say};
 use crate::task::{JoinHandle, spawn_at};
 
-/// Runs `work`, which may block, on a thread of the loop's pool, while the loop goes on.
+/// Runs `work`, which may block, on a thread of the loop's pool, while the loop continues.
 ///
-/// The pool has [`Builder::blocking_threads`](crate::Builder::blocking_threads) threads at most, 64 by default. While
-/// all of them are busy, jobs wait in a queue without a limit, first come, first served;
-/// [`try_spawn_blocking`] has a limit. For work that computes instead of waiting, give the loop no more
-/// threads than there are processors.
+/// The pool has [`Builder::blocking_threads`](crate::Builder::blocking_threads) threads at most, 64
+/// by default. While all of them are busy, jobs wait in an unbounded FIFO queue;
+/// [`try_spawn_blocking`] limits its length. For work that computes instead of waiting, give the
+/// loop no more threads than there are processors.
 ///
 /// The job is a task like any other, with an ordinary [`JoinHandle`]. A panic in `work` becomes its
-/// [`JoinError`]. [`abort`](JoinHandle::abort) drops `work` if it has not begun. If it has, the handle reports
-/// at once that the task is cancelled, but `work` runs to its end, because nothing can stop it; its output is
-/// then dropped on the pool's thread. The same holds when the loop is dropped: it waits for no job, but logs at
-/// `warn` where the running ones were called.
+/// [`JoinError`]. [`abort`](JoinHandle::abort) drops `work` if it has not begun. If it has, the
+/// handle reports at once that the task is cancelled, but `work` runs to its end, because nothing
+/// can stop it; its output is then dropped on the pool's thread. The same holds when the loop is
+/// dropped: it waits for no job, but logs at `warn` where the running ones were called.
 ///
 /// While a job is in flight, a [virtual clock](crate::Clock::Virtual) stands still.
 ///
@@ -59,9 +59,9 @@ use crate::task::{JoinHandle, spawn_at};
 ///
 /// # Errors
 ///
-/// The handle gives an error with [`is_not_started`](JoinError::is_not_started) if the system refuses to start
-/// a thread (there are too many, or no memory is left for one) and the pool has no other thread that would take
-/// the job.
+/// The handle gives an error with [`is_not_started`](JoinError::is_not_started) if the system
+/// refuses to start a thread (there are too many, or no memory is left for one) and the pool has no
+/// other thread that would take the job.
 ///
 /// # Panics
 ///
@@ -84,7 +84,7 @@ where
     task
 }
 
-/// Like [`spawn_blocking`], but gives `work` back if 1,024 jobs wait for a thread already.
+/// Offloads like [`spawn_blocking`], but returns `work` if 1,024 jobs already wait for a thread.
 ///
 /// ```
 /// headwaiter::block_on(async {
@@ -97,7 +97,7 @@ where
 ///
 /// # Errors
 ///
-/// `work` itself.
+/// Returns `work` itself if the queue is full.
 ///
 /// # Panics
 ///
@@ -123,19 +123,20 @@ impl<T> Future for Offloaded<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         match self.0.poll(cx) {
             Poll::Ready(Some(Ok(output))) => Poll::Ready(output),
-            // It becomes the panic of the task.
+            // The panic continues as a panic of the task, and so becomes its `JoinError`.
             Poll::Ready(Some(Err(payload))) => resume_unwind(payload),
-            // The loop is being dropped, and this task with it.
+            // `None`: the loop is being dropped, and this task with it, so nothing polls it again.
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
     }
 }
 
-/// Cancels the jobs of a loop that is being dropped, but for those that run: they are not waited for.
+/// Cancels the jobs of a loop that is being dropped, except for running jobs. Does not wait for
+/// those.
 pub(crate) fn close() {
     let Some(pool) = Door::open().map(|door| Arc::clone(&door.pool)) else { return };
     let left = pool.close();
-    // In a forked child they do not run: their threads stayed with the parent.
+    // In a forked child no job runs, because the threads stayed with the parent.
     if !left.running.is_empty() && is_of_this_process(pool.shared.id) {
         let count = left.running.len();
         say(

@@ -1,9 +1,9 @@
-//! The reactor: everything that the kernel watches for this loop. Its slots are in
-//! [`state::sources`](crate::state::sources); here are the operations on them. The turn calls
-//! [`dispatch()`] with the kernel's events; futures call [`Registered::poll_io`]; users call [`on_ready`].
-//!
-//! Everything is registered edge-triggered, once, for both directions (some sockets for reading first):
-//! `docs/edge-triggered.md` explains why, and what follows from it.
+//! The reactor: everything that the kernel watches for this loop. The slots are in
+//! [`state::sources`](crate::state::sources); the operations on them are here. The turn calls
+//! [`dispatch()`] with the kernel's events; futures call [`Registered::poll_io`]; users call
+//! [`on_ready`].
+//! Each source is registered once, edge-triggered and for both directions (some sockets for reading
+//! first): see `docs/edge-triggered.md`.
 
 mod dispatch;
 mod registered;

@@ -36,8 +36,13 @@ use crate::{door::Door, io::readiness::HasSource, net::UdpSocket, task};
 /// use std::net::UdpSocket;
 /// use std::sync::Arc;
 ///
-/// /// Call it inside a loop. With quinn's feature `rustls-ring`, `config` can be `EndpointConfig::default()`.
-/// fn serve_at(address: &str, config: EndpointConfig, server: ServerConfig) -> io::Result<Endpoint> {
+/// /// Call it inside a loop. With quinn's feature `rustls-ring`, `config` can be
+/// /// `EndpointConfig::default()`.
+/// fn serve_at(
+///     address: &str,
+///     config: EndpointConfig,
+///     server: ServerConfig,
+/// ) -> io::Result<Endpoint> {
 ///     Endpoint::new(config, Some(server), UdpSocket::bind(address)?, Arc::new(Runtime))
 /// }
 /// ```

@@ -1,6 +1,6 @@
-//! The log lines, one for each step: an [`Observer`] that every loop has. `trace` shows every step of the
-//! loop, `debug` the life of tasks and sources. The targets are `headwaiter::loop`, `::task`, `::source`,
-//! `::timer` and `::offload`.
+//! The log lines, one for each step, written by an [`Observer`] that every loop has. Level `trace`
+//! shows every step of the loop; `debug` shows when tasks, jobs and sources begin and end. The
+//! targets are `headwaiter::loop`, `::task`, `::source`, `::timer` and `::offload`.
 
 use log::{Level, LevelFilter, log};
 
@@ -10,12 +10,12 @@ use crate::state::{
     contain, plural,
 };
 
-/// Writes the log lines. The builder of a loop installs it before the observers of users.
+/// Writes the log lines. The builder of a loop installs it before the user's observers.
 pub(crate) struct LogLines;
 
 impl Observer for LogLines {
     fn step(&mut self, step: &Step<'_>) {
-        // A panic in a logger removes no observer.
+        // An observer that panics is removed. A panic of the logger must not remove this one.
         contain("a logger", || write(step));
     }
 
@@ -24,7 +24,7 @@ impl Observer for LogLines {
     }
 }
 
-/// So many of the tasks that one event wakes are named.
+/// How many of the tasks that one event wakes are named.
 const MOST_NAMED: usize = 10;
 
 fn write(step: &Step<'_>) {
@@ -32,7 +32,7 @@ fn write(step: &Step<'_>) {
         Step::Turn { number, wait } => {
             log!(target: LOOP, Level::Trace, "turn {number}: {}", wait_line(*wait));
         }
-        // What a poll does stands before what came of it.
+        // `Polled` logs the poll, with its outcome, after the steps of the poll.
         Step::Answer { events: 0, .. } | Step::Poll { .. } => {}
         Step::Answer { events, waited: _ } => {
             log!(target: LOOP, Level::Trace, "the kernel reports {events} event{}", plural(*events));
@@ -41,19 +41,20 @@ fn write(step: &Step<'_>) {
             log!(target: LOOP, Level::Trace, "nothing to do: the virtual clock jumps by {by:?}, to the next timer");
         }
         Step::Ready { source, kind, ready, woken, foreign, callback } => {
-            let mut whom: Vec<_> = woken.iter().take(MOST_NAMED).map(|task| label(*task)).collect();
+            let mut effect: Vec<_> =
+                woken.iter().take(MOST_NAMED).map(|task| label(*task)).collect();
             if let more @ 1.. = woken.len().saturating_sub(MOST_NAMED) {
-                whom.push(format!("{more} more task{}", plural(more)));
+                effect.push(format!("{more} more task{}", plural(more)));
             }
             if *foreign > 0 {
-                whom.push(format!("{foreign} waker{} from outside this crate", plural(*foreign)));
+                effect.push(format!("{foreign} waker{} from outside this crate", plural(*foreign)));
             }
-            let whom = match whom[..] {
+            let effect = match effect[..] {
                 _ if *callback => "calls its callback".to_owned(),
                 [] => "nobody waits, so it is remembered".to_owned(),
-                _ => format!("wakes {}", whom.join(", ")),
+                _ => format!("wakes {}", effect.join(", ")),
             };
-            log!(target: SOURCE, Level::Trace, "{kind} {source} is {ready} → {whom}");
+            log!(target: SOURCE, Level::Trace, "{kind} {source} is {ready} → {effect}");
         }
         Step::Stale => {
             log!(target: SOURCE, Level::Trace, "an event for a source that is gone: ignored");
@@ -72,8 +73,8 @@ fn write(step: &Step<'_>) {
             );
         }
         Step::Fire { timer, late, woken } => {
-            let whom = woken.map_or("nobody of this loop".to_owned(), label);
-            log!(target: TIMER, Level::Trace, "timer {timer} fires, {late:?} late → wakes {whom}");
+            let task = woken.map_or("nobody of this loop".to_owned(), label);
+            log!(target: TIMER, Level::Trace, "timer {timer} fires, {late:?} late → wakes {task}");
         }
         Step::Wake { task } => {
             log!(target: TASK, Level::Trace, "{} is ready to run", label(*task));

@@ -1,8 +1,10 @@
-//! What the loop says about its work: the [steps](Step) that an [`Observer`] receives, [`Timeline`], which
-//! draws them, and [`Stats`].
+//! Everything that reports on the loop's work: the [steps](Step) that an [`Observer`] receives,
+//! [`Timeline`], which draws them, [`Stats`], dumps, log lines, and the detection of stuck tasks
+//! and stalls.
 
-// Readers of the state, of layer 2: `docs/design.md`. They change only their own notes in it, but for
-// `stuck`, which ends a task of a deadlock if the loop is told to.
+// These modules read the state and belong to layer 2: see `docs/design.md`. They change only their
+// own notes in it. The exception is `stuck`, which drops a task of a deadlock under
+// `Deadlock::Fail`.
 pub(crate) mod stats;
 pub(crate) mod dump;
 pub(crate) mod stuck;

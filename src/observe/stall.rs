@@ -1,6 +1,7 @@
-//! Stalls: a turn that kept the loop busy for too long is reported when it is over. Which of several tasks
-//! caused it is not known the first time, because polls are timed only while somebody observes and for a
-//! while after a stall. On demand a [`Watcher`](super::watcher::Watcher) thread reports while the stall lasts.
+//! Stalls: a turn that kept the loop busy for too long is reported when it is over. The first
+//! report may not name the task that caused it: all polls are timed only while an observer wants
+//! steps, and for a while after a stall. A [`Watcher`](super::watcher::Watcher) thread, if enabled,
+//! reports while the stall lasts.
 
 use std::mem;
 use std::time::Duration;
@@ -13,11 +14,11 @@ use crate::state::{
     plural,
 };
 
-/// The threshold is that of asyncio's `slow_callback_duration`.
+/// The default threshold, which equals asyncio's `slow_callback_duration`.
 pub(crate) const THRESHOLD: Duration = Duration::from_millis(100);
 
 impl State {
-    /// A timed poll begins. Decides whether the next one is timed too.
+    /// Starts timing a poll, and decides whether the next poll is timed too.
     pub(crate) fn begin_timed_poll(&mut self) {
         let now = self.clock.now_nanos();
         let are_all_timed = self.outbox.is_observed() || self.stalls.is_timing(now);
@@ -26,13 +27,14 @@ impl State {
         self.tasks.suspicion |= Tasks::TIMED;
     }
 
-    /// A poll has ended. Does nothing unless it was timed.
+    /// Records the end of a poll. Does nothing unless the poll was timed.
     #[cold]
     #[inline(never)]
     pub(crate) fn end_poll(&mut self, slot: Slot, outcome: Outcome) {
         let Some(began) = self.poll_began.take() else { return };
         let took = self.clock.now_nanos().saturating_sub(began);
-        // A task that yields has woken itself, and may have computed.
+        // A task that yields has woken itself and may have computed, so its poll does not count as
+        // one that did nothing.
         let waits = outcome == Outcome::Pending && !self.tasks.is_queued(slot);
         let did_nothing = waits && self.budget.is_whole() && self.tasks.polls(slot) > 1;
         self.counts.polled(took, did_nothing);
@@ -45,19 +47,20 @@ impl State {
         if !self.stalls.is_timing(answered) {
             return;
         }
-        // Several such polls together would be a stall if the kernel were not asked between them.
+        // Several polls of this length would add up to a stall, so the kernel is asked before the
+        // next batch.
         self.budget.is_overspent |= took > self.stalls.threshold / u64::from(POLLS_BETWEEN_WAITS);
         if took > self.stalls.threshold {
             self.stalls.by_poll = true;
             if let Some(unreported) = self.stalls.line(self.clock.now_nanos(), true) {
-                let who = format!("By {}", task_and_place(self, slot));
-                self.report_stall(took, unreported, &who);
+                let cause = format!("By {}", task_and_place(self, slot));
+                self.report_stall(took, unreported, &cause);
             }
         }
     }
 
-    /// The kernel is about to be asked: counts for how long the loop was busy, and reports a stall. `polls` is
-    /// how many polls that was.
+    /// Records how long the loop was busy before it asks the kernel, and reports a stall. `polls`
+    /// is the number of polls in that time.
     #[inline]
     pub(crate) fn end_busy(&mut self, now: u64, polls: u32) {
         let busy = now.saturating_sub(self.clock.turn_nanos());
@@ -82,7 +85,7 @@ impl State {
         }
         let is_known = all_timed || longest.is_some() || polls == 0;
         let Some(unreported) = self.stalls.line(now, is_known) else { return };
-        let who = match (polls, longest) {
+        let cause = match (polls, longest) {
             (_, Some((took, task))) => {
                 format!("By {task}: one poll of it took {:.0?}", Duration::from_nanos(took))
             }
@@ -95,7 +98,7 @@ impl State {
                     "By no poll alone: {polls} did together, or a callback, an observer or a drop"
                 )
             }
-            // A callback may have done it, and woken this one.
+            // A callback may have caused the stall and woken this task.
             (1, _) => {
                 let task = task_and_place(self, self.tasks.polled);
                 format!("Probably by {task}, the only one that was polled")
@@ -105,17 +108,18 @@ impl State {
                 Duration::from_nanos(TIMED_FOR)
             ),
         };
-        self.report_stall(busy, unreported, &who);
+        self.report_stall(busy, unreported, &cause);
     }
 
-    /// The drop of a socket with SO_LINGER set took this many nanoseconds.
+    /// Records how long the drop of a socket with SO_LINGER set took, in nanoseconds.
     pub(crate) fn count_linger(&mut self, took: u64) {
         self.stalls.forget_before(self.clock.turn_nanos());
         self.stalls.lingered += took;
     }
 
-    fn report_stall(&mut self, nanos: u64, unreported: u64, who: &str) {
-        // Otherwise something else took most of the time, and is to be looked for first.
+    fn report_stall(&mut self, nanos: u64, unreported: u64, cause: &str) {
+        // If closing took less than half of the time, the main cause is something else, so do not
+        // mention it.
         let linger = match mem::take(&mut self.stalls.lingered) {
             most if most >= nanos / 2 && most > 0 => format!(
                 ". For {:.0?} of that it closed a socket with SO_LINGER set, see `TcpStream::set_zero_linger`",
@@ -133,7 +137,7 @@ impl State {
             }
         };
         let line = format!(
-            "the event loop was blocked for {took:.0?} (reported from {threshold:?} on), and no socket was served. {who}{linger}. What computes or blocks belongs into `spawn_blocking`{before}"
+            "the event loop was blocked for {took:.0?} (reported from {threshold:?} on), and no socket was served. {cause}{linger}. What computes or blocks belongs into `spawn_blocking`{before}"
         );
         self.outbox.post(Effect::Log(Level::Warn, LOOP, line));
     }

@@ -1,15 +1,7 @@
-//! The stuck-task analysis: which tasks can never go on, and why. It reports a **deadlock** (tasks wait for
-//! each other), a **lost waker** (a task waits for nothing, so nothing will wake it), and **quiescence**
-//! (nothing can wake this loop any more). The turn calls it before it asks the kernel.
-//!
-//! A task has a *way out* if any of these is true: it is ready; code outside this crate has cloned its waker
-//! (the clone cannot be followed, so the task is *foreign* from then on); a
-//! [`RemoteHandle`](crate::RemoteHandle) that can abort it exists; one of its waits is for something from
-//! outside the tasks, such as a timer or a socket; one of its waits is for something that any task may
-//! provide, such as a message. All other waits are for a lock that a task holds, or for the end of a task or
-//! of a group; such a wait is a way out if a task that it is for has one. Tasks without a way out, each of
-//! which waits only for itself or for others of them, form a deadlock. `docs/design.md` argues why a correct
-//! program is never accused.
+//! The stuck-task analysis: finds tasks that can never continue, and says why. It reports a
+//! **deadlock** (tasks wait for each other), a **lost waker** (a task waits, but nothing holds its
+//! waker), and **quiescence** (nothing can wake this loop any more). The turn calls it before it
+//! asks the kernel.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -24,21 +16,21 @@ use crate::state::{
     Awaited, Blocker, Deadlock, Effect, Flags, JoinError, LOOP, Slot, State, TASK, Wait, plural,
 };
 
-/// What the analysis has come to.
+/// The result of the analysis.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Nothing is stuck, as far as was looked.
+    /// No stuck task was found.
     Fine,
-    /// Something was reported. A logger may have made tasks ready.
+    /// Something was reported. The logger may have made tasks ready meanwhile.
     Reported,
     /// A task was dropped to resolve a deadlock.
     Resolved,
-    /// The main future is to panic with this report.
+    /// The main future must panic with this report.
     Panic(String),
 }
 
 impl Verdict {
-    /// The one of the two that says more.
+    /// Returns the more important of the two verdicts.
     fn or(self, other: Verdict) -> Verdict {
         match (self, other) {
             (Verdict::Panic(report), _) | (_, Verdict::Panic(report)) => Verdict::Panic(report),
@@ -49,26 +41,36 @@ impl Verdict {
     }
 }
 
-/// Looks at all suspects. If none is stuck and the loop is about to sleep `for_ever`, in `block_on`, looks
-/// whether anything can wake it.
+/// Checks all suspects. If none is stuck and the loop is about to sleep without a timeout in
+/// `block_on` (`for_ever`), also checks whether anything can wake the loop.
+///
+/// A task has a *way out* if any of these is true: it is ready; code outside this crate has cloned
+/// its waker (the loop cannot follow the clone, so the task is *foreign* from then on); a
+/// [`RemoteHandle`](crate::RemoteHandle) that can abort it exists; one of its waits is for
+/// something from outside the tasks, such as a timer or a socket; one of its waits is for something
+/// that any task may provide, such as a message. Every other wait is for a lock that a task holds,
+/// or for the end of a task or a group. Such a wait is a way out if one of the tasks that can end
+/// it has a way out. Tasks without a way out that wait only for themselves or each other form a
+/// deadlock. `docs/design.md` argues why there are no false deadlock reports.
 #[cold]
 pub(crate) fn look(for_ever: bool) -> Verdict {
     let mut before = Verdict::Fine;
     loop {
         let Some(mut door) = Door::open() else { return before };
-        match door.look_at_suspects() {
-            // There may be another deadlock without the task that was dropped. When the door has closed, that task
-            // has released what it held.
+        match door.check_suspects() {
+            // Dropping the task may leave another deadlock, so check again. Closing the door has
+            // run the drop, so the locks that the task held are free by then.
             Verdict::Resolved => before = Verdict::Resolved,
             verdict if for_ever && before == Verdict::Fine => {
-                return verdict.or(door.look_for_quiescence());
+                return verdict.or(door.check_quiescence());
             }
             verdict => return before.or(verdict),
         }
     }
 }
 
-/// Whether none of these tasks can go on before `outside` ends, which is something from outside the tasks.
+/// Returns whether none of these tasks can continue before `outside` ends, an event from outside
+/// the tasks.
 pub(crate) fn can_only_wait_for(state: &State, tasks: &[Slot], outside: &str) -> bool {
     let is_hopeless =
         |wait: &Wait| matches!(wait.what, Awaited::FromOutside(what) if what == outside);
@@ -76,16 +78,16 @@ pub(crate) fn can_only_wait_for(state: &State, tasks: &[Slot], outside: &str) ->
     tasks.iter().all(|task| state.tasks.can_be_stuck(*task) && stuck.contains(task))
 }
 
-/// How many lost wakers are reported in one look. The others are reported in the next looks.
+/// How many lost wakers one check reports. Later checks report the others.
 const MOST_LOST: usize = 50;
 
 impl State {
-    fn look_at_suspects(&mut self) -> Verdict {
+    fn check_suspects(&mut self) -> Verdict {
         if self.deadlock == Deadlock::Ignore {
             while self.suspects.pop(&mut self.tasks).is_some() {}
         }
-        // The list keeps its tasks while other threads can reach the loop: they may help a task that looks
-        // stuck.
+        // While other threads can reach the loop, they may free a task that looks stuck, so the
+        // list keeps its tasks for later.
         if self.suspects.is_empty() || self.can_be_reached() {
             return Verdict::Fine;
         }
@@ -95,17 +97,18 @@ impl State {
         }
         let graph = WaitGraph::new(self);
         let stuck = graph.stuck_tasks(|_| false);
-        // Tasks of the deadlocks that were found, and of those that were reported before.
+        // Tasks of the deadlocks found in this check, including those reported before.
         let mut done = HashSet::new();
         let (mut verdict, mut lost) = (Verdict::Fine, 0);
         for (task, suspicion) in suspects {
             if suspicion.has(Flags::MAY_BE_DEADLOCKED) && stuck.contains(&task) {
                 if !done.contains(&task) {
-                    let found = Found::new(&graph, task);
-                    let is_done = found.circle.iter().any(|(task, _)| done.contains(task));
+                    let found = FoundDeadlock::new(&graph, task);
+                    let is_done = found.cycle.iter().any(|(task, _)| done.contains(task));
                     done.extend(found.stuck.iter().copied());
                     if is_done {
-                        // What it waits for is resolved in this look, if at all. It is looked at again after that.
+                        // The cycle that this task waits for was handled in this check. If a victim
+                        // was dropped, this task may be free now, so the next check decides.
                         if self.deadlock == Deadlock::Fail {
                             self.suspects.add(task, Flags::MAY_BE_DEADLOCKED, &mut self.tasks);
                         }
@@ -129,15 +132,16 @@ impl State {
         verdict
     }
 
-    /// Takes the suspects from the list, the last first, but for those that a cheap look clears: a chain is
-    /// cheap to follow, while the graph takes a walk over all records of the loop.
+    /// Takes the suspects from the list, the last first, without those that a cheap check clears.
+    /// Following a chain is cheap, while building the graph visits all records of the loop.
     fn take_suspects(&mut self) -> Vec<(Slot, Flags)> {
         let mut all = Vec::new();
         let mut noted = HashSet::new();
         while let Some((task, suspicion)) = self.suspects.pop(&mut self.tasks) {
             all.push((task, suspicion));
-            // Its joiner, and the joiner of that, and so on, note that they wait. They did not when they began,
-            // because most often the awaited task is ready then.
+            // Note the wait of its joiner, of the joiner's joiner, and so on. They did not note it
+            // when they began to wait, because most often the awaited task is ready and about to
+            // finish.
             let mut joined = task;
             while noted.insert(joined)
                 && let Some(joiner) = self.tasks.note_joiner(joined)
@@ -148,7 +152,7 @@ impl State {
         let mut chains = Chains::default();
         let mut suspects = Vec::new();
         for (task, mut suspicion) in all {
-            if suspicion.has(Flags::MAY_BE_DEADLOCKED) && !chains.lead_to_circle(self, task) {
+            if suspicion.has(Flags::MAY_BE_DEADLOCKED) && !chains.lead_to_cycle(self, task) {
                 suspicion.clear(Flags::MAY_BE_DEADLOCKED);
             }
             if suspicion.has(Flags::SUSPECT) && self.tasks.can_be_stuck(task) {
@@ -160,7 +164,7 @@ impl State {
 
     fn report_lost_waker(&mut self, task: Slot) {
         self.tasks.set(task, Flags::REPORTED, true);
-        let who = task_and_place(self, task);
+        let label = task_and_place(self, task);
         let (level, advice) = if self.tasks.is_abortable(task) {
             self.tasks.set(task, Flags::TOLD_AT_INFO, true);
             (Level::Info, "It may be meant so, as long as its `JoinHandle` can abort it")
@@ -170,14 +174,14 @@ impl State {
             (Level::Warn, advice)
         };
         let line = format!(
-            "{who} returned `Pending`, and nobody has kept its waker: it will never be polled again. {advice}"
+            "{label} returned `Pending`, and nobody has kept its waker: it will never be polled again. {advice}"
         );
         self.outbox.post(Effect::Log(level, TASK, line));
     }
 
-    fn resolve(&mut self, graph: &WaitGraph, found: Found) -> Verdict {
+    fn resolve(&mut self, graph: &WaitGraph, found: FoundDeadlock) -> Verdict {
         let report = report_text(self, graph, &found);
-        let Found { victim, stuck, .. } = found;
+        let FoundDeadlock { victim, stuck, .. } = found;
         if self.deadlock != Deadlock::Fail {
             for task in stuck {
                 self.tasks.set(task, Flags::REPORTED, true);
@@ -185,7 +189,7 @@ impl State {
             self.outbox.post(Effect::Log(Level::Error, TASK, report));
             return Verdict::Reported;
         }
-        // Without the victim there may still be a circle.
+        // Another cycle may remain without the victim, so all of these tasks are checked again.
         for task in stuck {
             self.suspects.add(task, Flags::MAY_BE_DEADLOCKED, &mut self.tasks);
         }
@@ -196,8 +200,9 @@ impl State {
         Verdict::Resolved
     }
 
-    /// Looks whether anything that this loop knows of can ever wake it. If not, reports that once.
-    fn look_for_quiescence(&mut self) -> Verdict {
+    /// Checks whether anything that this loop knows of can ever wake it. If not, reports that, once
+    /// per `block_on`.
+    fn check_quiescence(&mut self) -> Verdict {
         let may_be_woken = self.deadlock == Deadlock::Ignore
             || self.suspects.is_quiescence_reported
             || self.jobs > 0
@@ -222,24 +227,25 @@ impl State {
     }
 }
 
-/// A [`JoinHandle`](crate::task::JoinHandle) may be on any thread: the loop cannot see where it is.
+/// A [`JoinHandle`](crate::task::JoinHandle) may be on any thread, because the loop cannot see
+/// where it is. So the report names this exception.
 const ABORTABLE: &str = " (but for a thread that was given the `JoinHandle` of a task, and may abort it: give it a `Handle` too, and this is not reported)";
 
-/// Chains of tasks, each of which waits for the next, as their last waits [noted](Blocker) it. While nothing
-/// changes each task is passed once, however many chains lead through it.
+/// Chains of tasks, each of which waits for the next, as [noted](Blocker) by its last wait. Visits
+/// each task once while nothing changes, however many chains lead through it.
 #[derive(Default)]
 struct Chains {
-    /// The tasks that were passed, and whether the chain from there leads to a circle. `None` while it is
-    /// being followed.
+    /// The visited tasks, and whether the chain from there leads to a cycle. `None` while that
+    /// chain is being followed.
     passed: HashMap<Slot, Option<bool>>,
 }
 
 impl Chains {
-    fn lead_to_circle(&mut self, state: &State, start: Slot) -> bool {
+    fn lead_to_cycle(&mut self, state: &State, start: Slot) -> bool {
         let (mut path, mut at) = (Vec::new(), start);
-        let is_circle = loop {
+        let is_cycle = loop {
             match self.passed.get(&at) {
-                Some(Some(is_circle)) => break *is_circle,
+                Some(Some(is_cycle)) => break *is_cycle,
                 Some(None) => break true,
                 None => {}
             }
@@ -251,13 +257,13 @@ impl Chains {
             }
         };
         for task in path {
-            self.passed.insert(task, Some(is_circle));
+            self.passed.insert(task, Some(is_cycle));
         }
-        is_circle
+        is_cycle
     }
 }
 
-/// The task that this one waits for, if that may be stuck.
+/// Returns the task that this one waits for, if that task can be stuck.
 fn next_in_chain(state: &State, task: Slot) -> Option<Slot> {
     let next = match state.tasks.blocker(task)? {
         Blocker::Task(task) => task,
@@ -270,51 +276,53 @@ fn next_in_chain(state: &State, task: Slot) -> Option<Slot> {
 }
 
 /// A deadlock that was found.
-struct Found {
+struct FoundDeadlock {
     /// The task whose future is dropped to resolve it.
     victim: Slot,
-    circle: Vec<(Slot, Wait)>,
-    /// The tasks of the circle, and others that it keeps from going on, as far as they were reached.
+    cycle: Vec<(Slot, Wait)>,
+    /// The tasks that can be reached from the start, including the whole cycle. None of them can
+    /// continue.
     stuck: Vec<Slot>,
 }
 
-impl Found {
-    /// The deadlock that `start` is in, or waits for. `start` is stuck.
+impl FoundDeadlock {
+    /// Describes the deadlock that the stuck task `start` is part of or waits for.
     fn new(graph: &WaitGraph, start: Slot) -> Self {
-        let circle = graph.circle(start);
-        // The task that closed the circle, unless it only leads there.
-        let is_in_circle = circle.iter().any(|(task, _)| *task == start);
-        let victim = if is_in_circle { start } else { circle[0].0 };
-        Found { victim, circle, stuck: graph.reach(start) }
+        let cycle = graph.cycle(start);
+        // Drop the task that closed the cycle. If `start` only waits for the cycle, dropping it
+        // would not help.
+        let is_in_cycle = cycle.iter().any(|(task, _)| *task == start);
+        let victim = if is_in_cycle { start } else { cycle[0].0 };
+        FoundDeadlock { victim, cycle, stuck: graph.reach(start) }
     }
 
     fn is_new(&self, state: &State) -> bool {
-        !self.circle.iter().all(|(task, _)| state.tasks.has(*task, Flags::REPORTED))
+        !self.cycle.iter().all(|(task, _)| state.tasks.has(*task, Flags::REPORTED))
     }
 }
 
-/// How many tasks of the circle are described.
-const MOST_IN_CIRCLE: usize = 50;
+/// How many tasks of the cycle a report describes.
+const MOST_IN_CYCLE: usize = 50;
 
-/// How many tasks are described that are not in the circle, but wait for it.
+/// How many tasks a report describes that wait for the cycle without being part of it.
 const MOST_OTHERS: usize = 10;
 
-fn report_text(state: &State, graph: &WaitGraph, found: &Found) -> String {
-    let Found { circle, stuck, .. } = found;
-    let count = circle.len();
+fn report_text(state: &State, graph: &WaitGraph, found: &FoundDeadlock) -> String {
+    let FoundDeadlock { cycle, stuck, .. } = found;
+    let count = cycle.len();
     let mut lines = format!("deadlock: {count} task{} wait for each other", plural(count));
     if count == 1 {
         lines = String::from("deadlock: a task waits for itself");
     }
-    for (task, wait) in circle.iter().take(MOST_IN_CIRCLE) {
+    for (task, wait) in cycle.iter().take(MOST_IN_CYCLE) {
         let _ = write!(lines, "\n  {}", describe(state, *task, wait));
     }
-    if let more @ 1.. = count.saturating_sub(MOST_IN_CIRCLE) {
+    if let more @ 1.. = count.saturating_sub(MOST_IN_CYCLE) {
         let _ = write!(lines, "\n  and {more} more task{}, up to the first again", plural(more));
     }
-    let in_circle: HashSet<Slot> = circle.iter().map(|(task, _)| *task).collect();
+    let in_cycle: HashSet<Slot> = cycle.iter().map(|(task, _)| *task).collect();
     let is_new =
-        |task: &&Slot| !in_circle.contains(task) && !state.tasks.has(**task, Flags::REPORTED);
+        |task: &&Slot| !in_cycle.contains(task) && !state.tasks.has(**task, Flags::REPORTED);
     for (number, task) in stuck.iter().filter(is_new).enumerate() {
         let Some(wait) = graph.waits_of(*task).next() else { continue };
         if number == MOST_OTHERS {
@@ -327,7 +335,7 @@ fn report_text(state: &State, graph: &WaitGraph, found: &Found) -> String {
     lines
 }
 
-/// One task of a deadlock, in words.
+/// Describes one task of a deadlock.
 fn describe(state: &State, task: Slot, wait: &Wait) -> String {
     let place = wait.waiter.place.map(|at| format!(" at {at}")).unwrap_or_default();
     format!("{} waits{place} for {}", task_and_place(state, task), awaited(state, wait.what))
@@ -351,9 +359,9 @@ mod tests {
         }
     }
 
-    /// Though nothing wakes the loop once it sleeps.
+    /// Nothing wakes the loop once it sleeps, so the check before that must find the cycle.
     #[test]
-    fn a_circle_of_any_length_is_found() {
+    fn a_cycle_of_any_length_is_found() {
         for length in [2, 3, 48, 49, 5000] {
             let mut event_loop =
                 EventLoop::builder().deadlock(Deadlock::Fail).build().expect("a loop");

@@ -1,5 +1,7 @@
-//! [`Timeline`]: an observer that keeps what it is told, and draws it afterwards: as text for a terminal, as an SVG, as
-//! a trace for Perfetto. Made by users. What is kept stands in `record.rs`, what all drawings share in `picture.rs`.
+//! [`Timeline`]: an observer that records the steps of a loop and draws them afterwards: as text
+//! for a terminal, as an SVG, or as a trace for Perfetto. Users create it and give it to a loop.
+//! `record.rs` holds the recorded data; `picture.rs` holds what all drawings share. A timeline
+//! never changes the loop.
 
 mod chrome;
 mod picture;
@@ -19,13 +21,15 @@ use crate::about::about;
 use crate::state::{Observer, Step};
 use crate::time;
 
-/// Records what the tasks of a loop do and when, and draws it: a row for each task, from left to right as time passes.
+/// Records what the tasks of a loop do and when, and draws one row per task, with time from left to
+/// right.
 ///
-/// A row says when its task was polled (*running*), when it was ready but others ran, and for what it waited. The first row is
-/// the loop itself, and what it let the kernel wait for. Jobs for the [threads](crate::spawn_blocking) have a row for each
-/// place in the program that makes them.
+/// A row shows when its task was polled (*running*), when it was ready while other tasks ran, and
+/// what it waited for. The first row shows the loop itself and what it waited for in the kernel.
+/// Jobs for [threads](crate::spawn_blocking) have one row per call site.
 ///
-/// A timeline is a handle to its record: a clone shares it. Give one to the loop, keep the other.
+/// A timeline is a handle to its record, and its clones share that record. Give one clone to the
+/// loop and keep another.
 ///
 /// ```
 /// use headwaiter::observe::Timeline;
@@ -55,29 +59,30 @@ use crate::time;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// Times are those of the loop's [clock](crate::Clock), counted from the first step that was recorded. Under a virtual clock a
-/// poll takes no time, and is drawn as a mark.
+/// Times are measured by the loop's [clock](crate::Clock), from the first recorded step. Under a
+/// virtual clock a poll takes no time and is drawn as a mark.
 ///
 /// # Memory
 ///
-/// A timeline keeps the last 100,000 spans (of being polled, ready or waiting), or as many as
-/// [`with_capacity`](Self::with_capacity) says, of some 100 bytes each, and what is known of their tasks and of all that are alive. When
-/// it is full, the oldest spans are overwritten, and each drawing says how many.
+/// A timeline keeps the last 100,000 spans (times of being polled, ready or waiting), or as many as
+/// [`with_capacity`](Self::with_capacity) allows. A span takes about 100 bytes. The timeline also
+/// keeps a row for each task that has a span or is still alive. When it is full, it overwrites the
+/// oldest spans, and each drawing says how many.
 ///
 /// # One loop
 ///
-/// A timeline records the first loop that tells it a step. The steps of another to which it was given as well are not
-/// recorded, and the drawings say so: give each loop its own, once.
+/// A timeline records the first loop that reports a step to it. It ignores the steps of any other
+/// loop, and the drawings say so. Give each loop its own timeline, once.
 pub struct Timeline {
     record: Rc<RefCell<Record>>,
-    /// Tells this handle from its clones.
+    /// Distinguishes this handle from its clones, and so the loops that they were given to.
     handle: u64,
 }
 
-/// How many spans are kept, unless the maker says otherwise.
+/// How many spans [`Timeline::new`] keeps.
 const CAPACITY: usize = 100_000;
 
-/// So many rows are drawn. (Of the trace for Perfetto, which scrolls: all.)
+/// The most rows that text and SVG draw. The trace for Perfetto, which scrolls, has all rows.
 const MOST_ROWS: usize = 100;
 
 impl Clone for Timeline {
@@ -94,12 +99,12 @@ impl Default for Timeline {
 }
 
 impl Timeline {
-    /// A timeline of at most 100,000 spans.
+    /// Makes a timeline that keeps at most 100,000 spans.
     pub fn new() -> Self {
         Timeline::with_capacity(CAPACITY)
     }
 
-    /// A timeline of at most so many spans. The memory is taken as they come.
+    /// Makes a timeline that keeps at most `spans` spans. It allocates memory as spans arrive.
     ///
     /// # Panics
     ///
@@ -113,33 +118,38 @@ impl Timeline {
         Timeline { record: Rc::new(RefCell::new(Record::new(spans))), handle: 0 }
     }
 
-    /// Draws it with characters, in lines of at most `columns` columns (at least 40, at most 10,000). A column of the drawing is a slice of time:
+    /// Draws the timeline as text, in lines of at most `columns` columns (at least 40, at most
+    /// 10,000). A column of the drawing is a slice of time:
     ///
-    /// - `█`: the task was polled for at least half of it, `▌`: for less;
-    /// - `▒`: it was ready, and others ran; `░`: it waited;
-    /// - `▓`: jobs were under way on threads, from when they were queued until their results were fetched;
-    /// - `!`: it panicked, `x`: it was aborted; a space: it was not there.
+    /// - `█`: the task was polled for at least half of the slice; `▌`: for less;
+    /// - `▒`: it was ready while other tasks ran; `░`: it waited;
+    /// - `▓`: jobs were in flight on threads, from when they were queued until their results were
+    ///   taken;
+    /// - `!`: it panicked, `x`: it was aborted; a space: it did not exist.
     ///
-    /// At most 100 rows are drawn; the last line counts the others.
+    /// Draws at most 100 rows; the last line counts the others.
     pub fn to_text(&self, columns: usize) -> String {
         self.draw(|picture| text::draw(picture, columns))
     }
 
-    /// Draws it as an SVG, of 960 pixels' width, for a browser or a page of documentation: light or dark, as the reader's
-    /// system is. Each span says in a tooltip what it is. At most 100 rows are drawn; a line counts the others.
+    /// Draws the timeline as an SVG, 960 pixels wide, for a browser or a page of documentation. Its
+    /// colours follow the reader's system, light or dark. Each span has a tooltip that describes
+    /// it. Draws at most 100 rows; a line counts the others.
     pub fn to_svg(&self) -> String {
         self.draw(svg::draw)
     }
 
-    /// Writes it in the [Trace Event Format][format], for [Perfetto](https://ui.perfetto.dev) or `chrome://tracing`: a
-    /// thread for each row, times in microseconds.
+    /// Writes the timeline in the [Trace Event Format][format], for
+    /// [Perfetto](https://ui.perfetto.dev) or `chrome://tracing`, with one thread per row and times
+    /// in microseconds.
     ///
     /// [format]: https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
     pub fn to_chrome_json(&self) -> String {
         self.draw(chrome::draw)
     }
 
-    /// Writes [`to_svg`](Self::to_svg) to a file, which is made or replaced. It blocks: do it when the loop has ended, or in a tool.
+    /// Writes [`to_svg`](Self::to_svg) to a file, creating or replacing it. This blocks the thread,
+    /// so call it after the loop has ended, or in a tool.
     ///
     /// # Errors
     ///
@@ -148,7 +158,8 @@ impl Timeline {
         write("write the SVG of a timeline to", path.as_ref(), &self.to_svg())
     }
 
-    /// Writes [`to_chrome_json`](Self::to_chrome_json) to a file, as [`write_svg`](Self::write_svg).
+    /// Writes [`to_chrome_json`](Self::to_chrome_json) to a file, like
+    /// [`write_svg`](Self::write_svg).
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! [`WaitGraph`]: all waits of a loop at one moment, and which tasks are stuck by them. Pure: it changes
-//! nothing.
+//! [`WaitGraph`]: all waits of a loop at one moment, and which tasks they make stuck. `stuck.rs`
+//! builds it for each check. It changes nothing.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,12 +13,12 @@ pub(crate) struct WaitGraph {
 /// A wait, and the tasks that can end it.
 struct Edge {
     wait: Wait,
-    /// Empty: something else can end it, or a task that can go on.
+    /// Empty if something other than a task can end the wait, or a task that can continue.
     blockers: Vec<Slot>,
 }
 
 impl WaitGraph {
-    /// Goes through all records of the loop.
+    /// Builds the graph from all wait records of the loop.
     pub(crate) fn new(state: &State) -> Self {
         let mut waits: HashMap<Slot, Vec<Edge>> = HashMap::new();
         state.each_wait(|task, wait| {
@@ -40,10 +40,12 @@ impl WaitGraph {
         self.waits.values().flatten().map(|edge| &edge.wait)
     }
 
-    /// All tasks without a way out. A wait that `is_hopeless` is none.
+    /// Returns all tasks without a way out. A wait for which `is_hopeless` returns true counts as
+    /// no way out.
     ///
-    /// A task has a way out if one of its waits has no blockers, or a blocker with a way out. So this starts
-    /// from the waits without blockers and goes backwards, which takes a time proportional to the waits.
+    /// A task has a way out if one of its waits has no blockers, or a blocker with a way out. So
+    /// the search starts from the waits without blockers and follows the edges backwards, in time
+    /// proportional to the number of waits.
     pub(crate) fn stuck_tasks(&self, is_hopeless: impl Fn(&Wait) -> bool) -> HashSet<Slot> {
         let mut stuck: HashSet<Slot> = self.waits.keys().copied().collect();
         let mut waiting_for: HashMap<Slot, Vec<Slot>> = HashMap::new();
@@ -55,8 +57,8 @@ impl WaitGraph {
                 }
                 for blocker in &edge.blockers {
                     waiting_for.entry(*blocker).or_default().push(*task);
-                    // A blocker that waits for nothing is not stuck by a wait: it has lost its waker, and that is
-                    // reported instead.
+                    // A blocker without any wait is not part of a deadlock: it has lost its waker,
+                    // which is reported separately.
                     if !self.waits.contains_key(blocker) {
                         free.push(*task);
                     }
@@ -71,7 +73,7 @@ impl WaitGraph {
         stuck
     }
 
-    /// This stuck task and all tasks that it waits for, directly or through others.
+    /// Returns this stuck task and all tasks that it waits for, directly or through others.
     pub(crate) fn reach(&self, start: Slot) -> Vec<Slot> {
         let mut known = HashSet::from([start]);
         let mut reached = vec![start];
@@ -85,9 +87,9 @@ impl WaitGraph {
         reached
     }
 
-    /// Goes from a stuck task by the first wait of each task until it comes to a task again. Returns that
-    /// circle, without the way to it.
-    pub(crate) fn circle(&self, start: Slot) -> Vec<(Slot, Wait)> {
+    /// Follows the first wait of each task from a stuck task until a task repeats. Returns that
+    /// cycle, without the path to it.
+    pub(crate) fn cycle(&self, start: Slot) -> Vec<(Slot, Wait)> {
         let mut path: Vec<(Slot, Wait)> = Vec::new();
         let mut known = HashMap::new();
         let mut at = start;
@@ -102,7 +104,8 @@ impl WaitGraph {
     }
 }
 
-/// The tasks that can end this wait. Empty: something else can, or one of them can go on.
+/// Returns the tasks that can end this wait. Empty if something else can end it, or if one of these
+/// tasks can continue.
 fn blockers(state: &State, wait: &Wait) -> Vec<Slot> {
     let blockers = match wait.what {
         Awaited::Task(task) => vec![task],
@@ -110,7 +113,7 @@ fn blockers(state: &State, wait: &Wait) -> Vec<Slot> {
             let holder = state.waits.lock(lock).and_then(|lock| lock.holder);
             holder.and_then(|holder| state.slot_of(holder.task)).into_iter().collect()
         }
-        // Any of them may end the group, by failing.
+        // Each child is a blocker, because any of them can end the group by failing.
         Awaited::Group(group) => state.waits.group(group).map_or(Vec::new(), |children| {
             children.borrow().iter().map(|(_, child)| *child).collect()
         }),

@@ -1,4 +1,5 @@
-//! Tasks, locks and waits in words, for dumps and reports.
+//! Describes tasks, locks and waits in words. Dumps and reports of stuck tasks and stalls use it.
+//! It only reads the state.
 
 use crate::state::{Awaited, Holder, Lock, Slot, State, TaskLabel, TaskNumber, visible};
 
@@ -7,7 +8,8 @@ pub(super) fn lock_name(lock: Option<&Lock>) -> String {
     name.map_or_else(|| "a lock".to_owned(), |name| format!("the lock \"{}\"", visible(name)))
 }
 
-/// What a task waits for, where that is a lock or other tasks.
+/// Describes what a task waits for. Names locks and tasks; for a source or a timer gives only its
+/// kind.
 pub(super) fn awaited(state: &State, what: Awaited) -> String {
     match what {
         Awaited::Lock(lock) => {
@@ -41,7 +43,7 @@ pub(super) fn task_label(state: &State, slot: Slot) -> String {
     TaskLabel { slot, name: state.tasks.name(slot) }.to_string()
 }
 
-/// The task with the place where it was spawned.
+/// Describes a task together with the place where it was spawned.
 pub(super) fn task_and_place(state: &State, slot: Slot) -> String {
     let origin = state.tasks.origin(slot);
     origin.map_or_else(|| format!("task {}", slot.generation()), |origin| origin.to_string())

@@ -1,6 +1,6 @@
-//! Threads of the pool that wait for tasks of their own loop, in
-//! [`RemoteHandle::wait`](crate::RemoteHandle::wait). If all of them do, and their tasks wait for queued jobs,
-//! they wait for ever: that is reported. The waiting threads check it themselves, so nothing else pays for it.
+//! Detects a pool whose threads all wait, in [`RemoteHandle::wait`](crate::RemoteHandle::wait), for
+//! tasks of their own loop that need queued jobs. Such a pool waits forever, and a warning says so.
+//! `RemoteHandle::wait` calls it; the waiting threads do the check, so it costs nothing elsewhere.
 
 use std::panic::Location;
 use std::sync::Arc;
@@ -15,16 +15,17 @@ use crate::state::{
     Deadlock, Message, OFFLOAD, Pool, PoolState, Shared, Slot, places, plural, say,
 };
 
-/// A thread that waits for a task of the loop whose pool it belongs to. The drop ends the wait.
+/// The wait of a pool thread for a task of the pool's own loop. Dropping it ends the wait.
 pub(crate) struct Blocked {
     pool: Arc<Pool>,
     number: u64,
 }
 
-/// How often a waiting thread checks whether it waits in vain.
+/// How often a waiting thread checks for this deadlock.
 pub(crate) const CHECK_AFTER: Duration = Duration::from_secs(1);
 
-/// This thread begins to wait for a task of that loop. `None`: it belongs to no pool, or to another loop's.
+/// Records that this thread begins to wait for a task of that loop. Returns `None` if the thread
+/// belongs to no pool, or to the pool of another loop.
 pub(crate) fn begin(home: &Shared, place: &'static Location<'static>) -> Option<Blocked> {
     let pool = Pool::of_this_thread().filter(|pool| pool.shared.id == home.id)?;
     let number = pool.lock().blocked.begin(place);
@@ -32,15 +33,16 @@ pub(crate) fn begin(home: &Shared, place: &'static Location<'static>) -> Option<
 }
 
 impl Blocked {
-    /// The thread has waited for [`CHECK_AFTER`] for this task. What happened before it began to wait has
-    /// reached the loop by then, so the task is known if the loop has made it. If all threads have, the loop is
-    /// asked what their tasks wait for: only its own thread can tell.
+    /// Checks whether all threads wait for their own loop. Called after each [`CHECK_AFTER`] of
+    /// waiting for `task`, which is known by then if the loop has spawned it, because the loop has
+    /// handled earlier messages. Asks the loop what the tasks wait for, because only the loop's own
+    /// thread can read that.
     pub(crate) fn check(&self, task: Option<Slot>) {
         let mut state = self.pool.lock();
         if let Some(wait) = state.blocked.waits.get_mut(&self.number) {
             wait.task = task;
         }
-        // Many threads wait, but one check is enough: it looks at all tasks.
+        // One check covers the tasks of all threads, so the threads share one interval.
         let is_due = state.blocked.checked.is_none_or(|checked| checked.elapsed() >= CHECK_AFTER);
         if is_due && all_wait(&state).is_some() {
             state.blocked.checked = Some(Instant::now());
@@ -57,20 +59,20 @@ impl Drop for Blocked {
     }
 }
 
-/// The tasks for which all threads wait while jobs are queued. `None`: a thread does something else, or did
-/// so a moment ago, or this was reported already.
+/// Returns the tasks for which all threads wait while jobs are queued. Returns `None` if a thread
+/// is not waiting, or has not named its task yet, or if this was reported already.
 fn all_wait(state: &PoolState) -> Option<Vec<Slot>> {
     let is_none_free = state.blocked.waits.len() == state.threads && state.lanes.len() > 0;
     if is_none_free && !state.blocked.reported { state.blocked.tasks() } else { None }
 }
 
-/// Runs on the loop's own thread, which has taken all messages that were sent before.
+/// Reports the deadlock if it is real. Runs on the loop's own thread, after all earlier messages.
 fn report(pool: &Pool) {
     let Some(door) = Door::open() else { return };
     let mut state = pool.lock();
     let Some(tasks) = all_wait(&state) else { return };
-    // A task that can go on without the pool, say by a timer, ends the wait of its thread, which then takes a
-    // job.
+    // A task that can continue without the pool, for instance after a timer, ends the wait of its
+    // thread, which then takes a job. So this is no deadlock.
     if door.deadlock == Deadlock::Ignore || !can_only_wait_for(&door, &tasks, A_JOB) {
         return;
     }

@@ -1,7 +1,7 @@
-//! Sources that the kernel does not watch: another part of the loop says when one is ready, with [`give`].
-//! Listeners for signals are such sources, children, and tasks that wait for the thread of a standard
-//! stream. Their futures wait, are woken and dropped, and show up in the log, as those of a socket do. The
-//! poller knows nothing of them.
+//! Sources that the kernel does not watch. Another part of the loop makes them ready, with
+//! [`give`]: signals, the ends of child processes, and the threads of the standard streams. Their
+//! futures wait, are woken and dropped, and appear in the log like those of a socket. The poller
+//! knows nothing of them.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -13,7 +13,7 @@ use super::{Registered, Wait};
 use crate::door::Door;
 use crate::state::{Direction, Key, Message, Ready, Slot, Source, shared, slot_of, token_of};
 
-/// The source of a slot that is given notice. There is nothing to register and nothing to close.
+/// The source of such a slot. It has nothing to register and nothing to close.
 #[derive(Debug)]
 pub(crate) struct Notice;
 
@@ -32,24 +32,24 @@ impl Io for Notice {
 }
 
 impl Registered<Notice> {
-    /// The slot, for [`give`].
+    /// Returns the slot, for [`give`].
     pub(crate) fn slot(&self) -> Slot {
         self.source.key.slot
     }
 
-    /// The key, for [`give_from_afar`].
+    /// Returns the key, for [`give_from_afar`].
     pub(crate) fn key(&self) -> Key {
         self.source.key
     }
 
-    /// A slot that has no notice yet.
+    /// Makes a slot without a notice.
     #[track_caller]
     pub(crate) fn notice(kind: &'static str) -> io::Result<Self> {
         Registered::new(Notice, kind, Ready::NONE)
     }
 
-    /// A slot for the end of some work. Until it is given notice the work is in flight, and a virtual clock
-    /// stands still.
+    /// Makes a slot for the end of some work. Until its notice the work counts as in flight, so a
+    /// virtual clock stands still.
     #[track_caller]
     pub(crate) fn notice_of_work(kind: &'static str) -> io::Result<Self> {
         let notice = Registered::notice(kind)?;
@@ -61,7 +61,7 @@ impl Registered<Notice> {
         Ok(notice)
     }
 
-    /// Waits for notice and uses it up. Several that were given in between count as one.
+    /// Waits for a notice and consumes it. Notices given in the meantime coalesce into one.
     #[cfg_attr(not(feature = "signal"), expect(dead_code))]
     #[track_caller]
     pub(crate) fn poll_notice(
@@ -80,19 +80,19 @@ impl Registered<Notice> {
     }
 }
 
-/// Whether a notice can still be given to this slot.
+/// Returns whether this slot still exists.
 #[cfg(feature = "signal")]
 pub(crate) fn is_there(slot: Slot) -> bool {
     Door::open().is_some_and(|door| door.sources.slots.get(slot).is_some())
 }
 
-/// Gives notice: wakes what waits in this slot, or is remembered if nothing does. A slot that is gone is
-/// skipped.
+/// Gives a notice to a slot: wakes its waiter, or stores the notice if there is none. Ignores a
+/// slot that is gone.
 pub(crate) fn give(slot: Slot) {
     make_ready(slot, Ready::READ);
 }
 
-/// Like [`give`], on any thread, and for both directions.
+/// Like [`give`], but from any thread and for both directions.
 pub(crate) fn give_from_afar(key: Key) {
     if let Some(shared) = shared::find(key.home) {
         let give = move || make_ready(key.slot, Ready::BOTH);

@@ -1,4 +1,5 @@
-//! How a source gets its slot, and how a loop that is being dropped empties all slots.
+//! Registers a source in a slot, and empties all slots when the loop is dropped.
+//! [`Registered`](super::Registered), callbacks and the drop of the loop call it.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -9,7 +10,7 @@ use mio::Interest;
 use crate::door::{Door, report};
 use crate::state::{Key, Layout, Source, SourceId, Step, token_of};
 
-/// Gives a source a slot and registers it with the poller of the loop that runs here.
+/// Inserts a source into a slot and registers it with the poller of the current loop.
 #[track_caller]
 pub(super) fn register(
     what: &str,
@@ -18,8 +19,8 @@ pub(super) fn register(
     source: Source,
 ) -> io::Result<Key> {
     let kind = source.kind;
-    // The slot comes first, because the token is made of it. The registration is made with the door closed,
-    // because the source may be a user's.
+    // The slot comes first, because the token is derived from it. The registration happens with the
+    // door closed, because the source may be user code.
     let mut door = Door::expect(what);
     if door.is_closing {
         return Err(is_closing());
@@ -37,7 +38,7 @@ pub(super) fn register(
     if !matches!(registered, Ok(Ok(())))
         && let Some(mut door) = Door::open()
     {
-        // It has no waiters and no callback yet: nothing of a user's is dropped here.
+        // The source has no waiters and no callback yet, so no user code is dropped here.
         door.sources.slots.remove(slot);
     }
     match registered {
@@ -48,7 +49,8 @@ pub(super) fn register(
     Ok(key)
 }
 
-/// Drops all sources of a loop that is being dropped, one by one: their drops may be user code.
+/// Drops all sources of a loop that is being dropped. Opens the door anew for each, because a drop
+/// may run user code.
 pub(crate) fn drop_all() {
     while let Some(mut door) = Door::open()
         && let Some(source) = door.sources.slots.pop()
@@ -57,8 +59,8 @@ pub(crate) fn drop_all() {
     }
 }
 
-/// A slot lives as long as its handle, but for the time in which the loop is dropped: an operation that is
-/// called then gets this error.
+/// Returns the error of an operation that is called while the loop is being dropped. Only then may
+/// a slot be gone before its handle.
 pub(crate) fn is_closing() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "the event loop is being dropped")
 }

@@ -1,6 +1,6 @@
 //! The threads of a pool that wait for tasks of the pool's own loop, in
-//! [`RemoteHandle::wait`](crate::RemoteHandle::wait). Pure data, under the pool's lock;
-//! `offload/blocked.rs` reports it if all of them do.
+//! [`RemoteHandle::wait`](crate::RemoteHandle::wait). Pure data, protected by the pool's lock.
+//! `offload/blocked.rs` reports when all threads wait.
 
 use std::collections::BTreeMap;
 use std::panic::Location;
@@ -10,23 +10,23 @@ use super::slots::Slot;
 
 #[derive(Default)]
 pub(crate) struct BlockedThreads {
-    /// By the number of the wait.
+    /// The current waits, by their numbers.
     pub(crate) waits: BTreeMap<u64, ThreadWait>,
     begun: u64,
-    /// When it was last checked whether all threads wait for each other.
+    /// When the last check for a deadlock of the pool was.
     pub(crate) checked: Option<Instant>,
-    /// It was reported, and no wait has ended since.
+    /// The deadlock was reported, and no wait has ended since.
     pub(crate) reported: bool,
 }
 
 pub(crate) struct ThreadWait {
     pub(crate) place: &'static Location<'static>,
-    /// `None` while the loop has not made the task.
+    /// `None` until the loop has spawned the task.
     pub(crate) task: Option<Slot>,
 }
 
 impl BlockedThreads {
-    /// A thread begins to wait. Returns the number of the wait.
+    /// Records that a thread begins to wait. Returns the number of the wait.
     pub(crate) fn begin(&mut self, place: &'static Location<'static>) -> u64 {
         self.begun += 1;
         self.waits.insert(self.begun, ThreadWait { place, task: None });
@@ -38,7 +38,7 @@ impl BlockedThreads {
         self.reported = false;
     }
 
-    /// The tasks that the threads wait for, if the loop has made all of them.
+    /// Returns the tasks that the threads wait for, if the loop has spawned all of them.
     pub(crate) fn tasks(&self) -> Option<Vec<Slot>> {
         self.waits.values().map(|wait| wait.task).collect()
     }

@@ -1,17 +1,17 @@
 //! The cooperative budget: how many operations that complete at once a task may do in one poll.
-//! Every operation of the crate spends a unit of it. `task/budget.rs` has what users can do with
-//! it.
+//! Every operation of the crate spends one unit. `task/budget.rs` has the user-facing API. Pure
+//! data.
 
-/// How many operations that complete at once a task may do in one poll. The figure is tokio's:
-/// large enough to cost nothing, and small enough that 128 reads of a full socket stay well under a
-/// millisecond.
+/// The budget of one poll. The figure is tokio's: large enough to cost nothing, and small enough
+/// that 128 reads of a full socket stay well under a millisecond.
 const UNITS: u32 = 128;
 
 pub(crate) struct Budget {
     /// What is left of [`UNITS`] for the user code that runs now.
     left: u32,
     /// A task has spent its budget, or a timed poll took long, since the kernel was last asked.
-    /// Then the kernel is asked before the next batch, or 64 polls could be of 128 operations each.
+    /// Then the kernel is asked before the next batch: otherwise 64 polls of 128 operations each
+    /// could run first.
     pub(crate) is_overspent: bool,
 }
 
@@ -20,14 +20,14 @@ impl Budget {
         Budget { left: UNITS, is_overspent: false }
     }
 
-    /// Called before a task is polled.
+    /// Refills the budget. Called before a task is polled.
     #[inline]
     pub(crate) fn refill(&mut self) {
         self.left = UNITS;
     }
 
-    /// Called before other user code, which cannot yield. Returns what was left, for
-    /// [`restore`](Self::restore).
+    /// Lifts the limit. Called before user code outside tasks, which cannot yield. Returns the rest
+    /// of the budget, for [`restore`](Self::restore).
     pub(crate) fn lift(&mut self) -> u32 {
         std::mem::replace(&mut self.left, u32::MAX)
     }
@@ -40,23 +40,23 @@ impl Budget {
         self.left
     }
 
-    /// Whether no operation has completed since the task was polled.
+    /// Returns whether no operation has completed since the poll began.
     pub(crate) fn is_whole(&self) -> bool {
         self.left == UNITS
     }
 
-    /// Called before an operation that may complete at once. `false`: the task has spent its
-    /// budget, and the operation must wake it and return `Pending`. An operation that completes
-    /// then [counts](Self::count).
+    /// Returns whether an operation that may complete at once is allowed. If not, the task has
+    /// spent its budget, and the operation must wake it and return `Pending`. An allowed operation
+    /// that completes then [counts](Self::count).
     #[inline]
     pub(crate) fn allows(&mut self) -> bool {
-        // No store on this path: every operation takes it.
+        // Every operation takes this path, so it has no store.
         if self.left > 0 { true } else { self.refuse() }
     }
 
-    /// Grants one unit for the next attempt. A program that ignores the `Pending`, such as a
-    /// `select` in a loop with a branch that is always ready, would otherwise be refused until it
-    /// yields, which it may never do.
+    /// Refuses this operation, but grants one unit for the next attempt. A program that ignores the
+    /// `Pending`, such as a `select` in a loop with a branch that is always ready, would otherwise
+    /// be refused until it yields, which it may never do.
     #[cold]
     fn refuse(&mut self) -> bool {
         self.is_overspent = true;
@@ -64,13 +64,13 @@ impl Budget {
         false
     }
 
-    /// An operation has completed that was [allowed](Self::allows).
+    /// Counts a completed operation that was [allowed](Self::allows).
     #[inline]
     pub(crate) fn count(&mut self) {
         self.left -= 1;
     }
 
-    /// For an operation that always completes at once: both in one.
+    /// Checks and counts an operation that always completes at once.
     #[inline]
     pub(crate) fn spend(&mut self) -> bool {
         let is_allowed = self.allows();
@@ -78,7 +78,7 @@ impl Budget {
         is_allowed
     }
 
-    /// For an operation that took as long as this many more.
+    /// Charges extra units for an operation that took as long as `more` others.
     pub(crate) fn charge(&mut self, more: u32) {
         self.left = self.left.saturating_sub(more);
     }

@@ -1,4 +1,5 @@
-//! User code that must not take the loop down: what it panics with is caught and logged.
+//! Runs user code that must not take the loop down: catches and logs its panics. Every layer uses
+//! it.
 
 use std::any::Any;
 use std::fmt;
@@ -20,12 +21,12 @@ pub(crate) fn contain<R>(what: &str, run: impl FnOnce() -> R) -> Option<R> {
     }
 }
 
-/// Drops a user's value.
+/// Drops a user's value, and contains a panic of the drop.
 pub(crate) fn discard<T>(value: T) {
     contain("a drop", || drop(value));
 }
 
-/// Logs a panic that goes no further, and drops its payload.
+/// Logs a caught panic and drops its payload.
 #[cold]
 pub(crate) fn log_panic(what: &str, payload: Box<dyn Any + Send>) {
     let message = OneLine(panic_message(&*payload));
@@ -33,8 +34,8 @@ pub(crate) fn log_panic(what: &str, payload: Box<dyn Any + Send>) {
     drop_payload(payload);
 }
 
-/// Writes a log line that is due whether or not steps are traced. A panic of the logger is ignored: there
-/// is no place to report it to.
+/// Writes a log line, independent of observers. Ignores a panic of the logger, because there is
+/// nowhere to report it.
 pub(crate) fn say(level: Level, target: &'static str, line: fmt::Arguments<'_>) {
     let log = || log::log!(target: target, level, "{line}");
     if let Err(payload) = catch_unwind(AssertUnwindSafe(log)) {
@@ -42,15 +43,15 @@ pub(crate) fn say(level: Level, target: &'static str, line: fmt::Arguments<'_>) 
     }
 }
 
-/// Drops the payload of a panic. If that drop panics too, its payload is leaked: dropping payloads might
-/// never end.
+/// Drops the payload of a panic. If that drop panics too, leaks the second payload, because
+/// dropping payloads might never end.
 pub(crate) fn drop_payload(payload: Box<dyn Any + Send>) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         mem::forget(payload);
     }
 }
 
-/// The message of a panic, as far as it is text.
+/// Returns the message of a panic, if its payload is text.
 pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
     if let Some(text) = payload.downcast_ref::<&str>() {
         text

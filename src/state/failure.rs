@@ -1,5 +1,5 @@
-//! Why a task has no output ([`JoinError`]), which task that was ([`Origin`]), and how the error that a
-//! detached task returned is logged ([`FailureLog`]).
+//! Why a task has no output ([`JoinError`]), which task that was ([`Origin`]), and how the error
+//! that a detached task returned is logged ([`FailureLog`]).
 
 use std::any::Any;
 use std::error::Error;
@@ -19,7 +19,7 @@ use super::task::Body;
 /// [`JoinHandle::log_error_at`](crate::task::JoinHandle::log_error_at).
 pub(crate) struct FailureLog {
     pub(crate) level: Level,
-    /// Set where the type of the output is known. The task itself does not know it.
+    /// Set where the type of the output is known, because the task's type is erased.
     pub(crate) write: fn(Body, &Origin, Level),
 }
 
@@ -30,7 +30,7 @@ impl FailureLog {
     }
 }
 
-/// Which task an error is about.
+/// Identifies the task that an error is about.
 #[derive(Clone, Debug)]
 pub(crate) struct Origin {
     pub(crate) id: Option<Id>,
@@ -43,7 +43,7 @@ impl Origin {
         Origin { id: None, name: None, place }
     }
 
-    /// Logs an error that the task returned.
+    /// Logs an error that the task returned, at `level`.
     pub(crate) fn log_failure(&self, level: Level, error: &impl fmt::Display) {
         say(level, TASK, format_args!("{self} failed: {}", OneLine(error)));
     }
@@ -59,8 +59,8 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Why a task has no output: it panicked, its future was dropped before it was ready, or no thread could
-/// be started for it.
+/// Why a task has no output: it panicked, its future was dropped before it was ready, or no thread
+/// could be started for it.
 ///
 /// `Display` names the task and the place where it was spawned, and gives the message of the panic.
 pub struct JoinError {
@@ -77,7 +77,7 @@ enum Kind {
     },
     /// The system could not start a thread.
     NotStarted(io::Error),
-    /// The task was in a deadlock, of which this is the report.
+    /// The task was in a deadlock. Holds the report.
     Deadlock(String),
 }
 
@@ -96,13 +96,12 @@ impl JoinError {
         JoinError { why: Box::new((origin, Kind::Deadlock(report))) }
     }
 
-    /// For a job for which no thread could be started.
+    /// Makes the error of a job for which no thread could be started.
     pub(crate) fn not_started(origin: Option<Origin>, error: io::Error) -> Self {
         JoinError { why: Box::new((origin, Kind::NotStarted(error))) }
     }
 
-    /// Logs the failure of a task whose errors are meant to go to the log. A cancelled task has not
-    /// failed.
+    /// Logs the failure of a task, unless it was cancelled: a cancelled task has not failed.
     pub(crate) fn log(&self) {
         if !self.is_cancelled() {
             self.log_with("");
@@ -113,14 +112,15 @@ impl JoinError {
         say(Level::Error, TASK, format_args!("{}{remark}", ForLog(self)));
     }
 
-    /// Whether the task was aborted or its loop was dropped, and the drop of its future did not panic.
+    /// Returns whether the task was aborted or its loop was dropped, and the drop of its future did
+    /// not panic.
     pub fn is_cancelled(&self) -> bool {
         matches!(self.why.1, Kind::Cancelled)
     }
 
-    /// Whether the task panicked: in a poll, or when its future was dropped, for instance by
-    /// [`abort`](crate::task::JoinHandle::abort). If a future panics again while it is dropped because of
-    /// a first panic, the second panic is only logged.
+    /// Returns whether the task panicked: in a poll, or when its future was dropped, for instance
+    /// by [`abort`](crate::task::JoinHandle::abort). If a future panics again while it is dropped
+    /// because of a first panic, the second panic is only logged.
     ///
     /// ```
     /// struct Bomb;
@@ -146,14 +146,14 @@ impl JoinError {
         matches!(self.why.1, Kind::Panic { .. })
     }
 
-    /// Whether this was a job of [`spawn_blocking`](crate::spawn_blocking) for which no thread could be
-    /// started. `Display` says why.
+    /// Returns whether this was a job of [`spawn_blocking`](crate::spawn_blocking) for which no
+    /// thread could be started. `Display` says why.
     pub fn is_not_started(&self) -> bool {
         matches!(self.why.1, Kind::NotStarted(_))
     }
 
-    /// Whether the task waited for itself, directly or through other tasks, and its loop was built with
-    /// [`Deadlock::Fail`](crate::Deadlock::Fail). `Display` gives the whole report.
+    /// Returns whether the task waited for itself, directly or through other tasks, and its loop
+    /// was built with [`Deadlock::Fail`](crate::Deadlock::Fail). `Display` gives the whole report.
     ///
     /// ```
     /// use headwaiter::sync::Mutex;
@@ -176,7 +176,7 @@ impl JoinError {
         matches!(self.why.1, Kind::Deadlock(_))
     }
 
-    /// The payload of the task's panic, for [`std::panic::resume_unwind`].
+    /// Returns the payload of the task's panic, for [`std::panic::resume_unwind`].
     ///
     /// # Panics
     ///
@@ -195,7 +195,8 @@ impl JoinError {
 }
 
 impl JoinError {
-    /// Escapes the message of a panic only for the log.
+    /// Describes the error. Escapes a panic message only for the log, where it must stay on one
+    /// line.
     fn describe(&self, f: &mut fmt::Formatter<'_>, is_for_log: bool) -> fmt::Result {
         match &self.why.0 {
             Some(origin) => write!(f, "{origin}")?,
@@ -244,9 +245,10 @@ impl Error for JoinError {
 }
 
 impl From<JoinError> for io::Error {
-    /// The kind is [`Deadlock`](io::ErrorKind::Deadlock) if the task was dropped because of one, else
-    /// `Other`, also for a cancelled task: `Interrupted` would make many callers try again.
-    /// [`io::Error::get_ref`] and [`into_inner`](io::Error::into_inner) give the `JoinError` back.
+    /// Converts the error. Its kind is [`Deadlock`](io::ErrorKind::Deadlock) if the task was
+    /// dropped because of one, else `Other`. A cancelled task also gives `Other`, because
+    /// `Interrupted` would make many callers retry. [`io::Error::get_ref`] and
+    /// [`into_inner`](io::Error::into_inner) return the `JoinError`.
     ///
     /// ```
     /// use headwaiter::task::JoinError;

@@ -1,5 +1,5 @@
-//! The words of log lines: the targets, how a task is called, and how text of users is escaped. Used by
-//! every layer.
+//! The vocabulary of log lines: the targets, the labels of tasks, and the escaping of users' text.
+//! Every layer uses it.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
@@ -11,7 +11,7 @@ pub(crate) fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
-/// Places in a log line, each once.
+/// Lists places for a log line, each once.
 pub(crate) fn places(places: impl IntoIterator<Item = &'static Location<'static>>) -> String {
     let places: BTreeSet<_> = places.into_iter().collect();
     places.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
@@ -26,7 +26,7 @@ pub(crate) const OFFLOAD: &str = "headwaiter::offload";
 #[cfg(feature = "hyper")]
 pub(crate) const HTTP: &str = "headwaiter::http";
 
-/// A task in a line of text: `task 17 "oven"`.
+/// Formats a task in a line of text: `task 17 "oven"`.
 pub(crate) struct TaskLabel<'a> {
     pub(crate) slot: Slot,
     pub(crate) name: Option<&'a str>,
@@ -42,16 +42,18 @@ impl fmt::Display for TaskLabel<'_> {
     }
 }
 
-/// A name as log lines, reports, dumps and timelines print it. A name may be any text, so characters that
-/// would move the cursor, end the line or reverse it are escaped as in Rust source: `\n`, `\u{1b}`.
+/// Escapes a name for log lines, reports, dumps and timelines. A name may be any text, so
+/// characters that would move the cursor, end the line or reverse it are escaped as in Rust source:
+/// `\n`, `\u{1b}`.
 pub(crate) fn visible(name: &str) -> String {
     let quoted = format!("{name:?}");
     quoted[1..quoted.len() - 1].to_owned()
 }
 
-/// A user's text in a log line, such as a panic message or an error. It is escaped like a name, so it
-/// cannot end the line or forge another one. Quotes and backslashes are kept, because the text is not
-/// quoted here and its author may have escaped it already, as the errors of `fs` do with paths.
+/// Formats a user's text for a log line, such as a panic message or an error. Escapes it like a
+/// name, so it cannot end the line or forge another one. Keeps quotes and backslashes, because the
+/// text is not quoted here and its author may have escaped it already, as the errors of `fs` do
+/// with paths.
 pub(crate) struct OneLine<T>(pub(crate) T);
 
 impl<T: fmt::Display> fmt::Display for OneLine<T> {

@@ -1,9 +1,9 @@
-//! What one thread asks of another thread's loop.
+//! The requests that other threads send to a loop, through its [inbox](super::inbox). Pure data.
 
 use super::ready::Direction;
 use super::slots::Slot;
 
-/// A request of another thread.
+/// A request from another thread.
 pub(crate) enum Message {
     /// A handle was dropped on another thread.
     Release(Release),

@@ -1,11 +1,11 @@
-//! [`TaskNumber`], the word that a waker of this crate carries, and [`Wake`], which is what a slot
-//! stores in place of a `Waker`. The functions that wake are in `door/waker.rs`.
+//! [`TaskNumber`], the word that a waker of this crate carries, and [`Wake`], which slots store
+//! instead of a `Waker`. The functions that wake are in `door/waker.rs`. Pure data.
 
 use std::task::Waker;
 
 use super::slots::{Key, Layout, LoopId, Packed};
 
-/// A loop and a task of it, packed into the word of a waker: see [`Layout::WAKER`].
+/// A loop and one of its tasks, packed into the word of a waker: see [`Layout::WAKER`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TaskNumber(usize);
 
@@ -30,19 +30,19 @@ impl TaskNumber {
         self != TaskNumber::NONE
     }
 
-    /// Whether this is a task of the loop with this id.
+    /// Returns whether this is a task of the loop with this id.
     #[inline]
     pub(crate) fn is_of(self, home: LoopId) -> bool {
         self.narrow() == home.narrow()
     }
 
-    /// The narrow id of the loop.
+    /// Returns the narrow id of the loop.
     #[inline]
     pub(crate) fn narrow(self) -> u64 {
         Layout::WAKER.unpack(self.0 as u64).0
     }
 
-    /// The slot, with as many bits of its generation as a waker holds.
+    /// Returns the slot, with as many bits of its generation as a waker holds.
     #[inline]
     pub(crate) fn packed(self) -> Packed {
         Layout::WAKER.unpack(self.0 as u64).1
@@ -52,10 +52,10 @@ impl TaskNumber {
 /// A waker as slots and lists store it.
 #[derive(Debug)]
 pub(crate) enum Wake {
-    /// A task of this crate. It is woken without a call through the vtable.
+    /// A task of this crate. Waking it needs no call through a vtable.
     Task(TaskNumber),
-    /// A waker that other code made, for instance a combinator that polls its children one by one.
-    /// Cloning, waking and dropping it runs that code, so none of this is done while the state is
+    /// A waker of other code, for instance of a combinator that polls its children one by one.
+    /// Cloning, waking and dropping it runs that code, so this never happens while the state is
     /// borrowed: see [`Effect`](super::outbox::Effect).
     Foreign(Waker),
 }

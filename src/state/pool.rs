@@ -1,7 +1,7 @@
-//! The thread pool of a loop, for work that has no readiness to wait for: a queue of jobs, and threads
-//! that are started when a job finds none idle and end when they have been idle for long. The threads
-//! never touch what belongs to the loop's own thread: the end of a job reaches the loop through its
-//! inbox, together with the wake of the task that awaits it.
+//! The thread pool of a loop, for work that has no readiness to wait for. It has a queue of jobs,
+//! starts a thread when a job finds none idle, and ends threads that stay idle. `offload.rs`
+//! submits the jobs. The threads never touch data of the loop's own thread: the end of a job
+//! reaches the loop through its inbox, together with the wakeup of the task that awaits it.
 
 use std::cell::RefCell;
 use std::io;
@@ -15,11 +15,11 @@ use super::lanes::{Kind, Lanes};
 use super::number::Wake;
 use super::shared::{Shared, wake_from_other_thread};
 
-/// How many threads a loop may start unless its builder sets another number. A thread that waits for a
-/// disk uses no processor.
+/// The default limit of threads. It may exceed the number of processors, because a thread that
+/// waits for a disk uses no processor.
 pub(crate) const THREADS: usize = 64;
 
-/// [`try_spawn_blocking`](crate::try_spawn_blocking) gives its closure back when this many jobs wait.
+/// [`try_spawn_blocking`](crate::try_spawn_blocking) returns its closure when this many jobs wait.
 const FULL: usize = 1024;
 
 /// A thread that has been idle for this long ends.
@@ -33,48 +33,50 @@ thread_local! {
     static POOL: RefCell<Weak<Pool>> = const { RefCell::new(Weak::new()) };
 }
 
-/// The loop and each thread hold a share of it.
+/// The pool of one loop, shared by the loop and the threads.
 pub(crate) struct Pool {
-    /// May be locked while a job's [result slot](super::result_slot) is, but not the other way round.
+    /// May be locked while a job's [result slot](super::result_slot) is locked, but not the other
+    /// way round, to avoid a lock-order deadlock.
     state: Mutex<PoolState>,
     /// Notified for each job that an idle thread can take, and when the pool closes.
     changed: Condvar,
-    /// How many threads there may be.
+    /// The maximum number of threads.
     most: usize,
     pub(crate) idle_for: Duration,
-    /// Where the end of a job is reported.
+    /// The inbox that receives the end of each job.
     pub(crate) shared: Arc<Shared>,
 }
 
 pub(crate) struct PoolState {
     pub(crate) lanes: Lanes,
-    /// Where the running jobs were called, for a dump and for the log line when the loop is dropped.
+    /// Where the running jobs were called, for a dump and for the log line when the loop is
+    /// dropped.
     pub(crate) running: Vec<&'static Location<'static>>,
     pub(crate) threads: usize,
-    /// How many threads wait for a job or were just started for one. A thread that was notified and is not
-    /// awake yet counts, and so does its job.
+    /// How many threads wait for a job or were just started for one. Includes a notified thread
+    /// that is not awake yet; the queue still counts its job too.
     pub(crate) idle: usize,
     /// The threads that wait for tasks of the loop.
     pub(crate) blocked: BlockedThreads,
-    /// The loop is being dropped: no more jobs come.
+    /// The loop is being dropped, and no more jobs come.
     closed: bool,
 }
 
 /// A job as the threads see it.
 pub(crate) trait Work: Send + Sync {
-    /// Runs it. Returns what to wake.
+    /// Runs the job. Returns what to wake.
     fn run(&self, pool: &Pool) -> Option<Wake>;
-    /// Drops its closure or its result. It will not begin; if it is running, its thread drops the result.
-    /// Returns what to wake.
+    /// Cancels the job and drops its closure or its result. If the job is running, its thread drops
+    /// the result. Returns what to wake.
     fn cancel(&self) -> Option<Wake>;
     fn place(&self) -> &'static Location<'static>;
 }
 
-/// What is left of a pool that was closed.
+/// The jobs that remain in a closed pool.
 pub(crate) struct Left {
     /// Jobs that have not begun, to be [cancelled](Work::cancel).
     pub(crate) waiting: Vec<Arc<dyn Work>>,
-    /// Where the running jobs were called. They are not waited for.
+    /// Where the running jobs were called. The loop does not wait for them.
     pub(crate) running: Vec<&'static Location<'static>>,
 }
 
@@ -91,7 +93,7 @@ impl Pool {
         Pool { state: Mutex::new(state), changed: Condvar::new(), most, idle_for: IDLE, shared }
     }
 
-    /// The pool that the calling thread belongs to.
+    /// Returns the pool that the calling thread belongs to.
     pub(crate) fn of_this_thread() -> Option<Arc<Pool>> {
         POOL.with_borrow(Weak::upgrade)
     }
@@ -104,7 +106,7 @@ impl Pool {
         self.lock().lanes.len() >= FULL
     }
 
-    /// Where the running and the waiting jobs were called.
+    /// Returns where the running and the waiting jobs were called.
     pub(crate) fn places(&self) -> [Vec<&'static Location<'static>>; 2] {
         let state = self.lock();
         [state.running.clone(), state.lanes.places()]
@@ -117,10 +119,11 @@ impl Pool {
         let mut state = self.lock();
         let (number, is_takeable) = state.lanes.push(kind, work);
         if !is_takeable {
-            // Its lane is full. A thread that ends a job of that lane will take it.
+            // The job's lane is at its limit, so a thread that finishes a job of that lane takes
+            // this one.
             return Ok(number);
         }
-        // Each job that could begin has notified an idle thread, as long as there were enough of them.
+        // Each job that can begin has an idle thread of its own, so no new thread is needed.
         if state.lanes.takeable() <= state.idle {
             drop(state);
             self.changed.notify_one();
@@ -132,7 +135,8 @@ impl Pool {
                 let mut state = self.lock();
                 state.threads -= 1;
                 state.idle -= 1;
-                // Otherwise another thread will take it.
+                // With other threads, one of them takes the job later, so the failure does not
+                // matter.
                 if state.threads == 0 && state.lanes.remove(kind, number) {
                     return Err(error);
                 }
@@ -146,18 +150,19 @@ impl Pool {
         let thread = thread::Builder::new().name(THREAD.to_owned());
         match thread.spawn(move || pool.serve()) {
             Ok(_) => Ok(()),
-            // The kind of the kernel's error is `WouldBlock`, which callers would misunderstand.
+            // The kernel's error is of kind `WouldBlock`, which would make callers retry.
             Err(error) => {
                 Err(io::Error::other(format!("no thread could be started for it: {error}")))
             }
         }
     }
 
-    /// The main function of a thread.
+    /// Runs a thread of the pool.
     ///
-    /// The thread counts as idle only when it is about to sleep. So consecutive jobs alternate between two
-    /// threads, of which one tends to run on the loop's processor. That takes 14 µs a job; a single thread
-    /// on the other processor, which has to be woken for each job, took 40 µs (two virtual processors).
+    /// The thread counts as idle only when it is about to sleep. So consecutive jobs alternate
+    /// between two threads, one of which tends to run on the loop's processor. That takes 14 µs per
+    /// job. A single thread on the other processor, which has to be woken for each job, took 40 µs
+    /// (two virtual processors).
     fn serve(self: &Arc<Self>) {
         POOL.set(Arc::downgrade(self));
         let mut state = self.lock();
@@ -179,8 +184,8 @@ impl Pool {
             let nothing_to_do =
                 |state: &mut PoolState| state.lanes.takeable() == 0 && !state.closed;
             let waited = self.changed.wait_timeout_while(state, self.idle_for, nothing_to_do);
-            let (got_up, waited) = waited.unwrap_or_else(PoisonError::into_inner);
-            state = got_up;
+            let (relocked, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = relocked;
             if waited.timed_out() {
                 state.idle -= 1;
                 break;
@@ -189,8 +194,8 @@ impl Pool {
         state.threads -= 1;
     }
 
-    /// A job has run. Called before anything can see its end, so that a loop that is dropped does not report
-    /// a job as running whose end it has seen.
+    /// Removes a job that has run from the running jobs. Called before its end is visible, so that
+    /// a loop that has seen the end does not report the job as running when it is dropped.
     pub(crate) fn has_run(&self, place: &'static Location<'static>) {
         let mut state = self.lock();
         if let Some(index) = state.running.iter().position(|running| *running == place) {
@@ -198,8 +203,8 @@ impl Pool {
         }
     }
 
-    /// Reports the end of a job to the loop and wakes the task that awaits it, both at once or the wake
-    /// first: a virtual clock must not jump in between.
+    /// Reports the end of a job to the loop and wakes the task that awaits it. Both happen at once,
+    /// or the wakeup comes first, so that a virtual clock cannot jump in between.
     fn report_end(&self, wake: Option<Wake>) {
         let task = match wake {
             Some(Wake::Task(number)) if number.is_of(self.shared.id) => Some(number.packed()),
@@ -212,7 +217,8 @@ impl Pool {
         self.shared.job_ended(task);
     }
 
-    /// Takes a job that has not begun out of the queue. `false`: it has begun, or was taken out before.
+    /// Removes a job that has not begun from the queue. Returns `false` if it has begun or was
+    /// removed before.
     pub(crate) fn remove(&self, kind: Kind, number: u64) -> bool {
         self.lock().lanes.remove(kind, number)
     }
@@ -227,8 +233,8 @@ impl Pool {
     }
 }
 
-/// Whether the calling thread belongs to a pool. Used only for the message of a panic, for which the name
-/// is good enough.
+/// Returns whether the calling thread belongs to a pool. Checking the thread's name is enough,
+/// because only a panic message depends on it.
 pub(crate) fn is_pool_thread() -> bool {
     thread::current().name() == Some(THREAD)
 }

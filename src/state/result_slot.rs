@@ -1,5 +1,5 @@
-//! A result that one thread stores and another takes: of an offloaded job, or of a task that was spawned
-//! from another thread.
+//! A slot for a result that one thread stores and another takes: the result of an offloaded job, or
+//! of a task that was spawned from another thread. It never runs user code while it is locked.
 
 use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -7,16 +7,16 @@ use std::task::Poll;
 
 use super::number::Wake;
 
-/// `X` is what the two sides share besides the result.
+/// A slot shared by two sides. `X` is other data that they share.
 pub(crate) struct ResultSlot<T, X> {
     inner: Mutex<Inner<T, X>>,
-    /// Notified when the result is there.
+    /// Notified when the result is stored.
     arrived: Condvar,
 }
 
 pub(crate) struct Inner<T, X> {
     outcome: Outcome<T>,
-    /// What to wake when the result is there.
+    /// What to wake when the result is stored.
     wake: Option<Wake>,
     pub(crate) extra: X,
 }
@@ -24,7 +24,7 @@ pub(crate) struct Inner<T, X> {
 enum Outcome<T> {
     Pending,
     Ready(T),
-    /// The result was taken, or is not wanted.
+    /// The result was taken, or it is no longer needed.
     Closed,
 }
 
@@ -38,7 +38,7 @@ impl<T, X> ResultSlot<T, X> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where the slot is not shared any more.
+    /// Returns the contents of a slot that is no longer shared, without locking it.
     pub(crate) fn get_mut(&mut self) -> &mut Inner<T, X> {
         self.inner.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
@@ -51,12 +51,13 @@ impl<T, X> ResultSlot<T, X> {
         &self.arrived
     }
 
-    /// Takes the result, or stores what to wake when it is there. `Ready(None)`: the slot is closed.
+    /// Takes the result, or stores what to wake when it arrives. Returns `Ready(None)` if the slot
+    /// is closed.
     pub(crate) fn poll(&self, wake: Wake) -> Poll<Option<T>> {
         let mut inner = self.lock();
         if let Outcome::Pending = inner.outcome {
             let before = inner.wake.replace(wake);
-            // The drop of a waker may be foreign code, which may come back here.
+            // Dropping a waker may run foreign code that uses this slot again, so unlock first.
             drop(inner);
             drop(before);
             return Poll::Pending;
@@ -66,8 +67,8 @@ impl<T, X> ResultSlot<T, X> {
 }
 
 impl<T, X> Inner<T, X> {
-    /// Stores the result. Returns what to wake, with nothing locked. `Err`: the slot is closed or has a
-    /// result already.
+    /// Stores the result. Returns what the caller must wake after unlocking, or the result as `Err`
+    /// if the slot is closed or already has one.
     pub(crate) fn put(&mut self, result: T) -> Result<Option<Wake>, T> {
         if !self.is_pending() {
             return Err(result);
@@ -95,7 +96,7 @@ impl<T, X> Inner<T, X> {
         }
     }
 
-    /// Takes the result, if it is there, and closes the slot.
+    /// Takes the result and closes the slot, unless the result is still pending.
     pub(crate) fn take(&mut self) -> Option<T> {
         if self.is_pending() {
             return None;
@@ -106,8 +107,8 @@ impl<T, X> Inner<T, X> {
         }
     }
 
-    /// Closes the slot: the result is not wanted any more. Returns what is to be dropped, and what to wake,
-    /// with nothing locked.
+    /// Closes the slot, because the result is no longer needed. Returns what the caller must drop
+    /// and wake after unlocking.
     pub(crate) fn close(&mut self) -> (Option<T>, Option<Wake>) {
         let result = match mem::replace(&mut self.outcome, Outcome::Closed) {
             Outcome::Ready(result) => Some(result),

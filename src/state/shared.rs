@@ -1,5 +1,6 @@
-//! What other threads can reach of a loop: [`Shared`], with its inbox, and the table of living loops.
-//! Other threads only leave messages here; nothing here touches what belongs to the loop's own thread.
+//! What other threads can reach of a loop: [`Shared`], with its inbox, and the table of living
+//! loops. Other threads only leave messages here; nothing here touches what belongs to the loop's
+//! own thread.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -21,11 +22,11 @@ pub(crate) struct Shared {
     pub(crate) id: LoopId,
     /// The thread on which the loop was built, and which it never leaves.
     pub(crate) thread: ThreadId,
-    /// The task that is being polled: its number in the lower half, the place where it was spawned in the
-    /// upper. 0 if there is none. Read by other threads to say why the loop does not answer.
+    /// The task that is being polled: its number in the lower half, the place where it was spawned
+    /// in the upper. 0 if there is none. Read by other threads to say why the loop does not answer.
     pub(crate) polled: AtomicU64,
-    /// For the stall watcher, if there is one: how many turns the loop has begun, and whether it sleeps or
-    /// is not being driven.
+    /// For the stall watcher: the number of turns begun, and whether the loop sleeps or is not
+    /// being driven.
     pub(crate) turns: AtomicU64,
     pub(crate) sleeps: AtomicBool,
     /// How many [`Handle`](crate::Handle)s there are. Each can spawn a task that wakes another.
@@ -37,9 +38,9 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Leaves a message and wakes the loop. A loop that is gone takes none. Neither does the copy of a loop
-    /// in a forked child, which is not turned and whose eventfd belongs to its parent. Then the message is
-    /// dropped here, outside any lock.
+    /// Sends a message to the loop and wakes it. A loop that is gone takes no message. Neither does
+    /// the copy of a loop in a forked child: nothing drives it, and its eventfd belongs to its
+    /// parent. In both cases the message is dropped here, outside any lock.
     pub(crate) fn send(&self, message: Message) {
         if !is_of_this_process(self.id) {
             return drop(message);
@@ -50,7 +51,7 @@ impl Shared {
         }
     }
 
-    /// An offloaded job has ended, or will never begin, and this task is to be woken.
+    /// Reports that an offloaded job has ended or will never begin, and wakes `task`.
     pub(crate) fn job_ended(&self, task: Option<Packed>) {
         self.notify(self.inbox.push_job_end(task));
     }
@@ -59,15 +60,15 @@ impl Shared {
         if !notify {
             return;
         }
-        if let Err(error) = insist(|| self.waker.wake()) {
-            // The loop takes the message when it wakes for another reason, at the latest for the next message.
+        if let Err(error) = retry_wake(|| self.waker.wake()) {
+            // The loop takes the message when it next wakes up, at the latest for the next message.
             self.inbox.not_notified();
             let line = format_args!("cannot wake the loop from another thread: {error}");
             say(Level::Error, LOOP, line);
         }
     }
 
-    /// Takes no more messages. Returns the last ones, which are to be dropped.
+    /// Closes the inbox. Returns the last messages, which the caller must drop.
     pub(crate) fn close(&self) -> Mail {
         self.inbox.close()
     }
@@ -89,9 +90,9 @@ impl Shared {
     }
 }
 
-/// Tries again after an interruption by a signal, and a few times after other failures: a lost wake may
-/// be the last one.
-fn insist(mut wake: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+/// Retries after an interruption by a signal, and a few times after other failures, because a lost
+/// wakeup may be the last one.
+fn retry_wake(mut wake: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     const TRIES: u32 = 10;
     let mut tries = 0;
     loop {
@@ -106,8 +107,8 @@ fn insist(mut wake: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// All living loops of the process. The place of a loop here is the narrow id that wakers carry, which is
-/// recycled. The id that handles carry is never reused.
+/// All living loops of the process. The index of a loop is its narrow id, which wakers carry and
+/// which is reused. The id that handles carry is never reused.
 static LOOPS: Mutex<Table> = Mutex::new(Table { loops: Slab::new(), born: 0 });
 
 struct Table {
@@ -119,21 +120,22 @@ fn table() -> MutexGuard<'static, Table> {
     LOOPS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The process that opened the last loop, and the serial of its first loop. fork(2) copies both. So in a
-/// forked child the process differs until it opens a loop of its own, and after that the loops of its
-/// parent have lower serials.
+/// The process that opened the last loop, and the serial of its first loop. fork(2) copies both. So
+/// in a forked child the process differs until it opens a loop of its own, and after that the loops
+/// of its parent have lower serials.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
 static FIRST: AtomicU64 = AtomicU64::new(0);
 
-/// Whether this process made the loop. If not, this is a forked child, which shares with its parent what
-/// the kernel has of the loop: the poller with all registrations, the eventfd, and each socket. Makes a
-/// system call. Takes no lock, because a thread of the parent may have held it during the fork.
+/// Returns whether this process made the loop. If not, this is a forked child, which shares the
+/// loop's kernel objects with its parent: the poller with all registrations, the eventfd, and each
+/// socket. Makes a system call. Takes no lock, because a thread of the parent may have held it
+/// during the fork.
 pub(crate) fn is_of_this_process(id: LoopId) -> bool {
     PROCESS.load(Ordering::Relaxed) == std::process::id()
         && id.serial() >= FIRST.load(Ordering::Relaxed)
 }
 
-/// Enters a new loop in the table.
+/// Adds a new loop to the table.
 pub(crate) fn open(waker: mio::Waker, registry: mio::Registry) -> io::Result<Arc<Shared>> {
     let mut table = table();
     table.born += 1;
@@ -141,7 +143,8 @@ pub(crate) fn open(waker: mio::Waker, registry: mio::Registry) -> io::Result<Arc
     let serial = table.born;
     let process = std::process::id();
     if PROCESS.load(Ordering::Relaxed) != process {
-        // Both are stored under the lock of the table, and before any handle of the new loop exists.
+        // Both are stored under the table's lock and before any handle of the new loop exists, so
+        // `Relaxed` is enough.
         FIRST.store(serial, Ordering::Relaxed);
         PROCESS.store(process, Ordering::Relaxed);
     }
@@ -167,18 +170,18 @@ pub(crate) fn open(waker: mio::Waker, registry: mio::Registry) -> io::Result<Arc
     Ok(shared)
 }
 
-/// Removes a loop from the table. From here on a new loop may get its narrow id.
+/// Removes a loop from the table. Afterwards, a new loop may get its narrow id.
 pub(crate) fn forget(shared: &Shared) {
     drop(table().loops.remove(shared.id.narrow() as usize));
 }
 
-/// The loop of a handle, if it is still alive.
+/// Returns the loop of a handle if it is still alive.
 pub(crate) fn find(id: LoopId) -> Option<Arc<Shared>> {
     table().loops.get(id.narrow() as usize).filter(|shared| shared.id == id).cloned()
 }
 
-/// Wakes a task of the loop that has this narrow id now. If that is another loop than was meant, at most
-/// one of its tasks is polled once in vain.
+/// Wakes a task of the loop that has this narrow id now. If the id was reused, the worst result is
+/// one spurious poll of a task of the newer loop.
 pub(crate) fn wake_narrow(narrow: u64, task: Packed) {
     let shared = table().loops.get(narrow as usize).cloned();
     if let Some(shared) = shared {
@@ -186,7 +189,7 @@ pub(crate) fn wake_narrow(narrow: u64, task: Packed) {
     }
 }
 
-/// Wakes from a thread that runs no loop. Runs user code for a waker of other code.
+/// Wakes a task or a foreign waker from a thread that runs no loop. A foreign waker runs user code.
 pub(crate) fn wake_from_other_thread(wake: Wake) {
     match wake {
         Wake::Task(number) => wake_narrow(number.narrow(), number.packed()),
@@ -196,7 +199,7 @@ pub(crate) fn wake_from_other_thread(wake: Wake) {
     }
 }
 
-/// A waker of a task of the loop with this narrow id was cloned on another thread.
+/// Marks a task as foreign, because its waker was cloned on another thread.
 pub(crate) fn mark_foreign(narrow: u64, task: Packed) {
     let shared = table().loops.get(narrow as usize).cloned();
     if let Some(shared) = shared {
@@ -204,7 +207,7 @@ pub(crate) fn mark_foreign(narrow: u64, task: Packed) {
     }
 }
 
-/// Sends home what a handle gives back that is dropped elsewhere.
+/// Sends what a dropped handle gives back to the handle's loop, from another thread or loop.
 pub(crate) fn send_home(home: LoopId, what: Release) {
     if let Some(shared) = find(home) {
         shared.send(Message::Release(what));
@@ -215,10 +218,11 @@ pub(crate) fn send_home(home: LoopId, what: Release) {
 mod tests {
     use super::*;
 
-    /// What each try comes to, as an OS error number (0: success), and how many tries there were.
-    fn insist_on(results: &[i32]) -> (io::Result<()>, usize) {
+    /// Runs `retry_wake` with these results, as OS error numbers (0: success). Returns its result
+    /// and the number of tries.
+    fn retry_with(results: &[i32]) -> (io::Result<()>, usize) {
         let mut tries = 0;
-        let result = insist(|| {
+        let result = retry_wake(|| {
             let error = results.get(tries).copied().unwrap_or_default();
             tries += 1;
             if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
@@ -231,10 +235,10 @@ mod tests {
     fn a_wake_that_fails_is_tried_again_but_not_for_ever() {
         const EINTR: i32 = 4;
         const EIO: i32 = 5;
-        assert!(matches!(insist_on(&[0]), (Ok(()), 1)));
-        assert!(matches!(insist_on(&[EINTR; 100]), (Ok(()), 101)));
-        assert!(matches!(insist_on(&[EIO, EINTR, EIO]), (Ok(()), 4)));
-        let (failed, tries) = insist_on(&[EIO; 100]);
+        assert!(matches!(retry_with(&[0]), (Ok(()), 1)));
+        assert!(matches!(retry_with(&[EINTR; 100]), (Ok(()), 101)));
+        assert!(matches!(retry_with(&[EIO, EINTR, EIO]), (Ok(()), 4)));
+        let (failed, tries) = retry_with(&[EIO; 100]);
         assert_eq!((failed.unwrap_err().raw_os_error(), tries), (Some(EIO), 11));
     }
 }

@@ -1,35 +1,36 @@
-//! What a loop knows of its stalls, the turns that took too long: which polls are to be timed, and when
-//! the next log line is due. `observe/stall.rs` decides and writes the lines.
+//! What a loop knows of its stalls, the turns that took too long: which polls to time, and when the
+//! next log line is due. `observe/stall.rs` decides and writes the lines. Pure data.
 
 use std::mem;
 
 /// After a stall, polls are timed for this long, in nanoseconds.
 pub(crate) const TIMED_FOR: u64 = 10_000_000_000;
 
-/// At most one log line in this time, in nanoseconds: a program that often blocks its loop need not fill
-/// the log too.
+/// At most one log line is written in this time, in nanoseconds, so that a program that often
+/// blocks its loop does not also flood the log.
 pub(crate) const QUIET_FOR: u64 = 1_000_000_000;
 
-/// Times in nanoseconds of the loop's clock.
+/// The stall record of a loop. Times are in nanoseconds of the loop's clock.
 pub(crate) struct Stalls {
     pub(crate) threshold: u64,
-    /// All polls are timed until then.
+    /// Until this time all polls are timed.
     pub(crate) timed_until: u64,
-    /// No log line is due before then.
+    /// Before this time no log line is due.
     quiet_until: u64,
-    /// The last line named the cause. If it did not, one that does is not held back.
+    /// Whether the last line named the cause. If not, a line that does is written even within the
+    /// quiet time.
     is_known: bool,
     /// Stalls since the last line.
     unreported: u64,
-    /// A poll since the kernel last answered was a stall, and was reported or counted: then the turn is
-    /// not reported too.
+    /// A poll since the kernel last answered was a stall and was reported or counted, so the turn
+    /// must not be reported as well.
     pub(crate) by_poll: bool,
     /// When the kernel last answered. The following fields belong to the time since then.
     answered: u64,
-    /// How many polls were timed.
+    /// How many polls were timed since then.
     pub(crate) timed: u32,
-    /// The longest of them, if it took at least half the threshold, and its task. (In words, because the
-    /// task may be gone when it is reported.)
+    /// The longest of these polls, if it took at least half the threshold, and its task. The task
+    /// is stored as text, because it may be gone when it is reported.
     pub(crate) longest: Option<(u64, String)>,
     /// How long the drops of sockets have blocked because of SO_LINGER.
     pub(crate) lingered: u64,
@@ -51,19 +52,20 @@ impl Stalls {
         }
     }
 
-    /// Whether the next poll is to be timed.
+    /// Returns whether the next poll must be timed.
     pub(crate) fn is_timing(&self, now: u64) -> bool {
         now < self.timed_until
     }
 
-    /// The kernel last answered at this time: what was noted before then is forgotten.
+    /// Forgets what was noted before `answered`, the time at which the kernel last answered.
     pub(crate) fn forget_before(&mut self, answered: u64) {
         if self.answered != answered {
             (self.answered, self.timed, self.longest, self.lingered) = (answered, 0, None, 0);
         }
     }
 
-    /// Whether a log line is due. If so, returns how many stalls before this one were not reported.
+    /// Returns the number of unreported stalls before this one if a log line is due, otherwise
+    /// `None`.
     pub(crate) fn line(&mut self, now: u64, is_known: bool) -> Option<u64> {
         if now < self.quiet_until && (self.is_known || !is_known) {
             self.unreported += 1;
@@ -74,7 +76,7 @@ impl Stalls {
         Some(mem::take(&mut self.unreported))
     }
 
-    /// A poll was timed. `task` names it, and is called only if this was the longest poll.
+    /// Records a timed poll. Calls `task`, which names the task, only if this was the longest poll.
     pub(crate) fn poll_was_timed(&mut self, nanos: u64, task: impl FnOnce() -> String) {
         self.timed = self.timed.saturating_add(1);
         let longest = self.longest.as_ref().map_or(self.threshold / 2, |(nanos, _)| *nanos);

@@ -1,5 +1,6 @@
-//! [`Step`], what a loop reports of its work, and [`Observer`], the trait that receives it. State
-//! functions post steps to the [outbox](super::outbox); `door/tell.rs` hands them to the observers.
+//! [`Step`], the report of one step of a loop, and [`Observer`], the trait that receives steps.
+//! State functions post steps to the [outbox](super::outbox); `door/tell.rs` passes them to the
+//! observers. Pure data.
 
 use std::fmt;
 use std::panic::Location;
@@ -10,8 +11,8 @@ use super::slots::Slot;
 
 /// A number that identifies a task in log lines, dumps and errors. It counts the tasks of its loop.
 ///
-/// `Display` prints the number. After four billion tasks of one loop the numbers start again; the ids
-/// of tasks that live at the same time are never equal.
+/// `Display` prints the number. After four billion tasks of one loop the numbers start again; the
+/// ids of tasks that live at the same time are never equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Id(pub(crate) Slot);
 
@@ -24,9 +25,9 @@ impl fmt::Display for Id {
 /// Receives each step of a loop as it happens, on the loop's thread: see
 /// [`Builder::observer`](crate::Builder::observer).
 ///
-/// An observer may do what any code in the loop may do: spawn, wake, drop, log. The steps that it causes
-/// inside [`step`](Self::step) are not reported, so reporting cannot recurse. An observer that panics is
-/// removed, which is logged at `error`; the loop goes on.
+/// An observer may do whatever code in the loop may do: spawn, wake, drop, log. Steps that it
+/// causes inside [`step`](Self::step) are not reported, so reporting cannot recurse. An observer
+/// that panics is removed, which is logged at `error`, and the loop continues.
 ///
 /// ```
 /// use headwaiter::EventLoop;
@@ -55,12 +56,12 @@ impl fmt::Display for Id {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub trait Observer {
-    /// Called for each step, right after it was made or right before. [`time::now`](crate::time::now)
-    /// gives its time.
+    /// Receives one step, immediately before or after the loop makes it.
+    /// [`time::now`](crate::time::now) returns its time.
     fn step(&mut self, step: &Step<'_>);
 
-    /// Whether this observer wants steps at present. The loop asks once in each turn, and while no
-    /// observer wants any, a step costs one branch. Returns `true` unless overridden.
+    /// Returns whether this observer wants steps at present. The loop asks once in each turn, and
+    /// while no observer wants any, a step costs one branch. The default is `true`.
     fn is_enabled(&self) -> bool {
         true
     }
@@ -86,8 +87,8 @@ impl fmt::Display for TimerId {
     }
 }
 
-/// One step of a loop. Durations are measured by the loop's [clock](crate::Clock), so under a virtual
-/// clock a poll takes no time.
+/// One step of a loop. Durations are measured by the loop's [clock](crate::Clock), so under a
+/// virtual clock a poll takes no time.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Step<'a> {
@@ -122,9 +123,9 @@ pub enum Step<'a> {
         kind: &'static str,
         /// What the kernel reported.
         ready: Ready,
-        /// The tasks that this wakes.
+        /// The tasks that this event wakes.
         woken: &'a [Id],
-        /// How many wakers of code outside this crate it wakes.
+        /// The number of wakers of code outside this crate that it wakes.
         foreign: usize,
         /// Whether it calls a callback.
         callback: bool,
@@ -132,7 +133,7 @@ pub enum Step<'a> {
     /// The kernel reported an event for a source that is gone.
     #[non_exhaustive]
     Stale,
-    /// The loop took messages of other threads.
+    /// The loop took messages from other threads.
     #[non_exhaustive]
     Mail {
         /// How many tasks they woke.
@@ -158,7 +159,7 @@ pub enum Step<'a> {
         /// Which task.
         task: Id,
     },
-    /// A task is about to be polled. The steps from here to [`Polled`](Step::Polled) are its own.
+    /// A task is about to be polled. The steps until [`Polled`](Step::Polled) happen in this poll.
     #[non_exhaustive]
     Poll {
         /// Which task.
@@ -183,7 +184,7 @@ pub enum Step<'a> {
         kind: &'static str,
         /// The direction of the operation.
         direction: Direction,
-        /// Whether it completed, be it with an error. If not, it would have blocked.
+        /// Whether it completed, with or without an error. If not, it would have blocked.
         done: bool,
     },
     /// A future waits for a source.
@@ -312,7 +313,7 @@ pub enum WaitFor {
     Grace {
         /// In this turn.
         given: Duration,
-        /// The whole grace period, of which earlier turns may have used a part.
+        /// The whole grace period. Earlier turns may have used a part of it.
         whole: Duration,
     },
 }

@@ -1,27 +1,29 @@
 //! The tasks that may be stuck. A poll that ends in a suspicious way only notes its task here; the
-//! [analysis](crate::observe) looks at the noted tasks before the kernel is asked.
+//! [analysis](crate::observe) checks the noted tasks before the kernel is asked. Pure data.
 
 use super::slots::Slot;
 use super::task::Flags;
 use super::tasks::Tasks;
 
-/// What a loop does about tasks that can never go on: see [`Builder::deadlock`](crate::Builder::deadlock).
+/// What a loop does about tasks that can never continue: see
+/// [`Builder::deadlock`](crate::Builder::deadlock).
 ///
 /// There are three kinds:
 ///
-/// - a *deadlock*: tasks wait for each other in a circle, for locks or for each other's end;
-/// - *quiescence*: a `block_on` would sleep for ever, because nothing that its loop knows of can wake it;
-/// - a *lost waker*: a future has returned `Pending`, and no waker of its task was stored anywhere. While
-///   the task's [`JoinHandle`](crate::task::JoinHandle) exists and nothing awaits it, this is logged at
-///   `info` only: the task may be meant to be aborted.
+/// - a *deadlock*: tasks wait for each other in a cycle, for locks or for each other's end;
+/// - *quiescence*: a `block_on` would sleep for ever, because nothing that its loop knows of can
+///   wake it;
+/// - a *lost waker*: a future has returned `Pending`, and no waker of its task was stored anywhere.
+///   While the task's [`JoinHandle`](crate::task::JoinHandle) exists and nothing awaits it, this is
+///   logged at `info` only: the task may be meant to be aborted.
 ///
-/// They are looked for before the loop sleeps, and in a loop that is never idle once in 64 times that it asks
-/// the kernel. None of them is reported twice (quiescence: not in the same `block_on`).
+/// The loop checks for them before it sleeps; if it is never idle, every 64th time that it asks the
+/// kernel. It reports none of them twice (quiescence: not twice in the same `block_on`).
 ///
-/// There is one false report: quiescence is reported when all that will wake the loop is
-/// [`JoinHandle::abort`](crate::task::JoinHandle::abort) on another thread, because the loop cannot see
-/// where a `JoinHandle` is. If that thread also has a [`Handle`](crate::Handle) of the loop, quiescence is
-/// not reported while the handle exists.
+/// There is one false report: the loop reports quiescence if the only thing that will wake it is
+/// [`JoinHandle::abort`](crate::task::JoinHandle::abort) on another thread, because the loop cannot
+/// see where a `JoinHandle` is. If that thread also has a [`Handle`](crate::Handle) of the loop,
+/// quiescence is not reported while the handle exists.
 ///
 /// ```
 /// use headwaiter::sync::Mutex;
@@ -42,7 +44,7 @@ use super::tasks::Tasks;
 ///     let one = headwaiter::spawn(transfer(anna.clone(), ben.clone()));
 ///     let other = headwaiter::spawn(transfer(ben, anna)); // In opposite order.
 ///     let results = [one.await, other.await];
-///     // One of them was dropped, so that the other could go on.
+///     // One of them was dropped, so that the other could continue.
 ///     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
 ///     let error = results.into_iter().find_map(Result::err).unwrap();
 ///     assert!(error.is_deadlock());
@@ -52,33 +54,33 @@ use super::tasks::Tasks;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Deadlock {
-    /// They are logged, deadlocks at `error` and the others at `warn`. The tasks stay as they are.
+    /// Logs deadlocks at `error` and the others at `warn`. Leaves the tasks as they are.
     #[default]
     Warn,
-    /// In a deadlock, the future of one of the tasks is dropped, most often of the task that closed the
-    /// circle, which frees its locks. Its [`JoinHandle`](crate::task::JoinHandle) gets the report as an
-    /// error. If it is the main future, `block_on` panics with the report.
+    /// In a deadlock, drops the future of one of the tasks, most often of the task that closed the
+    /// cycle, which frees its locks. Its [`JoinHandle`](crate::task::JoinHandle) gets the report as
+    /// an error. If it is the main future, `block_on` panics with the report.
     ///
-    /// At quiescence `block_on` panics too, with the report and a [`dump`](crate::dump). A lost waker is
-    /// logged at `warn`.
+    /// At quiescence, `block_on` panics with the report and a [`dump`](crate::dump). A lost waker
+    /// is only logged, at `warn`.
     Fail,
-    /// They are not looked for, and nothing is logged.
+    /// Checks for none of them and logs nothing.
     Ignore,
 }
 
-/// See the module.
+/// The noted tasks of a loop.
 #[derive(Default)]
 pub(crate) struct Suspects {
-    /// In the order of the polls, so the last is the one that closed a circle.
+    /// In the order of the polls, so the last task is the one that closed a cycle.
     tasks: Vec<Slot>,
     /// Quiescence was reported in this `block_on`.
     pub(crate) is_quiescence_reported: bool,
-    /// How often the kernel was asked without waiting since the suspects were last looked at.
+    /// How often the kernel was asked without waiting since the last check.
     busy_turns: u32,
 }
 
-/// While tasks are ready, the suspects are looked at once in this many times that the kernel is asked. To
-/// follow what they wait for takes a while if there are many, and more may be added in each turn.
+/// While tasks are ready, the suspects are checked once for every 64 times that the kernel is
+/// asked. A check of many suspects takes long, and each turn may add more.
 const BUSY_TURNS: u32 = 64;
 
 impl Suspects {
@@ -87,8 +89,8 @@ impl Suspects {
         self.tasks.is_empty()
     }
 
-    /// Whether the suspects are to be looked at though the loop does not sleep. Called when the kernel is asked
-    /// without waiting.
+    /// Returns whether a check is due although the loop does not sleep. Called when the kernel is
+    /// asked without waiting.
     pub(crate) fn is_due_while_busy(&mut self) -> bool {
         self.busy_turns = if self.is_empty() { 0 } else { self.busy_turns + 1 };
         let is_due = self.busy_turns >= BUSY_TURNS;
@@ -103,8 +105,8 @@ impl Suspects {
         if !tasks.can_be_stuck(slot) {
             return;
         }
-        // While other threads can reach the loop no suspect is looked at, so the list may grow. Here it is
-        // cleared of tasks that can go on, or are gone.
+        // While other threads can reach the loop, no suspect is checked, so the list would grow
+        // without bound. Remove tasks that can continue or are gone.
         if self.tasks.len() > 2 * tasks.count() {
             self.tasks.retain(|task| tasks.can_be_stuck(*task));
         }
@@ -115,7 +117,7 @@ impl Suspects {
         task.flags.set(suspicion);
     }
 
-    /// Takes the task that was noted last, and what is suspicious about it.
+    /// Takes the task that was noted last, and returns what is suspicious about it.
     pub(crate) fn pop(&mut self, tasks: &mut Tasks) -> Option<(Slot, Flags)> {
         loop {
             let slot = self.tasks.pop()?;

@@ -1,4 +1,5 @@
-//! The timers of a loop: the wheel, with what each timer wakes. Pure data; `time/` has the futures.
+//! The timers of a loop: the wheel, and what each timer wakes. Pure data; the futures are in
+//! `time/`.
 
 use std::mem;
 use std::panic::Location;
@@ -13,15 +14,15 @@ use super::wheel::Wheel;
 
 pub(crate) struct Timers {
     pub(crate) wheel: Wheel<Armed>,
-    /// Kept for its memory.
+    /// Kept empty between uses, to reuse its allocation.
     due: Vec<(u64, Slot)>,
 }
 
 /// What is stored with a timer.
 pub(crate) struct Armed {
-    /// Its place is where the timer was made.
+    /// The task to wake. Its place is where the timer was created.
     pub(crate) waiter: Waiter,
-    /// Set where the waiter is not a task of this crate.
+    /// The waker, if the waiter is not a task of this crate.
     pub(crate) foreign: Option<Waker>,
 }
 
@@ -33,7 +34,7 @@ impl Armed {
         armed
     }
 
-    /// Stores what to wake. Returns the waker of other code that was stored before.
+    /// Stores what to wake. Returns the foreign waker that was stored before.
     pub(crate) fn set_wake(&mut self, wake: Wake) -> Option<Waker> {
         match wake {
             Wake::Task(task) => {
@@ -47,7 +48,7 @@ impl Armed {
         }
     }
 
-    /// Takes what to wake. `None` if it was taken before.
+    /// Takes what to wake. Returns `None` if it was taken before.
     pub(crate) fn take_wake(&mut self) -> Option<Wake> {
         let task = mem::replace(&mut self.waiter.task, Waiter::NONE.task);
         let foreign = self.foreign.take().map(Wake::Foreign);
@@ -60,7 +61,8 @@ impl Timers {
         Timers { wheel: Wheel::new(), due: Vec::new() }
     }
 
-    /// Takes the list of due timers, for [`give_back`](Self::give_back) after use.
+    /// Advances the wheel and returns the list of due timers. The caller passes the list to
+    /// [`give_back`](Self::give_back) after use.
     pub(crate) fn take_due(&mut self, now: u64) -> Vec<(u64, Slot)> {
         let mut due = mem::take(&mut self.due);
         self.wheel.advance(now, &mut due);
@@ -81,7 +83,7 @@ impl Timers {
         }
     }
 
-    /// What the tasks of this loop wait for here.
+    /// Calls `each` for every wait of a task of this loop for a timer.
     pub(crate) fn each_wait(&self, each: &mut impl FnMut(Wait)) {
         self.each_armed(&mut |deadline, waiter| {
             if waiter.task.is_some() {
@@ -90,15 +92,15 @@ impl Timers {
         });
     }
 
-    /// The deadline and the waiter of each timer that has not fired. Code outside this crate waits for one
-    /// without a task.
+    /// Calls `each` with the deadline and the waiter of each timer that has not fired. If the
+    /// waiter has no task, code outside this crate waits.
     pub(crate) fn each_armed(&self, each: &mut impl FnMut(u64, Waiter)) {
         for (deadline, armed, _) in self.wheel.iter().filter(|(_, _, has_fired)| !has_fired) {
             each(deadline, armed.waiter);
         }
     }
 
-    /// How many have not fired.
+    /// Returns how many timers have not fired.
     pub(crate) fn count(&self) -> usize {
         self.wheel.iter().filter(|(_, _, has_fired)| !has_fired).count()
     }

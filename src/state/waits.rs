@@ -1,6 +1,7 @@
-//! Which task waits for what, since when and where: [`Waiter`] is that record wherever something waits.
-//! [`Waits`] holds the records of waits that neither a source, a timer nor a task has a place for: locks,
-//! permits, messages, jobs, groups. Only the dump and the stuck-task analysis read them.
+//! Records which task waits for what, since when and where. [`Waiter`] is part of everything that a
+//! task can wait for. [`Waits`] holds the waits that have no place in a source, a timer or a task:
+//! for locks, permits, messages, jobs and groups. Only the dump and the stuck-task analysis read
+//! them.
 
 use std::cell::RefCell;
 use std::panic::Location;
@@ -15,12 +16,12 @@ use super::slots::{Layout, Slot, Slots};
 /// A task that waits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waiter {
-    /// [`TaskNumber::NONE`]: no task of this crate waits here.
+    /// [`TaskNumber::NONE`] if no task of this crate waits here.
     pub(crate) task: TaskNumber,
     /// Where the operation was called, if that is known.
     pub(crate) place: Option<&'static Location<'static>>,
-    /// When the wait began, in nanoseconds of the loop's clock as of that turn.
-    /// [`Waiter::UNKNOWN`] if that is not known.
+    /// When the wait began, as the time of that turn, in nanoseconds of the loop's clock.
+    /// [`Waiter::UNKNOWN`] if unknown.
     pub(crate) since: u64,
 }
 
@@ -40,15 +41,15 @@ pub(crate) struct Wait {
 /// What a task waits for.
 #[derive(Clone, Copy)]
 pub(crate) enum Awaited {
-    /// A lock that a task holds: its record.
+    /// A lock that a task holds, by the lock's record.
     Lock(Slot),
     /// The end of a task.
     Task(Slot),
-    /// The end of all tasks of a group: the record of this wait.
+    /// The end of all tasks of a group, by the record of this wait.
     Group(Slot),
-    /// Something that any task may provide, and that none owns: a message, a permit, a notification.
+    /// Something that any task may provide and no task owns: a message, a permit, a notification.
     FromTasks(&'static str),
-    /// Something that comes, or may come, from outside the tasks: the end of a job, a cancellation.
+    /// Something that may come from outside the tasks: the end of a job, a cancellation.
     FromOutside(&'static str),
     Source {
         slot: Slot,
@@ -61,10 +62,10 @@ pub(crate) enum Awaited {
     },
 }
 
-/// A lock for which a task waits, or has waited.
+/// A lock for which a task waits or has waited.
 pub(crate) struct Lock {
     pub(crate) name: Option<Rc<str>>,
-    /// Updated when a task begins to wait and when the lock is handed over. `None` if it is not known.
+    /// Updated when a task begins to wait and when the lock is handed over. `None` if unknown.
     pub(crate) holder: Option<Holder>,
 }
 
@@ -100,7 +101,7 @@ impl Record {
     }
 }
 
-/// The records of a loop.
+/// The wait records of a loop.
 pub(crate) struct Waits {
     records: Slots<Record>,
 }
@@ -110,7 +111,7 @@ impl Waits {
         Waits { records: Slots::new() }
     }
 
-    /// A new record in which nothing waits. `None` where four billion are in use.
+    /// Inserts a record in which nothing waits. Returns `None` if four billion records are in use.
     #[inline]
     pub(crate) fn insert(&mut self) -> Option<(Slot, &mut Record)> {
         if self.records.has_room(Layout::UNPACKED) {

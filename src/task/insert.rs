@@ -1,11 +1,13 @@
-//! The part of spawning that does not depend on the type of the future.
+//! The part of spawning that does not depend on the type of the future, kept separate so that it is
+//! compiled once. `spawn_at` calls it.
 
 use std::panic::Location;
 
 use crate::door::Door;
 use crate::state::{Birth, Body, Effect, Flags, Key, Layout, PlaceId, Rare, discard};
 
-/// Inserts a task, ready to be polled. `None`: the loop is being dropped, and the future was.
+/// Inserts a task, ready to be polled. Returns `None` if the loop is being dropped; the future is
+/// then dropped at once.
 #[track_caller]
 pub(super) fn insert(
     body: Body,

@@ -1,8 +1,8 @@
-//! Tasks: futures that run on the loop, concurrently, each woken when it can go on. Groups of tasks that
-//! end together, and tokens that tell tasks to stop.
+//! Tasks: futures that run on the loop, concurrently, each woken when it can continue. Also groups
+//! of tasks that end together, and tokens that cancel tasks.
 
-// Spawned by users, woken by number (see `door/waker.rs`), polled by the last phase of a turn. A task's
-// life, and the function that draws each arrow:
+// Users spawn tasks, wakers wake them by number (see `door/waker.rs`), and the last phase of a turn
+// polls them. The states of a task, and the function behind each transition:
 //
 //   spawn ──(1)──► queued ──(2)──► running ──(3)──► waiting ──(4)──► queued ...
 //                    │                │                │

@@ -1,4 +1,4 @@
-//! How a task begins: [`spawn`], and [`Builder`] for a task with a name.
+//! Spawning: [`spawn`], and [`Builder`] for a task with a name.
 
 use std::future::Future;
 use std::panic::Location;
@@ -9,12 +9,13 @@ use super::join::JoinHandle;
 use super::run::Spawned;
 use crate::state::Flags;
 
-/// Runs `future` on this thread's loop, concurrently with all its other tasks. It is polled for the first
-/// time in the next batch, not inside this call.
+/// Runs `future` on this thread's loop, concurrently with all its other tasks. The task is first
+/// polled in the next batch, not inside this call.
 ///
-/// The future need not be `Send`. Dropping the [`JoinHandle`] detaches the task, which runs on; if it then
-/// panics, that is logged at `error`. On a loop that is being dropped, the future is dropped at once and the
-/// handle reports [`JoinError::is_cancelled`](super::JoinError::is_cancelled).
+/// The future need not be `Send`. Dropping the [`JoinHandle`] detaches the task, which continues to
+/// run; if it then panics, the panic is logged at `error`. On a loop that is being dropped, the
+/// future is dropped at once, and the handle reports
+/// [`JoinError::is_cancelled`](super::JoinError::is_cancelled).
 ///
 /// ```
 /// headwaiter::block_on(async {
@@ -25,8 +26,8 @@ use crate::state::Flags;
 ///
 /// # Panics
 ///
-/// Outside any event loop, and if the loop has as many tasks as a waker can tell apart (four billion; on a
-/// 32-bit machine a million).
+/// Outside any event loop, and if the loop has as many tasks as a waker can tell apart (four
+/// billion; on a 32-bit machine a million).
 #[inline]
 #[track_caller]
 pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
@@ -53,14 +54,14 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// A builder without a name.
+    /// Makes a builder without a name.
     pub fn new() -> Self {
         Builder::default()
     }
 
     /// Names the task. The name may be any text: log lines, dumps, reports and a
-    /// [`Timeline`](crate::observe::Timeline) escape it as Rust source would, a line break as `\n`, an escape
-    /// as `\u{1b}`.
+    /// [`Timeline`](crate::observe::Timeline) escape it as Rust source would, a line break as `\n`,
+    /// an escape as `\u{1b}`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into().into_boxed_str());
         self
@@ -93,7 +94,9 @@ impl Builder {
     ///
     /// headwaiter::block_on(async {
     ///     let guests = TaskGroup::<std::io::Error>::isolated();
-    ///     let seat = |name: &str| Builder::new().name(name).try_spawn_in(&guests, async { Ok(()) });
+    ///     let seat = |name: &str| {
+    ///         Builder::new().name(name).try_spawn_in(&guests, async { Ok(()) })
+    ///     };
     ///     assert_eq!(seat("Anna"), Ok(()));
     ///     guests.cancel();
     ///     assert_eq!(seat("Ben"), Err(GroupClosed));
@@ -102,7 +105,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`GroupClosed`]. The future was dropped.
+    /// Returns [`GroupClosed`] if the group is closed. The future is then dropped.
     #[track_caller]
     pub fn try_spawn_in<E, F>(self, group: &TaskGroup<E>, future: F) -> Result<(), GroupClosed>
     where

@@ -1,6 +1,6 @@
-//! [`WaitRecord`]: how a future, a lock or a group tells the loop which task waits for it. Outside a loop of
-//! this crate, and with a waker of other code, there is no record. Nothing but the dump and the stuck-task
-//! analysis reads them.
+//! [`WaitRecord`]: how a future, a lock or a group tells the loop which task waits for it. Without
+//! a loop of this crate, or with a foreign waker, there is no record. Only the dump and the
+//! stuck-task analysis read the records; nothing else depends on them.
 
 use std::panic::Location;
 use std::rc::Rc;
@@ -11,14 +11,16 @@ use crate::state::{
     Waiter,
 };
 
-/// A record in the [`Waits`](crate::state::waits::Waits) of a loop, or none. It may be dropped anywhere.
+/// A record in the [`Waits`](crate::state::waits::Waits) of a loop, or none. It may be dropped on
+/// any loop or outside of loops.
 #[derive(Debug, Default)]
 pub(crate) struct WaitRecord(Option<Key>);
 
 impl WaitRecord {
     pub(crate) const NONE: WaitRecord = WaitRecord(None);
 
-    /// A task begins to wait, or still waits. The record is made in its own loop, if that runs here.
+    /// Records that a task begins to wait or still waits. The record is made in the task's own
+    /// loop, if that loop runs on this thread.
     #[inline]
     pub(crate) fn wait(
         &mut self,
@@ -31,14 +33,15 @@ impl WaitRecord {
             is_recorded = self.wait_in(&mut door, task, what, place);
         }
         if !is_recorded && self.0.is_some() {
-            // The record is in another loop: the future has moved, or its task belongs to none that runs here.
+            // The record is in another loop: either the future has moved to this loop, or its task
+            // belongs to no loop that runs here.
             self.end();
             self.wait(task, what, place);
         }
     }
 
-    /// Like [`wait`](Self::wait), in the loop that runs here. `false`: the task belongs to another loop, or a
-    /// record in another loop must end first.
+    /// Like [`wait`](Self::wait), but only in the current loop. Returns `false` if the task belongs
+    /// to another loop, or if a record in another loop must end first.
     #[inline(always)]
     pub(crate) fn wait_in(
         &mut self,
@@ -50,7 +53,9 @@ impl WaitRecord {
         if !task.is_of(state.id) {
             return false;
         }
+        // The caller has stored the task's waker, so the task is no suspect for a lost waker.
         state.tasks.keep();
+        // Noted with the task too, so that the analysis can follow a chain without the whole graph.
         if let Awaited::Lock(lock) = what {
             state.tasks.block(task, Blocker::Record(lock));
         }
@@ -62,6 +67,7 @@ impl WaitRecord {
             Record::Lock(_) => return false,
         }
         let Some(waiter) = record.waiter() else { return false };
+        // While the same task still waits, `since` keeps the start of its wait.
         if waiter.task != task {
             (waiter.task, waiter.since) = (task, since);
         }
@@ -69,7 +75,7 @@ impl WaitRecord {
         true
     }
 
-    /// Like [`wait`](Self::wait), for the end of all these tasks.
+    /// Like [`wait`](Self::wait), but for the end of all these tasks.
     pub(crate) fn wait_for_all(
         &mut self,
         task: TaskNumber,
@@ -87,7 +93,7 @@ impl WaitRecord {
         }
     }
 
-    /// Removes the record, if it is in this loop.
+    /// Removes the record if it is in this loop.
     #[inline(always)]
     pub(crate) fn end_in(&mut self, state: &mut State) {
         if let Some(key) = self.0
@@ -98,7 +104,7 @@ impl WaitRecord {
         }
     }
 
-    /// Marks the record idle without freeing it, if it is in this loop.
+    /// Marks the record idle without freeing it if it is in this loop.
     #[inline(always)]
     pub(crate) fn pause_in(&mut self, state: &mut State) {
         if let Some(waiter) = self.get(state).and_then(Record::waiter) {
@@ -106,8 +112,8 @@ impl WaitRecord {
         }
     }
 
-    /// Records a lock for which a task waits, and its holder. `None`: it has no record in this loop, for
-    /// instance because it has one in another loop of this thread.
+    /// Records a lock for which a task waits, and its holder. Returns `None` if the lock cannot
+    /// have a record in this loop, for instance because it has one in another loop of this thread.
     pub(crate) fn lock(&mut self, name: Option<&Rc<str>>, holder: Option<Holder>) -> Option<Slot> {
         let mut door = Door::open()?;
         let is_new = self.0.is_none();
@@ -119,7 +125,7 @@ impl WaitRecord {
         self.0.map(|key| key.slot)
     }
 
-    /// The lock has another holder, or one that is not known.
+    /// Records another holder of the lock, or `None` if it is unknown.
     pub(crate) fn hand_over(&mut self, holder: Option<Holder>) {
         let Some(key) = self.0 else { return };
         match Door::of(key) {
@@ -128,12 +134,13 @@ impl WaitRecord {
                     lock.holder = holder;
                 }
             }
-            // It is in another loop, where from now on the lock looks free.
+            // The record is in another loop. Remove it, so that the lock looks free there rather
+            // than held by a stale holder.
             None => self.end(),
         }
     }
 
-    /// Removes the record, wherever it is.
+    /// Removes the record, in whichever loop it is.
     #[inline]
     pub(crate) fn end(&mut self) {
         if let Some(key) = self.0.take() {
@@ -147,7 +154,8 @@ impl WaitRecord {
         state.waits.get_mut(key.slot)
     }
 
-    /// Makes a record if there is none. `None`: four billion are in use, or this one is in another loop.
+    /// Returns the record, inserting one if there is none. Returns `None` if four billion records
+    /// are in use, or if this one is in another loop.
     #[inline(always)]
     fn get_or_insert<'a>(&mut self, state: &'a mut State) -> Option<&'a mut Record> {
         if self.0.is_some() {

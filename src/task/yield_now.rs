@@ -1,4 +1,4 @@
-//! [`yield_now`].
+//! [`yield_now`], which lets other tasks run. Users await it.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -6,14 +6,14 @@ use std::task::{Context, Poll};
 
 use crate::door::waker::wake_by_ref;
 
-/// Lets all other ready tasks run before this one goes on: it is polled again in the next batch, which most
-/// often is that of the next turn.
+/// Lets all other ready tasks run before this one continues. The task is polled again in the next
+/// batch, which is usually that of the next turn.
 ///
-/// (Inside `block_on`, a turn that would find nothing to do before its tasks is skipped, and the batch
-/// follows at once. In a loop with [`shuffle`](crate::Builder::shuffle) all tasks of this batch run first;
-/// those of the next may run before this one or after.)
+/// (Inside `block_on`, a turn that would find nothing to do before its tasks is skipped, and the
+/// next batch follows at once. In a loop with [`shuffle`](crate::Builder::shuffle), all tasks of
+/// this batch run first; tasks of the next batch may run before this one or after it.)
 ///
-/// Cancel-safe: there is nothing to lose.
+/// Cancel-safe.
 ///
 /// ```
 /// headwaiter::block_on(async {

@@ -40,11 +40,14 @@ pub type Connecting<T> = Pin<Box<dyn Future<Output = io::Result<Io<T>>> + Send>>
 /// headwaiter::block_on(async {
 ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
 ///     let address = listener.local_addr()?;
-///     let soup = |_: Request<Body>| async { Ok::<_, Infallible>(Response::new("soup".to_owned())) };
+///     let soup = |_: Request<Body>| async {
+///         Ok::<_, Infallible>(Response::new("soup".to_owned()))
+///     };
 ///     headwaiter::spawn(serve(listener, service_fn(soup)).into_future());
 ///
-///     // Keeps connections, and uses them again. So one client is made for the whole program.
-///     let client = Client::builder(Executor).pool_timer(Timer).timer(Timer).build(Connector::new());
+///     // The client pools its connections, so make one for the whole program.
+///     let connector = Connector::new();
+///     let client = Client::builder(Executor).pool_timer(Timer).timer(Timer).build(connector);
 ///     let request = Request::get(format!("http://{address}/")).body(Empty::<Bytes>::new())?;
 ///     let response = client.request(request).await?;
 ///     assert_eq!(response.into_body().collect().await?.to_bytes(), "soup");
@@ -176,7 +179,8 @@ impl Service<Uri> for Connector {
 /// use http_body_util::Empty;
 /// use hyper_util::client::legacy::Client;
 ///
-/// let client = Client::builder(Executor).build::<_, Empty<bytes::Bytes>>(Connector::unix("/run/soup.sock"));
+/// let connector = Connector::unix("/run/soup.sock");
+/// let client = Client::builder(Executor).build::<_, Empty<bytes::Bytes>>(connector);
 /// # headwaiter::block_on(async {
 /// # let request = |address: &str| client.get(address.parse().unwrap());
 /// // The host is only what the server reads in the header `host`.

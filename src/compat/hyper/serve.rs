@@ -231,7 +231,8 @@ impl<L: Listener, S, H> Serve<L, S, H> {
     /// use headwaiter::net::{TcpListener, TcpStream};
     /// use std::io;
     ///
-    /// /// Serves only clients that know the word. (With futures-rustls: `acceptor.accept(stream).await`.)
+    /// /// Serves only clients that send the password. (With futures-rustls:
+    /// /// `acceptor.accept(stream).await`.)
     /// async fn ask(mut stream: TcpStream) -> io::Result<TcpStream> {
     ///     let mut word = [0; 4];
     ///     stream.read_exact(&mut word).await?;

@@ -1,9 +1,10 @@
-//! A timeline in the Trace Event Format, which Perfetto and Chrome open: complete events (`X`) for the spans, on a thread for
-//! each row; metadata (`M`) for their names; an instant (`i`) where a task panicked or was aborted.
+//! Writes a timeline in the Trace Event Format, which Perfetto and Chrome open. Each row is a
+//! thread: complete events (`X`) for its spans, metadata (`M`) for its name, and an instant event
+//! (`i`) where the task panicked or was aborted. [`Timeline`](super::Timeline) calls [`draw`].
 
 use std::fmt::Write;
 
-use super::picture::{Drawn, Picture, decimal};
+use super::picture::{DrawnRow, Picture, decimal};
 use super::record::{End, LOOP, RowId, Span, State};
 
 pub(super) fn draw(picture: &Picture<'_>) -> String {
@@ -27,7 +28,8 @@ pub(super) fn draw(picture: &Picture<'_>) -> String {
     format!("{{\"displayTimeUnit\":\"ms\",\"otherData\":{about},\"traceEvents\":[\n{events}\n]}}\n")
 }
 
-/// A task that was aborted when it was just spawned has such a span.
+/// Returns whether a span is an empty placeholder, for instance for a task that was aborted right
+/// after its spawn.
 fn is_nothing(span: &Span) -> bool {
     span.start == span.end && span.state == State::Ready
 }
@@ -36,13 +38,13 @@ fn metadata(name: &str, row: RowId, args: &str) -> String {
     format!(r#"{{"ph":"M","pid":1,"tid":{},"name":"{name}","args":{{{args}}}}}"#, thread(row))
 }
 
-/// Where process and thread have the same number, as the loop's row has here, that is the main thread. No thread has the
-/// number 0: it means an idle processor.
+/// Returns the thread number of a row. A thread with the number of its process is the main thread,
+/// so the loop's row gets 1, like the process. 0 is not used: it means an idle processor.
 fn thread(row: RowId) -> RowId {
     row - LOOP + 1
 }
 
-fn complete(row: &Drawn<'_>, span: &Span) -> String {
+fn complete(row: &DrawnRow<'_>, span: &Span) -> String {
     let (name, category) = match span.state {
         State::Running => ("running", "running"),
         State::Ready => ("ready", "ready"),
@@ -50,7 +52,7 @@ fn complete(row: &Drawn<'_>, span: &Span) -> String {
         State::Working => ("jobs on threads", "jobs"),
     };
     let (start, took) = (micros(span.start), micros(span.end - span.start));
-    let says = quoted(&row.does(span.state));
+    let says = quoted(&row.describe_state(span.state));
     let place = row.place().map(|place| format!(r#","place":{}"#, quoted(&place.to_string())));
     format!(
         r#"{{"ph":"X","pid":1,"tid":{},"ts":{start},"dur":{took},"cat":"{category}","name":"{name}","args":{{"says":{says}{}}}}}"#,
@@ -59,7 +61,7 @@ fn complete(row: &Drawn<'_>, span: &Span) -> String {
     )
 }
 
-fn last_event(row: &Drawn<'_>) -> Option<String> {
+fn last_event(row: &DrawnRow<'_>) -> Option<String> {
     let name = match row.row.end? {
         End::Panicked => "panicked",
         End::Aborted => "aborted",
@@ -76,7 +78,7 @@ fn micros(nanos: u64) -> String {
     decimal(nanos, 1000)
 }
 
-/// A JSON string.
+/// Formats a JSON string.
 fn quoted(text: &str) -> String {
     let mut json = String::from('"');
     for c in text.chars() {

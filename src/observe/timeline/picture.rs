@@ -1,27 +1,28 @@
-//! What all drawings of a timeline share: its rows with their spans, cut to what is still known; the words for them; the
-//! marks of the axis. Made by [`Timeline`](super::Timeline) for one drawing.
+//! What all drawings of a timeline share: the rows with their spans, cut to the time that is fully
+//! recorded; their descriptions; and the ticks of the axis. [`Timeline`](super::Timeline) makes a
+//! [`Picture`] for each drawing. It never changes the record.
 
 use std::collections::BTreeMap;
 
-use super::record::{Cause, LOOP, Place, Record, Row, RowId, Span, State, Who};
+use super::record::{Cause, LOOP, Place, Record, Row, RowId, RowKind, Span, State};
 use crate::state::{WaitFor, plural, visible};
 
 pub(super) struct Picture<'a> {
     record: &'a Record,
-    /// What is drawn begins and ends there: nanoseconds since the first step, as all times here.
+    /// The drawn period. All times here are in nanoseconds since the first step.
     pub(super) start: u64,
     pub(super) end: u64,
-    pub(super) rows: Vec<Drawn<'a>>,
+    pub(super) rows: Vec<DrawnRow<'a>>,
 }
 
-/// A row and what is known of it, in the order of time.
-pub(super) struct Drawn<'a> {
+/// A row and its spans within the drawn period, in order of time.
+pub(super) struct DrawnRow<'a> {
     pub(super) id: RowId,
     pub(super) row: &'a Row,
     pub(super) spans: Vec<Span>,
 }
 
-/// What a wait is for, as far as a colour can tell it.
+/// What a wait is for, as coarsely as a drawing shows it by colour.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Category {
     Timer,
@@ -45,7 +46,8 @@ impl<'a> Picture<'a> {
                 spans.push(Span { start, end, ..span });
             }
         }
-        let rows = rows.into_iter().map(|(id, spans)| Drawn { id, row: &record.rows[&id], spans });
+        let rows =
+            rows.into_iter().map(|(id, spans)| DrawnRow { id, row: &record.rows[&id], spans });
         let rows = rows.filter(|row| row.id == LOOP || !row.spans.is_empty()).collect();
         Picture { record, start, end, rows }
     }
@@ -62,11 +64,13 @@ impl<'a> Picture<'a> {
         if self.is_empty() {
             return "an empty timeline".to_owned();
         }
-        let tasks = self.rows.iter().filter(|row| matches!(row.row.what, Who::Task { .. })).count();
+        let tasks =
+            self.rows.iter().filter(|row| matches!(row.row.kind, RowKind::Task { .. })).count();
         format!("{} task{} in {}", grouped(tasks as u64), plural(tasks), amount(self.length()))
     }
 
-    /// What a reader must know besides, if so many rows are drawn.
+    /// Returns what the reader must know about the drawing, such as what it leaves out. It draws at
+    /// most `most_rows` rows.
     pub(super) fn notes(&self, most_rows: usize) -> Vec<String> {
         let mut notes = Vec::new();
         if self.is_empty() {
@@ -88,7 +92,7 @@ impl<'a> Picture<'a> {
                 grouped(self.record.capacity as u64)
             ));
         }
-        if self.record.has_strangers {
+        if self.record.has_other_loops {
             notes.push(
                 "steps of another event loop are not shown: give each its own timeline".to_owned(),
             );
@@ -96,7 +100,7 @@ impl<'a> Picture<'a> {
         notes
     }
 
-    /// Where the axis has a mark, and what stands there. At most so many.
+    /// Returns the position and the label of each tick of the axis, about `most` at most.
     pub(super) fn ticks(&self, most: u64) -> Vec<(u64, String)> {
         let step = round_up(self.length().div_ceil(most.max(1)).max(1));
         let (unit, name) = unit_of(self.end);
@@ -107,15 +111,17 @@ impl<'a> Picture<'a> {
     }
 }
 
-impl Drawn<'_> {
-    /// At most so many characters.
+impl DrawnRow<'_> {
+    /// Returns a short label of at most `most` characters.
     pub(super) fn label(&self, most: usize) -> String {
-        let label = match &self.row.what {
-            Who::Loop => "loop".to_owned(),
-            Who::Task { number, name: Some(name), .. } => format!("{number} {}", visible(name)),
-            Who::Task { number, place: Some(place), .. } => format!("{number} {}", short(place)),
-            Who::Task { number, .. } => format!("task {number}"),
-            Who::Jobs { place, .. } => format!("jobs of {}", short(place)),
+        let label = match &self.row.kind {
+            RowKind::Loop => "loop".to_owned(),
+            RowKind::Task { number, name: Some(name), .. } => format!("{number} {}", visible(name)),
+            RowKind::Task { number, place: Some(place), .. } => {
+                format!("{number} {}", short(place))
+            }
+            RowKind::Task { number, .. } => format!("task {number}"),
+            RowKind::Jobs { place, .. } => format!("jobs of {}", short(place)),
         };
         match label.char_indices().nth(most) {
             None => label,
@@ -123,24 +129,24 @@ impl Drawn<'_> {
         }
     }
 
-    /// In full.
+    /// Returns the full name, with the whole path of the place.
     pub(super) fn name(&self) -> String {
-        match &self.row.what {
-            Who::Loop => "loop".to_owned(),
-            Who::Task { number, name: Some(name), .. } => format!("{number} {}", visible(name)),
-            Who::Task { number, place: Some(place), .. } => format!("{number} {place}"),
-            Who::Task { number, .. } => format!("task {number}"),
-            Who::Jobs { place, .. } => format!("jobs of {place}"),
+        match &self.row.kind {
+            RowKind::Loop => "loop".to_owned(),
+            RowKind::Task { number, name: Some(name), .. } => format!("{number} {}", visible(name)),
+            RowKind::Task { number, place: Some(place), .. } => format!("{number} {place}"),
+            RowKind::Task { number, .. } => format!("task {number}"),
+            RowKind::Jobs { place, .. } => format!("jobs of {place}"),
         }
     }
 
-    /// The same, and where it is from.
+    /// Returns the full name and, for a named task, where it was spawned.
     pub(super) fn about(&self) -> String {
-        match &self.row.what {
-            Who::Task { name: Some(_), place: Some(place), .. } => {
+        match &self.row.kind {
+            RowKind::Task { name: Some(_), place: Some(place), .. } => {
                 format!("{}, spawned at {place}", self.name())
             }
-            Who::Loop => {
+            RowKind::Loop => {
                 "loop: the thread, which runs the tasks, or waits for what comes next".to_owned()
             }
             _ => self.name(),
@@ -148,23 +154,23 @@ impl Drawn<'_> {
     }
 
     pub(super) fn place(&self) -> Option<Place> {
-        match self.row.what {
-            Who::Loop => None,
-            Who::Task { place, .. } => place,
-            Who::Jobs { place, .. } => Some(place),
+        match self.row.kind {
+            RowKind::Loop => None,
+            RowKind::Task { place, .. } => place,
+            RowKind::Jobs { place, .. } => Some(place),
         }
     }
 
-    /// What the row does in such a state.
-    pub(super) fn does(&self, state: State) -> String {
-        match (state, &self.row.what) {
-            (State::Running, Who::Loop) => "works".to_owned(),
+    /// Describes what the row does in this state: a verb phrase for its name.
+    pub(super) fn describe_state(&self, state: State) -> String {
+        match (state, &self.row.kind) {
+            (State::Running, RowKind::Loop) => "works".to_owned(),
             (State::Running, _) => "is polled".to_owned(),
             (State::Ready, _) => "is ready, and others run".to_owned(),
             (State::Waiting(None, _), _) => "waits: it was not told for what".to_owned(),
-            (State::Waiting(Some(cause), 0), _) => format!("waits {}", cause.says()),
+            (State::Waiting(Some(cause), 0), _) => format!("waits {}", cause.describe()),
             (State::Waiting(Some(cause), more), _) => {
-                format!("waits {}; and for {more} more", cause.says())
+                format!("waits {}; and for {more} more", cause.describe())
             }
             (State::Working, _) => "are under way".to_owned(),
         }
@@ -201,7 +207,7 @@ impl Category {
 }
 
 impl Cause {
-    fn says(self) -> String {
+    fn describe(self) -> String {
         let at = |place: Place| format!(", at {place}");
         match self {
             Cause::Source { source, kind, direction, place } => {
@@ -226,13 +232,13 @@ impl Cause {
     }
 }
 
-/// The last part of a path is enough where there is little room.
+/// Formats a place with only the file name of its path, to save room.
 fn short(place: Place) -> String {
     let file = place.file().rsplit(['/', '\\']).next().unwrap_or_default();
     format!("{file}:{}", place.line())
 }
 
-/// Thousands apart: `1,234`.
+/// Formats a number with thousands separators: `1,234`.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -251,7 +257,7 @@ fn unit_of(nanos: u64) -> (u64, &'static str) {
     UNITS.into_iter().find(|(unit, _)| nanos >= *unit).unwrap_or((1_000_000, "ms"))
 }
 
-/// A duration, to three digits or so.
+/// Formats a duration, to about three digits.
 pub(super) fn amount(nanos: u64) -> String {
     let (unit, name) = unit_of(nanos);
     let value = nanos as f64 / unit as f64;
@@ -265,7 +271,7 @@ pub(super) fn amount(nanos: u64) -> String {
     format!("{text} {name}")
 }
 
-/// All digits of a time in this unit.
+/// Formats a time in this unit without rounding.
 pub(super) fn decimal(nanos: u64, unit: u64) -> String {
     let digits = unit.ilog10() as usize;
     let (whole, rest) = (nanos / unit, nanos % unit);
@@ -276,7 +282,7 @@ pub(super) fn decimal(nanos: u64, unit: u64) -> String {
     }
 }
 
-/// The next of 1, 2, 5, 10, 20, 50, ...
+/// Rounds up to the next of 1, 2, 5, 10, 20, 50, ...
 fn round_up(number: u64) -> u64 {
     let power = 10_u64.saturating_pow(number.max(1).ilog10());
     let steps = [1, 2, 5, 10].map(|times: u64| times.saturating_mul(power));

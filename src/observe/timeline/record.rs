@@ -1,5 +1,6 @@
-//! What a timeline keeps: of each row in which state it is and since when, and in a ring the spans that are over. Told
-//! by [`Timeline`](super::Timeline), read by [`Picture`](super::picture::Picture). It knows nothing of how it is drawn.
+//! What a timeline keeps: the current state of each row and since when, and a ring buffer of
+//! finished spans. [`Timeline`](super::Timeline) passes steps to it, and
+//! [`Picture`](super::picture::Picture) reads it. It never draws, and it never changes the loop.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::mem;
@@ -9,36 +10,36 @@ use std::time::{Duration, Instant};
 use crate::observe::dump::dump;
 use crate::state::{Direction, Id, Outcome, SourceId, Step, TimerId, WaitFor};
 
-/// Times are in nanoseconds of the loop's clock.
+/// The record of one loop. Times are in nanoseconds of the loop's clock, since the first step.
 pub(super) struct Record {
     pub(super) capacity: usize,
-    /// What is over, in the order of its ends.
+    /// Finished spans, in the order of their ends.
     pub(super) spans: VecDeque<Span>,
-    /// How many were overwritten, and when the last of them ended.
+    /// How many spans were overwritten, and when the last of them ended.
     pub(super) lost: u64,
     pub(super) lost_until: u64,
-    /// In the order of their appearance. One that has ended stays while a span of it is kept.
+    /// In order of appearance. The row of an ended task stays while a span of it is kept.
     pub(super) rows: BTreeMap<RowId, Row>,
     next: RowId,
-    /// Those of the tasks that have not ended.
+    /// The rows of the tasks that have not ended.
     tasks: HashMap<Id, RowId>,
-    /// With so many of them, it is looked which are gone.
-    crowd: usize,
+    /// When `tasks` reaches this size, [`prune`](Self::prune) removes the tasks that are gone.
+    prune_at: usize,
     jobs: HashMap<Place, RowId>,
-    /// The handle that the recorded loop has.
-    home: Option<u64>,
+    /// The handle of the recorded loop. Steps that arrive through another handle are ignored.
+    recorded: Option<u64>,
     handles: u64,
-    /// Whether another loop told it something, too.
-    pub(super) has_strangers: bool,
-    /// The time of the first step, which all others are counted from.
+    /// Another loop also reported steps.
+    pub(super) has_other_loops: bool,
+    /// The time of the first step. All other times are relative to it.
     epoch: Option<Instant>,
     /// The time of the last step.
     pub(super) now: u64,
-    /// What was last asked of the kernel.
+    /// The last wait that the loop asked the kernel for.
     wait: WaitFor,
     /// The task that is being polled.
     polled: Option<RowId>,
-    /// The main future, while there is one: then the loop is at work also between its steps.
+    /// The row of the main future, while `block_on` runs: then the loop also works between steps.
     main: Option<RowId>,
 }
 
@@ -49,23 +50,25 @@ pub(super) const LOOP: RowId = 0;
 
 pub(super) type Place = &'static Location<'static>;
 
+/// A line of the drawing: the loop, a task, or the jobs of one call site.
 pub(super) struct Row {
-    pub(super) what: Who,
-    /// `None`: it is not there, or does nothing.
+    pub(super) kind: RowKind,
+    /// `None`: the task has ended, or the loop or the threads are idle.
     pub(super) state: Option<State>,
     pub(super) since: u64,
     pub(super) end: Option<End>,
-    /// How many of its spans are in the ring.
+    /// How many of its spans are in [`Record::spans`]. An ended row is removed with its last span.
     spans: usize,
-    /// It was woken while it was polled.
+    /// The task was woken while it was polled, so it is ready again after the poll.
     woken: bool,
-    /// For what it waits, as it said in its last poll.
+    /// What the task waits for, as reported during its last poll.
     causes: Vec<Cause>,
-    /// For what it waited before that poll, as far as those are timers: one that is armed already is not told of again.
+    /// The timers it waited for before that poll. Polling an armed timer again reports no step, so
+    /// they carry over unless they were disarmed.
     timers: Vec<Cause>,
 }
 
-pub(super) enum Who {
+pub(super) enum RowKind {
     Loop,
     Task {
         number: Id,
@@ -74,31 +77,33 @@ pub(super) enum Who {
     },
     Jobs {
         place: Place,
-        /// How many.
+        /// Jobs queued or running, or whose results were not taken yet.
         under_way: usize,
     },
 }
 
+/// What a row does during a span.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Running,
     Ready,
-    /// For the first cause, and for so many more. `None`: it has not said for what.
+    /// The first cause and the number of further ones. `None`: no cause was reported.
     Waiting(Option<Cause>, u32),
-    /// Jobs are under way on threads.
+    /// Jobs are in flight on threads.
     Working,
 }
 
+/// How a task ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     Finished,
     Panicked,
     Aborted,
-    /// Unseen: an observer had a hand in it.
+    /// The end was not reported, because an observer caused it.
     Gone,
 }
 
-/// What a task waits for, or the loop.
+/// What a task or the loop waits for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
     Source { source: SourceId, kind: &'static str, direction: Direction, place: Option<Place> },
@@ -109,6 +114,7 @@ pub(super) enum Cause {
     Jump,
 }
 
+/// A period that a row spent in one state.
 #[derive(Clone, Copy)]
 pub(super) struct Span {
     pub(super) row: RowId,
@@ -117,16 +123,16 @@ pub(super) struct Span {
     pub(super) end: u64,
 }
 
-/// A task that waits for more things at once says so in a number.
+/// How many causes are kept per task; `State::Waiting` counts no more than these.
 const MOST_CAUSES: usize = 8;
 
-/// A crowd of tasks of which some may have gone unseen.
-const CROWD: usize = 1024;
+/// The smallest number of tasks at which [`Record::prune`] runs.
+const PRUNE_MIN: usize = 1024;
 
 impl Row {
-    fn new(what: Who, state: Option<State>, since: u64) -> Self {
+    fn new(kind: RowKind, state: Option<State>, since: u64) -> Self {
         let (causes, timers) = (Vec::new(), Vec::new());
-        Row { what, state, since, end: None, spans: 0, woken: false, causes, timers }
+        Row { kind, state, since, end: None, spans: 0, woken: false, causes, timers }
     }
 }
 
@@ -140,11 +146,11 @@ impl Record {
             rows: BTreeMap::new(),
             next: LOOP + 1,
             tasks: HashMap::new(),
-            crowd: CROWD,
+            prune_at: PRUNE_MIN,
             jobs: HashMap::new(),
-            home: None,
+            recorded: None,
             handles: 0,
-            has_strangers: false,
+            has_other_loops: false,
             epoch: None,
             now: 0,
             wait: WaitFor::Ever,
@@ -153,37 +159,38 @@ impl Record {
         }
     }
 
-    /// A number for another handle to this record.
+    /// Returns the number for another handle to this record.
     pub(super) fn next_handle(&mut self) -> u64 {
         self.handles += 1;
         self.handles
     }
 
     pub(super) fn step(&mut self, handle: u64, time: Instant, step: &Step<'_>) {
-        if *self.home.get_or_insert(handle) != handle {
-            self.has_strangers = true;
+        if *self.recorded.get_or_insert(handle) != handle {
+            self.has_other_loops = true;
             return;
         }
         let epoch = *self.epoch.get_or_insert(time);
         let now = time.saturating_duration_since(epoch).as_nanos() as u64;
         if self.rows.is_empty() {
-            self.rows.insert(LOOP, Row::new(Who::Loop, None, now));
+            self.rows.insert(LOOP, Row::new(RowKind::Loop, None, now));
         }
         let before = mem::replace(&mut self.now, now);
         if let Step::Turn { .. } | Step::Poll { .. } = step
             && let Some(main) = self.polled.take()
         {
-            // The panic of a task is told, that of the main future goes on through `block_on`.
+            // A poll began and `Polled` did not follow. A task's panic is reported, so this was the
+            // main future, whose panic unwinds through `block_on` instead.
             self.end(main, End::Panicked, before);
         }
         if let Step::Turn { .. } = step
             && self.main.is_none()
         {
-            // Whatever was done since the last step was done outside the loop.
-            self.turn_to(LOOP, None, before);
+            // No main future runs, so the time since the last step was spent outside the loop.
+            self.set_state(LOOP, None, before);
         }
         if self.rows[&LOOP].state.is_none() {
-            self.turn_to(LOOP, Some(State::Running), now);
+            self.set_state(LOOP, Some(State::Running), now);
         }
         match *step {
             Step::Turn { wait, .. } => self.wait = wait,
@@ -217,7 +224,7 @@ impl Record {
     }
 
     fn answered(&mut self, waited: Duration) {
-        // Where tasks are ready, the kernel does not wait, and asking it is work like any other.
+        // With ready tasks the kernel does not wait, so asking it counts as work.
         if !matches!(self.wait, WaitFor::Skip { .. } | WaitFor::Tasks { .. }) {
             self.loop_has_waited(waited, Cause::Kernel(self.wait));
         }
@@ -226,28 +233,29 @@ impl Record {
     fn loop_has_waited(&mut self, waited: Duration, cause: Cause) {
         let began = self.now.saturating_sub(waited.as_nanos() as u64);
         if began < self.now {
-            self.turn_to(LOOP, Some(State::Waiting(Some(cause), 0)), began);
-            self.turn_to(LOOP, Some(State::Running), self.now);
+            self.set_state(LOOP, Some(State::Waiting(Some(cause), 0)), began);
+            self.set_state(LOOP, Some(State::Running), self.now);
         }
     }
 
-    fn new_row(&mut self, what: Who, state: Option<State>) -> RowId {
+    fn new_row(&mut self, kind: RowKind, state: Option<State>) -> RowId {
         let row = self.next;
         self.next += 1;
-        self.rows.insert(row, Row::new(what, state, self.now));
+        self.rows.insert(row, Row::new(kind, state, self.now));
         row
     }
 
     fn new_task(&mut self, task: Id, name: Option<Box<str>>, place: Option<Place>) -> RowId {
-        if self.tasks.len() >= self.crowd {
-            self.let_go();
+        if self.tasks.len() >= self.prune_at {
+            self.prune();
         }
-        let row = self.new_row(Who::Task { number: task, name, place }, Some(State::Ready));
+        let row = self.new_row(RowKind::Task { number: task, name, place }, Some(State::Ready));
         self.tasks.insert(task, row);
         row
     }
 
-    /// The row of a task. That of a task which an observer spawned begins with its first poll.
+    /// Returns the row of a task. An observer's own spawns are not reported, so the row of such a
+    /// task begins with its first poll.
     fn row_of(&mut self, task: Id) -> RowId {
         match self.tasks.get(&task) {
             Some(&row) => row,
@@ -255,8 +263,9 @@ impl Record {
         }
     }
 
-    /// Ends the rows of tasks that an observer ended, which is not reported: a dump does not list them.
-    fn let_go(&mut self) {
+    /// Ends the rows of tasks that are gone although no step reported it, because an observer ended
+    /// them. A dump does not list such tasks.
+    fn prune(&mut self) {
         let dump = dump().to_string();
         let number = |line| str::strip_prefix(line, "task ")?.split([' ', ':']).next();
         let alive: HashSet<&str> = dump.lines().filter_map(number).collect();
@@ -266,21 +275,21 @@ impl Record {
         for row in gone {
             self.end(row, End::Gone, self.now);
         }
-        self.crowd = CROWD.max(2 * self.tasks.len());
+        self.prune_at = PRUNE_MIN.max(2 * self.tasks.len());
     }
 
     fn woken(&mut self, task: Id) {
         let Some(&id) = self.tasks.get(&task) else { return };
         let Some(row) = self.rows.get_mut(&id) else { return };
         match row.state {
-            Some(State::Waiting(..)) => self.turn_to(id, Some(State::Ready), self.now),
+            Some(State::Waiting(..)) => self.set_state(id, Some(State::Ready), self.now),
             _ => row.woken = true,
         }
     }
 
     fn poll_begins(&mut self, task: Id) {
         let id = self.row_of(task);
-        self.turn_to(id, Some(State::Running), self.now);
+        self.set_state(id, Some(State::Running), self.now);
         self.polled = Some(id);
         let Some(row) = self.rows.get_mut(&id) else { return };
         row.woken = false;
@@ -295,7 +304,8 @@ impl Record {
         }
     }
 
-    /// A timer is removed where it is awaited, or with the task that awaited it.
+    /// Forgets a timer of the polled task. A timer is removed during a poll of its task, or with
+    /// the task.
     fn disarmed(&mut self, disarmed: TimerId) {
         let polled = self.polled.and_then(|row| self.rows.get_mut(&row));
         let Some(row) = polled else { return };
@@ -308,17 +318,19 @@ impl Record {
     fn poll_ended(&mut self, outcome: Outcome, took: Duration) {
         let Some(id) = self.polled.take() else { return };
         let Some(row) = self.rows.get_mut(&id) else { return };
-        // What was done before by those who listen is not the task's.
+        // Time that observers spent before the poll does not count as the task's.
         row.since = row.since.max(self.now.saturating_sub(took.as_nanos() as u64));
         let end = match outcome {
-            Outcome::Pending if row.woken => return self.turn_to(id, Some(State::Ready), self.now),
+            Outcome::Pending if row.woken => {
+                return self.set_state(id, Some(State::Ready), self.now);
+            }
             Outcome::Pending => {
                 let timers = mem::take(&mut row.timers);
                 row.causes.extend(timers);
                 row.causes.truncate(MOST_CAUSES);
                 let more = row.causes.len().saturating_sub(1) as u32;
                 let waiting = State::Waiting(row.causes.first().copied(), more);
-                return self.turn_to(id, Some(waiting), self.now);
+                return self.set_state(id, Some(waiting), self.now);
             }
             Outcome::Finished => End::Finished,
             Outcome::Panicked => End::Panicked,
@@ -330,16 +342,16 @@ impl Record {
         let id = match self.jobs.get(place) {
             Some(row) => *row,
             None => {
-                let row = self.new_row(Who::Jobs { place, under_way: 0 }, None);
+                let row = self.new_row(RowKind::Jobs { place, under_way: 0 }, None);
                 self.jobs.insert(place, row);
                 row
             }
         };
         let Some(row) = self.rows.get_mut(&id) else { return };
-        if let Who::Jobs { under_way, .. } = &mut row.what {
+        if let RowKind::Jobs { under_way, .. } = &mut row.kind {
             *under_way += 1;
             if *under_way == 1 {
-                self.turn_to(id, Some(State::Working), self.now);
+                self.set_state(id, Some(State::Working), self.now);
             }
         }
     }
@@ -347,47 +359,48 @@ impl Record {
     fn job_over(&mut self, place: Place) {
         let Some(&id) = self.jobs.get(place) else { return };
         let Some(row) = self.rows.get_mut(&id) else { return };
-        if let Who::Jobs { under_way, .. } = &mut row.what {
+        if let RowKind::Jobs { under_way, .. } = &mut row.kind {
             *under_way = under_way.saturating_sub(1);
             if *under_way == 0 {
-                self.turn_to(id, None, self.now);
+                self.set_state(id, None, self.now);
             }
         }
     }
 
-    /// The row's state ends, and another begins.
-    fn turn_to(&mut self, id: RowId, state: Option<State>, at: u64) {
+    /// Ends the row's current state as a span, and begins another one at `at`.
+    fn set_state(&mut self, id: RowId, state: Option<State>, at: u64) {
         let Some(row) = self.rows.get_mut(&id) else { return };
         let was = mem::replace(&mut row.state, state);
         let since = mem::replace(&mut row.since, at);
-        // A poll that took no time was a poll nevertheless; a wait that took none was no wait.
+        // Polls and jobs of zero length are kept, because under a virtual clock all polls are.
+        // Waits of zero length are not.
         if let Some(was) = was
             && (since < at || matches!(was, State::Running | State::Working))
         {
-            self.keep(Span { row: id, state: was, start: since.min(at), end: at });
+            self.push_span(Span { row: id, state: was, start: since.min(at), end: at });
         }
     }
 
     fn end(&mut self, id: RowId, end: End, at: u64) {
-        self.turn_to(id, None, at);
+        self.set_state(id, None, at);
         let Some(row) = self.rows.get_mut(&id) else { return };
         if row.spans == 0 {
-            // With its last span goes the row.
-            self.keep(Span { row: id, state: State::Ready, start: at, end: at });
+            // A row is removed with its last span, so an ended row needs at least one.
+            self.push_span(Span { row: id, state: State::Ready, start: at, end: at });
         }
         let Some(row) = self.rows.get_mut(&id) else { return };
         row.end = Some(end);
         (row.causes, row.timers) = (Vec::new(), Vec::new());
-        if let Who::Task { number, .. } = &row.what {
+        if let RowKind::Task { number, .. } = &row.kind {
             self.tasks.remove(number);
         }
         if self.main == Some(id) {
             self.main = None;
-            self.turn_to(LOOP, None, at);
+            self.set_state(LOOP, None, at);
         }
     }
 
-    fn keep(&mut self, span: Span) {
+    fn push_span(&mut self, span: Span) {
         if self.spans.len() == self.capacity
             && let Some(lost) = self.spans.pop_front()
         {

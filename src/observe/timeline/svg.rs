@@ -1,22 +1,23 @@
-//! A timeline as an SVG: bars over an axis, a tooltip for each, no scripts. The colours are those of Okabe and Ito, which
-//! all people can tell apart, on white two of them darker, so that they stand out from it at 3 to 1; and what is told by
-//! colour is told by height, too.
+//! Draws a timeline as an SVG: bars over an axis, with tooltips and without scripts. The colours
+//! are from the palette of Okabe and Ito, which people with colour blindness can tell apart. On
+//! white, two of them are darker, for a contrast of 3 to 1. Whatever a colour shows, the height of
+//! the bar shows too. [`Timeline`](super::Timeline) calls [`draw`].
 
 use std::{cmp::Reverse, fmt::Write};
 
 use super::MOST_ROWS;
-use super::picture::{Category, Drawn, Picture, amount};
+use super::picture::{Category, DrawnRow, Picture, amount};
 use super::record::{End, State};
 
 const WIDTH: f64 = 960.0;
 const EDGE: f64 = 20.0;
-/// Of the first row's middle from the top, and of each row from the one above it.
+/// The distance of the first row's middle from the top, and of each row from the one above.
 const TOP: f64 = 86.0;
 const ROW: f64 = 24.0;
-/// Of a character, nearly: fonts differ.
+/// The approximate width of a character; fonts differ.
 const LETTER: f64 = 6.6;
 const LONGEST_LABEL: usize = 28;
-/// A span is at least as wide.
+/// The least width of a bar, so that a short poll stays visible.
 const NARROWEST: f64 = 2.0;
 
 const STYLE: &str = "
@@ -35,7 +36,7 @@ text{fill:#e6edf3}
 }
 ";
 
-/// How a span looks. In the order in which they are painted.
+/// How a span is drawn. The variants are in painting order: later ones cover earlier ones.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Look {
     Waiting(Category),
@@ -93,7 +94,7 @@ struct Bar {
     left: f64,
     right: f64,
     spans: u64,
-    /// Of all of them together.
+    /// The total duration of these spans.
     took: u64,
     tooltip: String,
     start: u64,
@@ -138,7 +139,7 @@ pub(super) fn draw(picture: &Picture<'_>) -> String {
     )
 }
 
-/// Where times are on the paper.
+/// Maps times to horizontal positions.
 struct Plot<'a> {
     picture: &'a Picture<'a>,
     left: f64,
@@ -158,7 +159,7 @@ impl Plot<'_> {
         for (at, time) in self.picture.ticks(most) {
             let x = self.x(at);
             line(body, "grid", (x, TOP - 20.0), (x, bottom));
-            // It must stand out neither over the labels nor over the edge.
+            // The text must not overlap the row labels or leave the image.
             let anchor = match x {
                 _ if x < self.left + 25.0 => "start",
                 _ if x > WIDTH - EDGE - 25.0 => "end",
@@ -177,7 +178,7 @@ impl Plot<'_> {
     fn row(
         &self,
         body: &mut String,
-        row: &Drawn<'_>,
+        row: &DrawnRow<'_>,
         label: &str,
         middle: f64,
         looks: &mut Vec<Look>,
@@ -197,11 +198,11 @@ impl Plot<'_> {
         }
     }
 
-    /// In the order in which they are painted.
-    fn bars(&self, row: &Drawn<'_>) -> Vec<Bar> {
-        let who = row.name();
+    /// Returns the bars of a row in painting order.
+    fn bars(&self, row: &DrawnRow<'_>) -> Vec<Bar> {
+        let name = row.name();
         let mut bars: Vec<Bar> = Vec::new();
-        // The last of each look.
+        // The index of the last bar of each look, to merge short spans into it.
         let mut last: Vec<(Look, usize)> = Vec::new();
         for span in &row.spans {
             let (look, took) = (Look::of(span.state), span.end - span.start);
@@ -224,7 +225,7 @@ impl Plot<'_> {
                 Some((_, at)) => *at = bars.len(),
                 None => last.push((look, bars.len())),
             }
-            let tooltip = format!("{who} {}", row.does(span.state));
+            let tooltip = format!("{name} {}", row.describe_state(span.state));
             let right = right.max(left + if look == Look::Running { NARROWEST } else { 0.5 });
             bars.push(Bar { look, left, right, spans: 1, took, tooltip, start: span.start });
         }
@@ -234,7 +235,7 @@ impl Plot<'_> {
             _ => "",
         };
         if let (false, Some(span)) = (end.is_empty(), row.spans.last()) {
-            let (left, tooltip, start) = (self.x(span.end), format!("{who} {end}"), span.end);
+            let (left, tooltip, start) = (self.x(span.end), format!("{name} {end}"), span.end);
             let (look, right) = (Look::Failed, left + 2.0 * NARROWEST);
             bars.push(Bar { look, left, right, spans: 1, took: 0, tooltip, start });
         }
@@ -266,7 +267,7 @@ fn draw_bar(body: &mut String, bar: &Bar, middle: f64) {
     );
 }
 
-/// Returns where it ends.
+/// Draws the legend and returns its lower edge.
 fn legend(body: &mut String, looks: &[Look], top: f64) -> f64 {
     let (mut x, mut y) = (EDGE, top);
     for look in looks {
@@ -296,7 +297,7 @@ fn legend(body: &mut String, looks: &[Look], top: f64) -> f64 {
     y + 6.0
 }
 
-/// About. With it as its `textLength`, a text is as wide in each font.
+/// Estimates the width of a text. Passed as `textLength`, it fixes the width in every font.
 fn text_width(text: &str) -> f64 {
     let width = |c| match c {
         'f' | 'i' | 'j' | 'l' | 'r' | 't' | ' ' | ',' => 3.9,
@@ -321,13 +322,14 @@ fn line(body: &mut String, class: &str, from: (f64, f64), to: (f64, f64)) {
     let _ = writeln!(body, r#"<line class="{class}" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}"/>"#);
 }
 
-/// To a tenth of a pixel.
+/// Formats a length to a tenth of a pixel.
 fn number(pixels: f64) -> String {
     let text = format!("{pixels:.1}");
     text.strip_suffix(".0").unwrap_or(&text).to_owned()
 }
 
-/// For XML. That it has no control characters at all is seen to before: see [`visible`](crate::state::log::visible).
+/// Escapes text for XML. [`visible`](crate::state::log::visible) has already escaped control
+/// characters, which XML cannot contain.
 fn escaped(text: &str) -> String {
     let mut xml = String::new();
     for c in text.chars() {

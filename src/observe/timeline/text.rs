@@ -1,15 +1,17 @@
-//! A timeline as text for a terminal: a line for each row, a character for each slice of time.
+//! Draws a timeline as text for a terminal: a line for each row, a character for each slice of
+//! time. [`Timeline`](super::Timeline) calls [`draw`].
 
 use std::{fmt::Write, ops::RangeInclusive};
 
 use super::MOST_ROWS;
-use super::picture::{Drawn, Picture, amount};
+use super::picture::{DrawnRow, Picture, amount};
 use super::record::{End, State};
 
-/// Narrower than this nothing can be told; wider than that is no terminal, and takes too much memory.
+/// The accepted widths. A narrower drawing is unreadable; a wider one fits no terminal and takes
+/// too much memory.
 const COLUMNS: RangeInclusive<usize> = 40..=10_000;
 
-/// What a character says.
+/// The meaning of a character in a row.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sign {
     Absent,
@@ -104,7 +106,7 @@ fn draw_rows(lines: &mut Vec<String>, picture: &Picture<'_>, columns: usize) {
     wrap(lines, legend.iter().map(String::as_str), "   ", columns);
 }
 
-/// Two lines: times, and marks under them.
+/// Returns the two lines of the axis: the times, and the marks below them.
 fn axis(picture: &Picture<'_>, cells: usize) -> (String, String) {
     let mut times = String::new();
     let mut rule = vec!['─'; cells];
@@ -125,7 +127,8 @@ fn cell_of(at: u64, picture: &Picture<'_>, cells: usize) -> usize {
     (cell as usize).min(cells - 1)
 }
 
-/// What of one slice of time went to what.
+/// How long a row was in each state during one slice of time. Durations are multiplied by the
+/// number of slices, so that the borders of slices are whole numbers.
 #[derive(Clone, Copy, Default)]
 struct Slice {
     running: u128,
@@ -135,9 +138,9 @@ struct Slice {
     is_polled: bool,
 }
 
-fn signs(row: &Drawn<'_>, picture: &Picture<'_>, cells: usize) -> Vec<Sign> {
+fn signs(row: &DrawnRow<'_>, picture: &Picture<'_>, cells: usize) -> Vec<Sign> {
     let mut slices = vec![Slice::default(); cells];
-    // Slices begin at the multiples of this, if times are multiplied by the number of slices.
+    // With times multiplied by the number of slices, slices begin at multiples of this.
     let slice = u128::from(picture.length().max(1));
     let mut last = None;
     for span in &row.spans {
@@ -150,7 +153,7 @@ fn signs(row: &Drawn<'_>, picture: &Picture<'_>, cells: usize) -> Vec<Sign> {
             match span.state {
                 State::Running => {
                     cell.running += here;
-                    // Where it ends just at the border, it was not in the next.
+                    // A span that ends exactly at the border does not reach into the next slice.
                     cell.is_polled |= here > 0 || span.start == span.end;
                 }
                 State::Ready => cell.ready += here,
@@ -188,7 +191,7 @@ impl Slice {
     }
 }
 
-/// Lines of whole words, as long as they may be.
+/// Appends the words in lines of at most `columns` columns, without breaking a word.
 fn wrap<'a>(
     lines: &mut Vec<String>,
     words: impl Iterator<Item = &'a str>,
@@ -210,7 +213,7 @@ fn wrap<'a>(
     }
 }
 
-/// Cut to so many columns.
+/// Cuts a label to this many columns.
 fn fit(label: &str, columns: usize) -> String {
     if width_of(label) <= columns {
         return label.to_owned();
@@ -229,7 +232,7 @@ fn width_of(text: &str) -> usize {
     text.chars().map(width).sum()
 }
 
-/// How many columns a terminal gives to a character: as good as it gets without a table.
+/// Returns how many columns a terminal gives to a character: an approximation without a table.
 fn width(c: char) -> usize {
     match c {
         '\u{300}'..='\u{36f}' | '\u{200b}'..='\u{200f}' | '\u{fe00}'..='\u{fe0f}' => 0,
