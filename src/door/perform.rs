@@ -21,6 +21,10 @@ use crate::state::{
 #[inline(never)]
 pub(super) fn perform_all() {
     let Some(mut door) = Door::open() else { return };
+    if let Some(only) = door.outbox.take_only() {
+        door.shut();
+        return perform(only);
+    }
     let mut batch = door.outbox.take();
     door.shut(); // Nothing is posted now; a check would recurse.
     batch.drain(..).for_each(perform);

@@ -13,7 +13,7 @@ use super::turn::{Driver, Progress};
 use crate::door::{Door, report};
 use crate::observe::stuck::{self, Verdict};
 use crate::observe::watcher::Watcher;
-use crate::state::{POLLS_BETWEEN_WAITS, Shared, Step, WaitFor};
+use crate::state::{POLLS_BETWEEN_WAITS, Shared, State, Step, WaitFor};
 
 /// The longest single wait, in nanoseconds: a day. A later timer costs one idle turn a day.
 const LONGEST_WAIT: u64 = 24 * 3600 * 1_000_000_000;
@@ -23,55 +23,59 @@ impl Driver {
     /// searches for stuck tasks when the loop is about to ask the kernel.
     pub(super) fn decide_wait(&mut self, progress: &Progress) -> WaitFor {
         let number = self.accounting.begin_turn();
-        let mut wait = self.wait_for(progress);
-        if let Some(mut door) = Door::open()
-            && door.outbox.is_observed()
-        {
+        let mut door = Door::expect("a turn");
+        door.update_observed();
+        let mut wait = self.wait_for(&mut door, progress);
+        if door.outbox.is_observed() {
             door.untimed = 0;
             door.outbox.report(|| Step::Turn { number, wait });
             drop(door);
             // An observer may have woken a task, or armed a timer.
-            wait = self.wait_for(progress);
+            door = Door::expect("a turn");
+            wait = self.wait_for(&mut door, progress);
         }
-        if is_look_due(wait, progress.in_block_on) {
+        let is_look_due = is_look_due(&mut door, wait, progress.in_block_on);
+        drop(door);
+        if is_look_due {
             let for_ever = progress.in_block_on && matches!(wait, WaitFor::Ever);
             match stuck::look(for_ever) {
                 Verdict::Fine => {}
                 Verdict::Panic(report) => panic!("headwaiter: {report}"),
                 // That may have made a task ready, or armed a timer.
-                Verdict::Reported | Verdict::Resolved => wait = self.wait_for(progress),
+                Verdict::Reported | Verdict::Resolved => {
+                    wait = self.wait_for(&mut Door::expect("a turn"), progress);
+                }
             }
         }
         wait
     }
 
-    fn wait_for(&self, progress: &Progress) -> WaitFor {
-        let door = Door::expect("a turn");
-        let (max_wait, ready) = (progress.max_wait, door.tasks.ready());
+    fn wait_for(&self, state: &mut State, progress: &Progress) -> WaitFor {
+        let (max_wait, ready) = (progress.max_wait, state.tasks.ready());
         if ready > 0 {
             // Outside `block_on` each turn asks the kernel: an outer loop may have seen our events
             // as an edge, which it will not see again.
             return match self.polls_since_wait {
-                0..POLLS_BETWEEN_WAITS if progress.in_block_on && !door.budget.is_overspent => {
+                0..POLLS_BETWEEN_WAITS if progress.in_block_on && !state.budget.is_overspent => {
                     WaitFor::Skip { ready }
                 }
                 _ => WaitFor::Tasks { ready },
             };
         }
-        let Some(earliest) = door.timers.wheel.earliest_at_best() else {
+        let Some(earliest) = state.timers.wheel.earliest_at_best() else {
             return max_wait.map_or(WaitFor::Ever, WaitFor::Caller);
         };
-        if door.clock.is_virtual() {
-            if let under_way @ 1.. = door.in_flight() {
+        if state.clock.is_virtual() {
+            if let under_way @ 1.. = state.in_flight() {
                 return max_wait.map_or(WaitFor::Work { under_way }, WaitFor::Caller);
             }
-            let is_awaited = door.sources.is_any_awaited();
+            let is_awaited = state.sources.is_any_awaited();
             let whole = if is_awaited { self.io_grace } else { Duration::ZERO };
             let given = whole.saturating_sub(self.graced);
             let given = max_wait.map_or(given, |max| max.min(given));
             return WaitFor::Grace { given, whole };
         }
-        let left = earliest.saturating_sub(door.clock.now_nanos()).min(LONGEST_WAIT);
+        let left = earliest.saturating_sub(state.clock.now_nanos()).min(LONGEST_WAIT);
         let left = Duration::from_nanos(left);
         match max_wait {
             Some(max) if max < left => WaitFor::Caller(max),
@@ -93,9 +97,7 @@ impl Driver {
 
 /// Whether to search for stuck tasks now. Usually a task waits for a source, so the loop can be
 /// woken and there is nothing to search.
-fn is_look_due(wait: WaitFor, in_block_on: bool) -> bool {
-    let Some(mut door) = Door::open() else { return false };
-    let state = &mut *door;
+fn is_look_due(state: &mut State, wait: WaitFor, in_block_on: bool) -> bool {
     match wait {
         WaitFor::Skip { .. } => false,
         WaitFor::Tasks { .. } => state.suspects.is_due_while_busy(),
@@ -167,9 +169,6 @@ impl Accounting {
     /// Returns the number of the turn.
     fn begin_turn(&mut self) -> u64 {
         self.turns += 1;
-        if let Some(mut door) = Door::open() {
-            door.update_observed();
-        }
         self.turns
     }
 

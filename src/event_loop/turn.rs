@@ -118,6 +118,10 @@ impl Driver {
 
     /// Phase 2.
     fn dispatch_events(&mut self, progress: &mut Progress) {
+        if self.events.is_empty() {
+            self.is_full = false;
+            return;
+        }
         let (events, all) = match shuffled(&self.events) {
             None => dispatch(self.events.iter()),
             Some(events) => dispatch(events.into_iter()),
@@ -126,7 +130,7 @@ impl Driver {
         (progress.turn.events, progress.turn.full) = (events, self.is_full);
         // Any event counts, even one for an inbox that an earlier turn has emptied: the clock must
         // not jump while other threads send.
-        progress.is_idle = all == 0;
+        progress.is_idle = false;
     }
 
     /// Phase 4.

@@ -2,7 +2,7 @@
 //! shows every step of the loop; `debug` shows when tasks, jobs and sources begin and end. The
 //! targets are `headwaiter::loop`, `::task`, `::source`, `::timer` and `::offload`.
 
-use log::{Level, LevelFilter, log};
+use log::{Level, log};
 
 use crate::door::Door;
 use crate::state::{
@@ -17,10 +17,6 @@ impl Observer for LogLines {
     fn step(&mut self, step: &Step<'_>) {
         // An observer that panics is removed. A panic of the logger must not remove this one.
         contain("a logger", || write(step));
-    }
-
-    fn is_enabled(&self) -> bool {
-        log::max_level() >= LevelFilter::Debug
     }
 }
 

@@ -115,6 +115,8 @@ pub(crate) struct State {
     pub(crate) is_closing: bool,
     /// Taken out while they are told a step.
     pub(crate) observers: Vec<Box<dyn Observer>>,
+    /// Whether the first observer writes the log lines.
+    pub(crate) has_log_lines: bool,
     /// When the poll in progress began, if it is timed.
     pub(crate) poll_began: Option<u64>,
     /// A poll is timed if its number has none of these bits: one in 512, or each.
@@ -151,6 +153,7 @@ impl State {
             shuffle,
             is_closing: false,
             observers: Vec::new(),
+            has_log_lines: false,
             poll_began: None,
             untimed: SAMPLED - 1,
             counts: Box::new(Counts::new()),
@@ -184,9 +187,10 @@ impl State {
         self.shared.has_mail() || self.shared.has_handles()
     }
 
-    /// Asks the observers whether any of them wants steps.
+    /// Notes whether any observer wants steps. The log lines want them from level `debug` on.
     pub(crate) fn update_observed(&mut self) {
-        let is_observed = self.observers.iter().any(|observer| observer.is_enabled());
+        let is_logged = self.has_log_lines && ::log::max_level() >= ::log::LevelFilter::Debug;
+        let is_observed = is_logged || self.observers.len() > usize::from(self.has_log_lines);
         self.outbox.set_observed(is_observed);
     }
 
@@ -205,6 +209,7 @@ impl State {
     }
 
     /// Releases what a dropped handle held.
+    #[inline]
     pub(crate) fn release(&mut self, what: Release) {
         match what {
             Release::Source(slot) => self.remove_source(slot),

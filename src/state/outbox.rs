@@ -109,6 +109,15 @@ impl Outbox {
         }
     }
 
+    /// Takes the effect that was posted, if there is only one.
+    pub(crate) fn take_only(&mut self) -> Option<Effect> {
+        if self.effects.len() != 1 {
+            return None;
+        }
+        self.state &= !POSTED;
+        self.effects.pop()
+    }
+
     /// Takes the effects that were posted.
     pub(crate) fn take(&mut self) -> Vec<Effect> {
         self.state &= !POSTED;

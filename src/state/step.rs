@@ -59,12 +59,6 @@ pub trait Observer {
     /// Receives one step, immediately before or after the loop makes it.
     /// [`time::now`](crate::time::now) returns its time.
     fn step(&mut self, step: &Step<'_>);
-
-    /// Returns whether this observer wants steps at present. The loop asks once in each turn, and
-    /// while no observer wants any, a step costs one branch. The default is `true`.
-    fn is_enabled(&self) -> bool {
-        true
-    }
 }
 
 /// A number that identifies a source. It counts the sources of its loop.

@@ -76,6 +76,7 @@ impl Timers {
     }
 
     /// Removes a timer, fired or not.
+    #[inline]
     pub(crate) fn cancel(&mut self, slot: Slot, outbox: &mut Outbox) {
         if let Some(armed) = self.wheel.cancel(slot) {
             outbox.drop_wake(armed.foreign.map(Wake::Foreign));

@@ -218,9 +218,19 @@ impl Future for Sleep {
 }
 
 impl Drop for Sleep {
+    #[inline]
     fn drop(&mut self) {
         if let Some(key) = self.timer {
-            release(key, Release::Timer(key.slot));
+            cancel(key);
         }
+    }
+}
+
+/// As `release` does, without the choice among all kinds of handles.
+#[inline(never)]
+fn cancel(key: Key) {
+    match Door::of(key).as_deref_mut() {
+        Some(state) => state.timers.cancel(key.slot, &mut state.outbox),
+        None => release(key, Release::Timer(key.slot)),
     }
 }
