@@ -279,7 +279,7 @@ impl fmt::Debug for EventLoop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventLoop")
             .field("id", &self.shared.id)
-            .field("turns", &self.driver.accounting.turns())
+            .field("turns", &self.driver.accounting.turns)
             .finish_non_exhaustive()
     }
 }

@@ -135,12 +135,6 @@ pub(crate) fn is_running() -> bool {
     Door::open().is_some()
 }
 
-/// Whether the loop that `key` belongs to runs on this thread.
-#[cfg(feature = "quinn")]
-pub(crate) fn is_home_of(key: Key) -> bool {
-    Door::of(key).is_some()
-}
-
 /// Releases what a dropped handle held: immediately if its loop runs on this thread, otherwise by
 /// message.
 pub(crate) fn release(key: Key, what: Release) {

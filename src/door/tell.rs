@@ -28,19 +28,17 @@ pub(super) fn tell(step: &Step<'_>) {
     // The observers are taken out of the state, because they may use the loop, which borrows it.
     let mut observers = mem::take(&mut door.observers);
     drop(door);
-    let (mut index, mut is_first_removed) = (0, false);
+    let mut index = 0;
     while let Some(observer) = observers.get_mut(index) {
         match contain("an observer, which is removed,", || observer.step(step)) {
             Some(()) => index += 1,
-            None => {
-                is_first_removed |= index == 0;
-                discard(observers.remove(index));
-            }
+            // The log lines stay: the next one may succeed.
+            None if index == 0 => index += 1,
+            None => discard(observers.remove(index)),
         }
     }
     if let Some(mut door) = Door::open() {
         door.outbox.set_observed(true);
-        door.has_log_lines &= !is_first_removed;
         mem::swap(&mut door.observers, &mut observers);
     }
     // Empty, unless an observer has dropped the loop. Their drop runs user code, so nothing may be

@@ -230,7 +230,6 @@ impl Builder {
         // The log lines come first, so that the line of a step precedes what an observer does about
         // it.
         state.observers.insert(0, Box::new(LogLines));
-        state.has_log_lines = true;
         let driver = Driver {
             poll,
             events: Events::with_capacity(EVENTS),

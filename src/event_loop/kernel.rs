@@ -22,7 +22,8 @@ impl Driver {
     /// Decides how long the kernel may wait in this turn. Reports the beginning of the turn, and
     /// searches for stuck tasks when the loop is about to ask the kernel.
     pub(super) fn decide_wait(&mut self, progress: &Progress) -> WaitFor {
-        let number = self.accounting.begin_turn();
+        self.accounting.turns += 1;
+        let number = self.accounting.turns;
         let mut door = Door::expect("a turn");
         door.update_observed();
         let mut wait = self.wait_for(&mut door, progress);
@@ -126,7 +127,7 @@ impl WaitFor {
 pub(super) struct Accounting {
     shared: Arc<Shared>,
     pub(super) watcher: Option<Watcher>,
-    turns: u64,
+    pub(super) turns: u64,
     /// The number of task polls since the kernel answered.
     polls: u32,
     /// Whether the time since the kernel answered, or since the loop was resumed, counts as busy.
@@ -138,10 +139,6 @@ pub(super) struct Accounting {
 impl Accounting {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Accounting { shared, watcher: None, turns: 0, polls: 0, is_busy: false, asked: None }
-    }
-
-    pub(super) fn turns(&self) -> u64 {
-        self.turns
     }
 
     /// Starts busy-time accounting. With `is_busy`, work before the first wait counts.
@@ -164,12 +161,6 @@ impl Accounting {
             door.end_busy(now, mem::take(&mut self.polls));
         }
         self.tell_watcher(true);
-    }
-
-    /// Returns the number of the turn.
-    fn begin_turn(&mut self) -> u64 {
-        self.turns += 1;
-        self.turns
     }
 
     pub(super) fn before_wait(&mut self, timeout: Option<Duration>) {
@@ -206,7 +197,8 @@ impl Accounting {
         self.polls = self.polls.saturating_add(progress.turn.polls as u32);
         if let Some(mut door) = Door::open() {
             let turn = &progress.turn;
-            door.counts.turn(turn.events, turn.timers, progress.was_kernel_asked());
+            let was_asked = !matches!(progress.wait, WaitFor::Skip { .. });
+            door.counts.turn(turn.events, turn.timers, was_asked);
         }
     }
 

@@ -158,17 +158,11 @@ impl Driver {
 
 /// Phase 3.
 fn take_messages(progress: &mut Progress) {
-    let Some(door) = Door::open() else { return };
-    let has_mail = door.shared.has_mail();
-    door.shut();
-    if has_mail {
-        progress.is_idle = false;
-        take_mail();
-    }
-}
-
-fn take_mail() {
     let Some(mut door) = Door::open() else { return };
+    if !door.shared.has_mail() {
+        return door.shut();
+    }
+    progress.is_idle = false;
     let state = &mut *door;
     let mail = state.shared.take();
     state.jobs -= mail.jobs;
@@ -204,10 +198,6 @@ impl Progress {
             is_interrupted: false,
             is_idle: true,
         }
-    }
-
-    pub(super) fn was_kernel_asked(&self) -> bool {
-        !matches!(self.wait, WaitFor::Skip { .. })
     }
 }
 

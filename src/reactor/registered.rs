@@ -297,7 +297,7 @@ impl<S: Io> Registered<S> {
     /// Whether the loop that watches it runs on this thread.
     #[cfg(feature = "quinn")]
     pub(crate) fn is_at_home(&self) -> bool {
-        crate::door::is_home_of(self.source.key)
+        Door::of(self.source.key).is_some()
     }
 
     /// Removes the source from the poller, on any thread. The slot stays.

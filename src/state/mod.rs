@@ -114,9 +114,8 @@ pub(crate) struct State {
     /// The loop is being dropped: a task that is spawned now is dropped at once.
     pub(crate) is_closing: bool,
     /// Taken out while they are told a step.
+    /// The first one writes the log lines.
     pub(crate) observers: Vec<Box<dyn Observer>>,
-    /// Whether the first observer writes the log lines.
-    pub(crate) has_log_lines: bool,
     /// When the poll in progress began, if it is timed.
     pub(crate) poll_began: Option<u64>,
     /// A poll is timed if its number has none of these bits: one in 512, or each.
@@ -153,7 +152,6 @@ impl State {
             shuffle,
             is_closing: false,
             observers: Vec::new(),
-            has_log_lines: false,
             poll_began: None,
             untimed: SAMPLED - 1,
             counts: Box::new(Counts::new()),
@@ -189,8 +187,8 @@ impl State {
 
     /// Notes whether any observer wants steps. The log lines want them from level `debug` on.
     pub(crate) fn update_observed(&mut self) {
-        let is_logged = self.has_log_lines && ::log::max_level() >= ::log::LevelFilter::Debug;
-        let is_observed = is_logged || self.observers.len() > usize::from(self.has_log_lines);
+        let is_logged = ::log::max_level() >= ::log::LevelFilter::Debug;
+        let is_observed = is_logged || self.observers.len() > 1;
         self.outbox.set_observed(is_observed);
     }
 
