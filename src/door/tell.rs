@@ -31,10 +31,9 @@ pub(super) fn tell(step: &Step<'_>) {
     let mut index = 0;
     while let Some(observer) = observers.get_mut(index) {
         match contain("an observer, which is removed,", || observer.step(step)) {
-            Some(()) => index += 1,
-            // The log lines stay: the next one may succeed.
-            None if index == 0 => index += 1,
-            None => discard(observers.remove(index)),
+            // The log lines, which come first, stay: the next one may succeed.
+            None if index > 0 => discard(observers.remove(index)),
+            _ => index += 1,
         }
     }
     if let Some(mut door) = Door::open() {

@@ -10,10 +10,7 @@ use crate::state::{ALARM, INBOX, Ready, State, Step, slot_of};
 /// seed.
 pub(crate) fn shuffled(events: &Events) -> Option<Vec<&Event>> {
     let mut door = Door::open()?;
-    let Some(shuffle) = &mut door.shuffle else {
-        door.shut();
-        return None;
-    };
+    let shuffle = door.shuffle.as_mut()?;
     let mut events: Vec<&Event> = events.iter().collect();
     // Sorted first, because the order of the kernel differs from run to run.
     events.sort_by_key(|event| event.token());
