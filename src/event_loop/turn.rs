@@ -139,6 +139,21 @@ impl Driver {
         progress.turn.timers = fire();
     }
 
+    /// Advances a virtual clock after an idle turn, once the whole grace period has passed.
+    fn give_grace(&mut self, progress: &Progress) {
+        if progress.is_interrupted {
+            return;
+        }
+        let had = mem::take(&mut self.graced);
+        if let (WaitFor::Grace { given, whole }, true) = (progress.wait, progress.is_idle) {
+            if had + given < whole {
+                self.graced = had + given;
+            } else if let Some(mut door) = Door::open() {
+                door.jump(progress.max_wait);
+            }
+        }
+    }
+
     /// Phase 5.
     fn run_tasks(&mut self, progress: &mut Progress, mut main: Option<&mut Main<'_>>) {
         let left = POLLS_BETWEEN_WAITS.saturating_sub(self.polls_since_wait);
@@ -197,23 +212,6 @@ impl Progress {
             wait: WaitFor::Ever,
             is_interrupted: false,
             is_idle: true,
-        }
-    }
-}
-
-impl Driver {
-    /// Advances a virtual clock after an idle turn, once the whole grace period has passed.
-    fn give_grace(&mut self, progress: &Progress) {
-        if progress.is_interrupted {
-            return;
-        }
-        let had = mem::take(&mut self.graced);
-        if let (WaitFor::Grace { given, whole }, true) = (progress.wait, progress.is_idle) {
-            if had + given < whole {
-                self.graced = had + given;
-            } else if let Some(mut door) = Door::open() {
-                door.jump(progress.max_wait);
-            }
         }
     }
 }

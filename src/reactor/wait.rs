@@ -162,9 +162,14 @@ impl SourceKey {
             Wake::Task(task) => (task, None),
             Wake::Foreign(waker) => (TaskNumber::NONE, Some(waker)),
         };
-        let waiter = Waiter { task, place: wait.place, since: state.clock.turn_nanos() };
-        source.waiters(direction).add(ticket, waiter, foreign, &mut state.outbox);
-        source.mark(Source::HAS_MORE, true);
+        let (place, since) = (wait.place, state.clock.turn_nanos());
+        let polled = state.tasks.polled_number;
+        let waiters = source.waiters(direction);
+        // As the first waiter, if it can be: a later operation must not overtake one that was refused.
+        if foreign.is_some() || !waiters.set_first(ticket, task, place, since, polled) {
+            waiters.add(ticket, Waiter { task, place, since }, foreign, &mut state.outbox);
+            source.mark(Source::HAS_MORE, true);
+        }
     }
 
     #[cold]

@@ -220,9 +220,9 @@ impl Waiters {
 
     /// Returns the waiters that are tasks and are not stale.
     pub(crate) fn tasks(&self, tasks: &Tasks) -> impl Iterator<Item = Waiter> {
-        let tasks_only = self.iter().filter(|(_, waiter)| waiter.task.is_some());
-        tasks_only
-            .filter(|(ticket, waiter)| !is_stale(*ticket, waiter.task, tasks))
-            .map(|(_, waiter)| waiter)
+        let is_awaited = |&(ticket, waiter): &(u64, Waiter)| {
+            waiter.task.is_some() && !is_stale(ticket, waiter.task, tasks)
+        };
+        self.iter().filter(is_awaited).map(|(_, waiter)| waiter)
     }
 }
