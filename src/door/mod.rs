@@ -102,20 +102,18 @@ impl Deref for Door {
 
     #[inline(always)]
     fn deref(&self) -> &State {
-        match self.0.as_deref() {
-            Some(state) => state,
-            None => unreachable!(), // No constructor makes a door without a state.
-        }
+        let Some(state) = self.0.as_deref() else {
+            unreachable!() // No constructor makes a door without a state.
+        };
+        state
     }
 }
 
 impl DerefMut for Door {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut State {
-        match self.0.as_deref_mut() {
-            Some(state) => state,
-            None => unreachable!(),
-        }
+        let Some(state) = self.0.as_deref_mut() else { unreachable!() };
+        state
     }
 }
 
