@@ -142,7 +142,8 @@ impl MiniLoop {
         stream.set_nonblocking(true)?;
         let mut stream = TcpStream::from_std(stream);
         self.count += 1;
-        let generation = if self.broken == Some(Rule::Generations) { 0 } else { self.count };
+        let is_counted = self.broken != Some(Rule::Generations);
+        let generation = if is_counted { self.count } else { 0 };
         let token = Token(self.guests.vacant_key() | generation << HALF);
         self.poll.registry().register(&mut stream, token, Interest::READABLE)?;
         self.guests.insert(Guest { stream, token, ready: false, waker: None });
