@@ -1,5 +1,5 @@
 //! A single-threaded event loop, built on mio: it runs async tasks, timers, sockets and files on
-//! one thread, so tasks share data without atomics, locks or `Send` bounds. It reports each of its
+//! one thread, so tasks share data without atomics, mutexes or `Send` bounds. It reports each of its
 //! steps, so you can watch it work, and its source is written to be read.
 //!
 //! ```
