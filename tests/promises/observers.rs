@@ -90,6 +90,34 @@ fn an_observer_is_told_the_life_of_a_task() {
 }
 
 #[test]
+fn an_observer_is_told_of_the_end_of_each_timer_whether_it_has_fired_or_not() {
+    bounded(|| {
+        let story = Rc::new(RefCell::new(Vec::new()));
+        let tell = story.clone();
+        let tells = Told(move |step: &Step<'_>| {
+            tell.borrow_mut().push(match step {
+                Step::AwaitTimer { timer, .. } => format!("waits for timer {timer}"),
+                Step::Fire { timer, .. } => format!("timer {timer} fires"),
+                Step::Disarm { timer, .. } => format!("timer {timer} is removed"),
+                _ => return,
+            });
+        });
+        let builder = EventLoop::builder().clock(Clock::Virtual).observer(tells);
+        builder.build().unwrap().block_on(async {
+            assert!(timeout(ms(50), sleep(ms(20))).await.is_ok());
+        });
+        let expected = [
+            "waits for timer 1",
+            "waits for timer 2",
+            "timer 1 fires",
+            "timer 1 is removed",
+            "timer 2 is removed",
+        ];
+        assert_eq!(*story.borrow(), expected);
+    });
+}
+
+#[test]
 fn an_observer_is_told_of_sources_and_system_calls() {
     bounded(|| {
         let story = Rc::new(RefCell::new(Vec::new()));
