@@ -12,7 +12,8 @@ use super::wait_graph::WaitGraph;
 use super::words;
 use crate::door::Door;
 use crate::state::{
-    Awaited, Direction, Slot, SourceSnapshot, State, TaskLabel, TaskNumber, Wait, Waiter, plural,
+    Awaited, Direction, Slot, SourceSnapshot, State, TaskLabel, TaskNumber, TaskWait, Waiter,
+    plural,
 };
 
 /// The contents of a loop, and which task waits for what, at one moment: see [`dump`]. Its
@@ -305,7 +306,7 @@ fn waiter_name(state: &State, task: TaskNumber) -> String {
 }
 
 /// Describes what is waited for, where, and since when.
-fn wait_text(state: &State, wait: &Wait, now: u64) -> String {
+fn wait_text(state: &State, wait: &TaskWait, now: u64) -> String {
     let what = match wait.what {
         Awaited::Source { slot, kind, direction } => {
             let what = match direction {

@@ -13,7 +13,7 @@ use super::wait_graph::WaitGraph;
 use super::words::{awaited, task_and_place};
 use crate::door::Door;
 use crate::state::{
-    Awaited, Blocker, Deadlock, Effect, Flags, JoinError, LOOP, Slot, State, TASK, Wait, plural,
+    Awaited, Blocker, Deadlock, Effect, Flags, JoinError, LOOP, Slot, State, TASK, TaskWait, plural,
 };
 
 /// The result of the analysis.
@@ -73,7 +73,7 @@ pub(crate) fn look(for_ever: bool) -> Verdict {
 /// the tasks.
 pub(crate) fn can_only_wait_for(state: &State, tasks: &[Slot], outside: &str) -> bool {
     let is_hopeless =
-        |wait: &Wait| matches!(wait.what, Awaited::FromOutside(what) if what == outside);
+        |wait: &TaskWait| matches!(wait.what, Awaited::FromOutside(what) if what == outside);
     let stuck = WaitGraph::new(state).stuck_tasks(is_hopeless);
     tasks.iter().all(|task| state.tasks.can_be_stuck(*task) && stuck.contains(task))
 }
@@ -279,7 +279,7 @@ fn next_in_chain(state: &State, task: Slot) -> Option<Slot> {
 struct FoundDeadlock {
     /// The task whose future is dropped to resolve it.
     victim: Slot,
-    cycle: Vec<(Slot, Wait)>,
+    cycle: Vec<(Slot, TaskWait)>,
     /// The tasks that can be reached from the start, including the whole cycle. None of them can
     /// continue.
     stuck: Vec<Slot>,
@@ -336,7 +336,7 @@ fn report_text(state: &State, graph: &WaitGraph, found: &FoundDeadlock) -> Strin
 }
 
 /// Describes one task of a deadlock.
-fn describe(state: &State, task: Slot, wait: &Wait) -> String {
+fn describe(state: &State, task: Slot, wait: &TaskWait) -> String {
     let place = wait.waiter.place.map(|at| format!(" at {at}")).unwrap_or_default();
     format!("{} waits{place} for {}", task_and_place(state, task), awaited(state, wait.what))
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::state::{Awaited, Slot, State, Wait};
+use crate::state::{Awaited, Slot, State, TaskWait};
 
 pub(crate) struct WaitGraph {
     /// The waits of each task that has any.
@@ -12,7 +12,7 @@ pub(crate) struct WaitGraph {
 
 /// A wait, and the tasks that can end it.
 struct Edge {
-    wait: Wait,
+    wait: TaskWait,
     /// Empty if something other than a task can end the wait, or a task that can continue.
     blockers: Vec<Slot>,
 }
@@ -32,11 +32,11 @@ impl WaitGraph {
         self.waits.get(&task).map_or(&[], Vec::as_slice)
     }
 
-    pub(crate) fn waits_of(&self, task: Slot) -> impl ExactSizeIterator<Item = &Wait> {
+    pub(crate) fn waits_of(&self, task: Slot) -> impl ExactSizeIterator<Item = &TaskWait> {
         self.edges(task).iter().map(|edge| &edge.wait)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Wait> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &TaskWait> {
         self.waits.values().flatten().map(|edge| &edge.wait)
     }
 
@@ -46,7 +46,7 @@ impl WaitGraph {
     /// A task has a way out if one of its waits has no blockers, or a blocker with a way out. So
     /// the search starts from the waits without blockers and follows the edges backwards, in time
     /// proportional to the number of waits.
-    pub(crate) fn stuck_tasks(&self, is_hopeless: impl Fn(&Wait) -> bool) -> HashSet<Slot> {
+    pub(crate) fn stuck_tasks(&self, is_hopeless: impl Fn(&TaskWait) -> bool) -> HashSet<Slot> {
         let mut stuck: HashSet<Slot> = self.waits.keys().copied().collect();
         let mut waiting_for: HashMap<Slot, Vec<Slot>> = HashMap::new();
         let mut free = Vec::new();
@@ -89,8 +89,8 @@ impl WaitGraph {
 
     /// Follows the first wait of each task from a stuck task until a task repeats. Returns that
     /// cycle, without the path to it.
-    pub(crate) fn cycle(&self, start: Slot) -> Vec<(Slot, Wait)> {
-        let mut path: Vec<(Slot, Wait)> = Vec::new();
+    pub(crate) fn cycle(&self, start: Slot) -> Vec<(Slot, TaskWait)> {
+        let mut path: Vec<(Slot, TaskWait)> = Vec::new();
         let mut known = HashMap::new();
         let mut at = start;
         loop {
@@ -106,7 +106,7 @@ impl WaitGraph {
 
 /// Returns the tasks that can end this wait. Empty if something else can end it, or if one of these
 /// tasks can continue.
-fn blockers(state: &State, wait: &Wait) -> Vec<Slot> {
+fn blockers(state: &State, wait: &TaskWait) -> Vec<Slot> {
     let blockers = match wait.what {
         Awaited::Task(task) => vec![task],
         Awaited::Lock(lock) => {

@@ -82,7 +82,7 @@ pub(crate) use self::timers::Armed;
 use self::timers::Timers;
 pub(crate) use self::waiters::NO_TICKET;
 use self::waits::Waits;
-pub(crate) use self::waits::{Awaited, Children, Holder, Lock, Record, Wait, Waiter};
+pub(crate) use self::waits::{Awaited, Children, Holder, Lock, Record, TaskWait, Waiter};
 
 /// Everything that belongs to a loop, except for the poller, which belongs to the turn.
 pub(crate) struct State {
@@ -194,8 +194,8 @@ impl State {
 
     /// Calls `each` with all waits of tasks of this loop. (The waits of foreign wakers are not
     /// known.)
-    pub(crate) fn each_wait(&self, mut each: impl FnMut(Slot, Wait)) {
-        let mut each = |wait: Wait| {
+    pub(crate) fn each_wait(&self, mut each: impl FnMut(Slot, TaskWait)) {
+        let mut each = |wait: TaskWait| {
             if let Some(task) = self.slot_of(wait.waiter.task) {
                 each(task, wait);
             }

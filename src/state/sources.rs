@@ -18,7 +18,7 @@ use super::ready::{Direction, Ready};
 use super::slots::{Layout, Packed, Slot, Slots};
 use super::tasks::Tasks;
 use super::waiters::{NO_TICKET, Waiters};
-use super::waits::{Awaited, Wait};
+use super::waits::{Awaited, TaskWait};
 
 /// The token of the waker of the poller: no source's token has all bits set.
 pub(crate) const INBOX: Token = Token(usize::MAX);
@@ -203,13 +203,13 @@ impl Sources {
     }
 
     /// What the tasks of this loop wait for here.
-    pub(crate) fn each_wait(&self, tasks: &Tasks, each: &mut impl FnMut(Wait)) {
+    pub(crate) fn each_wait(&self, tasks: &Tasks, each: &mut impl FnMut(TaskWait)) {
         for (slot, source) in self.slots.iter_with_slots() {
             for (direction, waiters) in
                 [(Direction::Read, &source.readers), (Direction::Write, &source.writers)]
             {
                 let what = Awaited::Source { slot, kind: source.kind, direction };
-                waiters.tasks(tasks).for_each(|waiter| each(Wait { waiter, what }));
+                waiters.tasks(tasks).for_each(|waiter| each(TaskWait { waiter, what }));
             }
         }
     }

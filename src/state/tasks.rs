@@ -9,7 +9,7 @@ use super::places::PlaceId;
 use super::shuffle::Shuffle;
 use super::slots::{Layout, Packed, Slot, Slots};
 use super::task::{Birth, Blocker, Body, Flags, Rare, Snapshot, Task};
-use super::waits::{Awaited, Wait, Waiter};
+use super::waits::{Awaited, TaskWait, Waiter};
 
 pub(crate) struct Tasks {
     pub(crate) slots: Slots<Task>,
@@ -336,11 +336,11 @@ impl Tasks {
     }
 
     /// Which task waits for the end of which.
-    pub(crate) fn each_join(&self, each: &mut impl FnMut(Wait)) {
+    pub(crate) fn each_join(&self, each: &mut impl FnMut(TaskWait)) {
         for (slot, task) in self.slots.iter_with_slots() {
             if task.joiner.is_some() {
                 let waiter = Waiter { task: task.joiner, ..Waiter::NONE };
-                each(Wait { waiter, what: Awaited::Task(slot) });
+                each(TaskWait { waiter, what: Awaited::Task(slot) });
             }
         }
     }

@@ -9,7 +9,7 @@ use super::number::Wake;
 use super::outbox::Outbox;
 use super::slots::Slot;
 use super::step::{Step, TimerId};
-use super::waits::{Awaited, Wait, Waiter};
+use super::waits::{Awaited, TaskWait, Waiter};
 use super::wheel::Wheel;
 
 pub(crate) struct Timers {
@@ -85,10 +85,10 @@ impl Timers {
     }
 
     /// Calls `each` for every wait of a task of this loop for a timer.
-    pub(crate) fn each_wait(&self, each: &mut impl FnMut(Wait)) {
+    pub(crate) fn each_wait(&self, each: &mut impl FnMut(TaskWait)) {
         self.each_armed(&mut |deadline, waiter| {
             if waiter.task.is_some() {
-                each(Wait { waiter, what: Awaited::Timer { deadline } });
+                each(TaskWait { waiter, what: Awaited::Timer { deadline } });
             }
         });
     }

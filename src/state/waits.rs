@@ -33,7 +33,7 @@ impl Waiter {
 
 /// A wait as the dump and the stuck-task analysis see it.
 #[derive(Clone, Copy)]
-pub(crate) struct Wait {
+pub(crate) struct TaskWait {
     pub(crate) waiter: Waiter,
     pub(crate) what: Awaited,
 }
@@ -80,7 +80,7 @@ pub(crate) struct Holder {
 pub(crate) type Children = Rc<RefCell<Slab<Slot>>>;
 
 pub(crate) enum Record {
-    Wait(Wait),
+    Wait(TaskWait),
     Lock(Lock),
     /// A task waits for the end of a group.
     Group(Waiter, Children),
@@ -89,13 +89,13 @@ pub(crate) enum Record {
 impl Record {
     pub(crate) const EMPTY: (Slot, Record) = (
         Slot::NONE,
-        Record::Wait(Wait { waiter: Waiter::NONE, what: Awaited::FromTasks("nothing") }),
+        Record::Wait(TaskWait { waiter: Waiter::NONE, what: Awaited::FromTasks("nothing") }),
     );
 
     #[inline]
     pub(crate) fn waiter(&mut self) -> Option<&mut Waiter> {
         match self {
-            Record::Wait(Wait { waiter, .. }) | Record::Group(waiter, _) => Some(waiter),
+            Record::Wait(TaskWait { waiter, .. }) | Record::Group(waiter, _) => Some(waiter),
             Record::Lock(_) => None,
         }
     }
@@ -144,11 +144,13 @@ impl Waits {
         }
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Wait> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = TaskWait> {
         let waits = self.records.iter_with_slots().filter_map(|(slot, record)| match record {
             Record::Wait(wait) => Some(*wait),
             Record::Lock(_) => None,
-            Record::Group(waiter, _) => Some(Wait { waiter: *waiter, what: Awaited::Group(slot) }),
+            Record::Group(waiter, _) => {
+                Some(TaskWait { waiter: *waiter, what: Awaited::Group(slot) })
+            }
         });
         waits.filter(|wait| wait.waiter.task.is_some())
     }

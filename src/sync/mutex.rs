@@ -8,7 +8,7 @@ use std::ops::{Deref, DerefMut};
 use std::task::{Context, Poll, ready};
 use std::{fmt, panic::Location, pin::Pin, rc::Rc};
 
-use super::wait_list::{Wait, WaitList};
+use super::wait_list::{ListWait, WaitList};
 use crate::fmt::{debug_struct, error_message};
 use crate::state::{Awaited, Holder, TaskLabel, Wake};
 use crate::{door::Door, door::waker::RawNumber, task::wait_record::WaitRecord};
@@ -99,7 +99,7 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     #[track_caller]
     pub fn lock(&self) -> Lock<'_, T> {
-        Lock { mutex: self, wait: Wait::at(Location::caller()) }
+        Lock { mutex: self, wait: ListWait::at(Location::caller()) }
     }
 
     /// Locks without waiting, if the mutex is free. It needs no loop.
@@ -156,7 +156,7 @@ impl RawMutex {
     }
 
     /// Waits for the lock. The result is always `true`.
-    fn poll_lock(&self, wait: &mut Wait, cx: &Context<'_>) -> Poll<bool> {
+    fn poll_lock(&self, wait: &mut ListWait, cx: &Context<'_>) -> Poll<bool> {
         let place = wait.place();
         let done = |granted| {
             let is_ours = granted || self.held_at.get().is_none();
@@ -215,7 +215,7 @@ impl RawMutex {
     }
 
     /// Removes a future from the queue, and unlocks if it had been granted the lock.
-    fn leave(&self, wait: &mut Wait) {
+    fn leave(&self, wait: &mut ListWait) {
         if self.waiting.leave(wait) {
             self.unlock();
         }
@@ -264,7 +264,7 @@ impl<T> From<T> for Mutex<T> {
 #[must_use = "futures do nothing unless awaited"]
 pub struct Lock<'a, T: ?Sized> {
     mutex: &'a Mutex<T>,
-    wait: Wait,
+    wait: ListWait,
 }
 
 impl<'a, T: ?Sized> Future for Lock<'a, T> {

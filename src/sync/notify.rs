@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 use std::{cell::Cell, panic::Location, pin::Pin};
 
-use super::wait_list::{Wait, WaitList};
+use super::wait_list::{ListWait, WaitList};
 use crate::fmt::debug_struct;
 
 /// Wakes one waiting task, or all of them.
@@ -96,7 +96,7 @@ impl Notify {
     /// polled, keeps it.)
     #[track_caller]
     pub fn notified(&self) -> Notified<'_> {
-        Notified { notify: self, calls: self.calls.get(), wait: Wait::at(Location::caller()) }
+        Notified { notify: self, calls: self.calls.get(), wait: ListWait::at(Location::caller()) }
     }
 }
 
@@ -115,7 +115,7 @@ pub struct Notified<'a> {
     notify: &'a Notify,
     /// The count of `notify_waiters` when the future was made.
     calls: u64,
-    wait: Wait,
+    wait: ListWait,
 }
 
 impl Future for Notified<'_> {

@@ -4,7 +4,7 @@
 use std::task::{Context, Poll, ready};
 use std::{borrow::Borrow, cell::Cell, panic::Location, pin::Pin, rc::Rc};
 
-use super::wait_list::{Wait, WaitList};
+use super::wait_list::{ListWait, WaitList};
 use crate::fmt::{debug_struct, error_message};
 
 /// The permits that are free, and the queue of waiters.
@@ -49,7 +49,7 @@ impl Permits {
 
     /// Waits for as many as `wait` needs. `false` if they were closed before.
     #[inline]
-    pub(super) fn poll_take(&self, wait: &mut Wait, cx: &Context<'_>) -> Poll<bool> {
+    pub(super) fn poll_take(&self, wait: &mut ListWait, cx: &Context<'_>) -> Poll<bool> {
         let need = wait.need();
         self.waiting.poll(wait, cx, |granted| {
             if granted || self.try_take(need) {
@@ -77,7 +77,7 @@ impl Permits {
     }
 
     /// Removes a future from the queue, and releases what it had been granted.
-    pub(super) fn leave(&self, wait: &mut Wait) {
+    pub(super) fn leave(&self, wait: &mut ListWait) {
         let granted = self.waiting.leave(wait);
         // Called for 0 too: the next waiter may need fewer than the one that has left.
         self.give(if granted { wait.need() as usize } else { 0 });
@@ -157,7 +157,7 @@ impl Semaphore {
     /// As [`acquire`](Self::acquire).
     #[track_caller]
     pub fn acquire_many(&self, permits: u32) -> Acquire<&Self> {
-        Acquire { semaphore: Some(self), wait: Wait::for_many(permits, Location::caller()) }
+        Acquire { semaphore: Some(self), wait: ListWait::for_many(permits, Location::caller()) }
     }
 
     /// As [`acquire`](Self::acquire), for a permit that can be moved into a task.
@@ -196,7 +196,7 @@ impl Semaphore {
     /// As [`acquire`](Self::acquire).
     #[track_caller]
     pub fn acquire_many_owned(self: Rc<Self>, permits: u32) -> Acquire<Rc<Self>> {
-        Acquire { semaphore: Some(self), wait: Wait::for_many(permits, Location::caller()) }
+        Acquire { semaphore: Some(self), wait: ListWait::for_many(permits, Location::caller()) }
     }
 
     /// Takes one permit without waiting, if one is free and no task waits.
@@ -286,7 +286,7 @@ debug_struct!(impl[] for Semaphore as "Semaphore",
 pub struct Acquire<S: Borrow<Semaphore>> {
     /// `None` once it was moved into the permit.
     semaphore: Option<S>,
-    wait: Wait,
+    wait: ListWait,
 }
 
 impl<S: Borrow<Semaphore>> Unpin for Acquire<S> {}

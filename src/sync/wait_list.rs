@@ -1,8 +1,8 @@
 //! [`WaitList`]: where the futures of `sync` wait, first come, first served. A future keeps its
-//! place in the list as a [`Wait`], and gives it up when it is dropped, in constant time. The list
-//! does not know what is waited for, and needs no loop; if one runs, it gets a [record](WaitRecord)
-//! of each wait. Wakers are never cloned, woken or dropped while the list is borrowed, because they
-//! may be foreign.
+//! place in the list as a [`ListWait`], and gives it up when it is dropped, in constant time. The
+//! list does not know what is waited for, and needs no loop; if one runs, it gets a
+//! [record](WaitRecord) of each wait. Wakers are never cloned, woken or dropped while the list is
+//! borrowed, because they may be foreign.
 
 use std::task::{Context, Poll, Waker};
 use std::{cell::RefCell, iter, marker::PhantomData, mem, panic::Location, rc::Rc};
@@ -66,7 +66,7 @@ enum EntryState {
 
 /// A future's place in a list.
 #[derive(Debug)]
-pub(super) struct Wait {
+pub(super) struct ListWait {
     index: usize,
     need: u32,
     place: &'static Location<'static>,
@@ -80,16 +80,16 @@ pub(super) struct Granted {
     pub(super) wake: Wake,
 }
 
-impl Wait {
+impl ListWait {
     /// For an operation called at `place`. It takes a place in the list only when it must wait.
     #[inline]
     pub(super) fn at(place: &'static Location<'static>) -> Self {
-        Wait::for_many(1, place)
+        ListWait::for_many(1, place)
     }
 
     #[inline]
     pub(super) fn for_many(need: u32, place: &'static Location<'static>) -> Self {
-        Wait { index: NIL, need, place }
+        ListWait { index: NIL, need, place }
     }
 
     #[inline]
@@ -134,7 +134,7 @@ impl WaitList {
     #[inline]
     pub(super) fn poll(
         &self,
-        wait: &mut Wait,
+        wait: &mut ListWait,
         cx: &Context<'_>,
         done: impl Fn(bool) -> Option<bool>,
     ) -> Poll<bool> {
@@ -146,12 +146,12 @@ impl WaitList {
     #[inline]
     pub(super) fn poll_for(
         &self,
-        wait: &mut Wait,
+        wait: &mut ListWait,
         cx: &Context<'_>,
         done: impl Fn(bool) -> Option<bool>,
         what: impl FnOnce() -> Awaited,
     ) -> Poll<bool> {
-        let is_over = |wait: &Wait| done(wait.has_place() && self.is_granted(wait.index));
+        let is_over = |wait: &ListWait| done(wait.has_place() && self.is_granted(wait.index));
         let Some(mut door) = Door::open() else {
             return match is_over(wait) {
                 Some(result) => self.end(wait, result),
@@ -172,7 +172,7 @@ impl WaitList {
     }
 
     #[inline]
-    fn end(&self, wait: &mut Wait, result: bool) -> Poll<bool> {
+    fn end(&self, wait: &mut ListWait, result: bool) -> Poll<bool> {
         if wait.has_place() {
             self.leave(wait);
         }
@@ -185,7 +185,7 @@ impl WaitList {
     #[cold]
     fn refuse(
         &self,
-        wait: &mut Wait,
+        wait: &mut ListWait,
         cx: &Context<'_>,
         done: impl Fn(bool) -> Option<bool>,
         what: impl FnOnce() -> Awaited,
@@ -205,7 +205,7 @@ impl WaitList {
     /// Stores the waker, in place of the last poll's if there was one.
     fn wait(
         &self,
-        wait: &mut Wait,
+        wait: &mut ListWait,
         cx: &Context<'_>,
         done: impl Fn(bool) -> Option<bool>,
         what: impl FnOnce() -> Awaited,
@@ -229,7 +229,7 @@ impl WaitList {
         Poll::Pending
     }
 
-    fn enter(&self, wait: &mut Wait, task: TaskNumber, foreign: Option<Waker>) {
+    fn enter(&self, wait: &mut ListWait, task: TaskNumber, foreign: Option<Waker>) {
         let before = mem::replace(self.list.borrow_mut().enter(wait, task), foreign);
         report(|| Step::AwaitSync { what: self.what, place: wait.place });
         drop(before);
@@ -241,7 +241,7 @@ impl WaitList {
     }
 
     /// Gives the future's place up. Returns whether it had been granted what it waited for.
-    pub(super) fn leave(&self, wait: &mut Wait) -> bool {
+    pub(super) fn leave(&self, wait: &mut ListWait) -> bool {
         if !wait.has_place() {
             return false;
         }
@@ -287,7 +287,7 @@ impl List {
     /// Stores the task to wake. Returns where a foreign waker is stored, or may be from before. A
     /// future that is new, or was woken, goes to the end.
     #[inline]
-    fn enter(&mut self, wait: &mut Wait, task: TaskNumber) -> &mut Option<Waker> {
+    fn enter(&mut self, wait: &mut ListWait, task: TaskNumber) -> &mut Option<Waker> {
         if !wait.has_place() {
             wait.index = self.find_vacant();
         }
@@ -304,7 +304,7 @@ impl List {
 
     /// A future has taken what it asks for without having waited, and keeps it here until its next
     /// poll.
-    fn grant_now(&mut self, wait: &mut Wait) {
+    fn grant_now(&mut self, wait: &mut ListWait) {
         if !wait.has_place() {
             wait.index = self.find_vacant();
         }

@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use crate::door::{Door, release};
 use crate::state::{
-    Awaited, Blocker, Children, Holder, Key, Lock, Record, Release, Slot, State, TaskNumber, Wait,
-    Waiter,
+    Awaited, Blocker, Children, Holder, Key, Lock, Record, Release, Slot, State, TaskNumber,
+    TaskWait, Waiter,
 };
 
 /// A record in the [`Waits`](crate::state::waits::Waits) of a loop, or none. It may be dropped on
@@ -87,7 +87,7 @@ impl WaitRecord {
         let Some(mut door) = Door::open() else { return };
         door.tasks.block(task, Blocker::Record(key.slot));
         if let Some(record) = self.get(&mut door)
-            && let Record::Wait(Wait { waiter, .. }) = *record
+            && let Record::Wait(TaskWait { waiter, .. }) = *record
         {
             *record = Record::Group(waiter, Rc::clone(children));
         }

@@ -5,7 +5,7 @@ use std::{fmt, panic::Location, pin::Pin, rc::Rc};
 
 use super::error::{SendError, TrySendError};
 use super::shared::{Channel, Raw};
-use crate::{fmt::debug_struct, sync::wait_list::Wait};
+use crate::{fmt::debug_struct, sync::wait_list::ListWait};
 
 /// The common part of both kinds of senders. The channel counts them.
 pub(super) struct End<T>(pub(super) Rc<Channel<T>>);
@@ -17,7 +17,7 @@ impl<T> End<T> {
 
     #[track_caller]
     fn closed(&self) -> Closed<'_> {
-        Closed { raw: &self.0.raw, wait: Wait::at(Location::caller()) }
+        Closed { raw: &self.0.raw, wait: ListWait::at(Location::caller()) }
     }
 
     fn is_same(&self, other: &Self) -> bool {
@@ -61,7 +61,7 @@ impl<T> Sender<T> {
     #[inline]
     #[track_caller]
     pub fn send(&self, message: T) -> Send<'_, T> {
-        Send { sender: self, message: Some(message), wait: Wait::at(Location::caller()) }
+        Send { sender: self, message: Some(message), wait: ListWait::at(Location::caller()) }
     }
 
     /// Sends if there is room and no other sender waits for it.
@@ -116,7 +116,7 @@ impl<T> Sender<T> {
     /// [`SendError`], if the receiver is closed or dropped before there is room.
     #[track_caller]
     pub fn reserve(&self) -> Reserve<'_, T> {
-        Reserve { sender: self, wait: Wait::at(Location::caller()) }
+        Reserve { sender: self, wait: ListWait::at(Location::caller()) }
     }
 
     /// As [`reserve`](Self::reserve), if there is room and no other sender waits for it.
@@ -219,7 +219,7 @@ pub struct Send<'a, T> {
     sender: &'a Sender<T>,
     /// `None` once it was sent or returned.
     message: Option<T>,
-    wait: Wait,
+    wait: ListWait,
 }
 
 impl<T> Unpin for Send<'_, T> {}
@@ -263,7 +263,7 @@ debug_struct!(impl[T] for Send<'_, T> as "Send", |this| wait: this.wait, ..);
 #[must_use = "futures do nothing unless awaited"]
 pub struct Reserve<'a, T> {
     sender: &'a Sender<T>,
-    wait: Wait,
+    wait: ListWait,
 }
 
 impl<'a, T> Future for Reserve<'a, T> {
@@ -325,7 +325,7 @@ impl<T> fmt::Debug for Permit<'_, T> {
 #[must_use = "futures do nothing unless awaited"]
 pub struct Closed<'a> {
     raw: &'a Raw,
-    wait: Wait,
+    wait: ListWait,
 }
 
 impl Future for Closed<'_> {

@@ -10,7 +10,7 @@ use std::{collections::VecDeque, panic::Location};
 use super::error::TrySendError;
 use crate::sync::semaphore::Permits;
 use crate::sync::single_waiter::SingleWaiter;
-use crate::sync::wait_list::{Wait, WaitList};
+use crate::sync::wait_list::{ListWait, WaitList};
 
 /// A queue with more capacity than this is shrunk to it when it becomes empty.
 const KEPT: usize = 1024;
@@ -38,7 +38,7 @@ pub(super) struct Raw {
 
 impl Raw {
     /// Waits for room for a message. `false` if the channel was closed.
-    pub(super) fn poll_room(&self, wait: &mut Wait, cx: &Context<'_>) -> Poll<bool> {
+    pub(super) fn poll_room(&self, wait: &mut ListWait, cx: &Context<'_>) -> Poll<bool> {
         let has_room = ready!(self.room.poll_take(wait, cx));
         Poll::Ready(has_room && !self.receiver_gone.get())
     }
@@ -49,7 +49,7 @@ impl Raw {
         self.tell_end();
     }
 
-    pub(super) fn leave(&self, wait: &mut Wait) {
+    pub(super) fn leave(&self, wait: &mut ListWait) {
         self.room.leave(wait);
         self.tell_end();
     }
