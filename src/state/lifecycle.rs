@@ -3,7 +3,7 @@
 //! of a task.
 
 use super::State;
-use super::failure::{JoinError, Origin};
+use super::failure::{FailureLog, JoinError, Origin};
 use super::number::{TaskNumber, Wake};
 use super::outbox::Effect;
 use super::ready::{Direction, Ready};
@@ -158,11 +158,7 @@ impl State {
     }
 
     #[inline(always)]
-    fn drop_output(
-        &mut self,
-        body: Option<Body>,
-        log: Option<(super::failure::FailureLog, Origin)>,
-    ) {
+    fn drop_output(&mut self, body: Option<Body>, log: Option<(FailureLog, Origin)>) {
         if let Some(body) = body {
             self.outbox.post(Effect::DropOutput(body, log));
         }
