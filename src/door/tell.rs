@@ -16,7 +16,7 @@ pub(crate) fn report<'a>(step: impl FnOnce() -> Step<'a>) {
     }
 }
 
-/// Passes a step to the observers. An observer that panics is removed.
+/// Passes a step to the observers. An observer of the program that panics is removed.
 #[cold]
 #[inline(never)]
 pub(super) fn tell(step: &Step<'_>) {
@@ -30,9 +30,11 @@ pub(super) fn tell(step: &Step<'_>) {
     drop(door);
     let mut index = 0;
     while let Some(observer) = observers.get_mut(index) {
-        match contain("an observer, which is removed,", || observer.step(step)) {
-            // The log lines, which come first, stay: the next one may succeed.
-            None if index > 0 => discard(observers.remove(index)),
+        // The log lines, which come first, stay: the logger may accept the next one.
+        let is_log = index == 0;
+        let what = if is_log { "the logger" } else { "an observer, which is removed," };
+        match contain(what, || observer.step(step)) {
+            None if !is_log => discard(observers.remove(index)),
             _ => index += 1,
         }
     }

@@ -102,10 +102,9 @@ fn is_look_due(state: &mut State, wait: WaitFor, in_block_on: bool) -> bool {
     match wait {
         WaitFor::Skip { .. } => false,
         WaitFor::Tasks { .. } => state.suspects.is_due_while_busy(),
-        WaitFor::Ever if in_block_on => {
-            !state.suspects.is_empty() || !state.sources.is_any_awaited()
-        }
-        _ => !state.suspects.is_empty(),
+        _ if !state.suspects.is_empty() => true,
+        WaitFor::Ever => in_block_on && !state.sources.is_any_awaited(),
+        _ => false,
     }
 }
 

@@ -157,7 +157,7 @@ fn a_run_that_was_started_is_done_before_it_is_polled() {
         run.start();
         run.start();
         is_done.recv().unwrap();
-        // Its end is known, though nobody polls it: a virtual clock may go on.
+        // Its end is known although its future is not polled, so a virtual clock may go on.
         until(|| jobs() == 0).await;
         assert_eq!(run.await.unwrap(), 5);
     });

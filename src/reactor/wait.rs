@@ -165,7 +165,7 @@ impl SourceKey {
         let (place, since) = (wait.place, state.clock.turn_nanos());
         let polled = state.tasks.polled_number;
         let waiters = source.waiters(direction);
-        // As the first waiter, if it can be: a later operation must not overtake one that was refused.
+        // As the first waiter, if possible: a later operation must not overtake a refused one.
         if foreign.is_some() || !waiters.set_first(ticket, task, place, since, polled) {
             waiters.add(ticket, Waiter { task, place, since }, foreign, &mut state.outbox);
             source.mark(Source::HAS_MORE, true);

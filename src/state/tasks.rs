@@ -413,8 +413,7 @@ mod tests {
             let crowd = [1, 10, 100, 1000, 100, 10, 1, 1][round % 8];
             event_loop.enter(|| (0..crowd).for_each(|_| drop(spawn(yield_for(1)))));
             let (length, _) = turn(&mut event_loop);
-            // This batch, who waits for the next, and who had their turn: no more of these than of
-            // the others.
+            // The entries of this batch and of the next, and at most as many polled ones.
             let most = 2 * (before + 2 * crowd) + RETIRED_AT_ONCE;
             assert!(length <= most, "round {round}: {length} entries after {before} and {crowd}");
             before = crowd;

@@ -242,7 +242,7 @@ fn coffee_orders_shows_that_one_waiter_serves_all_in_the_time_of_the_longest_dis
                 assert!(served - ordered >= needs - 1., "{said:#?}");
             }
         }
-        // At the counter nobody orders before the one ahead is served; with the app all do before anybody is served.
+        // At the counter each guest orders after the one ahead is served; with the app, all order before the first is served.
         assert!(counter.windows(2).all(|pair| pair[0][1] <= pair[1][0]), "{said:#?}");
         assert!(app.iter().all(|early| app.iter().all(|late| early[0] <= late[1])), "{said:#?}");
     });

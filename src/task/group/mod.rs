@@ -382,7 +382,7 @@ mod tests {
     fn a_hundred_thousand_children_that_have_ended_leave_nothing_behind() {
         block_on(async {
             let group = TaskGroup::new();
-            // Ten at a time, as a server with ten clients that come and go. Nobody joins meanwhile.
+            // Ten at a time, as in a server whose ten clients come and go. The group is not joined yet.
             for _ in 0..10_000 {
                 for _ in 0..10 {
                     group.spawn(async {
