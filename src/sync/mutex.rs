@@ -156,6 +156,7 @@ impl RawMutex {
     }
 
     /// Waits for the lock. The result is always `true`.
+    #[inline]
     fn poll_lock(&self, wait: &mut ListWait, cx: &Context<'_>) -> Poll<bool> {
         let place = wait.place();
         let done = |granted| {
