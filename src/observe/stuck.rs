@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
+use std::iter;
 
 use log::Level;
 
@@ -135,23 +136,21 @@ impl State {
     /// Takes the suspects from the list, the last first, without those that a cheap check clears.
     /// Following a chain is cheap, while building the graph visits all records of the loop.
     fn take_suspects(&mut self) -> Vec<(Slot, Flags)> {
-        let mut all = Vec::new();
         let mut noted = HashSet::new();
-        while let Some((task, suspicion)) = self.suspects.pop(&mut self.tasks) {
-            all.push((task, suspicion));
+        for task in self.suspects.tasks() {
             // Note the wait of its joiner, of the joiner's joiner, and so on. They did not note it
             // when they began to wait, because most often the awaited task is ready and about to
             // finish.
-            let mut joined = task;
-            while noted.insert(joined)
-                && let Some(joiner) = self.tasks.note_joiner(joined)
+            let mut joined = *task;
+            while let Some(joiner) = self.tasks.note_joiner(joined)
+                && noted.insert(joined)
             {
                 joined = joiner;
             }
         }
         let mut chains = Chains::default();
         let mut suspects = Vec::new();
-        for (task, mut suspicion) in all {
+        while let Some((task, mut suspicion)) = self.suspects.pop(&mut self.tasks) {
             if suspicion.has(Flags::MAY_BE_DEADLOCKED) && !chains.lead_to_cycle(self, task) {
                 suspicion.clear(Flags::MAY_BE_DEADLOCKED);
             }
@@ -242,6 +241,11 @@ struct Chains {
 
 impl Chains {
     fn lead_to_cycle(&mut self, state: &State, start: Slot) -> bool {
+        // Most chains are short, and end without a visit being recorded.
+        const SHORT: usize = 8;
+        if iter::successors(Some(start), |task| next_in_chain(state, *task)).nth(SHORT).is_none() {
+            return false;
+        }
         let (mut path, mut at) = (Vec::new(), start);
         let is_cycle = loop {
             match self.passed.get(&at) {

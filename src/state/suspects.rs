@@ -89,6 +89,10 @@ impl Suspects {
         self.tasks.is_empty()
     }
 
+    pub(crate) fn tasks(&self) -> &[Slot] {
+        &self.tasks
+    }
+
     /// Returns whether a check is due although the loop does not sleep. Called when the kernel is
     /// asked without waiting.
     pub(crate) fn is_due_while_busy(&mut self) -> bool {
