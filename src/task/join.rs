@@ -2,15 +2,15 @@
 //! through the untyped task as `&mut dyn Any`.
 
 use std::task::{Context, Poll, ready};
-use std::{any::Any, fmt, marker::PhantomData, pin::Pin};
+use std::{fmt, marker::PhantomData, pin::Pin};
 
 use log::Level;
 
 use crate::door::{Door, release, yield_to_others};
 use crate::fmt::debug_struct;
 use crate::state::{
-    Blocker, Body, FailureLog, Flags, Id, JoinError, Key, Message, Origin, Release, Slot, Stage,
-    State, Step, TaskNumber, Wake, discard, shared,
+    Blocker, Body, FailureLog, Flags, Id, JoinError, Key, Message, Origin, Release, Slot, State,
+    Step, TaskNumber, Wake, discard, shared,
 };
 
 /// Awaits the output of a spawned task.
@@ -108,15 +108,17 @@ impl<T: 'static> Future for JoinHandle<T> {
         let body = ready!(poll_finished(key, cx));
         self.taken = true;
         let mut output: Option<Self::Output> = None;
-        body.take(&mut output);
+        if let Some(body) = body {
+            body.take(&mut output);
+        }
         Poll::Ready(output.unwrap_or_else(|| Err(JoinError::cancelled(None))))
     }
 }
 
 /// The part of joining that does not depend on the type of the output: takes a finished task out of
-/// its slot.
+/// its slot. Returns `None` if the end of its loop has emptied the slot.
 #[track_caller]
-fn poll_finished(key: Key, cx: &Context<'_>) -> Poll<Body> {
+fn poll_finished(key: Key, cx: &Context<'_>) -> Poll<Option<Body>> {
     let mut door = Door::at_home(key, "a `JoinHandle`");
     let state = &mut *door;
     let is_finished =
@@ -124,13 +126,7 @@ fn poll_finished(key: Key, cx: &Context<'_>) -> Poll<Body> {
     if !is_finished {
         match TaskNumber::of(cx.waker()) {
             Some(joiner) => state.join(key.slot, Wake::Task(joiner)),
-            None => {
-                // Cloned with the door closed, because that runs foreign code. It may even end the
-                // task.
-                drop(door);
-                let joiner = Wake::of(cx.waker());
-                Door::at_home(key, "a `JoinHandle`").join(key.slot, joiner);
-            }
+            None => join_foreign(door, key, cx),
         }
         return Poll::Pending;
     }
@@ -140,8 +136,17 @@ fn poll_finished(key: Key, cx: &Context<'_>) -> Poll<Body> {
         drop(door);
         return yield_to_others(cx);
     }
-    let body = state.tasks.slots.remove(key.slot).and_then(|task| task.body);
-    Poll::Ready(body.unwrap_or_else(|| Box::pin(Emptied)))
+    Poll::Ready(state.tasks.slots.remove(key.slot).and_then(|task| task.body))
+}
+
+/// Leaves a foreign waker. It is cloned with the door closed, because that runs foreign code, which
+/// may even end the task.
+#[cold]
+#[track_caller]
+fn join_foreign(door: Door, key: Key, cx: &Context<'_>) {
+    drop(door);
+    let joiner = Wake::of(cx.waker());
+    Door::at_home(key, "a `JoinHandle`").join(key.slot, joiner);
 }
 
 impl State {
@@ -190,23 +195,6 @@ pub(super) fn abort(key: Key) {
                 shared.send(Message::Abort(key.slot));
             }
         }
-    }
-}
-
-/// A task that the end of its loop has emptied: it has no output.
-struct Emptied;
-
-impl Stage for Emptied {
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        unreachable!("it is in no slot");
-    }
-
-    fn fail(self: Pin<&mut Self>, _: JoinError) {}
-
-    fn take(self: Pin<Box<Self>>, _: &mut dyn Any) {}
-
-    fn error(&self) -> Option<&JoinError> {
-        None
     }
 }
 
