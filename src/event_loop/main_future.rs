@@ -21,8 +21,8 @@ impl MainPlace {
     pub(super) fn new(place: &'static Location<'static>) -> Self {
         let mut door = Door::expect("`block_on`");
         door.suspects.is_quiescence_reported = false;
-        let now = door.clock.turn_nanos();
-        let slot = door.tasks.insert_main(place, now).expect(
+        let state = &mut *door;
+        let slot = state.tasks.insert_main(place, &state.clock).expect(
             "headwaiter: this loop has so many tasks that there is no number left for `block_on`",
         );
         if door.outbox.is_observed() {

@@ -114,12 +114,12 @@ impl State {
 /// How a task ends.
 impl State {
     /// Ends a task whose output or error is in `body`. Keeps the output for the `JoinHandle` and
-    /// wakes the joiner. Removes a detached task, and posts the drop of its output.
+    /// wakes the joiner. Removes a detached task, and returns `true` if its output is left in
+    /// `body`: the caller drops it with [`drop_output`](crate::door::drop_output) when the borrow
+    /// has ended.
     #[inline(always)]
-    pub(crate) fn end_task(&mut self, slot: Slot, body: &mut Option<Body>) {
-        let Some(task) = self.tasks.slots.get_mut(slot) else {
-            return self.drop_output(body.take(), None); // The loop is being dropped.
-        };
+    pub(crate) fn end_task(&mut self, slot: Slot, body: &mut Option<Body>) -> bool {
+        let Some(task) = self.tasks.slots.get_mut(slot) else { return true };
         self.tasks.never_waited += u64::from(task.flags.polls() == 1);
         if task.rare.is_some() {
             return self.end_rare_task(slot, body);
@@ -127,7 +127,7 @@ impl State {
         if task.flags.has(Flags::DETACHED) {
             // The slot owns nothing any more: `forget` saves the code that would drop it.
             std::mem::forget(self.tasks.slots.remove(slot));
-            return self.drop_output(body.take(), None);
+            return true;
         }
         task.give_back(body.take());
         task.flags.clear(Flags::QUEUED);
@@ -136,17 +136,20 @@ impl State {
         if joiner.is_some() {
             self.wake(Wake::Task(joiner));
         }
+        false
     }
 
     /// As [`end_task`](Self::end_task), for a task with a name, a foreign joiner or a failure log.
     #[cold]
     #[inline(never)]
-    fn end_rare_task(&mut self, slot: Slot, body: &mut Option<Body>) {
-        let Some(task) = self.tasks.slots.get_mut(slot) else { return };
+    fn end_rare_task(&mut self, slot: Slot, body: &mut Option<Body>) -> bool {
+        let Some(task) = self.tasks.slots.get_mut(slot) else { return true };
         let (joiner, log) = (task.take_joiner(), task.take_failure_log(slot));
         if task.flags.has(Flags::DETACHED) {
             self.tasks.slots.remove(slot);
-            self.drop_output(body.take(), log);
+            if log.is_some() {
+                self.post_output(body.take(), log);
+            }
         } else {
             task.give_back(body.take());
             task.flags.clear(Flags::QUEUED);
@@ -155,10 +158,11 @@ impl State {
         if let Some(joiner) = joiner {
             self.wake(joiner);
         }
+        body.is_some()
     }
 
-    #[inline(always)]
-    fn drop_output(&mut self, body: Option<Body>, log: Option<(FailureLog, Origin)>) {
+    /// Posts the drop of an output, with the log of its failure.
+    fn post_output(&mut self, body: Option<Body>, log: Option<(FailureLog, Origin)>) {
         if let Some(body) = body {
             self.outbox.post(Effect::DropOutput(body, log));
         }
@@ -201,7 +205,7 @@ impl State {
             let log = task.take_failure_log(slot);
             let body = task.body.take();
             self.tasks.slots.remove(slot);
-            self.drop_output(body, log);
+            self.post_output(body, log);
         } else {
             let joiner = task.take_joiner();
             self.outbox.drop_wake(joiner);

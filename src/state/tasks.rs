@@ -3,6 +3,7 @@
 use std::mem;
 use std::panic::Location;
 
+use super::clock::LoopClock;
 use super::failure::{FailureLog, Origin};
 use super::number::TaskNumber;
 use super::places::PlaceId;
@@ -190,14 +191,15 @@ impl Tasks {
         body: Option<Body>,
         flags: Flags,
         rare: Option<Box<Rare>>,
-        birth: Birth,
+        place: PlaceId,
+        clock: &LoopClock,
     ) -> Slot {
         let (slot, task) = self.slots.insert_empty(Task::EMPTY);
         task.give_back(body);
         // As with the body: the place is empty.
         mem::forget(mem::replace(&mut task.rare, rare));
         task.flags = flags;
-        task.birth = birth;
+        task.birth = Birth::new(place, clock.turn_nanos());
         self.ready.push(slot);
         slot
     }
@@ -207,11 +209,11 @@ impl Tasks {
     pub(crate) fn insert_main(
         &mut self,
         place: &'static Location<'static>,
-        now: u64,
+        clock: &LoopClock,
     ) -> Option<Slot> {
-        let birth = Birth::new(PlaceId::of(place), now);
         let rare = Some(Rare::named("main".into()));
-        self.has_room().then(|| self.insert(None, Flags::QUEUED, rare, birth))
+        let place = PlaceId::of(place);
+        self.has_room().then(|| self.insert(None, Flags::QUEUED, rare, place, clock))
     }
 
     pub(crate) fn remove_main(&mut self, main: Slot) {

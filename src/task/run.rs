@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::door::{Door, report};
+use crate::door::{Door, drop_output, report};
 use crate::state::{
     Body, Effect, Flags, Id, JoinError, Outcome, Slot, Stage, State, Step, TaskNumber, Tasks,
     discard,
@@ -61,10 +61,14 @@ impl Batch {
     pub(crate) fn run_next(&mut self, main: Option<&mut Main<'_>>) -> bool {
         let Some(mut door) = Door::open() else { return false };
         let state = &mut *door;
-        state.settle(self);
-        if state.outbox.is_posted() {
+        let has_output = state.settle(self);
+        if has_output || state.outbox.is_posted() {
             // Performed before the next task is taken, because the drop of an output may abort that
             // task.
+            drop(door);
+            if let Some(output) = self.body.take() {
+                drop_output(output);
+            }
             return true;
         }
         state.budget.refill();
@@ -159,10 +163,11 @@ fn begin_poll(slot: Slot) {
 }
 
 impl State {
-    /// Puts the body of the polled task back into its slot, or ends the task.
+    /// Puts the body of the polled task back into its slot, or ends the task. Returns whether it
+    /// left an output in the batch that must be dropped.
     #[inline(always)]
-    fn settle(&mut self, batch: &mut Batch) {
-        let Some(task) = self.tasks.slots.get_mut(self.tasks.polled) else { return };
+    fn settle(&mut self, batch: &mut Batch) -> bool {
+        let Some(task) = self.tasks.slots.get_mut(self.tasks.polled) else { return false };
         // A task that has finished or was woken again cannot be stuck.
         let is_done = batch.is_finished || task.flags.has(Flags::QUEUED.or(Flags::FINISHED));
         let is_usual =
@@ -172,29 +177,33 @@ impl State {
         }
         if batch.is_finished {
             batch.is_finished = false;
-            self.end_task(self.tasks.polled, &mut batch.body);
-        } else if batch.body.is_some() {
+            return self.end_task(self.tasks.polled, &mut batch.body);
+        }
+        if batch.body.is_some() {
             task.give_back(batch.body.take());
         }
+        false
     }
 
     /// As [`settle`](Self::settle), after a poll that was timed, in which the task was aborted, or
     /// after which it may be stuck.
     #[cold]
     #[inline(never)]
-    fn settle_unusual(&mut self, batch: &mut Batch) {
+    fn settle_unusual(&mut self, batch: &mut Batch) -> bool {
         let slot = self.tasks.polled;
         let suspicion = mem::take(&mut self.tasks.suspicion);
         if mem::take(&mut batch.is_finished) {
             self.end_poll(slot, Outcome::Finished);
-            self.end_task(slot, &mut batch.body);
-            return;
+            return self.end_task(slot, &mut batch.body);
         }
         self.end_poll(slot, Outcome::Pending);
         if let Some(body) = batch.body.take() {
             match self.tasks.slots.get_mut(slot) {
                 Some(task) if suspicion & Tasks::ABORTED == 0 => task.give_back(Some(body)),
-                _ => return self.cancel(slot, body),
+                _ => {
+                    self.cancel(slot, body);
+                    return false;
+                }
             }
         }
         let mut suspect = Flags::NONE;
@@ -207,6 +216,7 @@ impl State {
         if suspect.has(Flags::SUSPECT) {
             self.suspects.add(slot, suspect, &mut self.tasks);
         }
+        false
     }
 }
 

@@ -7,7 +7,7 @@ use super::group::{GroupClosed, TaskGroup};
 use super::insert::insert;
 use super::join::JoinHandle;
 use super::run::Spawned;
-use crate::state::Flags;
+use crate::state::{Flags, Rare};
 
 /// Runs `future` on this thread's loop, concurrently with all its other tasks. The task is first
 /// polled in the next batch, not inside this call.
@@ -127,7 +127,8 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    match insert(Box::pin(Spawned::Running { future }), Flags::QUEUED, name, place) {
+    let body = Box::pin(Spawned::Running { future });
+    match insert(body, Flags::QUEUED, name.map(Rare::named), place) {
         Some(key) => JoinHandle::new(key),
         None => JoinHandle::cancelled(),
     }
