@@ -11,7 +11,7 @@ use mio::{Interest, Registry, Token};
 
 use super::{Registered, Wait};
 use crate::door::Door;
-use crate::state::{Direction, Key, Message, Ready, Slot, Source, shared, slot_of, token_of};
+use crate::state::{Direction, Key, Message, Ready, Slot, Source, shared, token_of};
 
 /// The source of such a slot. It has nothing to register and nothing to close.
 #[derive(Debug)]
@@ -102,6 +102,6 @@ pub(crate) fn give_from_afar(key: Key) {
 
 fn make_ready(slot: Slot, ready: Ready) {
     if let Some(mut door) = Door::open() {
-        door.source_ready(slot_of(token_of(slot)), ready, true);
+        door.source_ready(token_of(slot), ready, true);
     }
 }

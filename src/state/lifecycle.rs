@@ -7,18 +7,20 @@ use super::failure::{FailureLog, JoinError, Origin};
 use super::number::{TaskNumber, Wake};
 use super::outbox::Effect;
 use super::ready::{Direction, Ready};
-use super::slots::{Layout, Packed, Slot};
+use mio::Token;
+
+use super::slots::Slot;
 use super::sources::Source;
 use super::step::{Id, Step};
 use super::task::{Body, Flags};
 use super::tasks::Tasks;
 
 impl Tasks {
-    /// Puts the task that `packed` names into the ready queue. Returns `None` if the task is queued
+    /// Puts a task into the ready queue. Returns `None` if the task is queued
     /// already, has finished or is gone.
     #[inline]
-    pub(crate) fn wake(&mut self, packed: Packed) -> Option<Slot> {
-        let (slot, task) = self.slots.get_packed_mut(Layout::WAKER, packed)?;
+    pub(crate) fn wake(&mut self, task: TaskNumber) -> Option<Slot> {
+        let (slot, task) = self.find_mut(task)?;
         if task.flags.has(Flags::QUEUED.or(Flags::FINISHED)) {
             return None;
         }
@@ -31,8 +33,8 @@ impl Tasks {
 impl State {
     /// Wakes the task of this loop that a waker names, and reports it.
     #[inline(always)]
-    pub(crate) fn wake_task(&mut self, packed: Packed) {
-        if let Some(task) = self.tasks.wake(packed) {
+    pub(crate) fn wake_task(&mut self, task: TaskNumber) {
+        if let Some(task) = self.tasks.wake(task) {
             self.outbox.report(|| Step::Wake { task: Id(task) });
         }
     }
@@ -40,21 +42,20 @@ impl State {
     /// Wakes a task of this loop immediately. Posts any other wake, because that runs foreign code.
     pub(crate) fn wake(&mut self, wake: Wake) {
         match wake {
-            Wake::Task(number) if number.is_of(self.id) => self.wake_task(number.packed()),
+            Wake::Task(number) if number.is_of(self.id) => self.wake_task(number),
             wake => self.outbox.post(Effect::Wake(wake)),
         }
     }
 
     /// Records that a source is ready, wakes its waiters and posts the call of its callback.
-    /// `packed` is the slot from the token of the event. Returns `false` if there is no such
-    /// source.
+    /// Returns `false` if there is no source with this token.
     ///
     /// Without `again`, it wakes only the waiters of directions that were not ready before. For
     /// events of the kernel that is enough: an operation waits in a ready direction only if it was
     /// refused for its budget, and then its task is woken already.
     #[inline(always)]
-    pub(crate) fn source_ready(&mut self, packed: Packed, ready: Ready, again: bool) -> bool {
-        let Some((slot, source)) = self.sources.slots.get_packed_mut(Layout::TOKEN, packed) else {
+    pub(crate) fn source_ready(&mut self, token: Token, ready: Ready, again: bool) -> bool {
+        let Some((slot, source)) = self.sources.find_mut(token) else {
             return false;
         };
         let news = source.ready.learn(ready);
@@ -65,10 +66,10 @@ impl State {
         let woken = if again { ready } else { news };
         // `TaskNumber::NONE` wakes nothing: no slot has its index.
         if woken.is_readable() {
-            self.tasks.wake(source.readers.take_first().packed());
+            self.tasks.wake(source.readers.take_first());
         }
         if woken.is_writable() {
-            self.tasks.wake(source.writers.take_first().packed());
+            self.tasks.wake(source.writers.take_first());
         }
         true
     }

@@ -64,12 +64,12 @@ pub(crate) use self::pool::{Pool, PoolState, THREADS, Work, is_pool_thread};
 pub(crate) use self::ready::{Direction, Ready};
 pub(crate) use self::result_slot::ResultSlot;
 pub(crate) use self::shared::{
-    Shared, forget, is_of_this_process, mark_foreign, send_home, wake_narrow,
+    Shared, forget, is_of_this_process, mark_foreign, send_home, wake_from_afar,
 };
 pub(crate) use self::shuffle::Shuffle;
 pub(crate) use self::slots::{Key, Layout, LoopId, Slot};
 pub(crate) use self::sources::{
-    ALARM, ALL, Callback, EVENTS, INBOX, Next, Source, SourceSnapshot, Sources, slot_of, token_of,
+    ALARM, ALL, Callback, EVENTS, INBOX, Next, Source, SourceSnapshot, Sources, token_of,
 };
 use self::stalls::Stalls;
 pub(crate) use self::stalls::{QUIET_FOR, TIMED_FOR};

@@ -15,7 +15,7 @@ use mio::{Interest, Registry, Token};
 
 use super::number::TaskNumber;
 use super::ready::{Direction, Ready};
-use super::slots::{Layout, Packed, Slot, Slots};
+use super::slots::{Layout, Slot, Slots};
 use super::tasks::Tasks;
 use super::waiters::{NO_TICKET, Waiters};
 use super::waits::{Awaited, TaskWait};
@@ -38,11 +38,6 @@ pub(crate) const ALL: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 pub(crate) fn token_of(slot: Slot) -> Token {
     Token(Layout::TOKEN.pack(0, slot) as usize)
-}
-
-#[inline]
-pub(crate) fn slot_of(token: Token) -> Packed {
-    Layout::TOKEN.unpack(token.0 as u64).1
 }
 
 /// A user's callback and its source, without their types: see [`on_ready`](crate::on_ready). All
@@ -177,6 +172,12 @@ pub(crate) struct SourceSnapshot {
 impl Sources {
     pub(crate) fn new() -> Self {
         Sources { slots: Slots::new(), last_ticket: NO_TICKET }
+    }
+
+    /// The source that a token names, if it is still there, and its slot.
+    #[inline(always)]
+    pub(super) fn find_mut(&mut self, token: Token) -> Option<(Slot, &mut Source)> {
+        self.slots.find_mut(Layout::TOKEN, token.0 as u64)
     }
 
     /// Whether a task or a user's callback waits for a source. A virtual clock then gives the

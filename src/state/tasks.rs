@@ -7,7 +7,7 @@ use super::failure::{FailureLog, Origin};
 use super::number::TaskNumber;
 use super::places::PlaceId;
 use super::shuffle::Shuffle;
-use super::slots::{Layout, Packed, Slot, Slots};
+use super::slots::{Layout, Slot, Slots};
 use super::task::{Birth, Blocker, Body, Flags, Rare, Snapshot, Task};
 use super::waits::{Awaited, TaskWait, Waiter};
 
@@ -79,6 +79,12 @@ impl Tasks {
 
     fn get(&self, slot: Slot) -> Option<&Task> {
         self.slots.get(slot)
+    }
+
+    /// The task that a number names, if it is still there, and its whole slot.
+    #[inline]
+    pub(super) fn find_mut(&mut self, number: TaskNumber) -> Option<(Slot, &mut Task)> {
+        self.slots.find_mut(Layout::WAKER, number.bits() as u64)
     }
 }
 
@@ -224,7 +230,7 @@ impl Tasks {
     }
 
     pub(crate) fn slot_of(&self, number: TaskNumber) -> Option<Slot> {
-        Some(self.slots.get_packed(Layout::WAKER, number.packed())?.0)
+        Some(self.slots.find(Layout::WAKER, number.bits() as u64)?.0)
     }
 
     pub(crate) fn name(&self, slot: Slot) -> Option<&str> {
@@ -274,7 +280,7 @@ impl Tasks {
     #[cold]
     pub(crate) fn block(&mut self, task: TaskNumber, blocker: Blocker) {
         self.suspicion |= Tasks::BLOCKED;
-        if let Some((_, task)) = self.slots.get_packed_mut(Layout::WAKER, task.packed()) {
+        if let Some((_, task)) = self.find_mut(task) {
             task.block(blocker);
         }
     }
@@ -283,7 +289,7 @@ impl Tasks {
     /// blocker. The join itself does not record it while the awaited task is ready.
     pub(crate) fn note_joiner(&mut self, slot: Slot) -> Option<Slot> {
         let joiner = self.get(slot).map(|task| task.joiner).filter(|joiner| joiner.is_some())?;
-        let (joiner, task) = self.slots.get_packed_mut(Layout::WAKER, joiner.packed())?;
+        let (joiner, task) = self.find_mut(joiner)?;
         task.block(Blocker::Task(slot));
         Some(joiner)
     }
@@ -313,8 +319,8 @@ impl Tasks {
         self.slots.iter().any(|task| task.flags.has(Tasks::REACHABLE) && is_alive(task))
     }
 
-    pub(crate) fn mark_foreign(&mut self, packed: Packed) {
-        if let Some((_, task)) = self.slots.get_packed_mut(Layout::WAKER, packed) {
+    pub(crate) fn mark_foreign(&mut self, task: TaskNumber) {
+        if let Some((_, task)) = self.find_mut(task) {
             task.flags.set(Flags::FOREIGN);
         }
     }
