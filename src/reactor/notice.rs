@@ -54,7 +54,7 @@ impl Registered<Notice> {
     pub(crate) fn notice_of_work(kind: &'static str) -> io::Result<Self> {
         let notice = Registered::notice(kind)?;
         if let Some(mut door) = Door::open()
-            && let Some(source) = door.sources.slots.get_mut(notice.slot())
+            && let Some(source) = door.sources.get_mut(notice.slot())
         {
             source.mark(Source::IS_WORK, true);
         }
@@ -72,7 +72,7 @@ impl Registered<Notice> {
         let polled = self.poll_ready(wait, cx, Direction::Read);
         if polled.is_ready()
             && let Some(mut door) = Door::open()
-            && let Some(source) = door.sources.slots.get_mut(self.slot())
+            && let Some(source) = door.sources.get_mut(self.slot())
         {
             source.ready.disprove(Direction::Read);
         }
@@ -83,7 +83,7 @@ impl Registered<Notice> {
 /// Returns whether this slot still exists.
 #[cfg(feature = "signal")]
 pub(crate) fn is_there(slot: Slot) -> bool {
-    Door::open().is_some_and(|door| door.sources.slots.get(slot).is_some())
+    Door::open().is_some_and(|door| door.sources.get(slot).is_some())
 }
 
 /// Gives a notice to a slot: wakes its waiter, or stores the notice if there is none. Ignores a

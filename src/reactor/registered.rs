@@ -15,8 +15,8 @@ use super::register::{is_closing, register};
 use super::wait::{SourceKey, Wait};
 use crate::door::{Door, away_from_home, release};
 use crate::state::{
-    ALL, Direction, OneLine, Ready, Release, SOURCE, Shared, Source, Sources, TaskNumber, Waiter,
-    contain, say, shared,
+    ALL, Direction, OneLine, Ready, Release, SOURCE, Shared, Source, TaskNumber, Waiter, contain,
+    say, shared,
 };
 
 #[cfg(target_os = "linux")]
@@ -106,8 +106,7 @@ impl<S: Io> Registered<S> {
             drop(door);
             return self.source.refuse(wait, cx, direction);
         }
-        let Sources { slots, last_ticket } = &mut state.sources;
-        let Some(source) = slots.get_mut(key.slot) else {
+        let Some(source) = state.sources.get_mut(key.slot) else {
             return Poll::Ready(Err(is_closing()));
         };
         // Removes the waiter of the last poll. Its position does not matter, because one event
@@ -146,7 +145,7 @@ impl<S: Io> Registered<S> {
         }
         let waited = if let Some(task) = TaskNumber::of(cx.waker()) {
             state.tasks.keep();
-            let ticket = wait.take_ticket(key, direction, last_ticket);
+            let ticket = wait.take_ticket(key, direction, &mut state.last_ticket);
             let (place, since) = (wait.place, state.clock.turn_nanos());
             let polled = state.tasks.polled_number;
             let waiters = source.waiters(direction);
@@ -203,7 +202,7 @@ impl<S: Io> Registered<S> {
         let mut door = self.source.open();
         let state = &mut *door;
         let polled = state.polled().map(|number| (number, state.tasks.polls(state.tasks.polled)));
-        if let Some(source) = state.sources.slots.get_mut(self.source.key.slot) {
+        if let Some(source) = state.sources.get_mut(self.source.key.slot) {
             let waiters = source.waiters(ticket.direction);
             waiters.keep_latest(ticket.number, polled, &mut state.outbox);
         }
@@ -212,7 +211,7 @@ impl<S: Io> Registered<S> {
     /// Returns for which directions of `interest` the source counts as ready.
     pub(crate) fn readiness(&self, interest: Interest) -> Ready {
         let door = self.source.open();
-        let source = door.sources.slots.get(self.source.key.slot);
+        let source = door.sources.get(self.source.key.slot);
         source.map_or(Ready::NONE, |source| source.ready).of_interest(interest)
     }
 
@@ -246,7 +245,7 @@ impl<S: Io> Registered<S> {
             return;
         }
         let mut door = self.source.open();
-        let Some(source) = door.sources.slots.get_mut(self.source.key.slot) else { return };
+        let Some(source) = door.sources.get_mut(self.source.key.slot) else { return };
         for direction in [Direction::Read, Direction::Write] {
             if direction.is_in(interest) {
                 source.ready.disprove(direction);
@@ -278,7 +277,7 @@ impl<S: Io> Registered<S> {
     ) -> io::Result<T> {
         let mut door = self.source.open();
         let result = op(&self.io);
-        let Some(source) = door.sources.slots.get_mut(self.source.key.slot) else { return result };
+        let Some(source) = door.sources.get_mut(self.source.key.slot) else { return result };
         match &result {
             Ok(value) if is_exhausted(value) => source.ready.exhaust(direction),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Waker};
 /// How many sources there are, and how many waiters.
 fn left() -> (usize, usize) {
     let door = Door::expect("a test");
-    let sources = &door.sources.slots;
+    let sources = &door.sources;
     let waiting =
         sources.iter().map(|source| source.readers.all().count() + source.writers.all().count());
     (sources.len(), waiting.sum())

@@ -7,8 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::door::{Door, release, yield_to_others};
 use crate::state::{
-    Direction, Key, NO_TICKET, Release, Source, SourceId, Sources, State, Step, TaskNumber, Waiter,
-    Wake,
+    Direction, Key, NO_TICKET, Release, Source, SourceId, State, Step, TaskNumber, Waiter, Wake,
 };
 
 /// The entry of one operation among the waiters of a source. Its drop removes the waiter, on any
@@ -124,7 +123,7 @@ impl SourceKey {
         }
         let (source, kind, place) = (SourceId(self.key.slot), self.kind, wait.place);
         state.outbox.report(|| Step::AwaitSource { source, kind, direction, place });
-        match state.sources.slots.get_mut(self.key.slot) {
+        match state.sources.get_mut(self.key.slot) {
             Some(source) if direction == Direction::Write => {
                 source.ask_for_room(self.key.slot, &state.shared.registry)
             }
@@ -153,11 +152,10 @@ impl SourceKey {
     }
 
     fn leave(&self, state: &mut State, wait: &mut Wait, wake: Wake, direction: Direction) {
-        let Sources { slots, last_ticket } = &mut state.sources;
-        let Some(source) = slots.get_mut(self.key.slot) else {
+        let Some(source) = state.sources.get_mut(self.key.slot) else {
             return state.outbox.drop_wake(Some(wake));
         };
-        let ticket = wait.take_ticket(self.key, direction, last_ticket);
+        let ticket = wait.take_ticket(self.key, direction, &mut state.last_ticket);
         let (task, foreign) = match wake {
             Wake::Task(task) => (task, None),
             Wake::Foreign(waker) => (TaskNumber::NONE, Some(waker)),

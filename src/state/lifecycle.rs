@@ -55,7 +55,7 @@ impl State {
     /// refused for its budget, and then its task is woken already.
     #[inline(always)]
     pub(crate) fn source_ready(&mut self, token: Token, ready: Ready, again: bool) -> bool {
-        let Some((slot, source)) = self.sources.find_mut(token) else {
+        let Some((slot, source)) = self.sources.of_token(token) else {
             return false;
         };
         let news = source.ready.learn(ready);
@@ -79,7 +79,7 @@ impl State {
     #[cold]
     #[inline(never)]
     fn source_ready_unusual(&mut self, slot: Slot, ready: Ready) {
-        let Some(source) = self.sources.slots.get_mut(slot) else { return };
+        let Some(source) = self.sources.get_mut(slot) else { return };
         let mut woken = Vec::new();
         for direction in [Direction::Read, Direction::Write] {
             if ready.allows(direction) {
