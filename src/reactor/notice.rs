@@ -34,12 +34,12 @@ impl Io for Notice {
 impl Registered<Notice> {
     /// Returns the slot, for [`give`].
     pub(crate) fn slot(&self) -> Slot {
-        self.source.key.slot
+        self.key.slot
     }
 
     /// Returns the key, for [`give_from_afar`].
     pub(crate) fn key(&self) -> Key {
-        self.source.key
+        self.key
     }
 
     /// Makes a slot without a notice.
