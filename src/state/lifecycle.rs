@@ -21,7 +21,7 @@ impl Tasks {
     #[inline]
     pub(crate) fn wake(&mut self, task: TaskNumber) -> Option<Slot> {
         let (slot, task) = self.find_mut(task)?;
-        if task.flags.has(Flags::QUEUED.or(Flags::FINISHED)) {
+        if task.flags.has_any(Flags::QUEUED.or(Flags::FINISHED)) {
             return None;
         }
         task.flags.set(Flags::QUEUED);
@@ -125,7 +125,7 @@ impl State {
         if task.rare.is_some() {
             return self.end_rare_task(slot, body);
         }
-        if task.flags.has(Flags::DETACHED) {
+        if task.flags.has_any(Flags::DETACHED) {
             // The slot owns nothing any more: `forget` saves the code that would drop it.
             std::mem::forget(self.tasks.slots.remove(slot));
             return self.drop_output(body.take(), None);
@@ -145,7 +145,7 @@ impl State {
     fn end_rare_task(&mut self, slot: Slot, body: &mut Option<Body>) {
         let Some(task) = self.tasks.slots.get_mut(slot) else { return };
         let (joiner, log) = (task.take_joiner(), task.take_failure_log(slot));
-        if task.flags.has(Flags::DETACHED) {
+        if task.flags.has_any(Flags::DETACHED) {
             self.tasks.slots.remove(slot);
             self.drop_output(body.take(), log);
         } else {
@@ -169,11 +169,11 @@ impl State {
     /// after that poll.
     pub(crate) fn abort(&mut self, slot: Slot) {
         let task = self.tasks.slots.get_mut(slot);
-        let Some(task) = task.filter(|task| !task.flags.has(Flags::FINISHED)) else { return };
+        let Some(task) = task.filter(|task| !task.flags.has_any(Flags::FINISHED)) else { return };
         task.flags.set(Flags::ABORTED);
         match task.body.take() {
             Some(body) => self.cancel(slot, body),
-            None if slot == self.tasks.polled => self.tasks.suspicion |= Tasks::ABORTED,
+            None if slot == self.tasks.polled => self.tasks.to_check |= Tasks::ABORTED,
             None => {}
         }
     }
@@ -198,7 +198,7 @@ impl State {
         self.reconsider(slot);
         let Some(task) = self.tasks.slots.get_mut(slot) else { return };
         task.flags.set(Flags::DETACHED);
-        if task.flags.has(Flags::FINISHED) {
+        if task.flags.has_any(Flags::FINISHED) {
             let log = task.take_failure_log(slot);
             let body = task.body.take();
             self.tasks.slots.remove(slot);

@@ -122,7 +122,7 @@ pub(crate) struct State {
     /// When the poll in progress began, if it is timed.
     pub(crate) poll_began: Option<u64>,
     /// A poll is timed if its number has none of these bits: one in 512, or each.
-    pub(crate) untimed: u64,
+    pub(crate) timing_mask: u64,
     /// Boxed, because it is large and rarely touched.
     pub(crate) counts: Box<Counts>,
     pub(crate) stalls: Stalls,
@@ -157,7 +157,7 @@ impl State {
             is_closing: false,
             observers: Vec::new(),
             poll_began: None,
-            untimed: SAMPLED - 1,
+            timing_mask: SAMPLED - 1,
             counts: Box::new(Counts::new()),
             stalls: Stalls::new(stall_threshold),
         }

@@ -84,7 +84,8 @@ impl Task {
     /// Whether its `JoinHandle` exists and is not awaited, so the program may still abort the task.
     /// (The main future has no body in its slot.)
     pub(crate) fn is_abortable(&self) -> bool {
-        let is_held = self.body.is_some() && !self.flags.has(Flags::DETACHED.or(Flags::FINISHED));
+        let is_held =
+            self.body.is_some() && !self.flags.has_any(Flags::DETACHED.or(Flags::FINISHED));
         is_held && self.joiner == TaskNumber::NONE && !self.has_foreign_joiner()
     }
 
@@ -211,7 +212,7 @@ impl Flags {
 
     /// Whether any of `flags` is set.
     #[inline]
-    pub(crate) fn has(self, flags: Flags) -> bool {
+    pub(crate) fn has_any(self, flags: Flags) -> bool {
         self.0 & flags.0 != 0
     }
 
@@ -253,7 +254,7 @@ impl Task {
     pub(crate) fn blocker(&self) -> Option<Blocker> {
         match self.blocker {
             Slot::NONE => None,
-            record if self.flags.has(Flags::AT_RECORD) => Some(Blocker::Record(record)),
+            record if self.flags.has_any(Flags::AT_RECORD) => Some(Blocker::Record(record)),
             task => Some(Blocker::Task(task)),
         }
     }
@@ -274,8 +275,8 @@ impl Snapshot {
     /// `now` in nanoseconds of the loop's clock.
     pub(crate) fn of(slot: Slot, task: &Task, now: u64) -> Self {
         let state = match task.flags {
-            flags if flags.has(Flags::FINISHED) => "finished",
-            flags if flags.has(Flags::QUEUED) => "ready",
+            flags if flags.has_any(Flags::FINISHED) => "finished",
+            flags if flags.has_any(Flags::QUEUED) => "ready",
             _ => "waiting",
         };
         Snapshot {
@@ -285,7 +286,7 @@ impl Snapshot {
             age: task.birth.age(now),
             polls: task.flags.polls(),
             place: task.birth.place().location(),
-            is_foreign: task.flags.has(Flags::FOREIGN),
+            is_foreign: task.flags.has_any(Flags::FOREIGN),
         }
     }
 }

@@ -30,7 +30,7 @@ pub(crate) struct Tasks {
     /// The same task as its waker names it. A waiter for the polled task needs no lookup.
     pub(crate) polled_number: TaskNumber,
     /// What to check after the poll, as bits: see [`Tasks::UNKEPT`].
-    pub(crate) suspicion: u8,
+    pub(crate) to_check: u8,
 }
 
 /// With tasks ready, the kernel is asked at the first turn boundary after this many polls. (After a
@@ -69,7 +69,7 @@ impl Tasks {
             never_waited: 0,
             polled: Slot::NONE,
             polled_number: TaskNumber::NONE,
-            suspicion: 0,
+            to_check: 0,
         }
     }
 
@@ -152,12 +152,12 @@ impl Tasks {
             // A queued task may have finished or been removed since. The generation tells a new
             // occupant of its place apart.
             if let Some(task) = self.slots.get_mut(slot)
-                && task.flags.has(Flags::QUEUED)
+                && task.flags.has_any(Flags::QUEUED)
             {
                 task.flags.begin_poll();
                 self.polls_made += 1;
                 self.polled = slot;
-                self.suspicion = Tasks::UNKEPT;
+                self.to_check = Tasks::UNKEPT;
                 return Some((slot, task.birth, task.body.take()));
             }
             if self.is_batch_over() {
@@ -173,7 +173,7 @@ impl Tasks {
     }
 
     pub(crate) fn is_queued(&self, slot: Slot) -> bool {
-        self.get(slot).is_some_and(|task| task.flags.has(Flags::QUEUED))
+        self.get(slot).is_some_and(|task| task.flags.has_any(Flags::QUEUED))
     }
 
     /// How many tasks were spawned, entries queued and polls made, in all.
@@ -272,14 +272,14 @@ impl Tasks {
     /// A waker of the polled task was stored.
     #[inline]
     pub(crate) fn keep(&mut self) {
-        self.suspicion &= !Tasks::UNKEPT;
+        self.to_check &= !Tasks::UNKEPT;
     }
 
     /// Records what a task waits for. (It is the polled task, unless that polls another task's
     /// future.)
     #[cold]
     pub(crate) fn block(&mut self, task: TaskNumber, blocker: Blocker) {
-        self.suspicion |= Tasks::BLOCKED;
+        self.to_check |= Tasks::BLOCKED;
         if let Some((_, task)) = self.find_mut(task) {
             task.block(blocker);
         }
@@ -302,7 +302,7 @@ impl Tasks {
     pub(crate) fn can_be_stuck(&self, slot: Slot) -> bool {
         const BUSY: Flags =
             Flags::QUEUED.or(Flags::FINISHED).or(Flags::ABORTED).or(Tasks::REACHABLE);
-        self.get(slot).is_some_and(|task| !task.flags.has(BUSY))
+        self.get(slot).is_some_and(|task| !task.flags.has_any(BUSY))
     }
 
     pub(crate) fn is_abortable(&self, slot: Slot) -> bool {
@@ -315,8 +315,8 @@ impl Tasks {
 
     /// Whether something outside the tasks can wake or abort any of them.
     pub(crate) fn is_any_reachable(&self) -> bool {
-        let is_alive = |task: &Task| !task.flags.has(Flags::FINISHED);
-        self.slots.iter().any(|task| task.flags.has(Tasks::REACHABLE) && is_alive(task))
+        let is_alive = |task: &Task| !task.flags.has_any(Flags::FINISHED);
+        self.slots.iter().any(|task| task.flags.has_any(Tasks::REACHABLE) && is_alive(task))
     }
 
     pub(crate) fn mark_foreign(&mut self, task: TaskNumber) {
@@ -326,13 +326,13 @@ impl Tasks {
     }
 
     pub(crate) fn has(&self, slot: Slot, flag: Flags) -> bool {
-        self.get(slot).is_some_and(|task| task.flags.has(flag))
+        self.get(slot).is_some_and(|task| task.flags.has_any(flag))
     }
 
     /// Sets or clears a flag. Returns whether that changed it.
     pub(crate) fn set(&mut self, slot: Slot, flag: Flags, value: bool) -> bool {
         let Some(task) = self.slots.get_mut(slot) else { return false };
-        let changes = task.flags.has(flag) != value;
+        let changes = task.flags.has_any(flag) != value;
         if value {
             task.flags.set(flag);
         } else {
