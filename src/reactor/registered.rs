@@ -224,7 +224,7 @@ impl<S: Io> Registered<S> {
     /// [`poll_io`](Self::poll_io), so the caller runs it after [`poll_ready`](Self::poll_ready),
     /// with nothing borrowed. Returns `None` if the caller must try again after the next
     /// `poll_ready`.
-    pub(crate) fn settle<T>(
+    pub(crate) fn note_result<T>(
         &self,
         interest: Interest,
         result: io::Result<T>,

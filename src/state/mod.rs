@@ -77,7 +77,7 @@ pub(crate) use self::stalls::{QUIET_FOR, TIMED_FOR};
 pub(crate) use self::step::{Id, Observer, Outcome, SourceId, Step, TimerId, WaitFor};
 pub(crate) use self::suspects::Deadlock;
 use self::suspects::Suspects;
-pub(crate) use self::task::{Birth, Blocker, Body, Flags, Rare, Stage, published};
+pub(crate) use self::task::{Blocker, Body, Flags, Rare, SpawnedAt, Stage, published};
 pub(crate) use self::tasks::{POLLS_BETWEEN_WAITS, Tasks};
 pub(crate) use self::timers::Armed;
 use self::timers::Timers;

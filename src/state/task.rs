@@ -41,7 +41,7 @@ pub(crate) struct Task {
     /// The task or the record (a lock or a group) that it last waited for, or [`Slot::NONE`]: see
     /// [`Blocker`].
     pub(crate) blocker: Slot,
-    pub(crate) birth: Birth,
+    pub(crate) spawned_at: SpawnedAt,
 }
 
 /// What only few tasks have, stored apart so that a task stays small.
@@ -74,7 +74,8 @@ pub(crate) enum Blocker {
 impl Task {
     pub(crate) const EMPTY: (Slot, Task) = {
         let (body, flags, joiner, rare) = (None, Flags(0), TaskNumber::NONE, None);
-        (Slot::NONE, Task { body, flags, joiner, rare, blocker: Slot::NONE, birth: Birth(0) })
+        let (blocker, spawned_at) = (Slot::NONE, SpawnedAt(0));
+        (Slot::NONE, Task { body, flags, joiner, rare, blocker, spawned_at })
     };
 
     pub(crate) fn name(&self) -> Option<&str> {
@@ -101,7 +102,7 @@ impl Task {
 
     pub(crate) fn origin(&self, slot: Slot) -> Origin {
         let name = self.name().map(Into::into);
-        Origin { id: Some(Id(slot)), name, place: self.birth.place().location() }
+        Origin { id: Some(Id(slot)), name, place: self.spawned_at.place().location() }
     }
 
     /// Stores what to wake at its end. Returns what was stored before.
@@ -133,13 +134,13 @@ impl Task {
 
 /// Where and when a task was spawned. One word, for the same reason as [`Slot`].
 #[derive(Clone, Copy)]
-pub(crate) struct Birth(u64);
+pub(crate) struct SpawnedAt(u64);
 
-impl Birth {
+impl SpawnedAt {
     /// `nanos` of the loop's clock. They are kept in units of 2^20 ns and wrap around after 52
     /// days.
     pub(crate) fn new(place: PlaceId, nanos: u64) -> Self {
-        Birth(u64::from(place.to_bits()) << 32 | u64::from((nanos >> 20) as u32))
+        SpawnedAt(u64::from(place.to_bits()) << 32 | u64::from((nanos >> 20) as u32))
     }
 
     /// What other threads can read of the task that is being polled: see
@@ -158,7 +159,7 @@ impl Birth {
     }
 }
 
-/// The task that [`Birth::published`] names, in words: `task 17, spawned at src/main.rs:3:5`.
+/// The task that [`SpawnedAt::published`] names, in words: `task 17, spawned at src/main.rs:3:5`.
 /// `None` if no task is being polled.
 pub(crate) fn published(polled: u64) -> Option<String> {
     let place = PlaceId::from_bits((polled >> 32) as u32);
@@ -283,9 +284,9 @@ impl Snapshot {
             slot,
             name: task.name().map(str::to_owned),
             state,
-            age: task.birth.age(now),
+            age: task.spawned_at.age(now),
             polls: task.flags.polls(),
-            place: task.birth.place().location(),
+            place: task.spawned_at.place().location(),
             is_foreign: task.flags.has_any(Flags::FOREIGN),
         }
     }

@@ -8,7 +8,7 @@ use super::number::TaskNumber;
 use super::places::PlaceId;
 use super::shuffle::Shuffle;
 use super::slots::{Layout, Slot, Slots};
-use super::task::{Birth, Blocker, Body, Flags, Rare, Snapshot, Task};
+use super::task::{Blocker, Body, Flags, Rare, Snapshot, SpawnedAt, Task};
 use super::waits::{Awaited, TaskWait, Waiter};
 
 pub(crate) struct Tasks {
@@ -142,10 +142,12 @@ impl Tasks {
         self.done == self.batch_end
     }
 
-    /// Takes the next task of the batch and its body, and begins its poll. Returns `None` if no
-    /// task of the batch is left. The batch must not be over, unless the queue is empty.
+    /// Takes the next task of the batch and its body, and begins its poll. Also returns what other
+    /// threads may read about it: see [`Shared::polled`](super::shared::Shared::polled). Returns
+    /// `None` if no task of the batch is left. The batch must not be over, unless the queue is
+    /// empty.
     #[inline]
-    pub(crate) fn take_ready(&mut self) -> Option<(Slot, Birth, Option<Body>)> {
+    pub(crate) fn take_ready(&mut self) -> Option<(Slot, u64, Option<Body>)> {
         loop {
             let slot = *self.ready.get(self.done)?;
             self.done += 1;
@@ -158,7 +160,7 @@ impl Tasks {
                 self.polls_made += 1;
                 self.polled = slot;
                 self.to_check = Tasks::UNKEPT;
-                return Some((slot, task.birth, task.body.take()));
+                return Some((slot, task.spawned_at.published(slot), task.body.take()));
             }
             if self.is_batch_over() {
                 return None;
@@ -196,14 +198,14 @@ impl Tasks {
         body: Option<Body>,
         flags: Flags,
         rare: Option<Box<Rare>>,
-        birth: Birth,
+        spawned_at: SpawnedAt,
     ) -> Slot {
         let (slot, task) = self.slots.insert_empty(Task::EMPTY);
         task.give_back(body);
         // As with the body: the place is empty.
         mem::forget(mem::replace(&mut task.rare, rare));
         task.flags = flags;
-        task.birth = birth;
+        task.spawned_at = spawned_at;
         self.ready.push(slot);
         slot
     }
@@ -215,9 +217,9 @@ impl Tasks {
         place: &'static Location<'static>,
         now: u64,
     ) -> Option<Slot> {
-        let birth = Birth::new(PlaceId::of(place), now);
+        let spawned_at = SpawnedAt::new(PlaceId::of(place), now);
         let rare = Some(Rare::named("main".into()));
-        self.has_room().then(|| self.insert(None, Flags::QUEUED, rare, birth))
+        self.has_room().then(|| self.insert(None, Flags::QUEUED, rare, spawned_at))
     }
 
     pub(crate) fn remove_main(&mut self, main: Slot) {

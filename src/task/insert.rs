@@ -4,7 +4,7 @@
 use std::panic::Location;
 
 use crate::door::Door;
-use crate::state::{Birth, Body, Effect, Flags, Key, Layout, PlaceId, Rare, discard};
+use crate::state::{Body, Effect, Flags, Key, Layout, PlaceId, Rare, SpawnedAt, discard};
 
 /// Inserts a task, ready to be polled. Returns `None` if the loop is being dropped; the future is
 /// then dropped at once.
@@ -24,8 +24,8 @@ pub(super) fn insert(
         refuse(body);
         return None;
     }
-    let birth = Birth::new(place_id, state.clock.turn_nanos());
-    let slot = state.tasks.insert(Some(body), flags, rare, birth);
+    let spawned_at = SpawnedAt::new(place_id, state.clock.turn_nanos());
+    let slot = state.tasks.insert(Some(body), flags, rare, spawned_at);
     if state.outbox.is_observed() {
         state.outbox.post(Effect::ReportSpawn(slot, place));
     }

@@ -71,8 +71,8 @@ impl Batch {
         if state.tasks.is_batch_over() && !begin_next_batch(state, self.last) {
             return false;
         }
-        let Some((slot, birth, body)) = state.tasks.take_ready() else { return false };
-        state.shared.polled.store(birth.published(slot), Ordering::Relaxed);
+        let Some((slot, published, body)) = state.tasks.take_ready() else { return false };
+        state.shared.polled.store(published, Ordering::Relaxed);
         let number = TaskNumber::new(state.key(slot));
         state.tasks.polled_number = number;
         let is_timed = state.tasks.polls_made() & state.timing_mask == 0;
