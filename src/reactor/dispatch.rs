@@ -49,8 +49,8 @@ fn note_stale(state: &mut State, event: &Event) -> bool {
     if [INBOX, ALARM].contains(&event.token()) {
         return false;
     }
-    // A callback for an earlier event of this batch dropped the source. The fd and the place in the
-    // slab may have a new owner already; the generation in the token tells them apart.
+    // A callback for an earlier event of this batch dropped the source. The fd and the slab index
+    // may have a new owner already; the generation in the token tells them apart.
     state.outbox.report(|| Step::Stale);
     true
 }

@@ -148,8 +148,8 @@ pub(crate) fn open(waker: mio::Waker, registry: mio::Registry) -> io::Result<Arc
         FIRST.store(serial, Ordering::Relaxed);
         PROCESS.store(process, Ordering::Relaxed);
     }
-    let place = table.loops.vacant_entry();
-    let narrow = place.key() as u64;
+    let entry = table.loops.vacant_entry();
+    let narrow = entry.key() as u64;
     if narrow >= homes {
         return Err(io::Error::other(format!(
             "{homes} event loops are alive in this process, and no more can be told apart: drop some first"
@@ -166,7 +166,7 @@ pub(crate) fn open(waker: mio::Waker, registry: mio::Registry) -> io::Result<Arc
         waker,
         registry,
     });
-    place.insert(Arc::clone(&shared));
+    entry.insert(Arc::clone(&shared));
     Ok(shared)
 }
 

@@ -8,8 +8,8 @@ use std::num::NonZero;
 
 use slab::Slab;
 
-/// A place in a [`Slots`]. The generation tells the present occupant from earlier ones, so a late
-/// event, wake or release for an earlier occupant misses instead of hitting an unrelated one.
+/// An index of a [`Slots`], with a generation that tells the present occupant from earlier ones. So
+/// a late event, wake or release for an earlier occupant misses, and hits no unrelated one.
 ///
 /// It is one word and not two halves: reading a word soon after its halves were written stalls the
 /// processor, because the store buffer cannot forward it. It is never zero, and the slab marks
@@ -34,7 +34,7 @@ impl Slot {
         self.0.get() as u32
     }
 
-    /// Counts the insertions into the whole slab, not into this place. It is also the number by
+    /// Counts the insertions into the whole slab, not those at this index. It is also the number by
     /// which people know the occupant ("task 17").
     pub(crate) const fn generation(self) -> u32 {
         (self.0.get() >> 32) as u32
@@ -52,7 +52,7 @@ impl fmt::Debug for Slot {
 pub(crate) struct LoopId(NonZero<u64>);
 
 impl LoopId {
-    /// `serial` counts the loops of the process from 1; `narrow` is the loop's place in the table
+    /// `serial` counts the loops of the process from 1; `narrow` is the loop's index in the table
     /// of living loops.
     pub(crate) fn new(serial: u64, narrow: u64) -> Self {
         let wide = serial * Layout::WAKER.homes() + narrow;
@@ -73,7 +73,7 @@ impl LoopId {
     }
 }
 
-/// What a handle holds: which loop, and which place in one of that loop's slabs.
+/// What a handle holds: which loop, and which slot of one of that loop's slabs.
 ///
 /// A slot lives as long as its handle, so no later occupant can take over the key of a living
 /// handle, however often the generation wraps around.
@@ -97,7 +97,7 @@ impl Layout {
     /// With 32 bits: 16 loops, 8 bits of generation, a million tasks.
     ///
     /// The generation is short, so a number that outlives its task can match a later task in the
-    /// same place. A wake then costs that task a spurious poll. The stuck-task analysis can mistake
+    /// same index. A wake then costs that task a spurious poll. The stuck-task analysis can mistake
     /// the later task for the earlier one where a guard or a future outlives its task; on 64-bit
     /// machines this takes exactly a multiple of a million spawns in between.
     pub(crate) const WAKER: Layout =

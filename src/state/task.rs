@@ -21,7 +21,7 @@ pub(crate) type Body = Pin<Box<dyn Stage>>;
 pub(crate) trait Stage {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// Drops the future and stores an error in its place.
+    /// Drops the future and stores an error instead.
     fn fail(self: Pin<&mut Self>, error: JoinError);
 
     /// Moves the output into `out`, an `Option<Result<T, JoinError>>`.
@@ -123,7 +123,7 @@ impl Task {
         }
     }
 
-    /// Puts the body back after a poll. The place is empty, so `forget` saves the code that would
+    /// Puts the body back after a poll. The field is empty, so `forget` saves the code that would
     /// drop a body.
     #[inline]
     pub(crate) fn give_back(&mut self, body: Option<Body>) {

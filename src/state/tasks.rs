@@ -152,7 +152,7 @@ impl Tasks {
             let slot = *self.ready.get(self.done)?;
             self.done += 1;
             // A queued task may have finished or been removed since. The generation tells a new
-            // occupant of its place apart.
+            // occupant of its index apart.
             if let Some(task) = self.slots.get_mut(slot)
                 && task.flags.has_any(Flags::QUEUED)
             {
@@ -202,7 +202,7 @@ impl Tasks {
     ) -> Slot {
         let (slot, task) = self.slots.insert_empty(Task::EMPTY);
         task.give_back(body);
-        // As with the body: the place is empty.
+        // As with the body: the field is empty.
         mem::forget(mem::replace(&mut task.rare, rare));
         task.flags = flags;
         task.spawned_at = spawned_at;
