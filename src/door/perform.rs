@@ -141,7 +141,7 @@ fn call(slot: Slot, mut callback: Box<dyn Callback>, ready: Ready) {
 pub(crate) fn put_back(slot: Slot, callback: Box<dyn Callback>) {
     let mut callback = Some(callback);
     if let Some(mut door) = Door::open()
-        && let Some(source) = door.sources.slots.get_mut(slot)
+        && let Some(source) = door.sources.get_mut(slot)
     {
         mem::swap(&mut source.callback, &mut callback);
     }

@@ -166,9 +166,9 @@ impl<T: AsFd> Async<T> {
     ) -> Poll<io::Result<R>> {
         loop {
             ready!(self.registered.poll_ready(wait, cx, direction))?;
-            // `settle` clears the readiness if `op` would have blocked, and the loop waits again.
+            // This clears the readiness if `op` would have blocked, and the loop waits again.
             let result = op(self.get_ref());
-            if let Some(result) = self.registered.settle(direction.interest(), result) {
+            if let Some(result) = self.registered.note_result(direction.interest(), result) {
                 return Poll::Ready(result);
             }
         }
@@ -185,7 +185,7 @@ impl<T: AsFd> Async<T> {
         loop {
             ready!(self.registered.poll_ready(wait, cx, direction))?;
             let result = op(self.get_mut());
-            if let Some(result) = self.registered.settle(direction.interest(), result) {
+            if let Some(result) = self.registered.note_result(direction.interest(), result) {
                 return Poll::Ready(result);
             }
         }

@@ -129,7 +129,7 @@ impl<S: HasSource, F: FnMut() -> io::Result<R>, R> Future for AsyncIo<'_, S, F> 
             ready!(this.wait.poll(source, cx))?;
             // `op` is user code, so it runs here and not inside `poll_io`, which borrows the
             // reactor.
-            if let Some(result) = source.settle(this.wait.interest, (this.op)()) {
+            if let Some(result) = source.note_result(this.wait.interest, (this.op)()) {
                 return Poll::Ready(result);
             }
         }

@@ -8,7 +8,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::{error, fmt, sync::Arc};
 use std::{io, net::Shutdown};
 
-use super::stream::StreamSocket;
 use super::tcp::{Peek, TcpStream};
 #[cfg(unix)]
 use crate::io::byte_stream::as_raw_fd;
@@ -160,8 +159,8 @@ as_raw_fd! {
     impl[S: Split + AsFd] for OwnedWriteHalf<S>;
 }
 
-async_read!(impl[S: StreamSocket] for OwnedReadHalf<S>, S, |half| &half.stream);
-async_write!(impl[S: StreamSocket] for OwnedWriteHalf<S>, S, |half| half.stream());
+async_read!(impl[S: Split] for OwnedReadHalf<S>, S, |half| &half.stream);
+async_write!(impl[S: Split] for OwnedWriteHalf<S>, S, |half| half.stream());
 
 /// The error of [`OwnedReadHalf::reunite`] if the halves do not belong to the same stream. It
 /// returns both.

@@ -13,9 +13,10 @@ use std::{io, net::SocketAddr, num::NonZero, panic::Location, pin::Pin};
 
 use self::connect::Connect;
 use super::socket::{socket, socket_methods};
-use super::stream::{stream_methods, stream_traits};
+use super::stream::{StreamIo, stream_methods, stream_traits};
 use super::{options::socket_options, resolve::address::ToSocketAddrs};
 use crate::door::{Door, is_running};
+use crate::io::syscall::is_short;
 use crate::reactor::{Direction, Ready, Registered, Wait};
 
 /// What the loop calls these sockets in log lines and messages.
@@ -58,7 +59,14 @@ pub struct TcpStream {
 }
 
 socket!(TcpStream, mio::net::TcpStream);
-stream_traits!(TcpStream, SocketAddr, SHORT_READ_EMPTIES: true);
+stream_traits!(TcpStream, SocketAddr);
+
+impl StreamIo for mio::net::TcpStream {
+    #[inline]
+    fn is_drained(done: usize, asked: usize) -> bool {
+        is_short(done, asked)
+    }
+}
 
 impl TcpStream {
     /// Takes in a connected socket. Both directions are tried at once.

@@ -114,7 +114,7 @@ fn text(state: &State, most: usize) -> String {
     // Built once for all tasks, so that the time is linear in the number of waits.
     let graph = WaitGraph::new(state);
     let held = held_locks(state, &graph);
-    let (sources, timers, jobs) = (state.sources.count(), state.timers.count(), state.jobs);
+    let (sources, timers, jobs) = (state.sources.len(), state.timers.count(), state.jobs);
     let tasks = state.tasks.snapshot(now, state.shared.polled.load(Ordering::Relaxed) != 0);
     let mut text = format!(
         "{}, {}, {}, {}\n",

@@ -102,7 +102,7 @@ impl State {
         let mut done = HashSet::new();
         let (mut verdict, mut lost) = (Verdict::Fine, 0);
         for (task, suspicion) in suspects {
-            if suspicion.has(Flags::MAY_BE_DEADLOCKED) && stuck.contains(&task) {
+            if suspicion.has_any(Flags::MAY_BE_DEADLOCKED) && stuck.contains(&task) {
                 if !done.contains(&task) {
                     let found = FoundDeadlock::new(&graph, task);
                     let is_done = found.cycle.iter().any(|(task, _)| done.contains(task));
@@ -117,7 +117,7 @@ impl State {
                         verdict = verdict.or(self.resolve(&graph, found));
                     }
                 }
-            } else if suspicion.has(Flags::MAY_BE_LOST) && graph.waits_of(task).len() == 0 {
+            } else if suspicion.has_any(Flags::MAY_BE_LOST) && graph.waits_of(task).len() == 0 {
                 if lost == MOST_LOST {
                     self.suspects.add(task, Flags::MAY_BE_LOST, &mut self.tasks);
                 } else if !self.tasks.has(task, Flags::REPORTED) {
@@ -151,10 +151,10 @@ impl State {
         let mut chains = Chains::default();
         let mut suspects = Vec::new();
         while let Some((task, mut suspicion)) = self.suspects.pop(&mut self.tasks) {
-            if suspicion.has(Flags::MAY_BE_DEADLOCKED) && !chains.lead_to_cycle(self, task) {
+            if suspicion.has_any(Flags::MAY_BE_DEADLOCKED) && !chains.lead_to_cycle(self, task) {
                 suspicion.clear(Flags::MAY_BE_DEADLOCKED);
             }
-            if suspicion.has(Flags::SUSPECT) && self.tasks.can_be_stuck(task) {
+            if suspicion.has_any(Flags::SUSPECT) && self.tasks.can_be_stuck(task) {
                 suspects.push((task, suspicion));
             }
         }

@@ -64,12 +64,13 @@ pub(crate) use self::pool::{Pool, PoolState, THREADS, Work, is_pool_thread};
 pub(crate) use self::ready::{Direction, Ready};
 pub(crate) use self::result_slot::ResultSlot;
 pub(crate) use self::shared::{
-    Shared, forget, is_of_this_process, mark_foreign, send_home, wake_narrow,
+    Shared, forget, is_of_this_process, mark_foreign, send_home, wake_from_afar,
 };
 pub(crate) use self::shuffle::Shuffle;
+use self::slots::Slots;
 pub(crate) use self::slots::{Key, Layout, LoopId, Slot};
 pub(crate) use self::sources::{
-    ALARM, ALL, Callback, EVENTS, INBOX, Next, Source, SourceSnapshot, Sources, slot_of, token_of,
+    ALARM, ALL, Callback, EVENTS, INBOX, Next, Source, SourceSnapshot, token_of,
 };
 use self::stalls::Stalls;
 pub(crate) use self::stalls::{QUIET_FOR, TIMED_FOR};
@@ -88,7 +89,9 @@ pub(crate) use self::waits::{Awaited, Children, Holder, Lock, Record, TaskWait, 
 pub(crate) struct State {
     pub(crate) id: LoopId,
     pub(crate) tasks: Tasks,
-    pub(crate) sources: Sources,
+    pub(crate) sources: Slots<Source>,
+    /// The ticket that was last given to a waiter of a source. Tickets are never repeated.
+    pub(crate) last_ticket: u64,
     pub(crate) timers: Timers,
     pub(crate) clock: LoopClock,
     pub(crate) budget: Budget,
@@ -119,7 +122,7 @@ pub(crate) struct State {
     /// When the poll in progress began, if it is timed.
     pub(crate) poll_began: Option<u64>,
     /// A poll is timed if its number has none of these bits: one in 512, or each.
-    pub(crate) untimed: u64,
+    pub(crate) timing_mask: u64,
     /// Boxed, because it is large and rarely touched.
     pub(crate) counts: Box<Counts>,
     pub(crate) stalls: Stalls,
@@ -136,7 +139,8 @@ impl State {
         State {
             id: shared.id,
             tasks: Tasks::new(),
-            sources: Sources::new(),
+            sources: Slots::new(),
+            last_ticket: NO_TICKET,
             timers: Timers::new(),
             clock,
             budget: Budget::new(),
@@ -153,7 +157,7 @@ impl State {
             is_closing: false,
             observers: Vec::new(),
             poll_began: None,
-            untimed: SAMPLED - 1,
+            timing_mask: SAMPLED - 1,
             counts: Box::new(Counts::new()),
             stalls: Stalls::new(stall_threshold),
         }
@@ -212,7 +216,7 @@ impl State {
         match what {
             Release::Source(slot) => self.remove_source(slot),
             Release::Waiter(slot, direction, ticket) => {
-                if let Some(source) = self.sources.slots.get_mut(slot) {
+                if let Some(source) = self.sources.get_mut(slot) {
                     source.waiters(direction).remove(ticket, &mut self.outbox);
                 }
             }
@@ -225,7 +229,7 @@ impl State {
     /// Empties the slot of a source that is deregistered, or whose callback deregisters it when it
     /// is dropped.
     fn remove_source(&mut self, slot: Slot) {
-        let Some(source) = self.sources.slots.remove(slot) else { return };
+        let Some(source) = self.sources.remove(slot) else { return };
         let kind = source.kind;
         self.drop_source(source);
         self.outbox.report(|| Step::Deregister { source: SourceId(slot), kind });

@@ -113,33 +113,33 @@ impl Ready {
     }
 
     #[inline]
-    fn has(self, bits: u8) -> bool {
+    fn has_any(self, bits: u8) -> bool {
         self.0 & bits != 0
     }
 
     /// Returns `true` if there is data, a connection, the EOF or an error to read.
     pub fn is_readable(self) -> bool {
-        self.has(Ready::READABLE)
+        self.has_any(Ready::READABLE)
     }
 
     /// Returns `true` if there is room to write, or an error to report.
     pub fn is_writable(self) -> bool {
-        self.has(Ready::WRITABLE)
+        self.has_any(Ready::WRITABLE)
     }
 
     /// Returns `true` if the peer will send nothing more.
     pub fn is_read_closed(self) -> bool {
-        self.has(Ready::READ_CLOSED)
+        self.has_any(Ready::READ_CLOSED)
     }
 
     /// Returns `true` if the peer will accept nothing more.
     pub fn is_write_closed(self) -> bool {
-        self.has(Ready::WRITE_CLOSED)
+        self.has_any(Ready::WRITE_CLOSED)
     }
 
     /// Returns `true` if the source has an error to report.
     pub fn is_error(self) -> bool {
-        self.has(Ready::ERROR)
+        self.has_any(Ready::ERROR)
     }
 
     /// Returns the bits that concern `interest`. An error concerns every interest.
@@ -216,7 +216,7 @@ impl Ready {
             Direction::Read => Ready::READ_CLOSED | Ready::URGENT | Ready::ERROR,
             Direction::Write => Ready::WRITE_CLOSED | Ready::ERROR,
         };
-        if !self.has(unread) {
+        if !self.has_any(unread) {
             self.disprove(direction);
         }
     }
@@ -233,7 +233,7 @@ impl fmt::Display for Ready {
             (Ready::URGENT, "urgent"),
         ];
         let mut first = true;
-        for (_, name) in names.iter().filter(|(bit, _)| self.has(*bit)) {
+        for (_, name) in names.iter().filter(|(bit, _)| self.has_any(*bit)) {
             f.write_str(if first { "" } else { " + " })?;
             f.write_str(name)?;
             first = false;

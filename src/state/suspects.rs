@@ -115,7 +115,7 @@ impl Suspects {
             self.tasks.retain(|task| tasks.can_be_stuck(*task));
         }
         let Some(task) = tasks.slots.get_mut(slot) else { return };
-        if !task.flags.has(Flags::SUSPECT) {
+        if !task.flags.has_any(Flags::SUSPECT) {
             self.tasks.push(slot);
         }
         task.flags.set(suspicion);

@@ -8,8 +8,8 @@ use super::failure::{FailureLog, Origin};
 use super::number::TaskNumber;
 use super::places::PlaceId;
 use super::shuffle::Shuffle;
-use super::slots::{Layout, Packed, Slot, Slots};
-use super::task::{Birth, Blocker, Body, Flags, Rare, Snapshot, Task};
+use super::slots::{Layout, Slot, Slots};
+use super::task::{Blocker, Body, Flags, Rare, Snapshot, SpawnedAt, Task};
 use super::waits::{Awaited, TaskWait, Waiter};
 
 pub(crate) struct Tasks {
@@ -31,7 +31,7 @@ pub(crate) struct Tasks {
     /// The same task as its waker names it. A waiter for the polled task needs no lookup.
     pub(crate) polled_number: TaskNumber,
     /// What to check after the poll, as bits: see [`Tasks::UNKEPT`].
-    pub(crate) suspicion: u8,
+    pub(crate) to_check: u8,
 }
 
 /// With tasks ready, the kernel is asked at the first turn boundary after this many polls. (After a
@@ -70,7 +70,7 @@ impl Tasks {
             never_waited: 0,
             polled: Slot::NONE,
             polled_number: TaskNumber::NONE,
-            suspicion: 0,
+            to_check: 0,
         }
     }
 
@@ -80,6 +80,12 @@ impl Tasks {
 
     fn get(&self, slot: Slot) -> Option<&Task> {
         self.slots.get(slot)
+    }
+
+    /// The task that a number names, if it is still there, and its whole slot.
+    #[inline]
+    pub(super) fn find_mut(&mut self, number: TaskNumber) -> Option<(Slot, &mut Task)> {
+        self.slots.find_mut(Layout::WAKER, number.bits() as u64)
     }
 }
 
@@ -137,23 +143,25 @@ impl Tasks {
         self.done == self.batch_end
     }
 
-    /// Takes the next task of the batch and its body, and begins its poll. Returns `None` if no
-    /// task of the batch is left. The batch must not be over, unless the queue is empty.
+    /// Takes the next task of the batch and its body, and begins its poll. Also returns what other
+    /// threads may read about it: see [`Shared::polled`](super::shared::Shared::polled). Returns
+    /// `None` if no task of the batch is left. The batch must not be over, unless the queue is
+    /// empty.
     #[inline]
-    pub(crate) fn take_ready(&mut self) -> Option<(Slot, Birth, Option<Body>)> {
+    pub(crate) fn take_ready(&mut self) -> Option<(Slot, u64, Option<Body>)> {
         loop {
             let slot = *self.ready.get(self.done)?;
             self.done += 1;
             // A queued task may have finished or been removed since. The generation tells a new
-            // occupant of its place apart.
+            // occupant of its index apart.
             if let Some(task) = self.slots.get_mut(slot)
-                && task.flags.has(Flags::QUEUED)
+                && task.flags.has_any(Flags::QUEUED)
             {
                 task.flags.begin_poll();
                 self.polls_made += 1;
                 self.polled = slot;
-                self.suspicion = Tasks::UNKEPT;
-                return Some((slot, task.birth, task.body.take()));
+                self.to_check = Tasks::UNKEPT;
+                return Some((slot, task.spawned_at.published(slot), task.body.take()));
             }
             if self.is_batch_over() {
                 return None;
@@ -168,7 +176,7 @@ impl Tasks {
     }
 
     pub(crate) fn is_queued(&self, slot: Slot) -> bool {
-        self.get(slot).is_some_and(|task| task.flags.has(Flags::QUEUED))
+        self.get(slot).is_some_and(|task| task.flags.has_any(Flags::QUEUED))
     }
 
     /// How many tasks were spawned, entries queued and polls made, in all.
@@ -196,10 +204,10 @@ impl Tasks {
     ) -> Slot {
         let (slot, task) = self.slots.insert_empty(Task::EMPTY);
         task.give_back(body);
-        // As with the body: the place is empty.
+        // As with the body: the field is empty.
         mem::forget(mem::replace(&mut task.rare, rare));
         task.flags = flags;
-        task.birth = Birth::new(place, clock.turn_nanos());
+        task.spawned_at = SpawnedAt::new(place, clock.turn_nanos());
         self.ready.push(slot);
         slot
     }
@@ -226,7 +234,7 @@ impl Tasks {
     }
 
     pub(crate) fn slot_of(&self, number: TaskNumber) -> Option<Slot> {
-        Some(self.slots.get_packed(Layout::WAKER, number.packed())?.0)
+        Some(self.slots.find(Layout::WAKER, number.bits() as u64)?.0)
     }
 
     pub(crate) fn name(&self, slot: Slot) -> Option<&str> {
@@ -268,15 +276,15 @@ impl Tasks {
     /// A waker of the polled task was stored.
     #[inline]
     pub(crate) fn keep(&mut self) {
-        self.suspicion &= !Tasks::UNKEPT;
+        self.to_check &= !Tasks::UNKEPT;
     }
 
     /// Records what a task waits for. (It is the polled task, unless that polls another task's
     /// future.)
     #[cold]
     pub(crate) fn block(&mut self, task: TaskNumber, blocker: Blocker) {
-        self.suspicion |= Tasks::BLOCKED;
-        if let Some((_, task)) = self.slots.get_packed_mut(Layout::WAKER, task.packed()) {
+        self.to_check |= Tasks::BLOCKED;
+        if let Some((_, task)) = self.find_mut(task) {
             task.block(blocker);
         }
     }
@@ -285,7 +293,7 @@ impl Tasks {
     /// blocker. The join itself does not record it while the awaited task is ready.
     pub(crate) fn note_joiner(&mut self, slot: Slot) -> Option<Slot> {
         let joiner = self.get(slot).map(|task| task.joiner).filter(|joiner| joiner.is_some())?;
-        let (joiner, task) = self.slots.get_packed_mut(Layout::WAKER, joiner.packed())?;
+        let (joiner, task) = self.find_mut(joiner)?;
         task.block(Blocker::Task(slot));
         Some(joiner)
     }
@@ -298,7 +306,7 @@ impl Tasks {
     pub(crate) fn can_be_stuck(&self, slot: Slot) -> bool {
         const BUSY: Flags =
             Flags::QUEUED.or(Flags::FINISHED).or(Flags::ABORTED).or(Tasks::REACHABLE);
-        self.get(slot).is_some_and(|task| !task.flags.has(BUSY))
+        self.get(slot).is_some_and(|task| !task.flags.has_any(BUSY))
     }
 
     pub(crate) fn is_abortable(&self, slot: Slot) -> bool {
@@ -311,24 +319,24 @@ impl Tasks {
 
     /// Whether something outside the tasks can wake or abort any of them.
     pub(crate) fn is_any_reachable(&self) -> bool {
-        let is_alive = |task: &Task| !task.flags.has(Flags::FINISHED);
-        self.slots.iter().any(|task| task.flags.has(Tasks::REACHABLE) && is_alive(task))
+        let is_alive = |task: &Task| !task.flags.has_any(Flags::FINISHED);
+        self.slots.iter().any(|task| task.flags.has_any(Tasks::REACHABLE) && is_alive(task))
     }
 
-    pub(crate) fn mark_foreign(&mut self, packed: Packed) {
-        if let Some((_, task)) = self.slots.get_packed_mut(Layout::WAKER, packed) {
+    pub(crate) fn mark_foreign(&mut self, task: TaskNumber) {
+        if let Some((_, task)) = self.find_mut(task) {
             task.flags.set(Flags::FOREIGN);
         }
     }
 
     pub(crate) fn has(&self, slot: Slot, flag: Flags) -> bool {
-        self.get(slot).is_some_and(|task| task.flags.has(flag))
+        self.get(slot).is_some_and(|task| task.flags.has_any(flag))
     }
 
     /// Sets or clears a flag. Returns whether that changed it.
     pub(crate) fn set(&mut self, slot: Slot, flag: Flags, value: bool) -> bool {
         let Some(task) = self.slots.get_mut(slot) else { return false };
-        let changes = task.flags.has(flag) != value;
+        let changes = task.flags.has_any(flag) != value;
         if value {
             task.flags.set(flag);
         } else {

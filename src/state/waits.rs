@@ -1,7 +1,6 @@
 //! Records which task waits for what, since when and where. [`Waiter`] is part of everything that a
-//! task can wait for. [`Waits`] holds the waits that have no place in a source, a timer or a task:
-//! for locks, permits, messages, jobs and groups. Only the dump and the stuck-task analysis read
-//! them.
+//! task can wait for. [`Waits`] holds the waits that are stored in no source, timer or task: for
+//! locks, permits, messages, jobs and groups. Only the dump and the stuck-task analysis read them.
 
 use std::cell::RefCell;
 use std::panic::Location;

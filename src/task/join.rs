@@ -80,7 +80,7 @@ impl<T> JoinHandle<T> {
     pub fn is_finished(&self) -> bool {
         let Some(key) = self.key else { return true };
         let door = Door::at_home(key, "a `JoinHandle`");
-        door.tasks.slots.get(key.slot).is_none_or(|task| task.flags.has(Flags::FINISHED))
+        door.tasks.slots.get(key.slot).is_none_or(|task| task.flags.has_any(Flags::FINISHED))
     }
 
     /// The task's id, which its log lines contain too.
@@ -122,7 +122,7 @@ fn poll_finished(key: Key, cx: &Context<'_>) -> Poll<Option<Body>> {
     let mut door = Door::at_home(key, "a `JoinHandle`");
     let state = &mut *door;
     let is_finished =
-        state.tasks.slots.get(key.slot).is_none_or(|task| task.flags.has(Flags::FINISHED));
+        state.tasks.slots.get(key.slot).is_none_or(|task| task.flags.has_any(Flags::FINISHED));
     if !is_finished {
         match TaskNumber::of(cx.waker()) {
             Some(joiner) => state.join(key.slot, Wake::Task(joiner)),
@@ -155,12 +155,12 @@ impl State {
     fn join(&mut self, slot: Slot, joiner: Wake) {
         self.tasks.keep();
         let task = match self.tasks.slots.get_mut(slot) {
-            Some(task) if !task.flags.has(Flags::FINISHED) => task,
+            Some(task) if !task.flags.has_any(Flags::FINISHED) => task,
             // It has ended while a foreign waker was cloned.
             _ => return self.wake(joiner),
         };
         // A task that is ready is no reason to think that its joiner may be stuck.
-        let is_ready = task.flags.has(Flags::QUEUED);
+        let is_ready = task.flags.has_any(Flags::QUEUED);
         let number = joiner.task();
         match number {
             Some(number) if task.rare.is_none() => task.joiner = number,

@@ -75,11 +75,11 @@ impl Batch {
         if state.tasks.is_batch_over() && !begin_next_batch(state, self.last) {
             return false;
         }
-        let Some((slot, birth, body)) = state.tasks.take_ready() else { return false };
-        state.shared.polled.store(birth.published(slot), Ordering::Relaxed);
+        let Some((slot, published, body)) = state.tasks.take_ready() else { return false };
+        state.shared.polled.store(published, Ordering::Relaxed);
         let number = TaskNumber::new(state.key(slot));
         state.tasks.polled_number = number;
-        let is_timed = state.tasks.polls_made() & state.untimed == 0;
+        let is_timed = state.tasks.polls_made() & state.timing_mask == 0;
         door.shut();
         // Dropping this waker would do nothing; `ManuallyDrop` saves the call.
         let waker = ManuallyDrop::new(number.waker());
@@ -106,7 +106,7 @@ impl Batch {
         if main.future.as_mut().poll(cx).is_ready() {
             self.last = 0; // No other batch follows.
             if let Some(mut door) = Door::open() {
-                door.tasks.suspicion = 0;
+                door.tasks.to_check = 0;
                 door.end_poll(main.slot, Outcome::Finished);
             }
         }
@@ -169,9 +169,9 @@ impl State {
     fn settle(&mut self, batch: &mut Batch) -> bool {
         let Some(task) = self.tasks.slots.get_mut(self.tasks.polled) else { return false };
         // A task that has finished or was woken again cannot be stuck.
-        let is_done = batch.is_finished || task.flags.has(Flags::QUEUED.or(Flags::FINISHED));
+        let is_done = batch.is_finished || task.flags.has_any(Flags::QUEUED.or(Flags::FINISHED));
         let is_usual =
-            self.tasks.suspicion == 0 || (self.tasks.suspicion == Tasks::UNKEPT && is_done);
+            self.tasks.to_check == 0 || (self.tasks.to_check == Tasks::UNKEPT && is_done);
         if !is_usual {
             return self.settle_unusual(batch);
         }
@@ -191,7 +191,7 @@ impl State {
     #[inline(never)]
     fn settle_unusual(&mut self, batch: &mut Batch) -> bool {
         let slot = self.tasks.polled;
-        let suspicion = mem::take(&mut self.tasks.suspicion);
+        let to_check = mem::take(&mut self.tasks.to_check);
         if mem::take(&mut batch.is_finished) {
             self.end_poll(slot, Outcome::Finished);
             return self.end_task(slot, &mut batch.body);
@@ -199,7 +199,7 @@ impl State {
         self.end_poll(slot, Outcome::Pending);
         if let Some(body) = batch.body.take() {
             match self.tasks.slots.get_mut(slot) {
-                Some(task) if suspicion & Tasks::ABORTED == 0 => task.give_back(Some(body)),
+                Some(task) if to_check & Tasks::ABORTED == 0 => task.give_back(Some(body)),
                 _ => {
                     self.cancel(slot, body);
                     return false;
@@ -207,13 +207,13 @@ impl State {
             }
         }
         let mut suspect = Flags::NONE;
-        if suspicion & Tasks::UNKEPT != 0 {
+        if to_check & Tasks::UNKEPT != 0 {
             suspect.set(Flags::MAY_BE_LOST);
         }
-        if suspicion & Tasks::BLOCKED != 0 {
+        if to_check & Tasks::BLOCKED != 0 {
             suspect.set(Flags::MAY_BE_DEADLOCKED);
         }
-        if suspect.has(Flags::SUSPECT) {
+        if suspect.has_any(Flags::SUSPECT) {
             self.suspects.add(slot, suspect, &mut self.tasks);
         }
         false

@@ -361,7 +361,7 @@ fn break_it_fails_without_each_rule_and_names_the_line_of_the_source_that_keeps_
             (
                 "Carla, who has not hung up, is disconnected",
                 "Carla, who has not hung up, stays connected",
-                "get_packed_mut",
+                "find_mut",
             ),
         ];
         assert_eq!(cases.len(), expected.len(), "{said:#?}");
