@@ -293,6 +293,9 @@ impl<E> fmt::Debug for TaskGroup<E> {
     }
 }
 
+/// What a joiner waits for.
+const END: &str = "the end of a group";
+
 /// The future of [`TaskGroup::join`]. Dropping it cancels the group.
 #[must_use = "futures do nothing unless awaited, and dropping this one cancels the group"]
 pub struct JoinGroup<E> {
@@ -329,11 +332,11 @@ impl<E> Future for JoinGroup<E> {
         shared.assert_at_home();
         if shared.alive.get() > 0 {
             if let Some(task) = TaskNumber::of(cx.waker()) {
-                this.record.wait_for_all(task, &shared.children, this.place);
+                this.record.wait_for_tasks(task, &shared.children, END, this.place);
             }
             discard(shared.joiner.replace(Some(Wake::of(cx.waker()))));
             let place = this.place;
-            report(|| Step::AwaitSync { what: "the end of a group", place });
+            report(|| Step::AwaitSync { what: END, place });
             return Poll::Pending;
         }
         // Only a join that completes spends budget. One that waits registers its waker in any case.
