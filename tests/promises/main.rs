@@ -18,6 +18,7 @@ mod fds;
 mod files;
 mod from_tokio;
 mod groups;
+mod join_set;
 mod observers;
 mod offload;
 mod passed_fds;
