@@ -3,6 +3,7 @@
 
 use std::panic::Location;
 
+use super::local::inherit;
 use crate::door::Door;
 use crate::state::{Birth, Body, Effect, Flags, Key, Layout, PlaceId, Rare, discard};
 
@@ -15,6 +16,7 @@ pub(super) fn insert(
     name: Option<Box<str>>,
     place: &'static Location<'static>,
 ) -> Option<Key> {
+    let body = if inherit::is_asked() { inherit::wrap(body) } else { body };
     let rare = name.map(Rare::named);
     let place_id = PlaceId::of(place);
     let mut door = Door::expect("`spawn`");

@@ -24,6 +24,7 @@ mod yield_now;
 mod group;
 mod join_set;
 mod cancel;
+mod local;
 mod budget;
 pub(crate) mod wait_record;
 
@@ -34,6 +35,9 @@ pub use self::group::{GroupClosed, JoinGroup, Spawner, TaskGroup};
 pub use self::id::{id, try_id};
 pub use self::join::JoinHandle;
 pub use self::join_set::{JoinAll, JoinNext, JoinNextWithId, JoinSet, Shutdown};
+#[doc(hidden)]
+pub use self::local::Stored as __Stored;
+pub use self::local::{AccessError, LocalKey, TaskLocalFuture};
 pub(crate) use self::run::{Batch, Main, drop_all};
 pub(crate) use self::spawn::spawn_at;
 pub use self::spawn::{Builder, spawn};

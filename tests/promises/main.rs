@@ -31,6 +31,7 @@ mod stalls;
 mod stuck;
 mod sync;
 mod task_failures;
+mod task_local;
 mod timeline;
 mod transfers;
 mod unix_sockets;
