@@ -18,6 +18,7 @@ mod fds;
 mod files;
 mod from_tokio;
 mod groups;
+mod intervals;
 mod join_set;
 mod observers;
 mod offload;
