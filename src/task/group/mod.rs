@@ -36,6 +36,9 @@ use crate::state::{Children, Step, TaskNumber, Wake, discard};
 /// that is being polled: it is dropped after its poll). Outside its running loop, the loop drops
 /// them at its next turn.
 ///
+/// The children have no outputs besides errors. To take an output of each, in the order in which
+/// they end, use a [`JoinSet`](super::JoinSet).
+///
 /// A child may spawn others into the group through a [`Spawner`], and may have groups of its own. A
 /// finished child leaves nothing behind, whether or not the group is being joined: a server can
 /// spawn a task for each client into one group for years.
