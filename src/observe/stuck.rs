@@ -273,7 +273,7 @@ fn next_in_chain(state: &State, task: Slot) -> Option<Slot> {
         Blocker::Task(task) => task,
         Blocker::Record(record) => match state.waits.lock(record) {
             Some(lock) => state.slot_of(lock.holder?.task)?,
-            None => *state.waits.group(record)?.borrow().iter().next()?.1,
+            None => *state.waits.group(record)?.0.borrow().iter().next()?.1,
         },
     };
     state.tasks.can_be_stuck(next).then_some(next)

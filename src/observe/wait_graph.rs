@@ -113,8 +113,9 @@ fn blockers(state: &State, wait: &TaskWait) -> Vec<Slot> {
             let holder = state.waits.lock(lock).and_then(|lock| lock.holder);
             holder.and_then(|holder| state.slot_of(holder.task)).into_iter().collect()
         }
-        // Each child is a blocker, because any of them can end the group by failing.
-        Awaited::Group(group) => state.waits.group(group).map_or(Vec::new(), |children| {
+        // Each child is a blocker, because any of them can end the group by failing. The next end
+        // in a `JoinSet` may be that of any child.
+        Awaited::Group(group) => state.waits.group(group).map_or(Vec::new(), |(children, _)| {
             children.borrow().iter().map(|(_, child)| *child).collect()
         }),
         _ => Vec::new(),

@@ -21,13 +21,14 @@ pub(super) fn awaited(state: &State, what: Awaited) -> String {
         }
         Awaited::Task(task) => format!("the end of {}", task_label(state, task)),
         Awaited::Group(group) => {
-            let children = state.waits.group(group).map(|children| children.borrow());
-            let children = children.as_ref();
-            let first = children.and_then(|children| children.iter().next());
-            let others = children.map_or(0, |children| children.len()).saturating_sub(1);
-            let Some((_, first)) = first else { return "the end of a group".to_owned() };
+            let Some((children, what)) = state.waits.group(group) else {
+                return "tasks that are gone".to_owned();
+            };
+            let children = children.borrow();
+            let Some((_, first)) = children.iter().next() else { return what.to_owned() };
+            let others = children.len() - 1;
             let more = if others > 0 { format!(" and {others} more") } else { String::new() };
-            format!("the end of a group: of {}{more}", task_label(state, *first))
+            format!("{what}: of {}{more}", task_label(state, *first))
         }
         Awaited::FromTasks(what) | Awaited::FromOutside(what) => what.to_owned(),
         Awaited::Source { kind, .. } => kind.to_owned(),

@@ -44,7 +44,7 @@ pub(crate) enum Awaited {
     Lock(Slot),
     /// The end of a task.
     Task(Slot),
-    /// The end of all tasks of a group, by the record of this wait.
+    /// The end of all tasks of a group, or of any task of a `JoinSet`, by the record of this wait.
     Group(Slot),
     /// Something that any task may provide and no task owns: a message, a permit, a notification.
     FromTasks(&'static str),
@@ -81,8 +81,9 @@ pub(crate) type Children = Rc<RefCell<Slab<Slot>>>;
 pub(crate) enum Record {
     Wait(TaskWait),
     Lock(Lock),
-    /// A task waits for the end of a group.
-    Group(Waiter, Children),
+    /// A task waits for tasks that belong together: for the end of all, or for the next to end. The
+    /// text says which.
+    Group(Waiter, Children, &'static str),
 }
 
 impl Record {
@@ -94,7 +95,7 @@ impl Record {
     #[inline]
     pub(crate) fn waiter(&mut self) -> Option<&mut Waiter> {
         match self {
-            Record::Wait(TaskWait { waiter, .. }) | Record::Group(waiter, _) => Some(waiter),
+            Record::Wait(TaskWait { waiter, .. }) | Record::Group(waiter, ..) => Some(waiter),
             Record::Lock(_) => None,
         }
     }
@@ -136,9 +137,10 @@ impl Waits {
         }
     }
 
-    pub(crate) fn group(&self, slot: Slot) -> Option<&Children> {
+    /// The tasks that a task waits for, and in words what of them.
+    pub(crate) fn group(&self, slot: Slot) -> Option<(&Children, &'static str)> {
         match self.records.get(slot)? {
-            Record::Group(_, children) => Some(children),
+            Record::Group(_, children, what) => Some((children, what)),
             _ => None,
         }
     }
@@ -147,7 +149,7 @@ impl Waits {
         let waits = self.records.iter_with_slots().filter_map(|(slot, record)| match record {
             Record::Wait(wait) => Some(*wait),
             Record::Lock(_) => None,
-            Record::Group(waiter, _) => {
+            Record::Group(waiter, ..) => {
                 Some(TaskWait { waiter: *waiter, what: Awaited::Group(slot) })
             }
         });

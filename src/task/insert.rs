@@ -3,6 +3,7 @@
 
 use std::panic::Location;
 
+use super::local::inherit;
 use crate::door::Door;
 use crate::state::{Body, Effect, Flags, Key, Layout, PlaceId, Rare, discard};
 
@@ -15,6 +16,7 @@ pub(super) fn insert(
     rare: Option<Box<Rare>>,
     place: &'static Location<'static>,
 ) -> Option<Key> {
+    let body = if inherit::is_asked() { inherit::wrap(body) } else { body };
     let place_id = PlaceId::of(place);
     let mut door = Door::expect("`spawn`");
     let state = &mut *door;

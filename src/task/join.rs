@@ -39,7 +39,7 @@ use crate::state::{
 /// ```
 pub struct JoinHandle<T> {
     /// `None` if the loop was being dropped when the task was spawned.
-    key: Option<Key>,
+    pub(super) key: Option<Key>,
     taken: bool,
     output: PhantomData<fn() -> T>,
 }
@@ -78,14 +78,12 @@ impl<T> JoinHandle<T> {
     /// Outside the loop that runs the task.
     #[track_caller]
     pub fn is_finished(&self) -> bool {
-        let Some(key) = self.key else { return true };
-        let door = Door::at_home(key, "a `JoinHandle`");
-        door.tasks.slots.get(key.slot).is_none_or(|task| task.flags.has_any(Flags::FINISHED))
+        self.key.is_none_or(|key| is_finished(key, "a `JoinHandle`"))
     }
 
     /// The task's id, which its log lines contain too.
     pub fn id(&self) -> Id {
-        Id(self.slot().unwrap_or(Slot::new(u32::MAX, 0)))
+        id_of(self.key)
     }
 }
 
@@ -184,6 +182,19 @@ impl State {
             self.tasks.block(joiner, Blocker::Task(slot));
         }
     }
+}
+
+/// Whether a task has finished. `what` names the handle in the message of the panic outside its
+/// loop.
+#[track_caller]
+pub(super) fn is_finished(key: Key, what: &str) -> bool {
+    let door = Door::at_home(key, what);
+    door.tasks.slots.get(key.slot).is_none_or(|task| task.flags.has_any(Flags::FINISHED))
+}
+
+/// The id of a task, or [`Id::NONE`] if it was never spawned because its loop was being dropped.
+pub(super) fn id_of(key: Option<Key>) -> Id {
+    key.map_or(Id::NONE, |key| Id(key.slot))
 }
 
 /// Aborts a task, from any thread.

@@ -229,6 +229,18 @@ pin_project! {
     }
 }
 
+impl<F: Future> Spawned<F> {
+    /// Takes the output, or drops the future if there is none yet.
+    #[inline]
+    pub(super) fn end(mut self: Pin<&mut Self>) -> Option<Result<F::Output, JoinError>> {
+        if let SpawnedProject::Finished { output } = self.as_mut().project() {
+            return output.take();
+        }
+        self.set(Spawned::Finished { output: None });
+        None
+    }
+}
+
 impl<F> Stage for Spawned<F>
 where
     F: Future + 'static,

@@ -75,21 +75,22 @@ impl WaitRecord {
         true
     }
 
-    /// Like [`wait`](Self::wait), but for the end of all these tasks.
-    pub(crate) fn wait_for_all(
+    /// Like [`wait`](Self::wait), but for these tasks. `what` says in words what of them.
+    pub(crate) fn wait_for_tasks(
         &mut self,
         task: TaskNumber,
         children: &Children,
+        what: &'static str,
         place: &'static Location<'static>,
     ) {
-        self.wait(task, Awaited::FromTasks("a group"), place);
+        self.wait(task, Awaited::FromTasks(what), place);
         let Some(key) = self.0 else { return };
         let Some(mut door) = Door::open() else { return };
         door.tasks.block(task, Blocker::Record(key.slot));
         if let Some(record) = self.get(&mut door)
             && let Record::Wait(TaskWait { waiter, .. }) = *record
         {
-            *record = Record::Group(waiter, Rc::clone(children));
+            *record = Record::Group(waiter, Rc::clone(children), what);
         }
     }
 
