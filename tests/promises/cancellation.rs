@@ -161,59 +161,57 @@ fn run_drops_the_future_before_it_says_cancelled() {
 }
 
 /// The same rule for all three who end a future that is not theirs.
-#[test]
-fn run_timeout_and_abort_drop_the_future_before_they_report_its_end() {
-    in_virtual_time(|| async {
-        let log = Rc::new(RefCell::new(Vec::new()));
-        let future = || {
-            let log = Rc::clone(&log);
-            Holding(OnDrop(move || log.borrow_mut().push("dropped")), |_: &mut Context<'_>| {
-                Poll::<()>::Pending
-            })
-        };
-        let token = CancelToken::new();
-        let cancel = token.clone();
-        drop(spawn(async move {
-            sleep(ms(1)).await;
-            cancel.cancel();
-        }));
-        assert_eq!(token.run(future()).await, Err(Cancelled));
-        log.borrow_mut().push("cancelled");
-        assert!(timeout(ms(1), future()).await.is_err());
-        log.borrow_mut().push("too late");
-        let task = spawn(future());
-        yield_now().await;
-        task.abort();
-        assert!(task.await.unwrap_err().is_cancelled());
-        log.borrow_mut().push("aborted");
-        let said = ["dropped", "cancelled", "dropped", "too late", "dropped", "aborted"];
-        assert_eq!(*log.borrow(), said);
-    });
+#[headwaiter::test(clock = "virtual", within = "60s")]
+async fn run_timeout_and_abort_drop_the_future_before_they_report_its_end() {
+    let _beside_others = beside_other_tests();
+    let log = Rc::new(RefCell::new(Vec::new()));
+    let future = || {
+        let log = Rc::clone(&log);
+        Holding(OnDrop(move || log.borrow_mut().push("dropped")), |_: &mut Context<'_>| {
+            Poll::<()>::Pending
+        })
+    };
+    let token = CancelToken::new();
+    let cancel = token.clone();
+    drop(spawn(async move {
+        sleep(ms(1)).await;
+        cancel.cancel();
+    }));
+    assert_eq!(token.run(future()).await, Err(Cancelled));
+    log.borrow_mut().push("cancelled");
+    assert!(timeout(ms(1), future()).await.is_err());
+    log.borrow_mut().push("too late");
+    let task = spawn(future());
+    yield_now().await;
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    log.borrow_mut().push("aborted");
+    let said = ["dropped", "cancelled", "dropped", "too late", "dropped", "aborted"];
+    assert_eq!(*log.borrow(), said);
 }
 
-#[test]
-fn a_future_that_is_ready_at_the_same_time_as_the_cancellation_wins() {
-    in_loop(|| async {
-        // It becomes ready, and the token is cancelled, between two polls.
-        let (token, open) = (CancelToken::new(), Cell::new(false));
-        let mut run =
-            pin!(token.run(poll_fn(|_| if open.get() { Poll::Ready(7) } else { Poll::Pending })));
-        assert!(poll_once(&mut run).await.is_pending());
-        open.set(true);
-        token.cancel();
-        assert_eq!(poll_once(&mut run).await, Poll::Ready(Ok(7)));
-        // It cancels its own token, and is ready in the same poll; or is not.
-        for ready in [true, false] {
-            let token = CancelToken::new();
-            let own = token.clone();
-            let run = token.run(poll_fn(move |_| {
-                own.cancel();
-                if ready { Poll::Ready(7) } else { Poll::Pending }
-            }));
-            let result = poll_once(&mut pin!(run)).await;
-            assert_eq!(result, Poll::Ready(if ready { Ok(7) } else { Err(Cancelled) }));
-        }
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_future_that_is_ready_at_the_same_time_as_the_cancellation_wins() {
+    let _beside_others = beside_other_tests();
+    // It becomes ready, and the token is cancelled, between two polls.
+    let (token, open) = (CancelToken::new(), Cell::new(false));
+    let mut run =
+        pin!(token.run(poll_fn(|_| if open.get() { Poll::Ready(7) } else { Poll::Pending })));
+    assert!(poll_once(&mut run).await.is_pending());
+    open.set(true);
+    token.cancel();
+    assert_eq!(poll_once(&mut run).await, Poll::Ready(Ok(7)));
+    // It cancels its own token, and is ready in the same poll; or is not.
+    for ready in [true, false] {
+        let token = CancelToken::new();
+        let own = token.clone();
+        let run = token.run(poll_fn(move |_| {
+            own.cancel();
+            if ready { Poll::Ready(7) } else { Poll::Pending }
+        }));
+        let result = poll_once(&mut pin!(run)).await;
+        assert_eq!(result, Poll::Ready(if ready { Ok(7) } else { Err(Cancelled) }));
+    }
 }
 
 #[test]
@@ -243,78 +241,73 @@ fn under_a_cancelled_token_nothing_is_begun() {
     });
 }
 
-#[test]
-fn a_task_that_never_waits_is_cancelled_when_it_yields() {
-    in_loop(|| async {
-        // It spends its whole budget in each poll, so that nothing is left to hear of the cancellation by.
-        let token = CancelToken::new();
-        let over = CancelToken::new();
-        over.cancel();
-        let (of_task, rounds) = (token.clone(), Rc::new(Cell::new(0)));
-        let count = Rc::clone(&rounds);
-        let task = spawn(async move {
-            of_task
-                .run(async {
-                    loop {
-                        over.cancelled().await;
-                        count.set(count.get() + 1);
-                    }
-                })
-                .await
-        });
-        yield_now().await;
-        token.cancel();
-        let result: Result<(), Cancelled> = task.await.unwrap();
-        assert_eq!(result, Err(Cancelled));
-        assert!((1..=1000).contains(&rounds.get()), "{}", rounds.get());
-    });
-}
-
-#[test]
-fn waiting_for_what_was_cancelled_long_ago_yields_too() {
-    in_loop(|| async {
-        let token = CancelToken::new();
-        token.cancel();
-        for run in [false, true] {
-            let token = token.clone();
-            let hog = spawn(async move {
+#[headwaiter::test(within = "60s")]
+async fn a_task_that_never_waits_is_cancelled_when_it_yields() {
+    let _beside_others = beside_other_tests();
+    // It spends its whole budget in each poll, so that nothing is left to hear of the cancellation by.
+    let token = CancelToken::new();
+    let over = CancelToken::new();
+    over.cancel();
+    let (of_task, rounds) = (token.clone(), Rc::new(Cell::new(0)));
+    let count = Rc::clone(&rounds);
+    let task = spawn(async move {
+        of_task
+            .run(async {
                 loop {
-                    if run {
-                        assert!(token.run(pending::<()>()).await.is_err());
-                    } else {
-                        token.cancelled().await;
-                    }
+                    over.cancelled().await;
+                    count.set(count.get() + 1);
                 }
-            });
-            // Were it to hog the turn, this would not go on.
-            yield_now().await;
-            yield_now().await;
-            hog.abort();
-            let ended: Result<(), _> = hog.await;
-            assert!(ended.unwrap_err().is_cancelled());
-        }
+            })
+            .await
     });
+    yield_now().await;
+    token.cancel();
+    let result: Result<(), Cancelled> = task.await.unwrap();
+    assert_eq!(result, Err(Cancelled));
+    assert!((1..=1000).contains(&rounds.get()), "{}", rounds.get());
 }
 
-#[test]
-fn a_run_that_is_dropped_half_way_drops_its_future_and_one_that_is_over_says_so() {
-    in_loop(|| async {
-        let (token, drops) = (CancelToken::new(), Cell::new(0));
-        let holding = || {
-            Holding(OnDrop(|| drops.set(drops.get() + 1)), |_: &mut Context<'_>| {
-                Poll::<()>::Pending
-            })
-        };
-        drop(token.run(holding()));
-        let mut run = Box::pin(token.run(holding()));
-        assert!(poll_once(&mut run).await.is_pending());
-        drop(run);
-        assert_eq!(drops.get(), 2);
-        let mut run = pin!(token.run(ready(())));
-        assert_eq!(poll_once(&mut run).await, Poll::Ready(Ok(())));
-        let text = panic_text(|| assert!(polled(&mut run, Waker::noop()).is_pending()));
-        assert!(text.contains("a `Cancellable` was polled again"), "{text}");
-    });
+#[headwaiter::test(within = "60s")]
+async fn waiting_for_what_was_cancelled_long_ago_yields_too() {
+    let _beside_others = beside_other_tests();
+    let token = CancelToken::new();
+    token.cancel();
+    for run in [false, true] {
+        let token = token.clone();
+        let hog = spawn(async move {
+            loop {
+                if run {
+                    assert!(token.run(pending::<()>()).await.is_err());
+                } else {
+                    token.cancelled().await;
+                }
+            }
+        });
+        // Were it to hog the turn, this would not go on.
+        yield_now().await;
+        yield_now().await;
+        hog.abort();
+        let ended: Result<(), _> = hog.await;
+        assert!(ended.unwrap_err().is_cancelled());
+    }
+}
+
+#[headwaiter::test(within = "60s")]
+async fn a_run_that_is_dropped_half_way_drops_its_future_and_one_that_is_over_says_so() {
+    let _beside_others = beside_other_tests();
+    let (token, drops) = (CancelToken::new(), Cell::new(0));
+    let holding = || {
+        Holding(OnDrop(|| drops.set(drops.get() + 1)), |_: &mut Context<'_>| Poll::<()>::Pending)
+    };
+    drop(token.run(holding()));
+    let mut run = Box::pin(token.run(holding()));
+    assert!(poll_once(&mut run).await.is_pending());
+    drop(run);
+    assert_eq!(drops.get(), 2);
+    let mut run = pin!(token.run(ready(())));
+    assert_eq!(poll_once(&mut run).await, Poll::Ready(Ok(())));
+    let text = panic_text(|| assert!(polled(&mut run, Waker::noop()).is_pending()));
+    assert!(text.contains("a `Cancellable` was polled again"), "{text}");
 }
 
 /// A transfer in five steps, cut by its token in front of each of them.
@@ -530,67 +523,64 @@ fn a_waker_may_use_its_token_in_its_wake_and_its_drop_and_may_panic() {
     });
 }
 
-#[test]
-fn cancelling_is_safe_in_a_drop_also_while_a_panic_unwinds() {
-    in_loop(|| async {
-        let token = CancelToken::new();
-        let of_task = token.clone();
-        let task = spawn(async move {
-            let _on_drop = OnDrop(move || of_task.cancel());
-            yield_now().await;
-            panic!("{}", std::hint::black_box("a task that panics"));
-        });
-        token.cancelled().await;
-        let ended: Result<(), _> = task.await;
-        assert!(ended.unwrap_err().is_panic());
-        // In the drop of the future that this very token ends.
-        let token = CancelToken::new();
-        let of_drop = token.clone();
-        let mut run = Box::pin(
-            token.run(Holding(OnDrop(move || of_drop.cancel()), |_: &mut Context<'_>| {
-                Poll::<()>::Pending
-            })),
-        );
-        assert!(poll_once(&mut run).await.is_pending());
-        token.cancel();
-        assert_eq!(run.await, Err(Cancelled));
+#[headwaiter::test(within = "60s")]
+async fn cancelling_is_safe_in_a_drop_also_while_a_panic_unwinds() {
+    let _beside_others = beside_other_tests();
+    let token = CancelToken::new();
+    let of_task = token.clone();
+    let task = spawn(async move {
+        let _on_drop = OnDrop(move || of_task.cancel());
+        yield_now().await;
+        panic!("{}", std::hint::black_box("a task that panics"));
     });
+    token.cancelled().await;
+    let ended: Result<(), _> = task.await;
+    assert!(ended.unwrap_err().is_panic());
+    // In the drop of the future that this very token ends.
+    let token = CancelToken::new();
+    let of_drop = token.clone();
+    let mut run =
+        Box::pin(token.run(Holding(OnDrop(move || of_drop.cancel()), |_: &mut Context<'_>| {
+            Poll::<()>::Pending
+        })));
+    assert!(poll_once(&mut run).await.is_pending());
+    token.cancel();
+    assert_eq!(run.await, Err(Cancelled));
 }
 
 /// A wait, a run and a token that are never dropped: the tree lives on, and so does everybody else.
 #[cfg(not(sanitized))] // It leaks on purpose.
-#[test]
-fn leaked_waits_are_harmless() {
-    in_loop(|| async {
-        let token = CancelToken::new();
-        for _ in 0..3 {
-            let mut wait = token.cancelled();
-            let mut run = Box::pin(token.run(pending::<()>()));
-            assert!(poll_once(&mut wait).await.is_pending());
-            assert!(poll_once(&mut run).await.is_pending());
-            std::mem::forget((wait, run, token.child()));
-        }
-        let task = spawn({
-            let token = token.clone();
-            async move { token.cancelled().await }
-        });
-        yield_now().await;
-        token.cancel();
-        task.await.unwrap();
-        // A group that is never dropped: its children are tasks that nobody ends.
-        let ran = Rc::new(Cell::new(false));
-        let group = TaskGroup::<()>::new();
-        let told = Rc::clone(&ran);
-        group.spawn(async move {
-            yield_now().await;
-            told.set(true);
-            Ok(())
-        });
-        std::mem::forget(group);
-        yield_now().await;
-        yield_now().await;
-        assert!(ran.get());
+#[headwaiter::test(within = "60s")]
+async fn leaked_waits_are_harmless() {
+    let _beside_others = beside_other_tests();
+    let token = CancelToken::new();
+    for _ in 0..3 {
+        let mut wait = token.cancelled();
+        let mut run = Box::pin(token.run(pending::<()>()));
+        assert!(poll_once(&mut wait).await.is_pending());
+        assert!(poll_once(&mut run).await.is_pending());
+        std::mem::forget((wait, run, token.child()));
+    }
+    let task = spawn({
+        let token = token.clone();
+        async move { token.cancelled().await }
     });
+    yield_now().await;
+    token.cancel();
+    task.await.unwrap();
+    // A group that is never dropped: its children are tasks that nobody ends.
+    let ran = Rc::new(Cell::new(false));
+    let group = TaskGroup::<()>::new();
+    let told = Rc::clone(&ran);
+    group.spawn(async move {
+        yield_now().await;
+        told.set(true);
+        Ok(())
+    });
+    std::mem::forget(group);
+    yield_now().await;
+    yield_now().await;
+    assert!(ran.get());
 }
 
 #[test]

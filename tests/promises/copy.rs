@@ -209,21 +209,20 @@ fn a_stream_that_claims_too_many_bytes_is_an_error() {
     });
 }
 
-#[test]
-fn a_copy_between_streams_that_are_always_ready_starves_nobody() {
-    in_loop(|| async {
-        let mut endless = futures_lite::io::repeat(7);
-        let mut sink = futures_lite::io::sink();
-        let hog = spawn(async move { copy(&mut endless, &mut sink).await });
-        let mut timer = sleep(ms(1));
-        for _ in 0..20 {
-            yield_now().await;
-        }
-        assert!(!hog.is_finished());
-        (&mut timer).await;
-        hog.abort();
-        assert!(hog.await.unwrap_err().is_cancelled());
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_copy_between_streams_that_are_always_ready_starves_nobody() {
+    let _beside_others = beside_other_tests();
+    let mut endless = futures_lite::io::repeat(7);
+    let mut sink = futures_lite::io::sink();
+    let hog = spawn(async move { copy(&mut endless, &mut sink).await });
+    let mut timer = sleep(ms(1));
+    for _ in 0..20 {
+        yield_now().await;
+    }
+    assert!(!hog.is_finished());
+    (&mut timer).await;
+    hog.abort();
+    assert!(hog.await.unwrap_err().is_cancelled());
 }
 
 #[test]
@@ -275,28 +274,27 @@ async fn proxied() -> (TcpStream, TcpStream, headwaiter::task::JoinHandle<io::Re
     (client, server, proxy)
 }
 
-#[test]
-fn both_directions_are_carried_at_once() {
-    in_loop(|| async {
-        let (client, server, proxy) = proxied().await;
-        let there = pattern(5 << 20);
-        let back: Vec<u8> = pattern(7 << 20).into_iter().rev().collect();
-        let side = |stream: TcpStream, send: Vec<u8>, expect: Vec<u8>| {
-            let (mut reader, mut writer) = stream.into_split();
-            let sending = spawn(async move { writer.write_all(&send).await }); // Dropped: half-closed.
-            spawn(async move {
-                let mut received = Vec::new();
-                reader.read_to_end(&mut received).await.unwrap();
-                assert!(received == expect);
-                sending.await.unwrap().unwrap();
-            })
-        };
-        let client = side(client, there.clone(), back.clone());
-        let server = side(server, back.clone(), there.clone());
-        client.await.unwrap();
-        server.await.unwrap();
-        assert_eq!(proxy.await.unwrap().unwrap(), (there.len() as u64, back.len() as u64));
-    });
+#[headwaiter::test(within = "60s")]
+async fn both_directions_are_carried_at_once() {
+    let _beside_others = beside_other_tests();
+    let (client, server, proxy) = proxied().await;
+    let there = pattern(5 << 20);
+    let back: Vec<u8> = pattern(7 << 20).into_iter().rev().collect();
+    let side = |stream: TcpStream, send: Vec<u8>, expect: Vec<u8>| {
+        let (mut reader, mut writer) = stream.into_split();
+        let sending = spawn(async move { writer.write_all(&send).await }); // Dropped: half-closed.
+        spawn(async move {
+            let mut received = Vec::new();
+            reader.read_to_end(&mut received).await.unwrap();
+            assert!(received == expect);
+            sending.await.unwrap().unwrap();
+        })
+    };
+    let client = side(client, there.clone(), back.clone());
+    let server = side(server, back.clone(), there.clone());
+    client.await.unwrap();
+    server.await.unwrap();
+    assert_eq!(proxy.await.unwrap().unwrap(), (there.len() as u64, back.len() as u64));
 }
 
 #[test]

@@ -66,49 +66,45 @@ impl Drop for Dropped {
     }
 }
 
-#[test]
-fn a_job_runs_on_another_thread_and_its_output_comes_back() {
-    in_loop(|| async {
-        let here = thread::current().id();
-        let (there, name) = spawn_blocking(|| {
-            let current = thread::current();
-            (current.id(), current.name().map(str::to_owned))
-        })
-        .await
-        .unwrap();
-        assert_ne!(here, there);
-        assert_eq!(name.as_deref(), Some("headwaiter-blocking"));
-        let tried = try_spawn_blocking(|| 5).map_err(|_| "there is room").unwrap();
-        assert_eq!(tried.await.unwrap(), 5);
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_job_runs_on_another_thread_and_its_output_comes_back() {
+    let _beside_others = beside_other_tests();
+    let here = thread::current().id();
+    let (there, name) = spawn_blocking(|| {
+        let current = thread::current();
+        (current.id(), current.name().map(str::to_owned))
+    })
+    .await
+    .unwrap();
+    assert_ne!(here, there);
+    assert_eq!(name.as_deref(), Some("headwaiter-blocking"));
+    let tried = try_spawn_blocking(|| 5).map_err(|_| "there is room").unwrap();
+    assert_eq!(tried.await.unwrap(), 5);
 }
 
-#[test]
-fn the_loop_goes_on_while_a_job_runs() {
-    in_loop(|| async {
-        let (held, job) = Held::begun();
-        let (mut client, mut server) = tcp_pair().await.unwrap();
-        client.write_all(b"soup").await.unwrap();
-        let mut order = [0; 4];
-        server.read_exact(&mut order).await.unwrap();
-        assert!(!job.is_finished());
-        held.end();
-        job.await.unwrap();
-    });
+#[headwaiter::test(within = "60s")]
+async fn the_loop_goes_on_while_a_job_runs() {
+    let _beside_others = beside_other_tests();
+    let (held, job) = Held::begun();
+    let (mut client, mut server) = tcp_pair().await.unwrap();
+    client.write_all(b"soup").await.unwrap();
+    let mut order = [0; 4];
+    server.read_exact(&mut order).await.unwrap();
+    assert!(!job.is_finished());
+    held.end();
+    job.await.unwrap();
 }
 
-#[test]
-fn a_panic_in_a_job_is_its_join_error() {
-    in_loop(|| async {
-        let error =
-            spawn_blocking(|| panic!("on {}", std::hint::black_box("fire"))).await.unwrap_err();
-        assert!(error.is_panic() && !error.is_cancelled() && !error.is_not_started());
-        let text = error.to_string();
-        assert!(text.contains("on fire") && text.contains("tests/promises/offload.rs"), "{text}");
-        assert_eq!(*error.into_panic().downcast::<String>().unwrap(), "on fire");
-        // Its thread lives.
-        assert_eq!(spawn_blocking(|| 5).await.unwrap(), 5);
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_panic_in_a_job_is_its_join_error() {
+    let _beside_others = beside_other_tests();
+    let error = spawn_blocking(|| panic!("on {}", std::hint::black_box("fire"))).await.unwrap_err();
+    assert!(error.is_panic() && !error.is_cancelled() && !error.is_not_started());
+    let text = error.to_string();
+    assert!(text.contains("on fire") && text.contains("tests/promises/offload.rs"), "{text}");
+    assert_eq!(*error.into_panic().downcast::<String>().unwrap(), "on fire");
+    // Its thread lives.
+    assert_eq!(spawn_blocking(|| 5).await.unwrap(), 5);
 }
 
 #[test]
@@ -166,77 +162,74 @@ fn a_job_that_is_aborted_before_it_begins_never_runs_and_is_dropped_inside_the_c
     });
 }
 
-#[test]
-fn a_job_that_is_aborted_while_it_runs_is_reported_at_once_and_its_output_dropped_by_its_thread() {
-    in_loop(|| async {
-        let (begins, begun) = mpsc::channel();
-        let (end, ends) = mpsc::channel();
-        let (dropped, is_dropped) = mpsc::channel();
-        let job = spawn_blocking(move || {
-            begins.send(thread::current().id()).unwrap();
-            ends.recv().unwrap();
-            Dropped(dropped)
+#[headwaiter::test(within = "60s")]
+async fn a_job_that_is_aborted_while_it_runs_is_reported_at_once_and_its_output_dropped_by_its_thread()
+ {
+    let _beside_others = beside_other_tests();
+    let (begins, begun) = mpsc::channel();
+    let (end, ends) = mpsc::channel();
+    let (dropped, is_dropped) = mpsc::channel();
+    let job = spawn_blocking(move || {
+        begins.send(thread::current().id()).unwrap();
+        ends.recv().unwrap();
+        Dropped(dropped)
+    });
+    let its_thread = begun.recv().unwrap();
+    job.abort();
+    assert!(job.await.map(|_| ()).unwrap_err().is_cancelled());
+    // It runs on: the channel is open.
+    end.send(()).unwrap();
+    assert_eq!(is_dropped.recv(), Ok(its_thread));
+}
+
+#[headwaiter::test(within = "60s")]
+async fn an_abort_at_any_moment_leaves_each_job_run_or_dropped_once() {
+    let _beside_others = beside_other_tests();
+    let (ran, dropped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let mut gave_output = 0;
+    for round in 0..5000 {
+        let (runs, drops) = (Arc::clone(&ran), Arc::clone(&dropped));
+        let on_drop = OnDrop(move || {
+            drops.fetch_add(1, Ordering::Relaxed);
         });
-        let its_thread = begun.recv().unwrap();
+        let job = spawn_blocking(move || {
+            runs.fetch_add(1, Ordering::Relaxed);
+            on_drop
+        });
+        for _ in 0..round % 7 {
+            yield_now().await;
+        }
         job.abort();
-        assert!(job.await.map(|_| ()).unwrap_err().is_cancelled());
-        // It runs on: the channel is open.
-        end.send(()).unwrap();
-        assert_eq!(is_dropped.recv(), Ok(its_thread));
-    });
+        gave_output += usize::from(job.await.is_ok());
+    }
+    // What still runs ends before this does.
+    while dropped.load(Ordering::Relaxed) < 5000 {
+        yield_now().await;
+    }
+    assert_eq!(dropped.load(Ordering::Relaxed), 5000);
+    let ran = ran.load(Ordering::Relaxed);
+    assert!(gave_output <= ran && ran <= 5000, "{gave_output} of {ran}");
 }
 
-#[test]
-fn an_abort_at_any_moment_leaves_each_job_run_or_dropped_once() {
-    in_loop(|| async {
-        let (ran, dropped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let mut gave_output = 0;
-        for round in 0..5000 {
-            let (runs, drops) = (Arc::clone(&ran), Arc::clone(&dropped));
-            let on_drop = OnDrop(move || {
-                drops.fetch_add(1, Ordering::Relaxed);
-            });
-            let job = spawn_blocking(move || {
-                runs.fetch_add(1, Ordering::Relaxed);
-                on_drop
-            });
-            for _ in 0..round % 7 {
-                yield_now().await;
-            }
-            job.abort();
-            gave_output += usize::from(job.await.is_ok());
-        }
-        // What still runs ends before this does.
-        while dropped.load(Ordering::Relaxed) < 5000 {
-            yield_now().await;
-        }
-        assert_eq!(dropped.load(Ordering::Relaxed), 5000);
-        let ran = ran.load(Ordering::Relaxed);
-        assert!(gave_output <= ran && ran <= 5000, "{gave_output} of {ran}");
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_detached_job_runs_to_its_end() {
+    let _beside_others = beside_other_tests();
+    let (done, is_done) = mpsc::channel();
+    drop(spawn_blocking(move || done.send(5).unwrap()));
+    assert_eq!(is_done.recv(), Ok(5));
 }
 
-#[test]
-fn a_detached_job_runs_to_its_end() {
-    in_loop(|| async {
-        let (done, is_done) = mpsc::channel();
-        drop(spawn_blocking(move || done.send(5).unwrap()));
-        assert_eq!(is_done.recv(), Ok(5));
-    });
-}
-
-#[test]
-fn an_output_that_nobody_wants_is_dropped_on_the_thread_of_the_loop() {
-    in_loop(|| async {
-        let (dropped, is_dropped) = mpsc::channel();
-        drop(spawn_blocking(move || Dropped(dropped)));
-        loop {
-            if let Ok(thread) = is_dropped.try_recv() {
-                break assert_eq!(thread, thread::current().id());
-            }
-            yield_now().await;
+#[headwaiter::test(within = "60s")]
+async fn an_output_that_nobody_wants_is_dropped_on_the_thread_of_the_loop() {
+    let _beside_others = beside_other_tests();
+    let (dropped, is_dropped) = mpsc::channel();
+    drop(spawn_blocking(move || Dropped(dropped)));
+    loop {
+        if let Ok(thread) = is_dropped.try_recv() {
+            break assert_eq!(thread, thread::current().id());
         }
-    });
+        yield_now().await;
+    }
 }
 
 #[test]
@@ -337,32 +330,31 @@ fn a_full_queue_gives_the_closure_back() {
     });
 }
 
-#[test]
-fn the_virtual_clock_stands_still_while_a_job_is_under_way() {
-    in_virtual_time(|| async {
-        let start = time::now();
-        let nap = spawn(time::sleep(ms(1000)));
-        let (held, job) = Held::spawn();
-        let ender = thread::spawn(move || {
-            held.begun.recv().unwrap();
-            held.end();
-        });
-        job.await.unwrap();
-        assert_eq!(time::now(), start);
-        nap.await.unwrap();
-        assert_eq!(time::now() - start, ms(1000));
-        ender.join().unwrap();
-
-        // A job that nobody awaits counts, too. A thousand times, because there are races to lose.
-        for _ in 0..1000 {
-            let before = time::now();
-            let (done, is_done) = mpsc::channel();
-            drop(spawn_blocking(move || done.send(()).unwrap()));
-            time::sleep(ms(10)).await;
-            assert_eq!(is_done.try_recv(), Ok(()));
-            assert_eq!(time::now() - before, ms(10));
-        }
+#[headwaiter::test(clock = "virtual", within = "60s")]
+async fn the_virtual_clock_stands_still_while_a_job_is_under_way() {
+    let _beside_others = beside_other_tests();
+    let start = time::now();
+    let nap = spawn(time::sleep(ms(1000)));
+    let (held, job) = Held::spawn();
+    let ender = thread::spawn(move || {
+        held.begun.recv().unwrap();
+        held.end();
     });
+    job.await.unwrap();
+    assert_eq!(time::now(), start);
+    nap.await.unwrap();
+    assert_eq!(time::now() - start, ms(1000));
+    ender.join().unwrap();
+
+    // A job that nobody awaits counts, too. A thousand times, because there are races to lose.
+    for _ in 0..1000 {
+        let before = time::now();
+        let (done, is_done) = mpsc::channel();
+        drop(spawn_blocking(move || done.send(()).unwrap()));
+        time::sleep(ms(10)).await;
+        assert_eq!(is_done.try_recv(), Ok(()));
+        assert_eq!(time::now() - before, ms(10));
+    }
 }
 
 #[test]
@@ -609,18 +601,16 @@ fn a_job_that_is_spawned_while_the_loop_is_dropped_is_dropped_at_once() {
     });
 }
 
-#[test]
-fn a_job_may_run_a_loop_of_its_own() {
-    in_loop(|| async {
-        let sum = spawn_blocking(|| {
-            block_on(async {
-                let inner =
-                    spawn_blocking(|| block_on(async { spawn_blocking(|| 2).await.unwrap() }));
-                inner.await.unwrap() + spawn(async { 3 }).await.unwrap()
-            })
-        });
-        assert_eq!(sum.await.unwrap(), 5);
+#[headwaiter::test(within = "60s")]
+async fn a_job_may_run_a_loop_of_its_own() {
+    let _beside_others = beside_other_tests();
+    let sum = spawn_blocking(|| {
+        block_on(async {
+            let inner = spawn_blocking(|| block_on(async { spawn_blocking(|| 2).await.unwrap() }));
+            inner.await.unwrap() + spawn(async { 3 }).await.unwrap()
+        })
     });
+    assert_eq!(sum.await.unwrap(), 5);
 }
 
 #[test]
@@ -759,40 +749,38 @@ fn numbers_never_wait_for_a_thread() {
     });
 }
 
-#[test]
-fn listeners_and_streams_take_host_names() {
-    in_loop(|| async {
-        let listener = TcpListener::bind("localhost:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        assert!(address.ip().is_loopback());
-        let client = TcpStream::connect(("localhost", address.port())).await.unwrap();
-        let (_, peer) = listener.accept().await.unwrap();
-        assert_eq!(peer, client.local_addr().unwrap());
+#[headwaiter::test(within = "60s")]
+async fn listeners_and_streams_take_host_names() {
+    let _beside_others = beside_other_tests();
+    let listener = TcpListener::bind("localhost:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    assert!(address.ip().is_loopback());
+    let client = TcpStream::connect(("localhost", address.port())).await.unwrap();
+    let (_, peer) = listener.accept().await.unwrap();
+    assert_eq!(peer, client.local_addr().unwrap());
 
-        // A name's addresses are tried in turn, and the error tells name and address.
-        drop(listener);
-        let refused = TcpStream::connect(("localhost", address.port())).await.unwrap_err();
-        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
-        let text = refused.to_string();
-        assert!(text.starts_with(&format!("connect to localhost:{} (", address.port())), "{text}");
-    });
+    // A name's addresses are tried in turn, and the error tells name and address.
+    drop(listener);
+    let refused = TcpStream::connect(("localhost", address.port())).await.unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    let text = refused.to_string();
+    assert!(text.starts_with(&format!("connect to localhost:{} (", address.port())), "{text}");
 }
 
-#[test]
-fn a_host_is_looked_up_with_all_its_addresses() {
-    in_loop(|| async {
-        let named: Vec<_> = lookup_host("localhost:80").await.unwrap().collect();
-        assert!(!named.is_empty());
-        assert!(
-            named.iter().all(|address| address.ip().is_loopback() && address.port() == 80),
-            "{named:?}"
-        );
-        let numbers = lookup_host("127.0.0.1:80").await.unwrap();
-        assert_eq!(numbers.len(), 1);
-        assert_eq!(numbers.collect::<Vec<_>>(), ["127.0.0.1:80".parse().unwrap()]);
-        let none: &[std::net::SocketAddr] = &[];
-        assert_eq!(lookup_host(none).await.unwrap().len(), 0);
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_host_is_looked_up_with_all_its_addresses() {
+    let _beside_others = beside_other_tests();
+    let named: Vec<_> = lookup_host("localhost:80").await.unwrap().collect();
+    assert!(!named.is_empty());
+    assert!(
+        named.iter().all(|address| address.ip().is_loopback() && address.port() == 80),
+        "{named:?}"
+    );
+    let numbers = lookup_host("127.0.0.1:80").await.unwrap();
+    assert_eq!(numbers.len(), 1);
+    assert_eq!(numbers.collect::<Vec<_>>(), ["127.0.0.1:80".parse().unwrap()]);
+    let none: &[std::net::SocketAddr] = &[];
+    assert_eq!(lookup_host(none).await.unwrap().len(), 0);
 }
 
 #[test]
@@ -808,23 +796,22 @@ fn a_crowd_of_names_waits_for_a_few_threads() {
     });
 }
 
-#[test]
-fn a_name_that_does_not_resolve_is_an_error_that_names_it() {
-    in_loop(|| async {
-        let errors = [
-            lookup_host("no-such-host.invalid:80").await.map(|_| ()).unwrap_err(),
-            TcpStream::connect("no-such-host.invalid:80").await.map(|_| ()).unwrap_err(),
-            TcpListener::bind(("no-such-host.invalid", 80)).await.map(|_| ()).unwrap_err(),
-        ];
-        for (error, doing) in errors.iter().zip(["look up", "connect to", "bind to"]) {
-            let text = error.to_string();
-            assert!(text.starts_with(&format!("{doing} no-such-host.invalid:80: ")), "{text}");
-            assert_ne!(error.kind(), io::ErrorKind::WouldBlock);
-        }
-        // The loop goes on, and what is no address does not get as far as the resolver.
-        let no_port = TcpStream::connect("localhost").await.unwrap_err();
-        assert_eq!(no_port.kind(), io::ErrorKind::InvalidInput);
-        let nul = TcpStream::connect("local\0host:80").await.unwrap_err();
-        assert!(nul.to_string().starts_with("connect to local\0host:80: "), "{nul}");
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_name_that_does_not_resolve_is_an_error_that_names_it() {
+    let _beside_others = beside_other_tests();
+    let errors = [
+        lookup_host("no-such-host.invalid:80").await.map(|_| ()).unwrap_err(),
+        TcpStream::connect("no-such-host.invalid:80").await.map(|_| ()).unwrap_err(),
+        TcpListener::bind(("no-such-host.invalid", 80)).await.map(|_| ()).unwrap_err(),
+    ];
+    for (error, doing) in errors.iter().zip(["look up", "connect to", "bind to"]) {
+        let text = error.to_string();
+        assert!(text.starts_with(&format!("{doing} no-such-host.invalid:80: ")), "{text}");
+        assert_ne!(error.kind(), io::ErrorKind::WouldBlock);
+    }
+    // The loop goes on, and what is no address does not get as far as the resolver.
+    let no_port = TcpStream::connect("localhost").await.unwrap_err();
+    assert_eq!(no_port.kind(), io::ErrorKind::InvalidInput);
+    let nul = TcpStream::connect("local\0host:80").await.unwrap_err();
+    assert!(nul.to_string().starts_with("connect to local\0host:80: "), "{nul}");
 }

@@ -282,12 +282,11 @@ fn explore_stops_at_the_first_seed_that_fails_and_says_how_to_replay_it() {
     });
 }
 
-#[test]
-fn explore_inside_a_loop_is_named_a_mistake() {
-    in_loop(|| async {
-        let text = panic_text(|| explore(0..3, || async {}));
-        assert!(text.contains("inside a running event loop"), "{text}");
-    });
+#[headwaiter::test(within = "60s")]
+async fn explore_inside_a_loop_is_named_a_mistake() {
+    let _beside_others = beside_other_tests();
+    let text = panic_text(|| explore(0..3, || async {}));
+    assert!(text.contains("inside a running event loop"), "{text}");
 }
 
 #[test]

@@ -873,45 +873,42 @@ fn a_lock_that_was_waited_for_in_an_earlier_loop_is_known_in_the_next() {
     assert!(said.is_empty(), "{said:#?}");
 }
 
-#[test]
-fn what_is_over_is_not_waited_for_though_its_future_is_kept() {
-    in_virtual_time(|| async {
-        let token = CancelToken::new();
-        let mut cancelled = token.cancelled();
-        let mut ran = pin!(token.run(std::future::pending::<()>()));
-        let notify = Notify::new();
-        let mut ready = pin!(token.run(notify.notified()));
-        let group = TaskGroup::<()>::new();
-        group.spawn(async { Ok(()) });
-        let mut join = group.join();
-        let mutex = Mutex::new(());
-        let guard = mutex.lock().await;
-        let mut lock = mutex.lock();
-        let (_sender, mut receiver) = mpsc::unbounded::<()>();
-        assert!(poll_once(&mut receiver.recv()).await.is_pending());
-        assert!(poll_once(&mut cancelled).await.is_pending());
-        assert!(poll_once(&mut ran).await.is_pending());
-        assert!(poll_once(&mut ready).await.is_pending());
-        assert!(poll_once(&mut join).await.is_pending());
-        assert!(poll_once(&mut lock).await.is_pending());
-        let dump = headwaiter::dump().to_string();
-        for part in
-            ["the cancellation of a token", "the end of a group", "a notification", "a lock"]
-        {
-            assert!(dump.contains(part), "{part} is not in:\n{dump}");
-        }
-        // The lock is now waited for by somebody else.
-        assert!(Pin::new(&mut lock).poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        notify.notify_one();
-        assert_eq!(ready.as_mut().await, Ok(()));
-        (&mut join).await.unwrap();
-        token.cancel();
-        (&mut cancelled).await;
-        assert!(ran.as_mut().await.is_err());
-        let dump = headwaiter::dump().to_string();
-        assert!(!dump.contains("waits for"), "{dump}");
-        drop(guard);
-    });
+#[headwaiter::test(clock = "virtual", within = "60s")]
+async fn what_is_over_is_not_waited_for_though_its_future_is_kept() {
+    let _beside_others = beside_other_tests();
+    let token = CancelToken::new();
+    let mut cancelled = token.cancelled();
+    let mut ran = pin!(token.run(std::future::pending::<()>()));
+    let notify = Notify::new();
+    let mut ready = pin!(token.run(notify.notified()));
+    let group = TaskGroup::<()>::new();
+    group.spawn(async { Ok(()) });
+    let mut join = group.join();
+    let mutex = Mutex::new(());
+    let guard = mutex.lock().await;
+    let mut lock = mutex.lock();
+    let (_sender, mut receiver) = mpsc::unbounded::<()>();
+    assert!(poll_once(&mut receiver.recv()).await.is_pending());
+    assert!(poll_once(&mut cancelled).await.is_pending());
+    assert!(poll_once(&mut ran).await.is_pending());
+    assert!(poll_once(&mut ready).await.is_pending());
+    assert!(poll_once(&mut join).await.is_pending());
+    assert!(poll_once(&mut lock).await.is_pending());
+    let dump = headwaiter::dump().to_string();
+    for part in ["the cancellation of a token", "the end of a group", "a notification", "a lock"] {
+        assert!(dump.contains(part), "{part} is not in:\n{dump}");
+    }
+    // The lock is now waited for by somebody else.
+    assert!(Pin::new(&mut lock).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    notify.notify_one();
+    assert_eq!(ready.as_mut().await, Ok(()));
+    (&mut join).await.unwrap();
+    token.cancel();
+    (&mut cancelled).await;
+    assert!(ran.as_mut().await.is_err());
+    let dump = headwaiter::dump().to_string();
+    assert!(!dump.contains("waits for"), "{dump}");
+    drop(guard);
 }
 
 /// Of an `abort` from another thread a loop knows nothing before it comes.

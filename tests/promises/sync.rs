@@ -122,21 +122,20 @@ fn try_lock_fails_while_the_mutex_is_held_or_handed_over() {
     });
 }
 
-#[test]
-fn a_lock_that_is_given_up_half_way_leaves_nothing() {
-    in_virtual_time(|| async {
-        let mutex = Mutex::new(());
-        let held = mutex.lock().await;
-        let mut before = mutex.lock();
-        assert!(is_pending(&mut before).await);
-        assert!(timeout(ms(10), mutex.lock()).await.is_err());
-        let mut after = mutex.lock();
-        assert!(is_pending(&mut after).await);
-        drop(held);
-        drop(ready(poll_once(&mut before).await));
-        drop(ready(poll_once(&mut after).await));
-        assert!(mutex.try_lock().is_ok());
-    });
+#[headwaiter::test(clock = "virtual", within = "60s")]
+async fn a_lock_that_is_given_up_half_way_leaves_nothing() {
+    let _beside_others = beside_other_tests();
+    let mutex = Mutex::new(());
+    let held = mutex.lock().await;
+    let mut before = mutex.lock();
+    assert!(is_pending(&mut before).await);
+    assert!(timeout(ms(10), mutex.lock()).await.is_err());
+    let mut after = mutex.lock();
+    assert!(is_pending(&mut after).await);
+    drop(held);
+    drop(ready(poll_once(&mut before).await));
+    drop(ready(poll_once(&mut after).await));
+    assert!(mutex.try_lock().is_ok());
 }
 
 #[test]
@@ -193,28 +192,27 @@ fn a_lock_future_that_is_leaked_makes_others_wait_and_nothing_worse() {
     });
 }
 
-#[test]
-fn a_semaphore_serves_in_order() {
-    in_loop(|| async {
-        let semaphore = Rc::new(Semaphore::new(0));
-        let order = Rc::new(RefCell::new(Vec::new()));
-        let acquire = |number| {
-            let (semaphore, order) = (Rc::clone(&semaphore), Rc::clone(&order));
-            async move {
-                let _permit = semaphore.acquire_owned().await.unwrap();
-                order.borrow_mut().push(number);
-                yield_now().await;
-            }
-        };
-        let tasks: Vec<_> = (0..50).map(|number| spawn(acquire(number))).collect();
-        let_others_run().await;
-        semaphore.add_permits(3);
-        for task in tasks {
-            task.await.unwrap();
+#[headwaiter::test(within = "60s")]
+async fn a_semaphore_serves_in_order() {
+    let _beside_others = beside_other_tests();
+    let semaphore = Rc::new(Semaphore::new(0));
+    let order = Rc::new(RefCell::new(Vec::new()));
+    let acquire = |number| {
+        let (semaphore, order) = (Rc::clone(&semaphore), Rc::clone(&order));
+        async move {
+            let _permit = semaphore.acquire_owned().await.unwrap();
+            order.borrow_mut().push(number);
+            yield_now().await;
         }
-        assert_eq!(*order.borrow(), Vec::from_iter(0..50));
-        assert_eq!(semaphore.available_permits(), 3);
-    });
+    };
+    let tasks: Vec<_> = (0..50).map(|number| spawn(acquire(number))).collect();
+    let_others_run().await;
+    semaphore.add_permits(3);
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(*order.borrow(), Vec::from_iter(0..50));
+    assert_eq!(semaphore.available_permits(), 3);
 }
 
 #[test]
@@ -843,65 +841,63 @@ fn a_crowd_of_waiters_can_leave_in_any_order() {
     });
 }
 
-#[test]
-fn a_crowd_of_tasks_that_wait_can_be_aborted_in_any_order() {
-    in_loop(|| async {
-        const MANY: usize = 100_000;
-        let mutex = Rc::new(Mutex::new(0));
-        let held = mutex.lock().await;
-        let wait = || {
-            let mutex = Rc::clone(&mutex);
-            async move { *mutex.lock().await += 1 }
-        };
-        let tasks: Vec<_> = (0..MANY).map(|_| spawn(wait())).collect();
-        let_others_run().await;
-        for step in 0..MANY {
-            let index = step * 76_543 % MANY;
-            if !index.is_multiple_of(1000) {
-                tasks[index].abort();
-            }
+#[headwaiter::test(within = "60s")]
+async fn a_crowd_of_tasks_that_wait_can_be_aborted_in_any_order() {
+    let _beside_others = beside_other_tests();
+    const MANY: usize = 100_000;
+    let mutex = Rc::new(Mutex::new(0));
+    let held = mutex.lock().await;
+    let wait = || {
+        let mutex = Rc::clone(&mutex);
+        async move { *mutex.lock().await += 1 }
+    };
+    let tasks: Vec<_> = (0..MANY).map(|_| spawn(wait())).collect();
+    let_others_run().await;
+    for step in 0..MANY {
+        let index = step * 76_543 % MANY;
+        if !index.is_multiple_of(1000) {
+            tasks[index].abort();
         }
-        drop(held);
-        for (index, task) in tasks.into_iter().enumerate() {
-            assert_eq!(task.await.is_ok(), index.is_multiple_of(1000));
-        }
-        assert_eq!(*mutex.lock().await, MANY / 1000);
-    });
+    }
+    drop(held);
+    for (index, task) in tasks.into_iter().enumerate() {
+        assert_eq!(task.await.is_ok(), index.is_multiple_of(1000));
+    }
+    assert_eq!(*mutex.lock().await, MANY / 1000);
 }
 
 /// How long a channel may be busy before the test has failed.
 const BUSY: Duration = Duration::from_secs(5);
 
-#[test]
-fn two_tasks_with_a_busy_channel_do_not_starve_a_timer() {
-    in_loop(|| async {
-        let fired = Rc::new(Cell::new(false));
-        let (ping, mut pings) = mpsc::channel(8);
-        let (pong, mut pongs) = mpsc::channel(8);
-        let start = Instant::now();
-        let is_over = {
-            let fired = Rc::clone(&fired);
-            move || fired.get() || start.elapsed() > BUSY
-        };
-        let answers = spawn(async move {
-            while let Some(number) = pings.recv().await {
-                pong.send(number).await.unwrap();
-            }
-        });
-        let asks = spawn(async move {
-            let mut asked = 0_u64;
-            while !is_over() {
-                ping.send(asked).await.unwrap();
-                assert_eq!(pongs.recv().await, Some(asked));
-                asked += 1;
-            }
-        });
-        sleep(ms(10)).await;
-        assert!(!asks.is_finished(), "the timer is later than {BUSY:?}");
-        fired.set(true);
-        asks.await.unwrap();
-        answers.await.unwrap();
+#[headwaiter::test(within = "60s")]
+async fn two_tasks_with_a_busy_channel_do_not_starve_a_timer() {
+    let _beside_others = beside_other_tests();
+    let fired = Rc::new(Cell::new(false));
+    let (ping, mut pings) = mpsc::channel(8);
+    let (pong, mut pongs) = mpsc::channel(8);
+    let start = Instant::now();
+    let is_over = {
+        let fired = Rc::clone(&fired);
+        move || fired.get() || start.elapsed() > BUSY
+    };
+    let answers = spawn(async move {
+        while let Some(number) = pings.recv().await {
+            pong.send(number).await.unwrap();
+        }
     });
+    let asks = spawn(async move {
+        let mut asked = 0_u64;
+        while !is_over() {
+            ping.send(asked).await.unwrap();
+            assert_eq!(pongs.recv().await, Some(asked));
+            asked += 1;
+        }
+    });
+    sleep(ms(10)).await;
+    assert!(!asks.is_finished(), "the timer is later than {BUSY:?}");
+    fired.set(true);
+    asks.await.unwrap();
+    answers.await.unwrap();
 }
 
 /// Runs an operation that is always ready, over and over, and checks that a timer fires meanwhile.
@@ -922,43 +918,42 @@ async fn busy_beside_a_timer<F: Future>(mut operation: impl FnMut() -> F + 'stat
     busy.await.unwrap();
 }
 
-#[test]
-fn operations_that_never_wait_do_not_starve_a_timer() {
-    in_loop(|| async {
-        let mutex = Rc::new(Mutex::new(()));
-        busy_beside_a_timer(move || {
-            let mutex = Rc::clone(&mutex);
-            async move { drop(mutex.lock().await) }
-        })
-        .await;
-        let semaphore = Rc::new(Semaphore::new(1));
-        busy_beside_a_timer(move || Rc::clone(&semaphore).acquire_owned()).await;
-        let notify = Rc::new(Notify::new());
-        busy_beside_a_timer(move || {
-            let notify = Rc::clone(&notify);
-            notify.notify_one();
-            async move { notify.notified().await }
-        })
-        .await;
-        busy_beside_a_timer(|| {
-            let (sender, receiver) = oneshot::channel();
-            sender.send(()).unwrap();
-            receiver
-        })
-        .await;
-        let (sender, receiver) = mpsc::channel(1);
-        let channel = Rc::new((sender, RefCell::new(Some(receiver))));
-        busy_beside_a_timer(move || {
-            let channel = Rc::clone(&channel);
-            async move {
-                let mut receiver = channel.1.take().unwrap();
-                channel.0.send(()).await.unwrap();
-                receiver.recv().await.unwrap();
-                channel.1.replace(Some(receiver));
-            }
-        })
-        .await;
-    });
+#[headwaiter::test(within = "60s")]
+async fn operations_that_never_wait_do_not_starve_a_timer() {
+    let _beside_others = beside_other_tests();
+    let mutex = Rc::new(Mutex::new(()));
+    busy_beside_a_timer(move || {
+        let mutex = Rc::clone(&mutex);
+        async move { drop(mutex.lock().await) }
+    })
+    .await;
+    let semaphore = Rc::new(Semaphore::new(1));
+    busy_beside_a_timer(move || Rc::clone(&semaphore).acquire_owned()).await;
+    let notify = Rc::new(Notify::new());
+    busy_beside_a_timer(move || {
+        let notify = Rc::clone(&notify);
+        notify.notify_one();
+        async move { notify.notified().await }
+    })
+    .await;
+    busy_beside_a_timer(|| {
+        let (sender, receiver) = oneshot::channel();
+        sender.send(()).unwrap();
+        receiver
+    })
+    .await;
+    let (sender, receiver) = mpsc::channel(1);
+    let channel = Rc::new((sender, RefCell::new(Some(receiver))));
+    busy_beside_a_timer(move || {
+        let channel = Rc::clone(&channel);
+        async move {
+            let mut receiver = channel.1.take().unwrap();
+            channel.0.send(()).await.unwrap();
+            receiver.recv().await.unwrap();
+            channel.1.replace(Some(receiver));
+        }
+    })
+    .await;
 }
 
 #[test]
@@ -1397,27 +1392,26 @@ fn permits_that_come_back_to_a_full_semaphore_break_nothing() {
     assert!(semaphore.try_acquire().is_ok());
 }
 
-#[test]
-fn room_that_was_given_before_the_receiver_was_dropped_is_of_no_use() {
-    in_loop(|| async {
-        let dropped = Rc::new(Cell::new(0));
-        let message = || {
-            let dropped = Rc::clone(&dropped);
-            OnDrop(move || dropped.set(dropped.get() + 1))
-        };
-        let (sender, mut receiver) = mpsc::channel(2);
-        let room = sender.reserve().await.unwrap();
-        sender.try_send(message()).unwrap();
-        let mut given = sender.send(message());
-        assert!(is_pending(&mut given).await);
-        drop(receiver.recv().await);
-        assert_eq!(dropped.get(), 1);
-        drop(receiver);
-        room.send(message());
-        assert_eq!(dropped.get(), 2);
-        drop(given.await.unwrap_err());
-        assert_eq!(dropped.get(), 3);
-    });
+#[headwaiter::test(within = "60s")]
+async fn room_that_was_given_before_the_receiver_was_dropped_is_of_no_use() {
+    let _beside_others = beside_other_tests();
+    let dropped = Rc::new(Cell::new(0));
+    let message = || {
+        let dropped = Rc::clone(&dropped);
+        OnDrop(move || dropped.set(dropped.get() + 1))
+    };
+    let (sender, mut receiver) = mpsc::channel(2);
+    let room = sender.reserve().await.unwrap();
+    sender.try_send(message()).unwrap();
+    let mut given = sender.send(message());
+    assert!(is_pending(&mut given).await);
+    drop(receiver.recv().await);
+    assert_eq!(dropped.get(), 1);
+    drop(receiver);
+    room.send(message());
+    assert_eq!(dropped.get(), 2);
+    drop(given.await.unwrap_err());
+    assert_eq!(dropped.get(), 3);
 }
 
 #[test]

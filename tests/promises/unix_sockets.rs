@@ -209,44 +209,43 @@ fn paths_that_cannot_be_used_are_errors_that_name_them() {
 }
 
 /// mio #1560.
-#[test]
+#[headwaiter::test(clock = "virtual", within = "60s")]
 #[cfg(target_os = "linux")]
-fn connect_waits_for_a_full_queue_with_bounded_pace_and_until_it_is_in_there() {
-    in_virtual_time(|| async {
-        let folder = Folder::new();
-        let path = folder.path("door");
-        let listener = UnixListener::bind(&path).unwrap();
-        rustix::net::listen(&listener, 1).unwrap();
-        let mut queued = Vec::new();
-        let mut waiting = loop {
-            let mut connect = UnixStream::connect(&path);
-            match poll_once(&mut connect).await {
-                Poll::Ready(client) => queued.push(client.unwrap()),
-                Poll::Pending => break connect,
-            }
-        };
-        assert!(!queued.is_empty());
-        // It asks again, not all the time.
-        let polls = Rc::new(Cell::new(0));
-        let start = time::now();
-        let counted = Counted(&mut waiting, Rc::clone(&polls));
-        assert!(timeout(Duration::from_secs(10), counted).await.is_err());
-        assert_eq!(time::now() - start, Duration::from_secs(10));
-        assert!((400..=600).contains(&polls.get()), "{} polls in 10 s", polls.get());
-        // Connected when, and only when, there is room.
-        let accepted = listener.accept().await.unwrap();
-        let start = time::now();
-        let mut client = waiting.await.unwrap();
-        assert!(time::now() - start <= ms(20));
-        client.write_all(b"here").await.unwrap();
-        drop(accepted);
-        for _ in 1..queued.len() {
-            listener.accept().await.unwrap();
+async fn connect_waits_for_a_full_queue_with_bounded_pace_and_until_it_is_in_there() {
+    let _beside_others = beside_other_tests();
+    let folder = Folder::new();
+    let path = folder.path("door");
+    let listener = UnixListener::bind(&path).unwrap();
+    rustix::net::listen(&listener, 1).unwrap();
+    let mut queued = Vec::new();
+    let mut waiting = loop {
+        let mut connect = UnixStream::connect(&path);
+        match poll_once(&mut connect).await {
+            Poll::Ready(client) => queued.push(client.unwrap()),
+            Poll::Pending => break connect,
         }
-        let (mut server, _) = listener.accept().await.unwrap();
-        server.read_exact(&mut [0; 4]).await.unwrap();
-        assert!(poll_once(&mut listener.accept()).await.is_pending());
-    });
+    };
+    assert!(!queued.is_empty());
+    // It asks again, not all the time.
+    let polls = Rc::new(Cell::new(0));
+    let start = time::now();
+    let counted = Counted(&mut waiting, Rc::clone(&polls));
+    assert!(timeout(Duration::from_secs(10), counted).await.is_err());
+    assert_eq!(time::now() - start, Duration::from_secs(10));
+    assert!((400..=600).contains(&polls.get()), "{} polls in 10 s", polls.get());
+    // Connected when, and only when, there is room.
+    let accepted = listener.accept().await.unwrap();
+    let start = time::now();
+    let mut client = waiting.await.unwrap();
+    assert!(time::now() - start <= ms(20));
+    client.write_all(b"here").await.unwrap();
+    drop(accepted);
+    for _ in 1..queued.len() {
+        listener.accept().await.unwrap();
+    }
+    let (mut server, _) = listener.accept().await.unwrap();
+    server.read_exact(&mut [0; 4]).await.unwrap();
+    assert!(poll_once(&mut listener.accept()).await.is_pending());
 }
 
 #[test]
@@ -766,35 +765,34 @@ fn tasks_that_share_a_unix_datagram_socket_all_make_progress() {
     });
 }
 
-#[test]
-fn connecting_and_sending_for_ever_yields_too() {
-    in_loop(|| async {
-        let folder = Folder::new();
-        let path = folder.path("door");
-        let listener = UnixListener::bind(&path).unwrap();
-        let receiver = UnixDatagram::bind(folder.path("receiver")).unwrap();
-        let sender = UnixDatagram::unbound().unwrap();
-        let turns = Rc::new(Cell::new(0));
-        let counted = Rc::clone(&turns);
-        let counting = spawn(async move {
-            loop {
-                counted.set(counted.get() + 1);
-                yield_now().await;
-            }
-        });
-        for _ in 0..300 {
-            drop(UnixStream::connect(&path).await.unwrap());
-            listener.accept().await.unwrap();
+#[headwaiter::test(within = "60s")]
+async fn connecting_and_sending_for_ever_yields_too() {
+    let _beside_others = beside_other_tests();
+    let folder = Folder::new();
+    let path = folder.path("door");
+    let listener = UnixListener::bind(&path).unwrap();
+    let receiver = UnixDatagram::bind(folder.path("receiver")).unwrap();
+    let sender = UnixDatagram::unbound().unwrap();
+    let turns = Rc::new(Cell::new(0));
+    let counted = Rc::clone(&turns);
+    let counting = spawn(async move {
+        loop {
+            counted.set(counted.get() + 1);
+            yield_now().await;
         }
-        assert!(turns.get() >= 4, "{} turns in 300 connects and accepts", turns.get());
-        turns.set(0);
-        for _ in 0..300 {
-            sender.send_to(b"x", folder.path("receiver")).await.unwrap();
-            receiver.recv(&mut [0]).await.unwrap();
-        }
-        assert!(turns.get() >= 4, "{} turns in 300 datagrams", turns.get());
-        counting.abort();
     });
+    for _ in 0..300 {
+        drop(UnixStream::connect(&path).await.unwrap());
+        listener.accept().await.unwrap();
+    }
+    assert!(turns.get() >= 4, "{} turns in 300 connects and accepts", turns.get());
+    turns.set(0);
+    for _ in 0..300 {
+        sender.send_to(b"x", folder.path("receiver")).await.unwrap();
+        receiver.recv(&mut [0]).await.unwrap();
+    }
+    assert!(turns.get() >= 4, "{} turns in 300 datagrams", turns.get());
+    counting.abort();
 }
 
 #[test]
@@ -881,22 +879,21 @@ impl Drop for Temporary {
     }
 }
 
-#[test]
-fn a_path_that_owns_its_socket_lives_as_long_as_the_operation() {
-    in_loop(|| async {
-        let folder = Folder::new();
-        let path = folder.path("kitchen");
-        let _listener = UnixListener::bind(&path).unwrap();
-        UnixStream::connect(Temporary(path.clone())).await.unwrap();
-        assert!(!path.exists(), "it went with the operation");
-        let datagrams = UnixDatagram::bind(&path).unwrap();
-        let sender = UnixDatagram::unbound().unwrap();
-        sender.connect(Temporary(path.clone())).unwrap();
-        assert!(!path.exists(), "it went with the operation");
-        drop(datagrams);
-        let datagrams = UnixDatagram::bind(&path).unwrap();
-        assert_eq!(sender.send_to(b"soup", Temporary(path.clone())).await.unwrap(), 4);
-        assert_eq!(datagrams.recv(&mut [0; 8]).await.unwrap(), 4);
-        assert!(!path.exists(), "it went with the operation");
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_path_that_owns_its_socket_lives_as_long_as_the_operation() {
+    let _beside_others = beside_other_tests();
+    let folder = Folder::new();
+    let path = folder.path("kitchen");
+    let _listener = UnixListener::bind(&path).unwrap();
+    UnixStream::connect(Temporary(path.clone())).await.unwrap();
+    assert!(!path.exists(), "it went with the operation");
+    let datagrams = UnixDatagram::bind(&path).unwrap();
+    let sender = UnixDatagram::unbound().unwrap();
+    sender.connect(Temporary(path.clone())).unwrap();
+    assert!(!path.exists(), "it went with the operation");
+    drop(datagrams);
+    let datagrams = UnixDatagram::bind(&path).unwrap();
+    assert_eq!(sender.send_to(b"soup", Temporary(path.clone())).await.unwrap(), 4);
+    assert_eq!(datagrams.recv(&mut [0; 8]).await.unwrap(), 4);
+    assert!(!path.exists(), "it went with the operation");
 }

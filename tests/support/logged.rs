@@ -97,7 +97,7 @@ fn captured(
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let is_verbose = level > LevelFilter::Warn;
     let _alone = if is_verbose { no_other_test() } else { None };
-    let _beside_others = if is_verbose { None } else { beside_other_tests() };
+    let _beside_others = (!is_verbose).then(beside_other_tests);
     let _ = log::set_logger(&Logger); // Only the first time.
     let capture = leaked(Capture {
         test: thread::current().name().map(str::to_owned),

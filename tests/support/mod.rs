@@ -13,7 +13,7 @@ use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
 use std::task::{Context, Poll, Waker};
@@ -53,10 +53,24 @@ thread_local! {
     static HOLDS_RUNNING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Waits until no test runs that must be alone.
-fn beside_other_tests() -> Option<RwLockReadGuard<'static, ()>> {
+/// Waits until no test runs that must be [`alone`], and lets none begin while the guard lives: for tests with an attribute, which
+/// are not [`bounded`]. (A type of its own, because a lock that is held while a task waits looks like a mistake.)
+pub fn beside_other_tests() -> BesideOtherTests {
     let hold = || RUNNING.read().unwrap_or_else(PoisonError::into_inner);
-    (!HOLDS_RUNNING.get()).then(hold)
+    let guard = (!HOLDS_RUNNING.get()).then(hold);
+    HOLDS_RUNNING.set(true);
+    BesideOtherTests { guard }
+}
+
+#[must_use]
+pub struct BesideOtherTests {
+    guard: Option<RwLockReadGuard<'static, ()>>,
+}
+
+impl Drop for BesideOtherTests {
+    fn drop(&mut self) {
+        HOLDS_RUNNING.set(self.guard.is_none());
+    }
 }
 
 /// Waits until no other test runs, and lets none begin while the guard lives.
@@ -85,6 +99,16 @@ pub fn alone(test: impl FnOnce() + Send + 'static) {
 pub fn spawn_alone(mut command: Command) -> Child {
     let _alone = no_other_test();
     command.spawn().expect("the program starts")
+}
+
+/// Runs a program to its end, as [`spawn_alone`], and returns all that it says. It may take as long as a [`bounded`] test.
+#[track_caller]
+pub fn output_of(mut command: Command) -> Output {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = spawn_alone(command);
+    let (ended, end) = mpsc::channel();
+    bounded(move || ended.send(child.wait_with_output().unwrap()).unwrap());
+    end.recv().unwrap()
 }
 
 /// Runs a test on a thread of its own, which has the name of the test.
