@@ -6,6 +6,7 @@
 //! | [`Semaphore`] | a limited number of permits |
 //! | [`Notify`] | an event without data |
 //! | [`oneshot`] | one value, from one task to another |
+//! | [`watch`] | one value that changes, and tasks that watch it |
 //! | [`mpsc`] | many messages, from many tasks to one |
 //!
 //! The names and their meaning are those of tokio. Nothing here is `Send`. Between threads, use the
@@ -50,6 +51,7 @@ mod semaphore;
 mod wait_list;
 mod single_waiter;
 
+pub mod watch;
 pub mod mpsc;
 pub mod oneshot;
 

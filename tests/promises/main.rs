@@ -33,3 +33,4 @@ mod task_failures;
 mod timeline;
 mod transfers;
 mod unix_sockets;
+mod watch;
