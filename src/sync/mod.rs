@@ -8,6 +8,7 @@
 //! | [`oneshot`] | one value, from one task to another |
 //! | [`watch`] | one value that changes, and tasks that watch it |
 //! | [`mpsc`] | many messages, from many tasks to one |
+//! | [`broadcast`] | many messages, from many tasks to many |
 //!
 //! The names and their meaning are those of tokio. Nothing here is `Send`. Between threads, use the
 //! channels of the ecosystem (async-channel, futures-channel, flume): the wakers of this crate may
@@ -52,6 +53,7 @@ mod wait_list;
 mod single_waiter;
 
 pub mod watch;
+pub mod broadcast;
 pub mod mpsc;
 pub mod oneshot;
 

@@ -8,6 +8,7 @@
 mod support;
 
 mod batches;
+mod broadcast;
 mod budget;
 mod cancellation;
 mod connect;
