@@ -3,6 +3,7 @@
 //! | | |
 //! |---|---|
 //! | [`Mutex`] | a value that one task at a time may use, also across an `await` |
+//! | [`RwLock`] | a value that several tasks at a time may read, or one may write |
 //! | [`Semaphore`] | a limited number of permits |
 //! | [`Notify`] | an event without data |
 //! | [`oneshot`] | one value, from one task to another |
@@ -47,6 +48,7 @@
 //! [`task::consume_budget`](crate::task::consume_budget).
 
 mod mutex;
+mod rwlock;
 mod notify;
 mod semaphore;
 mod wait_list;
@@ -59,6 +61,10 @@ pub mod oneshot;
 
 pub use self::mutex::{Lock, Mutex, MutexGuard, TryLockError};
 pub use self::notify::{Notified, Notify};
+pub use self::rwlock::{
+    LockRead, LockReadOwned, LockWrite, LockWriteOwned, OwnedRwLockReadGuard,
+    OwnedRwLockWriteGuard, RwLock, RwLockMappedWriteGuard, RwLockReadGuard, RwLockWriteGuard,
+};
 pub use self::semaphore::{
     Acquire, AcquireError, OwnedSemaphorePermit, Permit, Semaphore, SemaphorePermit,
     TryAcquireError,

@@ -23,6 +23,7 @@ mod observers;
 mod offload;
 mod passed_fds;
 mod readiness;
+mod rwlock;
 #[cfg(feature = "signal")] // Which the example `echo_server` needs.
 mod servers;
 mod shuffle;
