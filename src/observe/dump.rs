@@ -165,17 +165,17 @@ fn held_locks(state: &State, graph: &WaitGraph) -> HashMap<Slot, Vec<String>> {
     // Sorted by generation, so that the order of the lines does not change from dump to dump.
     let mut waiting: BTreeMap<u32, (Slot, usize)> = BTreeMap::new();
     for wait in graph.iter() {
-        if let Awaited::Lock(lock) = wait.what {
+        if let Awaited::Lock(lock) | Awaited::Read(lock) = wait.what {
             waiting.entry(lock.generation()).or_insert((lock, 0)).1 += 1;
         }
     }
     let mut held: HashMap<Slot, Vec<String>> = HashMap::new();
     for (lock, many) in waiting.into_values() {
-        if let Some(holder) = state.waits.lock(lock).and_then(|lock| lock.holder)
-            && let Some(slot) = state.slot_of(holder.task)
-        {
-            let wait = if many == 1 { "waits" } else { "wait" };
-            let name = words::lock_name(state.waits.lock(lock));
+        let Some(lock) = state.waits.lock(lock) else { continue };
+        let name = words::lock_name(Some(lock));
+        let wait = if many == 1 { "waits" } else { "wait" };
+        for holder in lock.holders() {
+            let Some(slot) = state.slot_of(holder.task) else { continue };
             let text = format!("    holds {name} since {}, {many} {wait} for it", holder.place);
             held.entry(slot).or_default().push(text);
         }

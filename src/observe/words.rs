@@ -3,6 +3,9 @@
 
 use crate::state::{Awaited, Holder, Lock, Slot, State, TaskLabel, TaskNumber, visible};
 
+/// How many holders of a lock are named.
+const MOST_HOLDERS: usize = 4;
+
 pub(super) fn lock_name(lock: Option<&Lock>) -> String {
     let name = lock.and_then(|lock| lock.name.as_deref());
     name.map_or_else(|| "a lock".to_owned(), |name| format!("the lock \"{}\"", visible(name)))
@@ -14,10 +17,18 @@ pub(super) fn awaited(state: &State, what: Awaited) -> String {
     match what {
         Awaited::Lock(lock) => {
             let lock = state.waits.lock(lock);
-            let holder = lock.and_then(|lock| lock.holder).map(|Holder { task, place }| {
-                format!(", which {} holds since {place}", task_of_number(state, task))
-            });
-            format!("{}{}", lock_name(lock), holder.unwrap_or_default())
+            format!("{}{}", lock_name(lock), holders_text(state, lock))
+        }
+        Awaited::Read(lock) => {
+            let lock = state.waits.lock(lock);
+            let text = format!("{}, to read", lock_name(lock));
+            match lock.and_then(Lock::ahead_of_readers) {
+                Some(writer) if !lock.is_some_and(Lock::is_written) => {
+                    let task = task_of_number(state, writer.task);
+                    format!("{text}, before which {task} waits to write since {}", writer.place)
+                }
+                _ => format!("{text}{}", holders_text(state, lock)),
+            }
         }
         Awaited::Task(task) => format!("the end of {}", task_label(state, task)),
         Awaited::Group(group) => {
@@ -34,6 +45,25 @@ pub(super) fn awaited(state: &State, what: Awaited) -> String {
         Awaited::Source { kind, .. } => kind.to_owned(),
         Awaited::Timer { .. } => "a timer".to_owned(),
     }
+}
+
+/// Names the tasks that hold a lock, as far as they are known.
+fn holders_text(state: &State, lock: Option<&Lock>) -> String {
+    let holders = lock.map_or(Vec::new(), Lock::holders);
+    let named: Vec<String> = (holders.iter().take(MOST_HOLDERS).enumerate())
+        .map(|(number, Holder { task, place })| {
+            let verb = if number == 0 { " holds" } else { "" };
+            format!("{}{verb} since {place}", task_of_number(state, *task))
+        })
+        .collect();
+    if named.is_empty() {
+        return String::new();
+    }
+    let more = match holders.len().saturating_sub(MOST_HOLDERS) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    format!(", which {}{more}", named.join(", "))
 }
 
 fn task_of_number(state: &State, task: TaskNumber) -> String {

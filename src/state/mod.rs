@@ -83,7 +83,9 @@ pub(crate) use self::timers::Armed;
 use self::timers::Timers;
 pub(crate) use self::waiters::NO_TICKET;
 use self::waits::Waits;
-pub(crate) use self::waits::{Awaited, Children, Holder, Lock, Record, TaskWait, Waiter};
+pub(crate) use self::waits::{
+    Awaited, Children, Holder, Holders, Lock, Record, SharedHolders, TaskWait, Waiter,
+};
 
 /// Everything that belongs to a loop, except for the poller, which belongs to the turn.
 pub(crate) struct State {
@@ -251,10 +253,10 @@ impl State {
 
 /// Notes for the stuck-task analysis.
 impl State {
-    /// Suspects the task that waits for a group, because one of the group's tasks has ended. That
-    /// does not wake it, but the tasks that are left may wait for it.
-    pub(crate) fn suspect_joiner(&mut self, joiner: TaskNumber) {
-        if let Some(task) = self.slot_of(joiner) {
+    /// Suspects a waiting task, because what it waits for has changed without waking it: a task of
+    /// its group has ended, or a waiter ahead of it has left. What is left may wait for it.
+    pub(crate) fn suspect_waiter(&mut self, waiter: TaskNumber) {
+        if let Some(task) = self.slot_of(waiter) {
             self.suspects.add(task, Flags::MAY_BE_DEADLOCKED, &mut self.tasks);
         }
     }

@@ -40,8 +40,11 @@ pub(crate) struct TaskWait {
 /// What a task waits for.
 #[derive(Clone, Copy)]
 pub(crate) enum Awaited {
-    /// A lock that a task holds, by the lock's record.
+    /// A lock that tasks hold, by the lock's record: all of them must release it.
     Lock(Slot),
+    /// Access for reading to a lock that others may read too, by the lock's record: the task that
+    /// writes must release it, or the first task that waits to write must have its turn or leave.
+    Read(Slot),
     /// The end of a task.
     Task(Slot),
     /// The end of all tasks of a group, or of any task of a `JoinSet`, by the record of this wait.
@@ -64,15 +67,69 @@ pub(crate) enum Awaited {
 /// A lock for which a task waits or has waited.
 pub(crate) struct Lock {
     pub(crate) name: Option<Rc<str>>,
-    /// Updated when a task begins to wait and when the lock is handed over. `None` if unknown.
-    pub(crate) holder: Option<Holder>,
+    pub(crate) holders: Holders,
 }
 
-/// The task that holds a lock, and where it locked it.
-#[derive(Clone, Copy)]
+/// The tasks that hold a lock, as far as they are known.
+pub(crate) enum Holders {
+    /// Of a lock that one task at a time holds. Updated when a task begins to wait and when the
+    /// lock is handed over. `None` if unknown.
+    One(Option<Holder>),
+    /// Of a lock that several tasks may read. The lock itself updates it.
+    Shared(Rc<RefCell<SharedHolders>>),
+}
+
+/// The tasks that hold a lock for reading or for writing, and the first that waits to write.
+#[derive(Default)]
+pub(crate) struct SharedHolders {
+    pub(crate) writer: Option<Holder>,
+    pub(crate) readers: Slab<Holder>,
+    /// No reader that comes after it gets the lock before it.
+    pub(crate) next_writer: Option<Holder>,
+}
+
+/// A task that holds a lock, and where it locked it.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Holder {
+    /// [`TaskNumber::NONE`] if unknown.
     pub(crate) task: TaskNumber,
     pub(crate) place: &'static Location<'static>,
+}
+
+impl Lock {
+    pub(crate) fn holders(&self) -> Vec<Holder> {
+        match &self.holders {
+            Holders::One(holder) => holder.iter().copied().collect(),
+            Holders::Shared(shared) => {
+                let shared = shared.borrow();
+                shared
+                    .writer
+                    .iter()
+                    .chain(shared.readers.iter().map(|(_, reader)| reader))
+                    .copied()
+                    .collect()
+            }
+        }
+    }
+
+    /// Returns the task for which those wait that want to read: the one that writes, or the first
+    /// that waits to write.
+    pub(crate) fn ahead_of_readers(&self) -> Option<Holder> {
+        match &self.holders {
+            Holders::One(holder) => *holder,
+            Holders::Shared(shared) => {
+                let shared = shared.borrow();
+                shared.writer.or(shared.next_writer)
+            }
+        }
+    }
+
+    pub(crate) fn is_written(&self) -> bool {
+        match &self.holders {
+            Holders::One(_) => true,
+            Holders::Shared(shared) => shared.borrow().writer.is_some(),
+        }
+    }
 }
 
 /// The tasks of a group that have not ended.

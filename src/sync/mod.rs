@@ -3,10 +3,13 @@
 //! | | |
 //! |---|---|
 //! | [`Mutex`] | a value that one task at a time may use, also across an `await` |
+//! | [`RwLock`] | a value that several tasks at a time may read, or one may write |
 //! | [`Semaphore`] | a limited number of permits |
 //! | [`Notify`] | an event without data |
 //! | [`oneshot`] | one value, from one task to another |
+//! | [`watch`] | one value that changes, and tasks that watch it |
 //! | [`mpsc`] | many messages, from many tasks to one |
+//! | [`broadcast`] | many messages, from many tasks to many |
 //!
 //! The names and their meaning are those of tokio. Nothing here is `Send`. Between threads, use the
 //! channels of the ecosystem (async-channel, futures-channel, flume): the wakers of this crate may
@@ -45,16 +48,23 @@
 //! [`task::consume_budget`](crate::task::consume_budget).
 
 mod mutex;
+mod rwlock;
 mod notify;
 mod semaphore;
 mod wait_list;
 mod single_waiter;
 
+pub mod watch;
+pub mod broadcast;
 pub mod mpsc;
 pub mod oneshot;
 
 pub use self::mutex::{Lock, Mutex, MutexGuard, TryLockError};
 pub use self::notify::{Notified, Notify};
+pub use self::rwlock::{
+    LockRead, LockReadOwned, LockWrite, LockWriteOwned, OwnedRwLockReadGuard,
+    OwnedRwLockWriteGuard, RwLock, RwLockMappedWriteGuard, RwLockReadGuard, RwLockWriteGuard,
+};
 pub use self::semaphore::{
     Acquire, AcquireError, OwnedSemaphorePermit, Permit, Semaphore, SemaphorePermit,
     TryAcquireError,

@@ -10,7 +10,7 @@ use std::{fmt, panic::Location, pin::Pin, rc::Rc};
 
 use super::wait_list::{ListWait, WaitList};
 use crate::fmt::{debug_struct, error_message};
-use crate::state::{Awaited, Holder, TaskLabel, Wake};
+use crate::state::{Awaited, Holder, Holders, TaskLabel, Wake};
 use crate::{door::Door, door::waker::RawNumber, task::wait_record::WaitRecord};
 
 /// A value that one task at a time may use.
@@ -125,7 +125,7 @@ impl<T: ?Sized> Mutex<T> {
     #[track_caller]
     pub fn try_lock(&self) -> Result<MutexGuard<'_, T>, TryLockError> {
         if self.lock.held_at.get().is_some() {
-            return Err(TryLockError(()));
+            return Err(TryLockError("the mutex is locked"));
         }
         let owner = Door::open().and_then(|door| door.polled());
         self.lock.hold(Location::caller(), owner.map_or(RawNumber::NONE, RawNumber::from));
@@ -172,11 +172,11 @@ impl RawMutex {
     /// Describes to the loop the lock that a task begins to wait for, and its holder.
     fn awaited(&self) -> Awaited {
         let mut record = self.record.take();
-        let mut lock = record.lock(self.name.as_ref(), self.holder());
+        let mut lock = record.lock(self.name.as_ref(), Holders::One(self.holder()));
         if lock.is_none() && self.waiting.is_single() {
             // The record is of another loop, in which no task waits any more.
             record.end();
-            lock = record.lock(self.name.as_ref(), self.holder());
+            lock = record.lock(self.name.as_ref(), Holders::One(self.holder()));
         }
         self.record.set(record);
         lock.map_or(Awaited::FromTasks("a lock"), Awaited::Lock)
@@ -338,8 +338,9 @@ impl<T: ?Sized + fmt::Display> fmt::Display for MutexGuard<'_, T> {
     }
 }
 
-/// The error of [`Mutex::try_lock`]: the mutex is locked.
+/// The error of [`Mutex::try_lock`] and of the `try_` methods of [`RwLock`](super::RwLock): it is
+/// locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TryLockError(());
+pub struct TryLockError(pub(super) &'static str);
 
-error_message!(impl[] for TryLockError, "the mutex is locked");
+error_message!(impl[] for TryLockError, |this| this.0);

@@ -6,6 +6,7 @@ use std::{borrow::Borrow, cell::Cell, panic::Location, pin::Pin, rc::Rc};
 
 use super::wait_list::{ListWait, WaitList};
 use crate::fmt::{debug_struct, error_message};
+use crate::state::Awaited;
 
 /// The permits that are free, and the queue of waiters.
 pub(super) struct Permits {
@@ -51,12 +52,33 @@ impl Permits {
     #[inline]
     pub(super) fn poll_take(&self, wait: &mut ListWait, cx: &Context<'_>) -> Poll<bool> {
         let need = wait.need();
-        self.waiting.poll(wait, cx, |granted| {
-            if granted || self.try_take(need) {
-                return Some(true);
-            }
-            self.closed.get().then_some(false)
-        })
+        self.waiting.poll(wait, cx, |granted| self.take_granted(granted, need))
+    }
+
+    /// As [`poll_take`](Self::poll_take), but `what` says what a task waits for.
+    #[inline]
+    pub(super) fn poll_take_for(
+        &self,
+        wait: &mut ListWait,
+        cx: &Context<'_>,
+        what: impl FnOnce() -> Awaited,
+    ) -> Poll<bool> {
+        let need = wait.need();
+        self.waiting.poll_for(wait, cx, |granted| self.take_granted(granted, need), what)
+    }
+
+    #[inline]
+    fn take_granted(&self, granted: bool, need: u32) -> Option<bool> {
+        if granted || self.try_take(need) {
+            return Some(true);
+        }
+        self.closed.get().then_some(false)
+    }
+
+    /// The queue of waiters.
+    #[inline]
+    pub(super) fn waiting(&self) -> &WaitList {
+        &self.waiting
     }
 
     /// Releases permits, or adds some.

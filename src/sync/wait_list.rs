@@ -121,6 +121,14 @@ impl WaitList {
         self.list.borrow().head == NIL
     }
 
+    /// Returns what the first waiter needs, its task, and where it waits.
+    pub(super) fn first(&self) -> Option<(u32, TaskNumber, &'static Location<'static>)> {
+        let mut list = self.list.borrow_mut();
+        let index = Some(list.head).filter(|index| *index != NIL)?;
+        let first = list.at_mut(index);
+        Some((first.need, first.task, first.place))
+    }
+
     /// Whether at most one future waits.
     pub(super) fn is_single(&self) -> bool {
         let list = self.list.borrow();
@@ -269,8 +277,10 @@ impl WaitList {
 
     /// Wakes all that wait now, so that they look again. They are granted nothing.
     pub(super) fn call_all(&self) {
-        // Taken out first: a foreign waker may make others begin to wait.
+        let Some(first) = self.call(EntryState::Called) else { return };
+        // The others are taken out first too: a foreign waker may make new ones begin to wait.
         let wakes: Vec<Wake> = iter::from_fn(|| self.call(EntryState::Called)).collect();
+        first.wake();
         for wake in wakes {
             wake.wake();
         }

@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use crate::door::{Door, release};
 use crate::state::{
-    Awaited, Blocker, Children, Holder, Key, Lock, Record, Release, Slot, State, TaskNumber,
-    TaskWait, Waiter,
+    Awaited, Blocker, Children, Holder, Holders, Key, Lock, Record, Release, Slot, State,
+    TaskNumber, TaskWait, Waiter,
 };
 
 /// A record in the [`Waits`](crate::state::waits::Waits) of a loop, or none. It may be dropped on
@@ -56,7 +56,7 @@ impl WaitRecord {
         // The caller has stored the task's waker, so the task is no suspect for a lost waker.
         state.tasks.keep();
         // Noted with the task too, so that the analysis can follow a chain without the whole graph.
-        if let Awaited::Lock(lock) = what {
+        if let Awaited::Lock(lock) | Awaited::Read(lock) = what {
             state.tasks.block(task, Blocker::Record(lock));
         }
         let since = state.clock.turn_nanos();
@@ -113,14 +113,14 @@ impl WaitRecord {
         }
     }
 
-    /// Records a lock for which a task waits, and its holder. Returns `None` if the lock cannot
+    /// Records a lock for which a task waits, and its holders. Returns `None` if the lock cannot
     /// have a record in this loop, for instance because it has one in another loop of this thread.
-    pub(crate) fn lock(&mut self, name: Option<&Rc<str>>, holder: Option<Holder>) -> Option<Slot> {
+    pub(crate) fn lock(&mut self, name: Option<&Rc<str>>, holders: Holders) -> Option<Slot> {
         let mut door = Door::open()?;
         let is_new = self.0.is_none();
         match self.get_or_insert(&mut door)? {
-            Record::Lock(lock) => lock.holder = holder,
-            record if is_new => *record = Record::Lock(Lock { name: name.cloned(), holder }),
+            Record::Lock(lock) => lock.holders = holders,
+            record if is_new => *record = Record::Lock(Lock { name: name.cloned(), holders }),
             _ => return None,
         }
         self.0.map(|key| key.slot)
@@ -132,7 +132,7 @@ impl WaitRecord {
         match Door::of(key) {
             Some(mut door) => {
                 if let Some(Record::Lock(lock)) = self.get(&mut door) {
-                    lock.holder = holder;
+                    lock.holders = Holders::One(holder);
                 }
             }
             // The record is in another loop. Remove it, so that the lock looks free there rather

@@ -163,7 +163,7 @@ impl Watched {
             let dump = dump().to_string();
             watched.progress().dump = Some(dump);
             if let Some(mut door) = Door::open() {
-                door.wake_task(main.packed());
+                door.wake_task(main);
             }
         })));
     }

@@ -9,6 +9,7 @@ mod support;
 
 mod attributes;
 mod batches;
+mod broadcast;
 mod budget;
 mod cancellation;
 mod connect;
@@ -25,6 +26,7 @@ mod observers;
 mod offload;
 mod passed_fds;
 mod readiness;
+mod rwlock;
 #[cfg(feature = "signal")] // Which the example `echo_server` needs.
 mod servers;
 mod shuffle;
@@ -37,3 +39,4 @@ mod task_local;
 mod timeline;
 mod transfers;
 mod unix_sockets;
+mod watch;

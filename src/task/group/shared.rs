@@ -280,7 +280,7 @@ impl<E> Drop for Membership<E> {
                 if let Wake::Task(number) = joiner
                     && let Some(mut door) = Door::open()
                 {
-                    door.suspect_joiner(number);
+                    door.suspect_waiter(number);
                 }
                 group.joiner.set(Some(joiner));
             }
