@@ -23,11 +23,11 @@ use log::LevelFilter;
 
 /// Runs `test` in a loop, and returns what was logged meanwhile.
 #[track_caller]
-fn logged<F: Future<Output = ()>>(
+fn logged<F: Future<Output = ()> + 'static>(
     deadlock: Deadlock,
     test: impl FnOnce() -> F + Send + 'static,
 ) -> Vec<String> {
-    logged_outside(move || loop_with(deadlock).block_on(test()))
+    logged_outside(move || block_on(&mut loop_with(deadlock), Box::pin(test())))
 }
 
 /// Runs `test` outside any loop, and returns what was logged meanwhile.
@@ -42,7 +42,7 @@ fn loop_with(deadlock: Deadlock) -> EventLoop {
 
 /// Neither is a word said nor anybody dropped.
 #[track_caller]
-fn never_accused<F: Future<Output = ()>>(test: impl Fn() -> F + Clone + Send + 'static) {
+fn never_accused<F: Future<Output = ()> + 'static>(test: impl Fn() -> F + Clone + Send + 'static) {
     for deadlock in [Deadlock::Warn, Deadlock::Fail] {
         let said = logged(deadlock, test.clone());
         assert!(said.is_empty(), "{deadlock:?} accused: {said:#?}");
