@@ -5,6 +5,8 @@ use std::future::Future;
 use std::io::{ErrorKind, Write};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -1638,6 +1640,8 @@ fn another_thread_gets_a_dump_also_of_a_loop_that_does_not_answer() {
     bounded(|| {
         let (tell, told) = std::sync::mpsc::channel();
         let (release, released) = std::sync::mpsc::channel::<()>();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&is_over);
         let loop_thread = thread::spawn(move || {
             headwaiter::block_on(async move {
                 let handle = Handle::current();
@@ -1649,7 +1653,10 @@ fn another_thread_gets_a_dump_also_of_a_loop_that_does_not_answer() {
                 });
                 ended.await.unwrap();
                 blocker.await.unwrap();
-                sleep(ms(200)).await;
+                // It answers until it is told to end.
+                while !over.load(Ordering::SeqCst) {
+                    sleep(ms(1)).await;
+                }
             });
         });
         let handle = told.recv().unwrap();
@@ -1664,6 +1671,7 @@ fn another_thread_gets_a_dump_also_of_a_loop_that_does_not_answer() {
         let dump = handle.dump().to_string();
         assert!(dump.contains("\"main\"") && !dump.contains("has not answered"), "{dump}");
         assert!(!dump.contains("running"), "it answers between two polls: {dump}");
+        is_over.store(true, Ordering::SeqCst);
         loop_thread.join().unwrap();
         assert!(handle.dump().to_string().contains("is gone"));
     });
