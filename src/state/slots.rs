@@ -296,7 +296,6 @@ impl<T> Slots<T> {
 mod tests {
     use super::*;
     use crate::state::shuffle::random::{Random, SEEDS};
-    use std::collections::HashMap;
 
     const LAYOUTS: [Layout; 4] =
         [Layout::WAKER_64, Layout::WAKER_32, Layout::TOKEN_64, Layout::TOKEN_32];
@@ -328,29 +327,31 @@ mod tests {
         }
     }
 
-    /// Against a map from every slot ever given out to what is in it now.
+    /// Against a list of every slot ever given out and what is in it now.
     #[test]
     fn slots_agree_with_a_model() {
         for seed in SEEDS {
             let mut random = Random::new(seed);
             let mut slots = Slots::new();
-            let mut model: HashMap<Slot, u32> = HashMap::new();
-            let mut given = Vec::new();
+            let (mut model, mut len) = (Vec::<(Slot, Option<u32>)>::new(), 0);
             for number in 0..1 + random.below(399) as u32 {
-                if random.below(2) == 0 || given.is_empty() {
+                if random.below(2) == 0 || model.is_empty() {
                     let slot = slots.insert(Layout::TOKEN_64, number).unwrap();
-                    assert!(model.insert(slot, number).is_none(), "seed {seed}");
-                    given.push(slot);
+                    assert!(model.iter().all(|(given, _)| *given != slot), "seed {seed}");
+                    model.push((slot, Some(number)));
+                    len += 1;
                 } else {
-                    let slot = given[random.below(given.len())];
-                    assert_eq!(slots.remove(slot), model.remove(&slot), "seed {seed}");
+                    let at = random.below(model.len());
+                    let (slot, expected) = &mut model[at];
+                    len -= usize::from(expected.is_some());
+                    assert_eq!(slots.remove(*slot), expected.take(), "seed {seed}");
                 }
-                assert_eq!(slots.len(), model.len(), "seed {seed}");
-                for slot in &given {
-                    assert_eq!(slots.get(*slot), model.get(slot), "seed {seed}");
+                assert_eq!(slots.len(), len, "seed {seed}");
+                for (slot, expected) in &model {
+                    assert_eq!(slots.get(*slot), expected.as_ref(), "seed {seed}");
                     let word = Layout::TOKEN_64.pack(0, *slot);
                     let found = slots.find(Layout::TOKEN_64, word).map(|(_, v)| *v);
-                    assert_eq!(found, model.get(slot).copied(), "seed {seed}");
+                    assert_eq!(found, *expected, "seed {seed}");
                 }
             }
         }

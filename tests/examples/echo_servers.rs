@@ -15,7 +15,7 @@ use crate::support::program::{PATIENCE, Program};
 
 /// A socket that takes nothing for so long is taken to be full. If it is not, the server was only slow, and
 /// no test fails for it.
-const STALL: Duration = Duration::from_millis(150);
+const STALL: Duration = Duration::from_millis(50);
 
 const MIB: u64 = 1 << 20;
 

@@ -45,7 +45,7 @@ async fn is_told(listener: &mut Signal) -> bool {
 }
 
 #[track_caller]
-fn in_a_loop<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
+fn in_a_loop<F: Future<Output = ()> + 'static>(test: impl FnOnce() -> F + Send + 'static) {
     in_loop(test);
 }
 

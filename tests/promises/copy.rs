@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use crate::support::*;
+use futures_lite::io::AssertAsync;
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite};
 use headwaiter::io::{copy, copy_bidirectional};
 use headwaiter::net::TcpStream;
@@ -96,7 +97,9 @@ fn reads<const N: usize>(steps: [Poll<io::Result<&'static [u8]>>; N]) -> Script 
 }
 
 fn pattern(length: usize) -> Vec<u8> {
-    (0..length).map(|n| (n % 251) as u8).collect()
+    let mut pattern = Vec::from_iter(0..251).repeat(length.div_ceil(251));
+    pattern.truncate(length);
+    pattern
 }
 
 #[test]
@@ -212,7 +215,7 @@ fn a_stream_that_claims_too_many_bytes_is_an_error() {
 #[headwaiter::test(within = "60s")]
 async fn a_copy_between_streams_that_are_always_ready_starves_nobody() {
     let _beside_others = beside_other_tests();
-    let mut endless = futures_lite::io::repeat(7);
+    let mut endless = AssertAsync::new(io::repeat(7));
     let mut sink = futures_lite::io::sink();
     let hog = spawn(async move { copy(&mut endless, &mut sink).await });
     let mut timer = sleep(ms(1));
@@ -279,7 +282,8 @@ async fn both_directions_are_carried_at_once() {
     let _beside_others = beside_other_tests();
     let (client, server, proxy) = proxied().await;
     let there = pattern(5 << 20);
-    let back: Vec<u8> = pattern(7 << 20).into_iter().rev().collect();
+    let mut back = pattern(7 << 20);
+    back.reverse();
     let side = |stream: TcpStream, send: Vec<u8>, expect: Vec<u8>| {
         let (mut reader, mut writer) = stream.into_split();
         let sending = spawn(async move { writer.write_all(&send).await }); // Dropped: half-closed.

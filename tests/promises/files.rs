@@ -459,7 +459,8 @@ fn what_is_not_in_memory_is_read_by_the_pool() {
 async fn hundreds_of_files_are_read_at_once() {
     let _beside_others = beside_other_tests();
     for folder in folders() {
-        let contents = |n: usize| bytes(n * 97);
+        let longest = bytes(300 * 97);
+        let contents = |n: usize| &longest[..n * 97];
         for n in 0..300 {
             folder.file(&n.to_string(), contents(n));
         }

@@ -5,6 +5,8 @@ use std::future::Future;
 use std::io::{ErrorKind, Write};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,11 +25,11 @@ use log::LevelFilter;
 
 /// Runs `test` in a loop, and returns what was logged meanwhile.
 #[track_caller]
-fn logged<F: Future<Output = ()>>(
+fn logged<F: Future<Output = ()> + 'static>(
     deadlock: Deadlock,
     test: impl FnOnce() -> F + Send + 'static,
 ) -> Vec<String> {
-    logged_outside(move || loop_with(deadlock).block_on(test()))
+    logged_outside(move || block_on(&mut loop_with(deadlock), Box::pin(test())))
 }
 
 /// Runs `test` outside any loop, and returns what was logged meanwhile.
@@ -42,7 +44,7 @@ fn loop_with(deadlock: Deadlock) -> EventLoop {
 
 /// Neither is a word said nor anybody dropped.
 #[track_caller]
-fn never_accused<F: Future<Output = ()>>(test: impl Fn() -> F + Clone + Send + 'static) {
+fn never_accused<F: Future<Output = ()> + 'static>(test: impl Fn() -> F + Clone + Send + 'static) {
     for deadlock in [Deadlock::Warn, Deadlock::Fail] {
         let said = logged(deadlock, test.clone());
         assert!(said.is_empty(), "{deadlock:?} accused: {said:#?}");
@@ -1635,6 +1637,8 @@ fn another_thread_gets_a_dump_also_of_a_loop_that_does_not_answer() {
     bounded(|| {
         let (tell, told) = std::sync::mpsc::channel();
         let (release, released) = std::sync::mpsc::channel::<()>();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&is_over);
         let loop_thread = thread::spawn(move || {
             headwaiter::block_on(async move {
                 let handle = Handle::current();
@@ -1646,7 +1650,10 @@ fn another_thread_gets_a_dump_also_of_a_loop_that_does_not_answer() {
                 });
                 ended.await.unwrap();
                 blocker.await.unwrap();
-                sleep(ms(200)).await;
+                // It answers until it is told to end.
+                while !over.load(Ordering::SeqCst) {
+                    sleep(ms(1)).await;
+                }
             });
         });
         let handle = told.recv().unwrap();
@@ -1661,6 +1668,7 @@ fn another_thread_gets_a_dump_also_of_a_loop_that_does_not_answer() {
         let dump = handle.dump().to_string();
         assert!(dump.contains("\"main\"") && !dump.contains("has not answered"), "{dump}");
         assert!(!dump.contains("running"), "it answers between two polls: {dump}");
+        is_over.store(true, Ordering::SeqCst);
         loop_thread.join().unwrap();
         assert!(handle.dump().to_string().contains("is gone"));
     });

@@ -221,8 +221,9 @@ fn eight_threads_wake_a_million_times_and_each_wake_is_acknowledged() {
                         of_thread.store(n, Ordering::Release);
                         waker.wake_by_ref();
                         // Every 100th wake must be answered before there is another.
+                        // The loop needs a processor for that, of which there may be fewer than threads.
                         while n % 100 == 0 && ack.load(Ordering::Acquire) < n {
-                            std::hint::spin_loop();
+                            thread::yield_now();
                         }
                     }
                 });
@@ -505,11 +506,11 @@ with_both_streams! {
             client.shutdown(std::net::Shutdown::Write).unwrap();
             let mut turns = 0;
             let start = Instant::now();
-            while start.elapsed() < ms(1000) {
-                event_loop.turn(Some(ms(1000))).unwrap();
+            while start.elapsed() < ms(300) {
+                event_loop.turn(Some(ms(300))).unwrap();
                 turns += 1;
             }
-            assert!(turns < 10, "{turns} turns, each with a wait, in a second");
+            assert!(turns < 6, "{turns} turns, each with a wait, in 0.3 seconds");
             event_loop.enter(|| task.abort());
         });
     }

@@ -83,7 +83,7 @@ fn no_other_test() -> Option<RwLockWriteGuard<'static, ()>> {
 #[track_caller]
 pub fn bounded(test: impl FnOnce() + Send + 'static) {
     let _beside_others = beside_other_tests();
-    run(test);
+    run(Box::new(test));
 }
 
 /// As [`bounded`], while no other test runs that is bounded: for one that looks at what all tests of a process share, such as its
@@ -92,7 +92,7 @@ pub fn bounded(test: impl FnOnce() + Send + 'static) {
 #[track_caller]
 pub fn alone(test: impl FnOnce() + Send + 'static) {
     let _alone = no_other_test();
-    run(test);
+    run(Box::new(test));
 }
 
 /// Starts a child process while no other test runs, see [`alone`]. They go on when it has begun its program.
@@ -111,9 +111,10 @@ pub fn output_of(mut command: Command) -> Output {
     end.recv().unwrap()
 }
 
-/// Runs a test on a thread of its own, which has the name of the test.
+/// Runs a test on a thread of its own, which has the name of the test. The test is boxed, so that this code is compiled once and not
+/// for each test: together with [`block_on`] that saves a fifth of the time to build the tests.
 #[track_caller]
-fn run(test: impl FnOnce() + Send + 'static) {
+fn run(test: Box<dyn FnOnce() + Send>) {
     let (done, ended) = mpsc::channel();
     let runner = thread::Builder::new().name(thread::current().name().unwrap_or("test").to_owned());
     let running = runner.spawn(move || {
@@ -134,31 +135,45 @@ fn run(test: impl FnOnce() + Send + 'static) {
 
 /// As [`bounded`], in a loop of its own that takes no deadlock.
 #[track_caller]
-pub fn in_loop<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
+pub fn in_loop<F: Future<Output = ()> + 'static>(test: impl FnOnce() -> F + Send + 'static) {
     bounded(|| {
-        EventLoop::builder().deadlock(Deadlock::Fail).build().expect("a loop").block_on(test());
+        block_on(
+            &mut EventLoop::builder().deadlock(Deadlock::Fail).build().expect("a loop"),
+            Box::pin(test()),
+        );
     });
 }
+
+/// As [`EventLoop::block_on`], for a future that is boxed for the same reason as in [`run`].
+pub fn block_on(event_loop: &mut EventLoop, test: Boxed) {
+    event_loop.block_on(test);
+}
+
+pub type Boxed = Pin<Box<dyn Future<Output = ()>>>;
 
 /// As [`in_loop`], and after that in some loops that permute what has no order of its own: for tests whose promise
 /// does not depend on the order in which ready tasks run. In those loops the clock is virtual.
 #[track_caller]
-pub fn in_every_order<F: Future<Output = ()>>(test: impl Fn() -> F + Send + 'static) {
+pub fn in_every_order<F: Future<Output = ()> + 'static>(test: impl Fn() -> F + Send + 'static) {
+    bounded(move || run_in_every_order(&|| Box::pin(test())));
+}
+
+fn run_in_every_order(test: &dyn Fn() -> Boxed) {
     const SEEDS: u64 = 50;
-    bounded(move || {
-        headwaiter::block_on(test());
-        print!("under the seeds");
-        for seed in 0..SEEDS {
-            print!(" {seed}"); // Shown if it fails: of a test that hangs, the last is the one.
-            headwaiter::explore([seed], &test);
-        }
-    });
+    headwaiter::block_on(test());
+    print!("under the seeds");
+    for seed in 0..SEEDS {
+        print!(" {seed}"); // Shown if it fails: of a test that hangs, the last is the one.
+        headwaiter::explore([seed], test);
+    }
 }
 
 /// As [`bounded`], in a loop with a virtual clock.
 #[track_caller]
-pub fn in_virtual_time<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
-    bounded(|| virtual_loop().block_on(test()));
+pub fn in_virtual_time<F: Future<Output = ()> + 'static>(
+    test: impl FnOnce() -> F + Send + 'static,
+) {
+    bounded(|| block_on(&mut virtual_loop(), Box::pin(test())));
 }
 
 pub fn virtual_loop() -> EventLoop {
@@ -316,6 +331,10 @@ pub fn burns(text: &str) {
 
 /// What a panic said.
 pub fn panic_text(run: impl FnOnce()) -> String {
+    panic_text_of(Box::new(run))
+}
+
+fn panic_text_of(run: Box<dyn FnOnce() + '_>) -> String {
     let payload =
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).expect_err("it should panic");
     match payload.downcast::<String>() {
