@@ -1,7 +1,9 @@
-//! Describes tasks, locks and waits in words. Dumps and reports of stuck tasks and stalls use it.
-//! It only reads the state.
+//! Describes tasks, locks, waits and durations in words. Dumps and reports of stuck tasks and stalls
+//! use it. It only reads the state.
 
-use crate::state::{Awaited, Holder, Lock, Slot, State, TaskLabel, TaskNumber, visible};
+use std::time::Duration;
+
+use crate::state::{Awaited, Holder, Lock, Slot, State, TaskLabel, TaskNumber, plural, visible};
 
 /// How many holders of a lock are named.
 const MOST_HOLDERS: usize = 4;
@@ -78,4 +80,79 @@ pub(super) fn task_label(state: &State, slot: Slot) -> String {
 pub(super) fn task_and_place(state: &State, slot: Slot) -> String {
     let origin = state.tasks.origin(slot);
     origin.map_or_else(|| format!("task {}", slot.generation()), |origin| origin.to_string())
+}
+
+pub(super) fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", plural(n))
+}
+
+/// Appends a line. It is broken at commas so that each part fits a terminal.
+pub(super) fn line(text: &mut String, line: &str) {
+    const WIDTH: usize = 100;
+    let indent = line.len() - line.trim_start().len();
+    let mut width = 0;
+    for (number, piece) in line.split_inclusive(", ").enumerate() {
+        let length = piece.chars().count();
+        // The first part stays on its line, however long it is.
+        if number > 0 && width + piece.trim_end().chars().count() > WIDTH {
+            text.truncate(text.trim_end().len());
+            text.push('\n');
+            text.extend(std::iter::repeat_n(' ', indent + 4));
+            width = indent + 4;
+        }
+        text.push_str(piece);
+        width += length;
+    }
+    text.push('\n');
+}
+
+/// Formats a duration with only its first few digits.
+pub(super) fn short(duration: Duration) -> String {
+    match (duration.as_nanos(), duration.as_secs()) {
+        (..10_000, _) => format!("{} ns", duration.as_nanos()),
+        (..10_000_000, _) => format!("{} µs", duration.as_micros()),
+        (..10_000_000_000, _) => format!("{} ms", duration.as_millis()),
+        (_, ..10_000) => format!("{} s", duration.as_secs()),
+        (_, ..360_000) => format!("{} min", duration.as_secs() / 60),
+        (_, ..8_640_000) => format!("{} h", duration.as_secs() / 3600),
+        (_, seconds) => format!("{} days", seconds / 86400),
+    }
+}
+
+/// Formats an age, which is known to about a millisecond.
+pub(super) fn age(age: Duration) -> String {
+    match age.as_secs() {
+        ..10 => format!("{} ms", (age + Duration::from_micros(500)).as_millis()),
+        _ => short(age),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_told_in_a_few_digits() {
+        let told = [
+            (9_999, "9999 ns"),
+            (10_000, "10 µs"),
+            (9_999_999, "9999 µs"),
+            (10_000_000, "10 ms"),
+            (9_999_999_999, "9999 ms"),
+            (10_000_000_000, "10 s"),
+            (9_999_999_999_999, "9999 s"),
+            (10_000_000_000_000, "166 min"),
+            (360_000_000_000_000, "100 h"),
+            (8_640_000_000_000_000, "100 days"),
+        ];
+        for (nanos, text) in told {
+            assert_eq!(short(Duration::from_nanos(nanos)), text);
+        }
+        // Ages are kept in units of 2^20 ns.
+        for (units, text) in
+            [(0, "0 ms"), (1, "1 ms"), (19, "20 ms"), (954, "1000 ms"), (9_537, "10 s")]
+        {
+            assert_eq!(age(Duration::from_nanos(units << 20)), text);
+        }
+    }
 }
