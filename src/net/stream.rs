@@ -69,8 +69,13 @@ impl<S: HasSource<Io: StreamIo> + Split> ByteWrite for S {
         }
         let bufs = &bufs[range];
         let exhausted = |n: &usize| is_short(*n, asked);
-        let op = |io: &S::Io| io.send_vectored(bufs);
-        self.registered().poll_io(wait, cx, Direction::Write, op, exhausted)
+        self.registered().poll_io(
+            wait,
+            cx,
+            Direction::Write,
+            |io| io.send_vectored(bufs),
+            exhausted,
+        )
     }
 
     /// Shuts the write direction down.
@@ -89,9 +94,15 @@ impl<S: HasSource<Io: StreamIo> + Split> ByteWrite for S {
 /// Writing must not raise SIGPIPE: on Linux the calls carry MSG_NOSIGNAL; elsewhere they are those
 /// of std, beneath mio's, which set SO_NOSIGPIPE where it exists.
 pub(crate) trait StreamIo: Source + SystemSocket {
-    /// Whether a read of `done` bytes, when `asked` were asked for, shows that the kernel's buffer
-    /// is empty, so that the next read would block.
-    fn is_drained(done: usize, asked: usize) -> bool;
+    /// Whether a short read shows that the kernel's buffer is empty. (A short write always shows
+    /// that the buffer is full.)
+    const SHORT_READ_EMPTIES: bool;
+
+    /// Whether the next read would block, because this one returned `done` of `asked` bytes.
+    #[inline]
+    fn is_drained(done: usize, asked: usize) -> bool {
+        Self::SHORT_READ_EMPTIES && is_short(done, asked)
+    }
 
     #[cfg(target_os = "linux")]
     #[inline]

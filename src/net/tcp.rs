@@ -16,7 +16,6 @@ use super::socket::{socket, socket_methods};
 use super::stream::{StreamIo, stream_methods, stream_traits};
 use super::{options::socket_options, resolve::address::ToSocketAddrs};
 use crate::door::{Door, is_running};
-use crate::io::syscall::is_short;
 use crate::reactor::{Direction, Ready, Registered, Wait};
 
 /// What the loop calls these sockets in log lines and messages.
@@ -62,10 +61,7 @@ socket!(TcpStream, mio::net::TcpStream);
 stream_traits!(TcpStream, SocketAddr);
 
 impl StreamIo for mio::net::TcpStream {
-    #[inline]
-    fn is_drained(done: usize, asked: usize) -> bool {
-        is_short(done, asked)
-    }
+    const SHORT_READ_EMPTIES: bool = true;
 }
 
 impl TcpStream {

@@ -230,17 +230,10 @@ impl<S: Io> Registered<S> {
         result: io::Result<T>,
     ) -> Option<io::Result<T>> {
         self.note_would_block(interest, &result);
-        match &result {
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                ) =>
-            {
-                None
-            }
-            _ => Some(result),
-        }
+        let kind = result.as_ref().err().map(io::Error::kind);
+        let tries_again =
+            matches!(kind, Some(io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted));
+        if tries_again { None } else { Some(result) }
     }
 
     /// Records that the source is not ready if an operation would have blocked. No event can have

@@ -121,9 +121,8 @@ impl Wait {
             state.report_tried(slot, direction, false);
         }
         let Some(source) = state.sources.get_mut(slot) else { return Ok(()) };
-        let (source_id, kind) = (SourceId(slot), source.kind);
-        let report = || Step::AwaitSource { source: source_id, kind, direction, place };
-        state.outbox.report(report);
+        let (id, kind) = (SourceId(slot), source.kind);
+        state.outbox.report(|| Step::AwaitSource { source: id, kind, direction, place });
         match direction {
             Direction::Read => Ok(()),
             Direction::Write => source.ask_for_room(slot, &state.shared.registry),

@@ -46,13 +46,10 @@ socket!(UnixStream, mio::net::UnixStream);
 stream_traits!(UnixStream, SocketAddr);
 
 impl StreamIo for mio::net::UnixStream {
-    #[inline]
-    fn is_drained(_: usize, _: usize) -> bool {
-        // Even a short read proves nothing: it also ends before or after a message with credentials
-        // or file descriptors, for which the kernel makes no further event. (recvmsg(2) would tell,
-        // but costs as much more as the system call that it would save.)
-        false
-    }
+    // A read also ends before or after a message with credentials or file descriptors, for which
+    // the kernel makes no further event. (recvmsg(2) would tell, but costs as much more as the
+    // system call that it would save.)
+    const SHORT_READ_EMPTIES: bool = false;
 }
 
 impl UnixStream {
