@@ -7,6 +7,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
 use std::process::{ExitCode, Termination};
 use std::thread;
 use std::time::Duration;
@@ -18,6 +19,8 @@ use crate::state::{Clock, Deadlock};
 
 /// The environment variable that names the one seed to run.
 const SEED: &str = "HEADWAITER_SEED";
+
+type BoxedTest<'a, T> = dyn Fn() -> Pin<Box<dyn Future<Output = T>>> + 'a;
 
 /// A test and its settings: see [`test`](macro@crate::test), which describes them.
 #[derive(Debug)]
@@ -71,19 +74,25 @@ impl Test {
     #[track_caller]
     pub fn run<F>(self, test: impl Fn() -> F) -> ExitCode
     where
-        F: Future,
+        F: Future + 'static,
         F::Output: Termination,
     {
+        // Boxed, so that a loop is compiled for each type of output, not for each test.
+        self.run_boxed(&|| Box::pin(test()))
+    }
+
+    #[track_caller]
+    fn run_boxed<T: Termination>(self, test: &BoxedTest<'_, T>) -> ExitCode {
         // Started once, because the time is that of all seeds together.
         let watch = self.within.map(|within| Watch::start(&self.path, within));
-        let Some(seeds) = self.seeds else { return self.run_once(None, watch.as_ref(), &test) };
+        let Some(seeds) = self.seeds else { return self.run_once(None, watch.as_ref(), test) };
         let seeds = match seed_of(env::var_os(SEED).as_deref()) {
             Some(seed) => seed..=seed,
             None => 0..=seeds - 1,
         };
         // A loop, because the place of the caller does not reach into a closure.
         for seed in seeds {
-            let code = self.run_once(Some(seed), watch.as_ref(), &test);
+            let code = self.run_once(Some(seed), watch.as_ref(), test);
             if code != ExitCode::SUCCESS {
                 return code;
             }
@@ -92,16 +101,12 @@ impl Test {
     }
 
     #[track_caller]
-    fn run_once<F>(
+    fn run_once<T: Termination>(
         &self,
         seed: Option<u64>,
         watch: Option<&Watch>,
-        test: &impl Fn() -> F,
-    ) -> ExitCode
-    where
-        F: Future,
-        F::Output: Termination,
-    {
+        test: &BoxedTest<'_, T>,
+    ) -> ExitCode {
         let replay = Replay { path: &self.path, seed };
         let settings = EventLoop::builder().clock(self.clock).deadlock(self.deadlock);
         let output = match watch {
