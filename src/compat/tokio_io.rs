@@ -7,8 +7,7 @@ use std::{os::fd::AsFd, pin::Pin};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::scratch;
-use crate::io::{Async, PipeReader, PipeWriter, Stderr, Stdin, Stdout};
+use crate::io::{Async, PipeReader, PipeWriter, Stderr, Stdin, Stdout, scratch};
 use crate::net::{OwnedReadHalf, OwnedWriteHalf, TcpStream, UnixStream};
 use crate::{fs::File, io::byte_stream::PollBytes};
 

@@ -11,6 +11,8 @@ pub(crate) mod byte_stream;
 pub(crate) mod futures;
 pub(crate) mod readiness;
 pub(crate) mod syscall;
+#[cfg(any(feature = "hyper", feature = "tokio-io"))]
+pub(crate) mod scratch;
 #[cfg(unix)]
 mod async_fd;
 #[cfg(unix)]

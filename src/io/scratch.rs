@@ -15,7 +15,7 @@ thread_local! {
 ///
 /// The buffer is taken out meanwhile. A re-entrant call, by a reader that wraps another, such as
 /// TLS, finds none and gets a new one.
-pub(super) fn with<R>(most: usize, read: impl FnOnce(&mut [u8]) -> R) -> R {
+pub(crate) fn with<R>(most: usize, read: impl FnOnce(&mut [u8]) -> R) -> R {
     let mut scratch = SCRATCH.take();
     if scratch.is_empty() {
         scratch = vec![0; SIZE];
