@@ -24,7 +24,7 @@ mod copy;
 #[cfg(unix)]
 pub use self::async_fd::Async;
 #[cfg(unix)]
-pub use self::async_fd::{With, WithMut};
+pub use self::async_fd::{With, WithMut, make::AsyncTryNewError};
 pub use self::copy::{Copy, CopyBidirectional, copy, copy_bidirectional};
 pub use self::futures::{Read, ReadExact, Write, WriteAll};
 #[cfg(target_os = "linux")]

@@ -16,7 +16,7 @@ use super::wait::{SourceKey, Wait};
 use crate::door::{Door, away_from_home, release};
 use crate::state::{
     ALL, Direction, OneLine, Ready, Release, SOURCE, Shared, Source, Sources, TaskNumber, Waiter,
-    contain, say, shared,
+    contain, is_priority, say, shared,
 };
 
 #[cfg(target_os = "linux")]
@@ -40,12 +40,19 @@ impl<S: Io> Registered<S> {
 
     /// Like [`new`](Self::new), but returns `io` with the error.
     #[track_caller]
-    pub(crate) fn try_new(
+    pub(crate) fn try_new(io: S, kind: &'static str, ready: Ready) -> Result<Self, (io::Error, S)> {
+        Registered::try_new_for(io, kind, ALL, ready)
+    }
+
+    /// Like [`try_new`](Self::try_new), for the events of `interest` only.
+    #[track_caller]
+    pub(crate) fn try_new_for(
         mut io: S,
         kind: &'static str,
+        interest: Interest,
         ready: Ready,
     ) -> Result<Self, (io::Error, S)> {
-        match register(kind, &mut io, ALL, Source::new(kind, ready)) {
+        match register(kind, &mut io, interest, Source::new(kind, ready)) {
             Ok(key) => Ok(Registered { io, source: SourceKey { key, kind } }),
             Err(error) => Err((error, io)),
         }
@@ -251,6 +258,9 @@ impl<S: Io> Registered<S> {
             if direction.is_in(interest) {
                 source.ready.disprove(direction);
             }
+        }
+        if is_priority(interest) {
+            source.ready.settle_exceptional();
         }
     }
 

@@ -18,6 +18,8 @@ mod fds;
 mod files;
 mod from_tokio;
 mod groups;
+#[cfg(target_os = "linux")]
+mod interests;
 mod observers;
 mod offload;
 mod passed_fds;
