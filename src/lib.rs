@@ -63,6 +63,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | `signal` (default) | the module `signal` |
+//! | `bytes` | `read_buf`, `write_buf`, `recv_buf` and the like, for the buffers of the crate bytes |
 //! | `hyper` | `compat::hyper`: an HTTP/1.1 and HTTP/2 server, and the traits of hyper |
 //! | `hyper-client` | `compat::hyper::Connector`, for hyper-util's client; also enables `hyper` |
 //! | `tokio-io` | tokio's `AsyncRead` and `AsyncWrite` on all streams |

@@ -249,6 +249,9 @@ macro_rules! datagram_methods {
             |io: &mio::net::$socket, buf: &mut [u8]| io.recv_from(buf);
         }
 
+        #[cfg(feature = "bytes")]
+        $crate::net::recv_buf::recv_buf_methods!($socket, $address);
+
         $crate::io::readiness::readiness!(read and write);
 
         #[doc = $peer_addr]

@@ -281,6 +281,9 @@ macro_rules! stream_methods {
             $crate::net::stream::try_write_vectored(self, bufs)
         }
 
+        #[cfg(feature = "bytes")]
+        $crate::io::buffers::try_read_buf_methods!();
+
         /// Closes one direction, or both. After `Shutdown::Write` the peer reads EOF.
         ///
         /// # Errors
