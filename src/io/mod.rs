@@ -44,7 +44,7 @@ pub(crate) mod buffers;
 #[cfg(unix)]
 mod async_fd;
 #[cfg(unix)]
-pub(crate) mod pipe;
+pub mod pipe;
 #[cfg(unix)]
 mod stdio;
 mod copy;

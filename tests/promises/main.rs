@@ -15,6 +15,8 @@ mod contracts;
 mod copy;
 mod datagrams;
 mod fds;
+#[cfg(target_os = "linux")]
+mod fifos;
 mod files;
 mod from_tokio;
 mod groups;
