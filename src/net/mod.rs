@@ -73,6 +73,7 @@ pub use self::received::Received;
 pub use self::recv_buf::RecvBuf;
 pub use self::resolve::address::ToSocketAddrs;
 pub use self::resolve::{HostAddresses, LookupHost, lookup_host};
+pub use self::split::borrowed::{ReadHalf, WriteHalf};
 pub use self::split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use self::tcp::connect::Connect;
 pub use self::tcp::{Peek, TcpStream};

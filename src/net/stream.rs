@@ -302,6 +302,37 @@ macro_rules! stream_methods {
             self.registered.io().peer_addr()
         }
 
+        /// Splits the stream into a half that reads and one that writes, for two futures of one
+        /// task. Both borrow the stream, which is whole again when they are dropped. For two tasks
+        /// there is [`into_split`](Self::into_split).
+        ///
+        /// ```
+        /// use headwaiter::io::copy;
+        /// use headwaiter::net::{TcpListener, TcpStream};
+        ///
+        /// headwaiter::block_on(async {
+        ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+        ///     let mut guest = TcpStream::connect(listener.local_addr()?).await?;
+        ///     let (mut kitchen, _) = listener.accept().await?;
+        ///
+        ///     guest.write_all(b"soup").await?;
+        ///     guest.shutdown(std::net::Shutdown::Write)?;
+        ///     let (mut reader, mut writer) = kitchen.split();
+        ///     assert_eq!(copy(&mut reader, &mut writer).await?, 4); // An echo.
+        ///     guest.read_exact(&mut [0; 4]).await?;
+        ///     Ok::<(), std::io::Error>(())
+        /// })?;
+        /// # Ok::<(), std::io::Error>(())
+        /// ```
+        pub fn split(
+            &mut self,
+        ) -> (
+            $crate::net::split::borrowed::ReadHalf<'_, $stream>,
+            $crate::net::split::borrowed::WriteHalf<'_, $stream>,
+        ) {
+            $crate::net::split::borrowed::split(self)
+        }
+
         /// Splits the stream into two halves that can be moved to different tasks. Dropping the
         /// write half ends the stream for the peer; the connection is closed when both are dropped.
         pub fn into_split(
@@ -332,6 +363,10 @@ macro_rules! stream_traits {
 
             fn peer(&self) -> ::std::io::Result<$address> {
                 self.peer_addr()
+            }
+
+            fn local(&self) -> ::std::io::Result<$address> {
+                self.local_addr()
             }
 
             fn is_of_this_process(&self) -> bool {

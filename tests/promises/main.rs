@@ -20,6 +20,7 @@ mod fifos;
 mod files;
 mod from_tokio;
 mod groups;
+mod halves;
 #[cfg(target_os = "linux")]
 mod interests;
 mod observers;
