@@ -347,6 +347,31 @@ macro_rules! readiness {
 }
 pub(crate) use readiness;
 
+/// tokio's names for `poll_readable` and `poll_writable`, which differ from type to type.
+macro_rules! poll_ready_names {
+    ($($name:ident = $method:ident;)*) => {$(
+        #[doc = concat!(
+            "tokio's name for [`", stringify!($method), "`](Self::", stringify!($method), ")."
+        )]
+        ///
+        /// # Errors
+        ///
+        #[doc = concat!("As [`", stringify!($method), "`](Self::", stringify!($method), ").")]
+        ///
+        /// # Panics
+        ///
+        /// Outside the loop that this belongs to.
+        #[track_caller]
+        pub fn $name(
+            &self,
+            cx: &mut ::std::task::Context<'_>,
+        ) -> ::std::task::Poll<::std::io::Result<()>> {
+            self.$method(cx)
+        }
+    )*};
+}
+pub(crate) use poll_ready_names;
+
 debug_struct!(impl[S: fmt::Debug] for Readiness<'_, S> as "Readiness",
     |this| source: this.source, ..);
 

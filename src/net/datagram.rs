@@ -254,6 +254,11 @@ macro_rules! datagram_methods {
 
         $crate::io::readiness::readiness!(read and write);
 
+        $crate::io::readiness::poll_ready_names! {
+            poll_recv_ready = poll_readable;
+            poll_send_ready = poll_writable;
+        }
+
         #[doc = $peer_addr]
         ///
         /// # Errors

@@ -210,6 +210,11 @@ macro_rules! stream_methods {
 
         $crate::io::readiness::readiness!(read and write);
 
+        $crate::io::readiness::poll_ready_names! {
+            poll_read_ready = poll_readable;
+            poll_write_ready = poll_writable;
+        }
+
         /// Reads without waiting.
         ///
         /// It spends no [budget](crate::sync#the-cooperative-budget), so it is never refused as a

@@ -13,6 +13,8 @@ mod cancellation;
 mod connect;
 mod contracts;
 mod copy;
+#[cfg(unix)]
+mod datagram_polls;
 mod datagrams;
 mod fds;
 #[cfg(target_os = "linux")]

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll};
 
 use crate::io::byte_stream::{ByteRead, as_raw_fd, async_read};
-use crate::io::readiness::{HasSource, readiness};
+use crate::io::readiness::{HasSource, poll_ready_names, readiness};
 use crate::io::syscall::{in_one_call, is_short, read_fifo, set_nonblocking};
 use crate::reactor::{Direction, FdSource, Ready, Registered, Wait};
 use crate::{io::byte_stream::PollBytes, io::futures::read_methods};
@@ -134,6 +134,8 @@ impl PipeReader {
     }
 
     readiness!(read);
+
+    poll_ready_names!(poll_read_ready = poll_readable;);
 
     /// Reads without waiting.
     ///

@@ -12,7 +12,7 @@ use std::{panic::Location, pin::Pin};
 
 use super::nosignal::{write, write_vectored};
 use crate::io::byte_stream::{ByteWrite, as_raw_fd, async_write};
-use crate::io::readiness::{HasSource, readiness};
+use crate::io::readiness::{HasSource, poll_ready_names, readiness};
 use crate::io::syscall::{in_one_call, is_short, set_nonblocking};
 use crate::reactor::{Direction, FdSource, Ready, Registered, Wait};
 use crate::{io::byte_stream::PollBytes, io::futures::write_methods};
@@ -125,6 +125,8 @@ impl PipeWriter {
     }
 
     readiness!(write only);
+
+    poll_ready_names!(poll_write_ready = poll_writable;);
 
     /// Waits until every reader is gone: every write from then on fails with `BrokenPipe`.
     ///
