@@ -19,6 +19,7 @@ mod datagrams;
 mod fds;
 #[cfg(target_os = "linux")]
 mod fifos;
+mod file_options;
 mod files;
 mod from_tokio;
 mod groups;
