@@ -55,7 +55,10 @@ pub use self::async_fd::Async;
 pub use self::async_fd::{With, WithMut, make::AsyncTryNewError};
 #[cfg(feature = "bytes")]
 pub use self::buffers::{ReadBuf, WriteAllBuf, WriteBuf};
-pub use self::copy::{Copy, CopyBidirectional, copy, copy_bidirectional};
+pub use self::copy::bidirectional::{
+    CopyBidirectional, copy_bidirectional, copy_bidirectional_with_sizes,
+};
+pub use self::copy::{Copy, copy};
 pub use self::futures::{Read, ReadExact, Write, WriteAll};
 #[cfg(target_os = "linux")]
 pub use self::pipe::writer::Closed;
