@@ -69,6 +69,7 @@
 //! |---|---|
 //! | `macros` (default) | the attributes `#[headwaiter::main]` and `#[headwaiter::test]` |
 //! | `signal` (default) | the module `signal` |
+//! | `bytes` | `read_buf`, `write_buf`, `recv_buf` and the like, for the buffers of the crate bytes |
 //! | `hyper` | `compat::hyper`: an HTTP/1.1 and HTTP/2 server, and the traits of hyper |
 //! | `hyper-client` | `compat::hyper::Connector`, for hyper-util's client; also enables `hyper` |
 //! | `tokio-io` | tokio's `AsyncRead` and `AsyncWrite` on all streams |

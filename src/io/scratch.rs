@@ -1,5 +1,7 @@
-//! The buffer between a reader of futures-io, which needs initialized memory, and a foreign buffer,
-//! which may have none. There is one for each thread, so an idle connection holds no buffer.
+//! The buffer between a reader, which needs initialized memory, and a foreign buffer, which may have
+//! none. There is one for each thread, so an idle connection holds no buffer.
+//!
+//! Used by `compat`, and by the methods for the buffers of the crate bytes.
 
 use std::cell::Cell;
 
@@ -23,4 +25,14 @@ pub(crate) fn with<R>(most: usize, read: impl FnOnce(&mut [u8]) -> R) -> R {
     let result = read(&mut scratch[..most.min(SIZE)]);
     SCRATCH.set(scratch);
     result
+}
+
+/// As [`with`], with room for all of `most` bytes: for a datagram, whose rest would be lost.
+#[cfg(feature = "bytes")]
+pub(crate) fn whole<R>(most: usize, read: impl FnOnce(&mut [u8]) -> R) -> R {
+    if most <= SIZE {
+        return with(most, read);
+    }
+    // Only datagrams of Unix sockets are longer. No larger than the caller's own buffer.
+    read(&mut vec![0; most])
 }

@@ -232,6 +232,11 @@ macro_rules! stream_methods {
 
         $crate::io::readiness::readiness!(read and write);
 
+        $crate::io::readiness::poll_ready_names! {
+            poll_read_ready = poll_readable;
+            poll_write_ready = poll_writable;
+        }
+
         /// Reads without waiting.
         ///
         /// It spends no [budget](crate::sync#the-cooperative-budget), so it is never refused as a
@@ -303,6 +308,9 @@ macro_rules! stream_methods {
             $crate::net::stream::try_write_vectored(&self.registered, bufs)
         }
 
+        #[cfg(feature = "bytes")]
+        $crate::io::buffers::try_read_buf_methods!();
+
         /// Closes one direction, or both. After `Shutdown::Write` the peer reads EOF.
         ///
         /// # Errors
@@ -319,6 +327,37 @@ macro_rules! stream_methods {
         #[doc = $peer_errors]
         pub fn peer_addr(&self) -> ::std::io::Result<$address> {
             self.registered.io().peer_addr()
+        }
+
+        /// Splits the stream into a half that reads and one that writes, for two futures of one
+        /// task. Both borrow the stream, which is whole again when they are dropped. For two tasks
+        /// there is [`into_split`](Self::into_split).
+        ///
+        /// ```
+        /// use headwaiter::io::copy;
+        /// use headwaiter::net::{TcpListener, TcpStream};
+        ///
+        /// headwaiter::block_on(async {
+        ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+        ///     let mut guest = TcpStream::connect(listener.local_addr()?).await?;
+        ///     let (mut kitchen, _) = listener.accept().await?;
+        ///
+        ///     guest.write_all(b"soup").await?;
+        ///     guest.shutdown(std::net::Shutdown::Write)?;
+        ///     let (mut reader, mut writer) = kitchen.split();
+        ///     assert_eq!(copy(&mut reader, &mut writer).await?, 4); // An echo.
+        ///     guest.read_exact(&mut [0; 4]).await?;
+        ///     Ok::<(), std::io::Error>(())
+        /// })?;
+        /// # Ok::<(), std::io::Error>(())
+        /// ```
+        pub fn split(
+            &mut self,
+        ) -> (
+            $crate::net::split::borrowed::ReadHalf<'_, $stream>,
+            $crate::net::split::borrowed::WriteHalf<'_, $stream>,
+        ) {
+            $crate::net::split::borrowed::split(self)
         }
 
         /// Splits the stream into two halves that can be moved to different tasks. Dropping the
@@ -347,6 +386,10 @@ macro_rules! stream_traits {
 
             fn peer(&self) -> ::std::io::Result<$address> {
                 self.peer_addr()
+            }
+
+            fn local(&self) -> ::std::io::Result<$address> {
+                self.local_addr()
             }
 
             fn is_of_this_process(&self) -> bool {

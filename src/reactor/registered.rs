@@ -16,7 +16,7 @@ use super::wait::Wait;
 use crate::door::{Door, away_from_home, release};
 use crate::state::{
     ALL, Direction, Key, OneLine, Ready, Release, SOURCE, Shared, Source, TaskNumber, Waiter,
-    contain, say, shared,
+    contain, is_priority, say, shared,
 };
 
 #[cfg(target_os = "linux")]
@@ -42,12 +42,19 @@ impl<S: Io> Registered<S> {
 
     /// Like [`new`](Self::new), but returns `io` with the error.
     #[track_caller]
-    pub(crate) fn try_new(
+    pub(crate) fn try_new(io: S, kind: &'static str, ready: Ready) -> Result<Self, (io::Error, S)> {
+        Registered::try_new_for(io, kind, ALL, ready)
+    }
+
+    /// Like [`try_new`](Self::try_new), for the events of `interest` only.
+    #[track_caller]
+    pub(crate) fn try_new_for(
         mut io: S,
         kind: &'static str,
+        interest: Interest,
         ready: Ready,
     ) -> Result<Self, (io::Error, S)> {
-        match register(kind, &mut io, ALL, Source::new(kind, ready)) {
+        match register(kind, &mut io, interest, Source::new(kind, ready)) {
             Ok(key) => Ok(Registered { io, key, kind }),
             Err(error) => Err((error, io)),
         }
@@ -87,7 +94,7 @@ impl<S: Io> Registered<S> {
 
     /// Opens the door to the loop that watches the source. Panics if it does not run here.
     #[track_caller]
-    fn open(&self) -> Door {
+    pub(super) fn open(&self) -> Door {
         Door::at_home(self.key, self.kind)
     }
 
@@ -248,6 +255,9 @@ impl<S: Io> Registered<S> {
             if direction.is_in(interest) {
                 source.ready.disprove(direction);
             }
+        }
+        if is_priority(interest) {
+            source.ready.settle_exceptional();
         }
     }
 

@@ -82,7 +82,7 @@ impl State {
         let Some(source) = self.sources.get_mut(slot) else { return };
         let mut woken = Vec::new();
         for direction in [Direction::Read, Direction::Write] {
-            if ready.allows(direction) {
+            if ready.wakes(direction) {
                 source.waiters(direction).take_all(&mut woken);
             }
         }

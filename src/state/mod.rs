@@ -61,7 +61,7 @@ pub(crate) use self::outbox::Effect;
 use self::outbox::Outbox;
 pub(crate) use self::places::PlaceId;
 pub(crate) use self::pool::{Pool, PoolState, THREADS, Work, is_pool_thread};
-pub(crate) use self::ready::{Direction, Ready};
+pub(crate) use self::ready::{Direction, Ready, is_priority};
 pub(crate) use self::result_slot::ResultSlot;
 pub(crate) use self::shared::{
     Shared, forget, is_of_this_process, mark_foreign, send_home, wake_from_afar,

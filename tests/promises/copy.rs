@@ -13,10 +13,10 @@ use std::task::{Context, Poll, Waker};
 use crate::support::*;
 use futures_lite::io::AssertAsync;
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite};
-use headwaiter::io::{copy, copy_bidirectional};
+use headwaiter::io::{copy, copy_bidirectional, copy_bidirectional_with_sizes};
 use headwaiter::net::TcpStream;
 use headwaiter::task::yield_now;
-use headwaiter::time::sleep;
+use headwaiter::time::{now, sleep};
 use headwaiter::{Clock, EventLoop, spawn};
 
 /// A stream that does what its script says, call by call, and writes down what happens to it.
@@ -372,6 +372,110 @@ fn a_copy_dropped_half_way_leaves_both_streams_usable_and_what_it_wrote_written(
             assert!(poll_once(&mut copying).await.is_pending());
         }
         assert!(bytes.is_empty() && stuck.log.borrow().is_empty());
+    });
+}
+
+#[test]
+fn buffers_of_chosen_sizes_do_not_grow() {
+    in_every_order(|| async {
+        let mut first = reads([Poll::Ready(Ok(b"sou")), Poll::Ready(Ok(b"p")), Poll::Pending]);
+        let mut second = reads([Poll::Ready(Ok(b"yes")), Poll::Ready(Ok(b"sir")), Poll::Pending]);
+        let copied = copy_bidirectional_with_sizes(&mut first, &mut second, 3, 64).await.unwrap();
+        assert_eq!(copied, (4, 6));
+
+        let (mut client, mut inlet) = tcp_pair().await.unwrap();
+        let (mut outlet, mut server) = tcp_pair().await.unwrap();
+        let proxy = spawn(async move {
+            copy_bidirectional_with_sizes(&mut inlet, &mut outlet, 1, 70_000).await
+        });
+        let (there, back) = (pattern(300), pattern(300_000));
+        client.write_all(&there).await.unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut order = Vec::new();
+        server.read_to_end(&mut order).await.unwrap();
+        let answers = spawn(async move { server.write_all(&back).await.map(|()| back) });
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        assert!(order == there && answer == answers.await.unwrap().unwrap());
+        assert_eq!(proxy.await.unwrap().unwrap(), (300, 300_000));
+    });
+}
+
+#[test]
+fn a_buffer_of_no_bytes_is_refused() {
+    bounded(|| {
+        for (there, back) in [(0, 1), (1, 0)] {
+            let text = panic_text(|| {
+                let (mut a, mut b) = (Script::default(), Script::default());
+                drop(copy_bidirectional_with_sizes(&mut a, &mut b, there, back));
+            });
+            assert!(text.contains("0 bytes"), "{text}");
+        }
+    });
+}
+
+#[test]
+fn a_half_that_stays_open_and_silent_ends_after_the_limit_with_an_error_and_the_counts() {
+    in_virtual_time(|| async {
+        let (mut client, mut inlet) = tcp_pair().await.unwrap();
+        let (mut outlet, mut server) = tcp_pair().await.unwrap();
+        let (limit, start) = (ms(60_000), now());
+        let proxy = spawn(async move {
+            let mut proxy = copy_bidirectional(&mut inlet, &mut outlet).half_closed_timeout(limit);
+            let result = (&mut proxy).await;
+            (result, proxy.transferred(), now(), inlet, outlet)
+        });
+        // While both are open, silence may last.
+        client.write_all(b"soup?").await.unwrap();
+        server.read_exact(&mut [0; 5]).await.unwrap();
+        sleep(limit * 10).await;
+        assert!(!proxy.is_finished());
+        client.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(server.read(&mut [0]).await.unwrap(), 0);
+        let closed = now();
+        // What moves begins the time anew, so a long answer is not cut.
+        for _ in 0..5 {
+            sleep(limit - ms(1000)).await;
+            server.write_all(b"well").await.unwrap();
+            client.read_exact(&mut [0; 4]).await.unwrap();
+        }
+        let last = now();
+        assert!(last - closed > limit * 4 && last - start > limit * 14);
+        let (result, transferred, ended, inlet, outlet) = proxy.await.unwrap();
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        let text = error.to_string();
+        assert!(text.contains("from the second stream to the first stream"), "{text}");
+        assert_eq!(transferred, (5, 20));
+        assert!(ended - last >= limit - ms(1) && ended - last < limit + ms(1000));
+
+        // The client has not been told of an end: that is left to the caller.
+        assert!(poll_once(&mut client.read(&mut [0])).await.is_pending());
+        drop((inlet, outlet));
+        assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+    });
+}
+
+#[test]
+fn the_limit_of_a_half_holds_in_the_other_direction_too_and_a_proper_end_comes_first() {
+    in_virtual_time(|| async {
+        for ends in [false, true] {
+            let (client, mut inlet) = tcp_pair().await.unwrap();
+            let (mut outlet, server) = tcp_pair().await.unwrap();
+            let proxy = spawn(async move {
+                copy_bidirectional(&mut inlet, &mut outlet).half_closed_timeout(ms(50)).await
+            });
+            server.shutdown(Shutdown::Write).unwrap();
+            sleep(ms(20)).await;
+            assert!(!proxy.is_finished());
+            if ends {
+                client.shutdown(Shutdown::Write).unwrap();
+                assert_eq!(proxy.await.unwrap().unwrap(), (0, 0));
+            } else {
+                assert_eq!(proxy.await.unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
+            }
+            assert_eq!(sources_and_timers().1, 0, "its timer is gone");
+        }
     });
 }
 

@@ -15,11 +15,19 @@ mod cancellation;
 mod connect;
 mod contracts;
 mod copy;
+#[cfg(unix)]
+mod datagram_polls;
 mod datagrams;
 mod fds;
+#[cfg(target_os = "linux")]
+mod fifos;
+mod file_options;
 mod files;
 mod from_tokio;
 mod groups;
+mod halves;
+#[cfg(target_os = "linux")]
+mod interests;
 mod intervals;
 mod join_set;
 mod observers;

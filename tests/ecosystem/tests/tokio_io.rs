@@ -64,6 +64,11 @@ fn every_stream_carries_what_tokios_helpers_write() {
         let ((read, _write), (_read, write)) = (one.into_split(), other.into_split());
         carries(read, write).await;
 
+        let (mut one, mut other) = connected().await;
+        carries(one.split().0, other.split().1).await;
+        let (mut one, mut other) = UnixStream::pair().unwrap();
+        carries(one.split().0, other.split().1).await;
+
         let (one, other) = io::pipe().unwrap();
         carries(Async::new(one).unwrap(), Async::new(other).unwrap()).await;
     });

@@ -68,6 +68,14 @@ fn end(id: u32) {
 }
 
 #[test]
+fn a_program_may_be_called_by_another_name() {
+    in_a_loop(|| async {
+        let output = shell("echo $0").arg0("kitchen").output().await.unwrap();
+        assert_eq!(output.stdout, b"kitchen\n");
+    });
+}
+
+#[test]
 fn exit_codes_and_signals_are_told() {
     in_a_loop(|| async {
         assert!(Command::new("true").status().await.unwrap().success());
