@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::support::bounded;
-use crate::support::docs::run_as_shown;
+use crate::support::docs::{must_show_said, run_as_shown};
 use crate::support::program::{figure, tells};
 
 #[track_caller]
@@ -206,10 +206,10 @@ fn line<'a>(said: &'a [String], text: &str) -> &'a str {
 #[test]
 fn coffee_orders_shows_that_one_waiter_serves_all_in_the_time_of_the_longest_dish() {
     bounded(|| {
-        run_as_shown("README.md", "coffee_orders");
         let said = in_one_of_five_runs("coffee_orders", |said| {
             figure(said, &["The same waiter", ", is"]) > 1.2
         });
+        must_show_said("README.md", "coffee_orders", &said);
         tells(
             &said,
             &[

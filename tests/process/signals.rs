@@ -1,9 +1,5 @@
 //! Signals, as futures and as streams. A disposition is the whole process's, and these tests run at the same time:
 //! so each has signals of its own, and sends them to its own thread.
-#![cfg(all(target_os = "linux", feature = "signal"))]
-
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::cell::Cell;
 use std::future::Future;
@@ -280,7 +276,7 @@ fn a_listener_that_is_used_while_its_loop_is_dropped_harms_nothing() {
 
 #[test]
 fn a_loop_that_has_listened_leaves_no_file_behind() {
-    alone(|| {
+    in_own_process(|| {
         let listen = || {
             block_on(async {
                 let before = open_files();

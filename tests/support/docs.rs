@@ -40,6 +40,12 @@ pub fn trace_as_shown(page: &str, name: &'static str) {
     must_show_output(page, &command, &said);
 }
 
+/// A page must show what an example has said, as [`run_as_shown`] has it.
+#[track_caller]
+pub fn must_show_said(page: &str, name: &str, said: &[String]) {
+    must_show_output(page, &format!("cargo run --example {name}"), &said.join("\n"));
+}
+
 #[track_caller]
 fn must_show_output(page: &str, command: &str, said: &str) {
     let text = read(page);
