@@ -21,7 +21,7 @@ unsafe extern "C" {
     fn _exit(code: i32) -> !;
 }
 
-/// Runs this in a forked child, which must come to its end. What the child drops stays alive here.
+/// Runs this in a forked child, which must end. What the child drops is still alive here.
 #[track_caller]
 fn in_a_fork(child: impl FnOnce()) {
     // SAFETY: no other test runs, so no other thread holds a lock. The child ends in this function.
@@ -253,7 +253,7 @@ fn a_forked_child_takes_a_socket_to_a_loop_of_its_own() {
                 let mut server = TcpStream::from_std(server).unwrap();
                 server.write_all(b"soup").await.unwrap();
             });
-            // Also a child that has had its own loops knows which are not.
+            // A child that has loops of its own still refuses those of its parent.
             let _own = EventLoop::new().unwrap();
             handles.clear();
             drop((client.take(), event_loop_is_refused(&mut event_loop)));

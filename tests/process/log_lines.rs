@@ -87,7 +87,7 @@ fn the_log_tells_each_step_of_the_loop() {
         let sleeps = || headwaiter::block_on(async { sleep(Duration::from_millis(20)).await });
         must_show("docs/questions.md", sleeps, |line| docs::mask(&line));
 
-        // Sockets: who waits where, and who is woken by what.
+        // Sockets: which task waits where, and which event wakes which task.
         let echo = || {
             headwaiter::block_on(async {
                 let (mut client, mut server) = tcp_pair().await.unwrap();
@@ -129,7 +129,7 @@ fn the_log_tells_each_step_of_the_loop() {
         );
         assert!(has(&["DEBUG headwaiter::offload the job of", place, "is done"]), "{told:#?}");
 
-        // While a job is under way, a virtual clock stands still, and the loop sleeps.
+        // While a job runs, a virtual clock stands still, and the loop sleeps.
         let patient = || {
             virtual_loop().block_on(async {
                 drop(headwaiter::spawn_blocking(|| {
@@ -162,7 +162,7 @@ fn the_log_tells_each_step_of_the_loop() {
             });
         });
 
-        // With logging at `warn` only what somebody must see: a panic that nobody awaits, an error.
+        // Logging at `warn` shows only what must be seen: an error, and a panic of a task that is not awaited.
         log::set_max_level(LevelFilter::Warn);
         let unseen = || {
             headwaiter::block_on(async {
@@ -227,7 +227,7 @@ fn the_log_tells_each_step_of_the_loop() {
         let quiet = lines_of(echo);
         assert!(quiet.is_empty(), "{quiet:#?}");
 
-        // A logger that panics takes nobody down.
+        // A logger that panics ends neither the task nor the loop.
         log::set_max_level(LevelFilter::Trace);
         let panicking = || {
             headwaiter::block_on(async {

@@ -1,5 +1,5 @@
-//! Children whose end is not told in the usual way: SIGCHLD is ignored, the kernel gives no pidfds, a debugger holds the dead
-//! child. Each test has a process of its own, because a signal's disposition is the whole process's.
+//! Children whose end is not reported in the usual way: SIGCHLD is ignored, the kernel gives no pidfds, a debugger holds the
+//! dead child. Each test has a process of its own, because a signal's disposition is the whole process's.
 #![allow(unsafe_code)]
 
 use std::os::unix::process::ExitStatusExt;
@@ -19,6 +19,7 @@ unsafe extern "C" {
 }
 
 const SIGCHLD: i32 = 17;
+#[cfg(feature = "signal")]
 const SIG_DFL: usize = 0;
 const SIG_IGN: usize = 1;
 const ECHILD: i32 = 10;
@@ -163,7 +164,7 @@ fn a_dead_child_that_a_debugger_holds_does_not_keep_the_loop_turning() {
             return println!("skipped: this system allows no ptrace");
         }
         kill_process(id, Signal::KILL).unwrap();
-        // Its end is told, and it cannot be reaped.
+        // The kernel reports its end, but it cannot be reaped.
         assert!(event_loop.turn(Some(Duration::from_secs(20))).unwrap().events > 0);
         assert!(child.try_wait().unwrap().is_none());
         let (start, mut turns) = (Instant::now(), 0);

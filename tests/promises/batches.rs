@@ -1,5 +1,5 @@
 //! The ready queue and its batches, against a model: random tasks that wake, spawn, abort, join and drop each other, yield, end
-//! and panic, also in their drops. The model is told of each step as it happens, and knows who may be polled next.
+//! and panic, also in their drops. The model is told of each step as it happens, and knows which tasks may be polled next.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -44,7 +44,7 @@ enum Joiner {
 #[derive(Default)]
 struct Model {
     tasks: Vec<Task>,
-    /// Left of the batch, and who is queued after it. Also those who ended since.
+    /// The rest of the batch, and the tasks that are queued after it. Both may have tasks that have ended since.
     batch: VecDeque<usize>,
     next: VecDeque<usize>,
     polls: u64,
@@ -54,7 +54,7 @@ struct Model {
     never_waited: u64,
     /// How many have not finished.
     alive: usize,
-    /// The tasks of which something is left: those after whose end nothing changes any more are not in it.
+    /// The tasks that `check` looks at. A task that has ended, with nothing left of it, is removed.
     left: Vec<usize>,
     /// Polled, and not yet known to have been settled; with whether it ends.
     unsettled: Option<(usize, bool)>,
@@ -110,7 +110,7 @@ impl Model {
         }
     }
 
-    /// Whoever is polled must be of the batch, and the first of it unless it is shuffled.
+    /// The task that is polled must be in the batch, and the first of it unless the loop shuffles.
     fn begin(&mut self, id: usize, in_order: bool, one_batch: bool) {
         self.settle();
         let tasks = &self.tasks;
@@ -142,7 +142,7 @@ struct World {
     in_order: bool,
     /// In a turn that is driven by hand there is one batch.
     one_batch: Cell<bool>,
-    /// The loop is being dropped: nobody does anything more.
+    /// The loop is being dropped: tasks do nothing any more.
     quiet: Cell<bool>,
     foreign: Arc<Foreign>,
     /// How many tasks live at once.
@@ -152,7 +152,7 @@ struct World {
 /// The future of the task with this number.
 struct Polled(usize, Rc<World>);
 
-/// What comes of it.
+/// The output of that future.
 struct Output(usize, Rc<World>);
 
 impl Drop for Output {
@@ -375,7 +375,7 @@ impl World {
         assert_eq!(Arc::strong_count(&self.foreign), 1 + left);
     }
 
-    /// Who is ready now is the batch.
+    /// The tasks that are ready now are the batch.
     fn begin_turn(&self) {
         let mut model = self.model.borrow_mut();
         let Model { tasks, batch, next, .. } = &mut *model;
@@ -434,7 +434,7 @@ fn turn_by_turn_random_tasks_are_polled_as_the_model_says() {
     });
 }
 
-/// The loop is dropped with whoever is left.
+/// Drops the loop with the tasks that are left.
 fn end(event_loop: EventLoop, world: &Rc<World>) {
     world.quiet.set(true);
     world.user(|| drop(event_loop));

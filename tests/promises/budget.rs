@@ -1,5 +1,5 @@
-//! The cooperative budget: 128 operations that complete at once in one poll of a task. What is refused then keeps its turn, loses
-//! nothing, and comes through in a program that ignores the refusal.
+//! The cooperative budget: 128 operations that complete at once in one poll of a task. An operation that is refused then keeps
+//! its turn, loses nothing, and completes in the end even if the program ignores the refusal.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn, ready};
@@ -110,7 +110,7 @@ impl AsyncWrite for Counter<'_> {
     }
 }
 
-/// A reader that is always ready, and knows of no budget.
+/// A reader that is always ready, and uses no budget.
 struct Endless;
 
 impl AsyncRead for Endless {
@@ -217,7 +217,7 @@ async fn refused_permits_room_and_notices_are_granted_at_once_and_go_on_if_dropp
 #[headwaiter::test(within = "60s")]
 async fn what_ends_without_being_granted_takes_nothing_when_it_is_refused() {
     let _beside_others = beside_other_tests();
-    // `notify_waiters` is for this future. The notice that comes later is for another.
+    // `notify_waiters` wakes this future. The later notification is for another.
     let bell = Notify::new();
     let mut told = bell.notified();
     bell.notify_waiters();
@@ -227,7 +227,7 @@ async fn what_ends_without_being_granted_takes_nothing_when_it_is_refused() {
     spend_all().await;
     assert_eq!(poll_once(bell.notified()).await, Some(()), "the notice is still there");
 
-    // The same, where it waited first, was told, and was refused then.
+    // The same for a future that waited first, was notified, and was then refused.
     let mut told = bell.notified();
     assert_eq!(poll_once(&mut told).await, None);
     bell.notify_waiters();
@@ -250,7 +250,7 @@ async fn what_ends_without_being_granted_takes_nothing_when_it_is_refused() {
     assert_eq!(poll_once(&mut closed).await, Some(()));
 }
 
-/// In the order in which they asked, also though the first had spent its budget when it did.
+/// Waiters are served in the order in which they asked, even if the first had spent its budget then.
 fn served_in_order<F, W>(what: &'static str, make: impl Fn() -> (W, F) + Send + 'static)
 where
     F: FnOnce(),

@@ -1,5 +1,5 @@
 //! Connecting to several addresses: RFC 8305 ("Happy Eyeballs"), section 5. Under a virtual clock, so that the delays are
-//! exact. An address that does not answer is a listener with a full queue: Linux drops the SYN of who comes then.
+//! exact. An address that does not answer is a listener with a full queue: Linux drops the SYN of a further connection.
 #![cfg(target_os = "linux")]
 
 use std::io;
@@ -162,7 +162,7 @@ async fn a_slice_keeps_its_order_and_the_error_lists_all_attempts() {
     let _beside_others = beside_other_tests();
     let closed = [Closed::new(), Closed::new()];
     let [one, two] = closed.each_ref().map(|closed| closed.address);
-    // The other family comes last, as it was given, whether the machine has it or not.
+    // The other family is last, as in the list, whether the machine supports it or not.
     let three: SocketAddr = format!("[::1]:{}", one.port()).parse().unwrap();
     let error = TcpStream::connect(&[one, two, three][..]).await.unwrap_err();
     let text = error.to_string();

@@ -142,7 +142,7 @@ async fn no_task_hogs_a_turn_by_never_waiting() {
     let reads = Rc::new(Cell::new(0));
     let counted = Rc::clone(&reads);
     let reader = spawn(async move {
-        // One byte at a time, always ready: 100,000 reads, if nobody stops it.
+        // One byte at a time, always ready: 100,000 reads, unless the budget ends the poll.
         let mut byte = [0];
         while server.read(&mut byte).await.unwrap() == 1 {
             counted.set(counted.get() + 1);
@@ -530,7 +530,7 @@ fn however_a_task_ends_it_does_in_a_poll_that_is_timed_as_in_any_other() {
     });
 }
 
-/// Whose drop needs the loop, which it would not find while that is borrowed.
+/// Its drop uses the loop, which fails while the loop is borrowed.
 struct NeedsTheLoop(Rc<Cell<u32>>);
 
 impl Drop for NeedsTheLoop {
@@ -640,7 +640,7 @@ fn a_handle_that_is_lost_in_another_loop_detaches_its_task() {
                 of_task
             })
         });
-        // A task of this loop waits for it, and is never told that the handle has gone.
+        // A task of this loop waits for it, and is not woken when the handle is lost.
         event_loop.block_on(async { assert!(poll_once(&mut task).await.is_pending()) });
         let elsewhere = thread::spawn(move || {
             let mut other = EventLoop::new().unwrap();
@@ -1049,7 +1049,7 @@ fn polls_and_wakes_are_counted_one_to_one() {
             counted.fetch_add(1, Ordering::Relaxed);
             Poll::<()>::Pending
         }));
-        // In some orders its turn comes after ours.
+        // In some orders that task is polled after this one.
         yield_now().await;
         yield_now().await;
         for n in 1..=100 {

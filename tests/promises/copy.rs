@@ -19,7 +19,7 @@ use headwaiter::task::yield_now;
 use headwaiter::time::{now, sleep};
 use headwaiter::{Clock, EventLoop, spawn};
 
-/// A stream that does what its script says, call by call, and writes down what happens to it.
+/// A stream that follows a script, call by call, and records the calls.
 #[derive(Default)]
 struct Script {
     reads: VecDeque<Poll<io::Result<&'static [u8]>>>,
@@ -201,7 +201,7 @@ fn fails_to_close() -> Poll<io::Result<()>> {
 fn a_stream_that_claims_too_many_bytes_is_an_error() {
     in_every_order(|| async {
         static LONG: [u8; 1 << 20] = [0; 1 << 20];
-        // It says that it read a MiB, whatever it was asked for.
+        // It claims to have read a MiB, whatever the size of the buffer.
         let error =
             copy(&mut reads([Poll::Ready(Ok(&LONG[..]))]), &mut Vec::new()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidData);
@@ -243,7 +243,7 @@ fn a_reader_that_is_faster_than_its_writer_is_held_back() {
                 source.write_all(&bytes).await?;
                 source.shutdown(Shutdown::Write)
             });
-            // Nobody reads, so the writer stops when the buffers of the kernel are full: far below 32 MiB.
+            // Nothing reads, so the writer stops when the buffers of the kernel are full: far below 32 MiB.
             sleep(ms(1)).await;
             assert!(!sending.is_finished() && !copying.is_finished());
             let mut received = Vec::new();

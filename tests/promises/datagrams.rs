@@ -150,7 +150,7 @@ fn a_datagram_that_is_too_large_to_send_is_an_error_with_the_address_where_one_i
             assert_eq!(os_error(&error), Some(90), "EMSGSIZE: {error}");
             assert!(error.to_string().starts_with(&format!("send to {address}: ")), "{error}");
         }
-        // The sockets go on.
+        // The sockets still work.
         one.send(b"soup").await.unwrap();
         assert_eq!(other.recv(&mut [0; 8]).await.unwrap(), 4);
     });
@@ -161,7 +161,7 @@ fn a_datagram_that_is_too_large_to_send_is_an_error_with_the_address_where_one_i
 fn that_nobody_was_there_is_reported_once_and_the_socket_goes_on() {
     in_every_order(|| async {
         let client = udp().await;
-        // What is connected to somebody else takes nothing from us; and nobody else can get its port.
+        // A socket that is connected to another takes no datagram of ours, and it keeps its port from other tests.
         let (deaf, _its_peer) = udp_pair().await;
         let address = deaf.local_addr().unwrap();
         client.connect(address).await.unwrap();
@@ -423,7 +423,7 @@ async fn addresses_that_cannot_be_used_are_errors_that_name_them() {
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         assert!(error.to_string().contains("no address"), "{error}");
     }
-    // Not connected to anybody.
+    // Not connected.
     assert_eq!(socket.peer_addr().unwrap_err().kind(), io::ErrorKind::NotConnected);
     assert!(socket.send(b"x").await.is_err());
     // A way is found by the second address, and by the name.

@@ -109,7 +109,7 @@ async fn a_terminal_is_read_line_by_line() {
     let (master, slave) = terminal();
     let (master, slave) = (Async::new(master).unwrap(), Async::new(slave).unwrap());
     let mut line = [0; 64];
-    // A short read proves nothing: two lines at once are one event, and come by two reads.
+    // A short read does not mean that nothing is left: two lines at once are one event, and take two reads.
     master.write_with(|fd| Ok(rustix::io::write(fd, b"soup\nsalad\n")?)).await.unwrap();
     for expected in ["soup\n", "salad\n"] {
         let n = slave.read_with(|fd| Ok(rustix::io::read(fd, &mut line)?)).await.unwrap();
@@ -133,7 +133,7 @@ async fn somebody_elses_epoll_and_another_event_loop_are_waited_for() {
     epoll::add(&set, &source, epoll::EventData::new_u64(5), epoll::EventFlags::IN).unwrap();
     let set = Async::new(set).unwrap();
     let mut readable = set.readable();
-    // Taken to be ready until an operation says that it is not.
+    // It counts as ready until an operation would block.
     assert!(poll_once(&mut readable).await.is_ready());
     let ready = |fd: &OwnedFd| {
         let mut events = Vec::with_capacity(8);
@@ -399,7 +399,7 @@ async fn an_operation_dropped_half_way_leaves_the_descriptor_as_it_was() {
     assert_eq!(counter.read_with(number).await.unwrap(), 9);
 }
 
-/// A stream of std's that says of each call what it is told to.
+/// A blocking stream whose calls return the number that it holds.
 struct Says(OwnedFd, usize);
 
 impl AsFd for Says {
@@ -550,7 +550,7 @@ async fn a_writer_is_told_when_the_last_reader_is_gone() {
     let _beside_others = beside_other_tests();
     let (reader, writer) = pipe().unwrap();
     let another = PipeReader::from_fd(reader.as_fd().try_clone_to_owned().unwrap()).unwrap();
-    // One that is given up takes nothing with it.
+    // A wait that is dropped does not affect the next.
     assert!(poll_once(&mut writer.closed()).await.is_pending());
     let writer = Rc::new(writer);
     let waiting = spawn({
@@ -562,7 +562,7 @@ async fn a_writer_is_told_when_the_last_reader_is_gone() {
         yield_now().await;
     }
     assert!(!waiting.is_finished(), "there is a reader left");
-    // Room that comes is not the end, on a full pipe and on one that is read.
+    // New room is not the end, neither on a full pipe nor on one that is being read.
     let filled = fill(&writer);
     let mut another = another;
     another.read_exact(&mut vec![0; filled]).await.unwrap();
@@ -580,7 +580,7 @@ async fn a_writer_is_told_when_the_last_reader_is_gone() {
     writer.closed().await.unwrap();
 }
 
-/// To look whether the reader is gone says nothing of room: a pipe that always has some reports no new edge of it.
+/// A wait for the end of the reader must not clear writability: a pipe that always has room reports no new edge.
 #[headwaiter::test(within = "60s")]
 async fn waiting_for_the_end_of_the_reader_does_not_hold_up_writing() {
     let _beside_others = beside_other_tests();
@@ -609,7 +609,7 @@ async fn the_operations_of_a_pipe_dropped_half_way_lose_what_they_say() {
     writer.write_all(b"soup").await.unwrap();
     reader.readable().await.unwrap();
     assert_eq!(reader.try_read(&mut bytes).unwrap(), 4, "nothing was lost");
-    // Not cancel-safe: what came before is in the buffer, and nobody knows how much.
+    // Not cancel-safe: what came before is in the buffer, and it is unknown how much.
     writer.write_all(b"salad").await.unwrap();
     reader.readable().await.unwrap(); // The last read was short, so the next waits for the kernel's event.
     assert!(poll_once(&mut reader.read_exact(&mut bytes)).await.is_pending());
@@ -744,7 +744,7 @@ fn a_fifo_that_no_writer_has_opened_yet_has_not_ended() {
             let mut read = pin!(reader.read(&mut order));
             for _ in 0..100 {
                 let polled = poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await;
-                assert!(polled.is_pending(), "nobody has written: {polled:?}");
+                assert!(polled.is_pending(), "nothing was written: {polled:?}");
                 yield_now().await;
             }
             let mut writer = writer();
@@ -760,7 +760,7 @@ fn a_fifo_that_no_writer_has_opened_yet_has_not_ended() {
             serve(&Async::new(open(true)).unwrap(), || open(false)).await;
             serve(File::open(&path).await.unwrap(), || open(false)).await;
 
-            // A writer that comes and goes without a word ends it.
+            // A writer that opens and closes the pipe without writing ends it.
             let mut reader = PipeReader::from_fd(open(true).into()).unwrap();
             let error = reader.try_read(&mut [0]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::WouldBlock);
@@ -773,14 +773,14 @@ fn a_fifo_that_no_writer_has_opened_yet_has_not_ended() {
             assert_eq!(reader.try_read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
             for _ in 0..100 {
                 let readable = poll_once(&mut reader.readable()).await;
-                assert!(readable.is_pending(), "nobody has written: {readable:?}");
+                assert!(readable.is_pending(), "nothing was written: {readable:?}");
                 yield_now().await;
             }
             let mut order = Vec::new();
             let mut all = AsyncReadExt::read_to_end(&mut reader, &mut order);
             for _ in 0..100 {
                 let polled = poll_once(&mut all).await;
-                assert!(polled.is_pending(), "nobody has written: {polled:?}");
+                assert!(polled.is_pending(), "nothing was written: {polled:?}");
                 yield_now().await;
             }
             open(false).write_all(b"soup").unwrap();

@@ -194,7 +194,7 @@ async fn an_error_of_an_open_file_says_so_too() {
     assert_says(&error, io::ErrorKind::InvalidInput, "seek in", &path);
     let error = file.set_len(1).await.unwrap_err();
     assert!(error.to_string().starts_with(&format!("set the length of {path:?}: ")), "{error}");
-    // Without a path there is nothing to add to what the kernel says.
+    // Without a path, the error is that of the kernel.
     let mut file = File::from_std(std::fs::File::open(&path).unwrap()).unwrap();
     let error = file.write(b"x").await.unwrap_err();
     assert_eq!(error.raw_os_error(), headwaiter::io::os_error(&error));
@@ -276,7 +276,7 @@ async fn opening_truncates_appends_and_creates_as_in_std() {
         let path = folder.file("log", "old");
         let mut file = File::options().append(true).read(true).open(&path).await.unwrap();
         file.write_all(b" new").await.unwrap();
-        // Somebody else appends too: a write goes to the end as it then is.
+        // Another file appends too: each write goes to the end as it is then.
         std::fs::OpenOptions::new()
             .append(true)
             .open(&path)
@@ -398,7 +398,7 @@ async fn a_file_goes_to_std_and_back_at_its_position() {
         for _ in 0..30 {
             file.read_exact(&mut buf).await.unwrap();
         }
-        // With one more under way, that was dropped.
+        // With one more read in flight, which was dropped.
         let moved = match begin(file.read(&mut buf)).await {
             Poll::Ready(n) => n.unwrap(),
             Poll::Pending => 0,
@@ -721,7 +721,7 @@ fn a_file_outlives_its_loop_with_an_operation_under_way() {
             });
             drop(event_loop);
             block_on(async {
-                // Either it was done, or the next operation says that it was not.
+                // Either the write was done, or the next operation returns its error.
                 let begin = if let Err(error) = file.seek(SeekFrom::Start(0)).await {
                     assert!(error.to_string().starts_with(&format!("write {path:?}: ")), "{error}");
                     assert_eq!(file.seek(SeekFrom::Start(0)).await.unwrap(), 0);
@@ -855,7 +855,7 @@ fn a_file_that_several_share_is_changed_by_one_after_the_other() {
                     let file = std::sync::Arc::clone(&file);
                     spawn(async move {
                         if n % 3 == 0 {
-                            // Dropped in its turn, or before: the others go on.
+                            // Dropped while it runs or while it is queued: the others continue.
                             drop(begin(file.set_len(100 + n)).await);
                             return;
                         }
@@ -905,7 +905,7 @@ fn a_file_is_read_and_written_at_an_offset_whatever_its_position_is() {
             // The position stays.
             let mut file = file;
             assert_eq!(read_to_end(&mut file, 3).await, b"soup bread");
-            // A read at an offset sees what was dropped and is under way.
+            // A read at an offset sees a write that was dropped and is still in flight.
             let _ = begin(file.write(b" and more")).await;
             assert_eq!(file.read_at(&mut other, 11).await.unwrap(), 8);
             assert_eq!(&other[..8], b"and more");
@@ -1150,7 +1150,7 @@ fn a_fifo_is_watched_and_waits_for_its_first_writer() {
             let error = File::options().write(true).open(&path).await.unwrap_err();
             assert!(
                 error.to_string().starts_with(&format!("open {path:?}: ")),
-                "nobody reads: {error}"
+                "nothing reads: {error}"
             );
 
             let mut reader = File::open(&path).await.unwrap();
@@ -1174,7 +1174,7 @@ fn a_fifo_is_watched_and_waits_for_its_first_writer() {
             assert_eq!(read_to_end(&mut reader, 2).await, b"bread", "and the end");
             drop(reader);
 
-            // A writer that comes and goes before anybody reads.
+            // A writer that comes and goes before the first read.
             let mut reader = File::open(&path).await.unwrap();
             std::fs::OpenOptions::new()
                 .write(true)
@@ -1284,7 +1284,7 @@ async fn a_full_disk() {
     assert_says(&error, io::ErrorKind::StorageFull, "write", &path);
     let fitted = std::fs::read(&path).unwrap();
     assert!(fitted.len() >= 32_768 && fitted == bytes(100_000)[..fitted.len()], "{}", fitted.len());
-    // With room again, the same file goes on.
+    // With room again, the same file works.
     file.set_len(1000).await.unwrap();
     file.seek(SeekFrom::End(0)).await.unwrap();
     file.write_all(b"more").await.unwrap();
@@ -1376,7 +1376,7 @@ mod model {
                     futures_lite::AsyncWriteExt::flush(&mut file).await.unwrap();
                     let _ = begin(file.seek(to)).await;
                     if model.seek(to).is_err() {
-                        // If it was still under way, it is told here.
+                        // If it was still in flight, its error is returned here.
                         let _ = file.seek(SeekFrom::Current(0)).await;
                     }
                 }

@@ -76,7 +76,7 @@ async fn try_io_always_calls_the_operation() {
     };
     server.try_io(Interest::READABLE, count).unwrap();
     assert_eq!(calls, 1);
-    // It finds what no event has told of yet.
+    // `try_read` finds bytes of which no event has come yet.
     client.write_all(b"x").await.unwrap();
     assert_eq!(server.try_read(&mut [0; 8]).unwrap(), 1);
 }

@@ -126,7 +126,7 @@ fn a_panic_in_the_drop_of_a_job_or_of_its_output_harms_nobody_else() {
                 Bomb
             });
             begun.recv().unwrap();
-            // One that never begins is dropped by whoever aborts it.
+            // A job that has not begun is dropped by the thread that aborts it.
             let bomb = Bomb;
             let waiting = spawn_blocking(move || drop(bomb));
             waiting.abort();
@@ -346,7 +346,7 @@ async fn the_virtual_clock_stands_still_while_a_job_is_under_way() {
     assert_eq!(time::now() - start, ms(1000));
     ender.join().unwrap();
 
-    // A job that nobody awaits counts, too. A thousand times, because there are races to lose.
+    // A job that is not awaited counts, too. A thousand times, because there may be races.
     for _ in 0..1000 {
         let before = time::now();
         let (done, is_done) = mpsc::channel();
@@ -368,7 +368,7 @@ fn the_virtual_clock_goes_on_when_a_waiting_job_was_aborted_and_when_a_running_o
             waiting.abort();
             running.abort();
             assert!(running.await.is_err() && waiting.await.is_err());
-            // Aborted, but still under way.
+            // Aborted, but still running.
             let start = time::now();
             let mut nap = time::sleep(ms(5));
             assert!(poll_once(&mut nap).await.is_pending());
@@ -431,7 +431,7 @@ fn dropping_the_loop_waits_for_no_job_and_drops_those_that_have_not_begun() {
         for _ in 0..10 {
             assert_eq!(is_dropped.try_recv(), Ok(here));
         }
-        // The late result harms nobody, and is dropped by its thread, which then ends.
+        // The late result is harmless: its thread drops it, and then ends.
         assert!(late_output.try_recv().is_err());
         end.send(()).unwrap();
         assert_eq!(late_output.recv(), Ok(its_thread));
@@ -506,7 +506,7 @@ fn threads_that_wait_for_tasks_that_wait_for_the_pool_are_reported_once_with_the
 
 #[test]
 fn threads_that_wait_for_tasks_that_can_go_on_without_the_pool_are_not_accused() {
-    // Longer than it takes until a thread looks.
+    // Longer than the interval at which waiting threads check.
     const LONG: Duration = Duration::from_millis(1300);
     let lines = logged(LevelFilter::Warn, || {
         let (timer, message, socket) = (
@@ -541,7 +541,7 @@ fn threads_that_wait_for_tasks_that_can_go_on_without_the_pool_are_not_accused()
                 });
             })
         }
-        // And a single one that waits for the pool, while the other thread's task ends by itself.
+        // One task waits for the pool, while the task of the other thread ends by itself.
         let one_of_two = thread::spawn(|| {
             with_threads(2).block_on(async {
                 let first = AtomicUsize::new(0);
@@ -564,7 +564,7 @@ fn threads_that_wait_for_tasks_that_can_go_on_without_the_pool_are_not_accused()
         for thread in [run(timer), run(message), run(socket), one_of_two] {
             thread.join().unwrap();
         }
-        // Nor a crowd that waits for a moment, again and again.
+        // Nor many threads that each wait for a moment, again and again.
         with_threads(2).block_on(async {
             let handle = Handle::current();
             let jobs: Vec<_> = (0..500)
@@ -680,13 +680,13 @@ fn a_name_that_was_asked_for_in_one_loop_may_be_awaited_in_another() {
             assert!(poll_once(&mut lookup).await.is_pending());
             (held, busy)
         });
-        // While nobody turns the first.
+        // While the first loop is not turned.
         let asking = second.enter(|| spawn(lookup));
         second.turn(Some(Duration::ZERO)).unwrap();
         held.end();
         assert!(second.block_on(asking).unwrap().unwrap().len() > 0);
 
-        // And if the first is dropped before anybody was asked, that is said.
+        // If the first loop is dropped before the lookup has begun, the error says so.
         drop(busy);
         let mut lookup = lookup_host("localhost:80");
         let held = first.block_on(async {
@@ -733,7 +733,7 @@ fn a_name_that_is_no_longer_awaited_is_forgotten() {
             assert!(try_spawn_blocking(|| ()).is_err());
             held.end();
             busy.await.unwrap();
-            // Nobody has connected.
+            // There is no connection.
             let mut accept = listener.accept();
             assert!(poll_once(&mut accept).await.is_pending());
         });
@@ -819,7 +819,7 @@ async fn a_name_that_does_not_resolve_is_an_error_that_names_it() {
         assert!(text.starts_with(&format!("{doing} no-such-host.invalid:80: ")), "{text}");
         assert_ne!(error.kind(), io::ErrorKind::WouldBlock);
     }
-    // The loop goes on, and what is no address does not get as far as the resolver.
+    // The loop still works, and text that cannot be an address does not reach the resolver.
     let no_port = TcpStream::connect("localhost").await.unwrap_err();
     assert_eq!(no_port.kind(), io::ErrorKind::InvalidInput);
     let nul = TcpStream::connect("local\0host:80").await.unwrap_err();

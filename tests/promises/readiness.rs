@@ -108,7 +108,7 @@ async fn a_short_try_read_makes_the_next_readable_wait() {
         assert!(poll_once(server.readable()).await.is_none());
         assert!(poll_once(reader.readable()).await.is_none());
     }
-    // One that fills its buffer says nothing, and the end is still to be told.
+    // A read that fills its buffer does not clear readiness, and the EOF is still to come.
     client.write_all(b"soup").await.unwrap();
     client.shutdown(Shutdown::Write).unwrap();
     server.readable().await.unwrap();
@@ -230,7 +230,7 @@ async fn a_poll_in_each_direction_keeps_a_waiter_of_its_own() {
     woken.await.unwrap();
 }
 
-/// A task asks for readiness, as a connection does, and then waits for a lock that is not given back.
+/// A task polls for readiness, as a connection does, and then waits for a lock that is never released.
 #[test]
 fn a_waiter_that_poll_readable_left_hides_no_deadlock_of_its_task() {
     bounded(|| {

@@ -1,4 +1,4 @@
-//! What a loop counts, what it says about that, and how a loop that was blocked is reported.
+//! What a loop counts, the advice that it derives from that, and how a stall is reported.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -74,7 +74,7 @@ fn busy_is_what_the_loop_did_and_waiting_what_the_kernel_did() {
             compute(ms(20));
             sleep(ms(30)).await;
         });
-        // Nobody's time: the loop does not run.
+        // The loop does not run now, so this counts neither as busy nor as waiting.
         compute(ms(50));
         let stats = event_loop.enter(headwaiter::stats);
         assert!(stats.waiting >= ms(29) && stats.busy >= ms(20), "{stats}");
@@ -119,7 +119,7 @@ fn advice_rests_on_figures() {
         assert!(advice.contains("computes more than it waits"), "{advice}\n{stats}");
         assert!(advice.contains("never wait") && advice.contains("100 of"), "{advice}");
 
-        // All are woken again and again where none can go on.
+        // All tasks are woken again and again, and none can continue.
         let mut event_loop = EventLoop::new().unwrap();
         event_loop.block_on(async {
             let wakers: Rc<RefCell<Vec<Waker>>> = Rc::default();
@@ -171,7 +171,7 @@ fn advice_rests_on_figures() {
         let stats = event_loop.enter(headwaiter::stats);
         assert!(stats.advice().iter().any(|line| line.starts_with("Timers come late")), "{stats}");
 
-        // Who computes in pieces, and yields between them, was not woken for nothing.
+        // A task that computes in pieces and yields between them is not woken for nothing.
         let mut event_loop = EventLoop::new().unwrap();
         event_loop.block_on(async {
             for _ in 0..50_000 {
@@ -180,7 +180,7 @@ fn advice_rests_on_figures() {
         });
         assert_eq!(event_loop.enter(headwaiter::stats).idle_polls, 0);
 
-        // A quiet program hears nothing.
+        // A program that mostly waits gets no advice.
         let mut event_loop = EventLoop::new().unwrap();
         event_loop.block_on(async { sleep(ms(5)).await });
         assert_eq!(event_loop.enter(headwaiter::stats).advice(), Vec::<String>::new());
@@ -189,7 +189,7 @@ fn advice_rests_on_figures() {
 
 #[test]
 fn one_task_that_blocks_the_loop_is_named() {
-    // Also if it is the first thing that a program does.
+    // Also if it is the first poll of the program.
     let said = logged(|| {
         loop_that_tells(ms(50)).block_on(async {
             compute(ms(60));
@@ -278,7 +278,7 @@ fn a_stall_that_comes_back_all_the_time_is_told_once_a_second() {
     });
     let (while_it_lasts, told): (Vec<_>, Vec<_>) =
         said.iter().partition(|line| line.contains("and still is"));
-    // One that does not know whose, one that does, and one a second later. While a machine is slow, some more.
+    // One line without the task, one with it, and one a second later. On a slow machine there are some more.
     assert!(told.len() < 30 && while_it_lasts.len() < 30, "{said:#?}");
     let unshown = told.iter().find_map(|line| line.split_once("Since the last such line it was "));
     let (line, more) = unshown.unwrap_or_else(|| panic!("{said:#?}"));
@@ -323,7 +323,7 @@ fn the_task_whose_poll_took_most_of_a_stall_is_named() {
     );
 }
 
-/// An observer is told how long each poll takes, so the report can tell too.
+/// Polls are timed for an observer, so the first report names the task too.
 #[test]
 fn the_first_stall_under_an_observer_is_reported_with_its_task() {
     let said = logged(|| {
@@ -346,7 +346,7 @@ impl headwaiter::observe::Observer for Ignores {
     fn step(&mut self, _: &headwaiter::observe::Step<'_>) {}
 }
 
-/// They are a stall together if the kernel is not asked between them. Once that is seen, it is.
+/// Pieces between which the kernel is not asked are one stall. After the first, the kernel is asked between them.
 #[test]
 fn work_in_pieces_is_a_stall_only_once() {
     bounded(|| {
@@ -487,7 +487,7 @@ fn a_watcher_reports_a_stall_while_it_lasts() {
     let said = logged_with_watchers(|| {
         let builder = EventLoop::builder().stall_threshold(ms(30)).stall_watcher(true);
         builder.build().unwrap().block_on(async {
-            sleep(ms(50)).await; // The watcher sleeps too.
+            sleep(ms(50)).await; // The watcher is parked meanwhile.
             let cook = task::Builder::new().name("cook").spawn(async {
                 let deadline = Instant::now() + Duration::from_secs(20);
                 let told = || logged::lines().iter().any(|line| line.contains("and still is"));
@@ -524,7 +524,7 @@ fn a_threshold_of_zero_is_an_error_that_says_what_to_do() {
     assert!(error.to_string().contains("`Duration::MAX` to report none"), "{error}");
     let mut never = EventLoop::builder().stall_threshold(Duration::MAX).build().unwrap();
     never.block_on(yield_now());
-    // A thread looks after it nevertheless, and ends with it.
+    // Its watcher is started nevertheless, and ends with it.
     let watched = EventLoop::builder().stall_threshold(Duration::MAX).stall_watcher(true);
     watched.build().unwrap().block_on(async { sleep(ms(1)).await });
 }

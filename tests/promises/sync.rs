@@ -50,7 +50,7 @@ fn ready<R>(poll: Poll<R>) -> R {
     }
 }
 
-/// Lets all tasks that can go on do so for a while.
+/// Lets all tasks that can continue run for a while.
 async fn let_others_run() {
     for _ in 0..20 {
         yield_now().await;
@@ -333,7 +333,7 @@ fn a_notice_that_nobody_waits_for_is_kept_once() {
         notify.notify_one();
         notify.notified().await;
         assert!(is_pending(&mut notify.notified()).await);
-        // And none is kept from one who was dropped while it waited.
+        // And no notification is kept from a waiter that was dropped while it waited.
         assert!(is_pending(&mut notify.notified()).await);
     });
 }
@@ -391,7 +391,7 @@ fn a_notice_given_to_who_is_dropped_goes_to_the_next() {
         notify.notify_one();
         drop(first);
         ready(poll_once(&mut second).await);
-        // If nobody waits, it is kept.
+        // If nothing waits, the notification is kept.
         let mut third = notify.notified();
         assert!(is_pending(&mut third).await);
         notify.notify_one();
@@ -532,7 +532,7 @@ fn a_full_channel_makes_its_senders_wait_in_order() {
         assert!(is_pending(&mut second).await);
         assert!(is_pending(&mut third).await);
         assert_eq!(receiver.recv().await, Some(0));
-        // The room is for who waits.
+        // The room is for the sender that waits.
         assert_eq!(sender.try_send(9), Err(TrySendError::Full(9)));
         assert!(is_pending(&mut third).await);
         ready(poll_once(&mut second).await).unwrap();
@@ -626,7 +626,7 @@ fn a_closed_channel_gives_messages_back_and_what_it_holds_out() {
         assert!(sender.reserve().await.is_err());
         assert_eq!(receiver.recv().await, Some(1));
         assert_eq!(receiver.recv().await, Some(2));
-        // Who was given room before may still send.
+        // A sender that got room before may still send.
         assert!(is_pending(&mut receiver.recv()).await);
         assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
         room.send(3);
@@ -648,7 +648,7 @@ fn a_receiver_of_a_closed_channel_ends_when_the_last_room_is_given_back() {
         drop(room);
         assert_eq!(receives.await.unwrap(), None);
 
-        // So does the room of who was given it while it waited, and is dropped.
+        // So does the room of a sender that got it while it waited, and is then dropped.
         let (sender, mut receiver) = mpsc::channel(1);
         sender.try_send(1).unwrap();
         let mut second = sender.send(2);
@@ -1349,14 +1349,14 @@ fn wakers_may_use_what_they_wait_for_when_they_are_woken_or_dropped() {
                 playground.play();
             }
             PLAYGROUND.set(None);
-            // Nothing was lost, and nothing given twice: in the end all is there again.
+            // Nothing was lost or granted twice: in the end all permits are back.
             playground.permits.take();
             drop(playground.guard.take());
             let mut acquires = playground.acquires.take();
             while !acquires.is_empty() {
                 let before = acquires.len();
                 acquires.retain_mut(|acquire| poll_with(Waker::noop(), acquire).is_pending());
-                // Whoever wants more than there are lets nobody by.
+                // A waiter that wants more permits than there are blocks all behind it.
                 if acquires.len() == before {
                     drop(acquires.remove(0));
                 }
@@ -1365,10 +1365,7 @@ fn wakers_may_use_what_they_wait_for_when_they_are_woken_or_dropped() {
             while !locks.is_empty() {
                 let before = locks.len();
                 locks.retain_mut(|lock| poll_with(Waker::noop(), lock).is_pending());
-                assert!(
-                    locks.len() < before,
-                    "seed {seed}: {before} wait for a lock that nobody has"
-                );
+                assert!(locks.len() < before, "seed {seed}: {before} wait for a lock that is free");
             }
             assert_eq!(
                 playground.semaphore.available_permits(),
@@ -1482,8 +1479,8 @@ fn the_other_end_learns_that_a_task_has_panicked() {
     });
 }
 
-/// Runs what `make` gives until its first wait, its second and so on, and drops it there: at once, or after others have run,
-/// who may have handed it what it waits for. After each of these `check` must find all in order. Ends with the run that is over
+/// Runs the future of `make` until its first wait, its second and so on, and drops it there: at once, or after other tasks have
+/// run, which may have given it what it waits for. After each drop, `check` must find all in order. Ends with the run that is over
 /// before it could be dropped, which must have waited `waits` times at least.
 async fn drop_at_every_await(waits: usize, make: impl AsyncFn(), check: impl AsyncFn()) {
     for others_run in [false, true] {
@@ -1617,7 +1614,7 @@ fn no_notice_is_lost_by_a_drop_at_any_await() {
 #[test]
 fn a_oneshot_channel_outlives_a_drop_at_every_await() {
     in_every_order(|| async {
-        // Of the receiver, awaited by reference: what is sent then is there for the next who awaits it.
+        // A receiver, awaited by reference: the next task that awaits it gets what is sent then.
         for sent_before_drop in [false, true] {
             for polls in 0..3 {
                 let (sender, mut receiver) = oneshot::channel();
@@ -1640,7 +1637,7 @@ fn a_oneshot_channel_outlives_a_drop_at_every_await() {
                 assert_eq!(receiver.await, Ok("soup"));
             }
         }
-        // Of the receiver itself: its sender is told.
+        // The receiver itself: its sender learns of the drop.
         for polls in 0..3 {
             let (mut sender, mut receiver) = oneshot::channel::<()>();
             for _ in 0..polls {
@@ -1651,7 +1648,7 @@ fn a_oneshot_channel_outlives_a_drop_at_every_await() {
             ready(poll_once(&mut sender.closed()).await);
             assert_eq!(sender.send(()), Err(()));
         }
-        // Of who waits for the end: the channel works as before, and so does the next who waits.
+        // A wait for the end: the channel works as before, and so does the next such wait.
         for polls in 0..3 {
             let (mut sender, mut receiver) = oneshot::channel();
             let mut closed = sender.closed();
@@ -1708,7 +1705,7 @@ fn no_message_is_lost_by_a_drop_at_any_await_of_a_sender() {
             assert_eq!(sender.capacity(), 1);
         };
         drop_at_every_await(5, send_all_ways, check).await;
-        // And of those who wait for the end.
+        // And a wait for the end.
         let mut closed = sender.closed();
         assert!(is_pending(&mut closed).await);
         drop(closed);
@@ -1750,7 +1747,7 @@ fn no_message_is_lost_by_a_drop_at_any_await_of_a_receiver() {
     });
 }
 
-/// Each a task, and each lets the next go on. In quadratic time this would take many minutes.
+/// Each waiter is a task, and each lets the next continue. In quadratic time this would take many minutes.
 #[test]
 fn a_hundred_thousand_tasks_that_wait_are_served_in_order_and_in_linear_time() {
     const MANY: usize = 100_000;

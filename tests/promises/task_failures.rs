@@ -222,7 +222,7 @@ fn what_needs_a_loop_says_in_a_job_to_take_a_handle_along() {
                     "{text}"
                 );
             }
-            // As it says.
+            // What the message advises works.
             let handle = Handle::current();
             let job = spawn_blocking(move || handle.spawn(|| async { 7 }).wait());
             assert_eq!(job.await.unwrap().unwrap(), 7);
@@ -230,7 +230,7 @@ fn what_needs_a_loop_says_in_a_job_to_take_a_handle_along() {
             let job = spawn_blocking(|| block_on(async { spawn(async { 8 }).await }));
             assert_eq!(job.await.unwrap().unwrap(), 8);
         });
-        // On other threads it says what it always said.
+        // On other threads the message is the usual one.
         let reset = |nap: &mut Sleep| {
             panic_text(|| {
                 _ = Pin::new(nap).poll(&mut Context::from_waker(std::task::Waker::noop()));

@@ -24,14 +24,14 @@ fn async_pair() -> (Async<std::os::unix::net::UnixStream>, Async<std::os::unix::
     (Async::new(one).unwrap(), Async::new(other).unwrap())
 }
 
-/// Lets the events come that a registration brings, so that only an edge wakes.
+/// Lets the events of a registration arrive, so that only a new edge wakes.
 async fn settle() {
     for _ in 0..200 {
         yield_now().await;
     }
 }
 
-/// What it comes to at its first poll.
+/// The output of a future that must be ready at its first poll.
 async fn at_once<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let polled = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await;

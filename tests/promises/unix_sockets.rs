@@ -47,7 +47,7 @@ fn a_client_connects_by_path_and_both_ends_know_what_they_are_bound_to() {
         server.write_all(b"bread").await.unwrap();
         client.read_exact(&mut bytes).await.unwrap();
         assert_eq!(&bytes, b"bread");
-        // The stream of connections, while they are there and when they come.
+        // The stream of connections, both when they are queued already and when they arrive.
         let mut incoming = listener.incoming();
         use futures_lite::StreamExt;
         assert!(poll_once(&mut incoming.next()).await.is_pending());
@@ -200,10 +200,10 @@ fn paths_that_cannot_be_used_are_errors_that_name_them() {
         check(socket.send_to(b"x", &nothing).await.unwrap_err(), NotFound, "send to", &nothing);
         check(socket.try_send_to(b"x", &nothing).unwrap_err(), NotFound, "send to", &nothing);
         assert_eq!(checked, 10);
-        // Nobody: not connected.
+        // It has no peer: it is not connected.
         assert_eq!(socket.peer_addr().unwrap_err().kind(), io::ErrorKind::NotConnected);
         assert!(socket.send(b"x").await.is_err());
-        // And the loop goes on.
+        // And the loop still works.
         assert!(unix_pair().await.is_ok());
     });
 }
@@ -272,7 +272,7 @@ fn operations_of_unix_sockets_dropped_half_way_leave_nothing() {
             assert!(poll_once(&mut listener.accept()).await.is_pending());
             use futures_lite::StreamExt;
             assert!(poll_once(&mut listener.incoming().next()).await.is_pending());
-            // A connection that comes while nobody waits stays.
+            // A connection that comes while no task waits stays in the queue.
             let _client = UnixStream::connect(&path).await.unwrap();
             let mut accept = listener.accept();
             drop(accept_when_ready(&mut accept).await);
@@ -546,7 +546,7 @@ fn unix_sockets_carry_datagrams_of_no_byte_one_byte_and_many_bytes() {
         assert_eq!(sender.peer_addr().unwrap().as_pathname(), Some(&*folder.path("receiver")));
         sender.send(b"soup").await.unwrap();
         assert_eq!(receiver.recv(&mut buf).await.unwrap(), 4);
-        // Who has no name, has none.
+        // A sender that is not bound has no name.
         UnixDatagram::unbound().unwrap().send_to(b"x", folder.path("receiver")).await.unwrap();
         assert!(receiver.recv_from(&mut buf).await.unwrap().1.is_unnamed());
     });
@@ -650,7 +650,7 @@ fn a_unix_datagram_that_is_too_large_is_an_error_with_the_path_where_one_is_give
     });
 }
 
-/// Fills the queue of a receiver with somebody else's datagrams. Returns how many.
+/// Fills the queue of a receiver with datagrams of another socket. Returns how many.
 fn fill(path: &std::path::Path) -> usize {
     let filler = std::os::unix::net::UnixDatagram::unbound().unwrap();
     filler.set_nonblocking(true).unwrap();
@@ -698,7 +698,7 @@ fn send_to_waits_for_a_full_queue_with_bounded_pace() {
         let (of_task, to) = (Rc::clone(&sender), path.clone());
         let sending =
             event_loop.enter(|| spawn(async move { of_task.send_to(b"soup", &to).await }));
-        // Each try that fails makes an event, which nobody waits for.
+        // Each attempt that fails causes an event that no task waits for.
         let (mut turns, start) = (0, Instant::now());
         while start.elapsed() < ms(200) {
             event_loop.turn(Some(ms(200))).unwrap();
@@ -708,7 +708,7 @@ fn send_to_waits_for_a_full_queue_with_bounded_pace() {
         event_loop.block_on(async {
             assert!(!sending.is_finished());
             assert!(would_block(sender.try_send_to(b"soup", &path)));
-            // It says nothing of this socket itself.
+            // That the receiver is full does not make this socket unwritable.
             assert!(poll_once(&mut sender.writable()).await.is_ready());
             for _ in 0..filled {
                 assert_eq!(receiver.recv(&mut [0; 8]).await.unwrap(), 6);

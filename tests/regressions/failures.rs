@@ -561,7 +561,7 @@ fn a_connect_dropped_half_way_leaves_nothing() {
     bounded(|| {
         let mut event_loop = EventLoop::new().unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        // With hardly any backlog, the kernel leaves most connects under way.
+        // With hardly any backlog, the kernel leaves most connects in progress.
         #[cfg(target_os = "linux")]
         rustix::net::listen(&listener, 0).unwrap();
         let address = listener.local_addr().unwrap();
@@ -733,7 +733,7 @@ async fn a_drop_may_spawn_wake_abort_and_register() {
     assert_eq!(log.borrow()[5..], ["called"]);
 }
 
-/// Nothing is freed that was leaked, and nobody is harmed. (The futures have nothing on the heap, so a sanitizer sees no leak.)
+/// Leaked memory is not freed, and other operations work on. (The futures have nothing on the heap, so a sanitizer sees no leak.)
 #[test]
 #[cfg(unix)]
 fn an_operation_that_is_leaked_half_way_harms_nobody() {
@@ -761,7 +761,7 @@ fn an_operation_that_is_leaked_half_way_harms_nobody() {
             client.write_all(b"soup").await.unwrap();
             writer.write_all(b"fish").await.unwrap();
             sleep(ms(5)).await; // Their timers fire before this one.
-            assert_eq!(bytes, [7; 64], "nobody reads for those who are gone");
+            assert_eq!(bytes, [7; 64], "nothing was read for tasks that are gone");
             let mut dish = [0; 4];
             server.read_exact(&mut dish).await.unwrap();
             assert_eq!(&dish, b"soup");
@@ -864,7 +864,7 @@ fn a_loop_with_a_crowd_of_tasks_is_dropped_in_linear_time() {
     });
 }
 
-/// Found by review: nobody looked at the request again.
+/// Found by review: the request was not checked again.
 #[test]
 fn a_remote_abort_is_not_lost_while_the_future_is_being_made() {
     bounded(|| {
@@ -964,7 +964,7 @@ with_both_streams! {
     }
 }
 
-/// Found by review: the drop of one thing used another whose slot was gone.
+/// Found by review: the drop of one value used another, which had lost its slot.
 #[test]
 fn what_a_dying_loop_drops_may_use_the_rest_of_it() {
     bounded(|| {
@@ -1027,7 +1027,7 @@ fn a_remote_future_is_dropped_before_its_end_is_reported() {
     });
 }
 
-/// Found by review: outside a task nobody refilled the budget.
+/// Found by review: outside a task the budget was never refilled.
 #[test]
 fn code_that_cannot_yield_has_no_budget() {
     bounded(|| {
@@ -1158,7 +1158,7 @@ with_both_streams! {
     }
 }
 
-/// Found by review: the inbox's own event, whose mail was taken before, counted for the whole grace.
+/// Found by review: the event of the inbox, which had been emptied before, used up the whole grace period.
 #[test]
 fn a_message_does_not_take_the_kernel_its_grace() {
     bounded(|| {
@@ -1177,7 +1177,7 @@ fn a_message_does_not_take_the_kernel_its_grace() {
     });
 }
 
-/// Found by review: the neighbours of a timer that was taken out were not told.
+/// Found by review: the neighbours of a timer that was removed were not updated.
 #[test]
 fn a_dying_loop_may_drop_timers_that_stand_beside_each_other() {
     bounded(|| {

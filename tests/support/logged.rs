@@ -74,7 +74,7 @@ fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
 /// [`alone`](super::alone): with a level for all tests at which their loops make more turns.
 #[track_caller]
 pub fn logged(level: LevelFilter, test: impl FnOnce() + Send + 'static) -> Vec<String> {
-    // Elsewhere threads without a name are not told apart.
+    // Elsewhere, threads without a name cannot be distinguished.
     let one_at_a_time = cfg!(not(target_os = "linux")).then(|| lock(&ONE_WATCHES));
     let lines = captured(level, false, Box::new(test));
     drop(one_at_a_time);
@@ -169,7 +169,7 @@ pub fn without_stalls(mut said: Vec<String>) -> Vec<String> {
     said
 }
 
-/// As [`logged`], without what it says of stalls.
+/// As [`logged`], without the lines about stalls.
 #[track_caller]
 pub fn logged_without_stalls(
     level: LevelFilter,

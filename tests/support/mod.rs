@@ -95,7 +95,7 @@ pub fn alone(test: impl FnOnce() + Send + 'static) {
     run(Box::new(test));
 }
 
-/// Starts a child process while no other test runs, see [`alone`]. They go on when it has begun its program.
+/// Starts a child process while no other test runs, see [`alone`]. The others continue when it has begun its program.
 pub fn spawn_alone(mut command: Command) -> Child {
     let _alone = no_other_test();
     command.spawn().expect("the program starts")
@@ -151,8 +151,8 @@ pub fn block_on(event_loop: &mut EventLoop, test: Boxed) {
 
 pub type Boxed = Pin<Box<dyn Future<Output = ()>>>;
 
-/// As [`in_loop`], and after that in some loops that permute what has no order of its own: for tests whose promise
-/// does not depend on the order in which ready tasks run. In those loops the clock is virtual.
+/// As [`in_loop`], and then in some loops that permute the order in which ready tasks run: for promises that do not depend on
+/// that order. In those loops the clock is virtual.
 #[track_caller]
 pub fn in_every_order<F: Future<Output = ()> + 'static>(test: impl Fn() -> F + Send + 'static) {
     bounded(move || run_in_every_order(&|| Box::pin(test())));
@@ -324,7 +324,7 @@ impl<T: Unpin, F: FnMut(&mut Context<'_>) -> Poll<()> + Unpin> Future for Holdin
     }
 }
 
-/// A panic whose words the compiler cannot know to be constant.
+/// Panics with a text that is not a constant.
 pub fn burns(text: &str) {
     panic!("{text} is on fire");
 }
@@ -386,7 +386,7 @@ pub fn raise_file_limit() {
     }
 }
 
-/// Both ends of a new terminal: the one of who sits before it, and the one of the program.
+/// Both ends of a new terminal: that of the user, and that of the program.
 #[cfg(target_os = "linux")]
 pub fn terminal() -> (std::os::fd::OwnedFd, std::os::fd::OwnedFd) {
     use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
