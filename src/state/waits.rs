@@ -2,7 +2,7 @@
 //! task can wait for. [`Waits`] holds the waits that are stored in no source, timer or task: for
 //! locks, permits, messages, jobs and groups. Only the dump and the stuck-task analysis read them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::Location;
 use std::rc::Rc;
 
@@ -76,16 +76,20 @@ pub(crate) enum Holders {
     /// lock is handed over. `None` if unknown.
     One(Option<Holder>),
     /// Of a lock that several tasks may read. The lock itself updates it.
-    Shared(Rc<RefCell<SharedHolders>>),
+    Shared(Rc<SharedHolders>),
 }
 
-/// The tasks that hold a lock for reading or for writing, and the first that waits to write.
+/// The tasks that hold a lock for reading or for writing, and the first that waits to write. It is
+/// the lock's own state, so that the analysis sees each change.
 #[derive(Default)]
 pub(crate) struct SharedHolders {
-    pub(crate) writer: Option<Holder>,
-    pub(crate) readers: Slab<Holder>,
+    /// The task that writes, or one that reads. The usual lock has no other.
+    pub(crate) first: Cell<Option<Holder>>,
+    /// Whether the first one writes. Then there are no others.
+    pub(crate) is_written: Cell<bool>,
+    pub(crate) other_readers: RefCell<Slab<Holder>>,
     /// No reader that comes after it gets the lock before it.
-    pub(crate) next_writer: Option<Holder>,
+    pub(crate) next_writer: Cell<Option<Holder>>,
 }
 
 /// A task that holds a lock, and where it locked it.
@@ -101,13 +105,9 @@ impl Lock {
         match &self.holders {
             Holders::One(holder) => holder.iter().copied().collect(),
             Holders::Shared(shared) => {
-                let shared = shared.borrow();
-                shared
-                    .writer
-                    .iter()
-                    .chain(shared.readers.iter().map(|(_, reader)| reader))
-                    .copied()
-                    .collect()
+                let others = shared.other_readers.borrow();
+                let others = others.iter().map(|(_, reader)| *reader);
+                shared.first.get().into_iter().chain(others).collect()
             }
         }
     }
@@ -118,8 +118,11 @@ impl Lock {
         match &self.holders {
             Holders::One(holder) => *holder,
             Holders::Shared(shared) => {
-                let shared = shared.borrow();
-                shared.writer.or(shared.next_writer)
+                if shared.is_written.get() {
+                    shared.first.get()
+                } else {
+                    shared.next_writer.get()
+                }
             }
         }
     }
@@ -127,7 +130,7 @@ impl Lock {
     pub(crate) fn is_written(&self) -> bool {
         match &self.holders {
             Holders::One(_) => true,
-            Holders::Shared(shared) => shared.borrow().writer.is_some(),
+            Holders::Shared(shared) => shared.is_written.get(),
         }
     }
 }

@@ -75,6 +75,12 @@ impl Permits {
         self.closed.get().then_some(false)
     }
 
+    /// Whether a future waits.
+    #[inline]
+    pub(super) fn is_contended(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// The queue of waiters.
     #[inline]
     pub(super) fn waiting(&self) -> &WaitList {
@@ -88,6 +94,12 @@ impl Permits {
         if !self.waiting.is_empty() {
             self.hand_out();
         }
+    }
+
+    /// Releases permits. The caller knows that no future waits.
+    #[inline]
+    pub(super) fn give_uncontended(&self, count: usize) {
+        self.free.set(self.free.get() + count);
     }
 
     /// Grants permits to the waiters in their order, as long as there are enough.

@@ -277,10 +277,8 @@ impl WaitList {
 
     /// Wakes all that wait now, so that they look again. They are granted nothing.
     pub(super) fn call_all(&self) {
-        let Some(first) = self.call(EntryState::Called) else { return };
-        // The others are taken out first too: a foreign waker may make new ones begin to wait.
+        // Taken out first: a foreign waker may make others begin to wait.
         let wakes: Vec<Wake> = iter::from_fn(|| self.call(EntryState::Called)).collect();
-        first.wake();
         for wake in wakes {
             wake.wake();
         }

@@ -26,7 +26,7 @@
 //! A message is dropped when all its receivers have got it. The last of them gets the message
 //! itself, the others get clones. While a message is being cloned, it is out of the channel: code
 //! in its `Clone` may use the channel, and even push the message out, but a receiver that comes to
-//! the same message panics. A large message is cheaper in an [`Rc`](std::rc::Rc).
+//! the same message panics. A large message is cheaper in an [`Rc`].
 
 mod shared;
 mod sender;

@@ -3,11 +3,9 @@
 use std::cell::{Ref, RefMut};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::panic::Location;
 
 use super::RwLock;
-use super::raw::{Access, Hold, RawRwLock};
-use crate::state::TaskNumber;
+use super::raw::{Held, Hold, RawRwLock};
 
 /// A guard of an [`RwLock`] that reads its value. Dropping it unlocks.
 ///
@@ -25,8 +23,7 @@ pub struct RwLockReadGuard<'a, T: ?Sized> {
 #[must_use = "a guard that is dropped at once protects nothing"]
 pub struct RwLockWriteGuard<'a, T> {
     value: RefMut<'a, T>,
-    hold: Hold<&'a RawRwLock>,
-    lock: &'a RwLock<T>,
+    hold: Hold<&'a RwLock<T>>,
 }
 
 /// As [`RwLockWriteGuard`], for a part of the value.
@@ -39,13 +36,8 @@ pub struct RwLockMappedWriteGuard<'a, T: ?Sized> {
 impl<'a, T> RwLockReadGuard<'a, T> {
     /// The caller must have locked it for reading.
     #[inline]
-    pub(super) fn new(
-        lock: &'a RwLock<T>,
-        task: TaskNumber,
-        place: &'static Location<'static>,
-    ) -> Self {
-        let hold = RawRwLock::hold(&lock.raw, Access::Read, task, place);
-        RwLockReadGuard { value: lock.value.read(), hold }
+    pub(super) fn new(lock: &'a RwLock<T>, held: Held) -> Self {
+        RwLockReadGuard { value: lock.value.read(), hold: Hold::new(&lock.raw, held) }
     }
 }
 
@@ -83,13 +75,8 @@ impl<'a, T: ?Sized> RwLockReadGuard<'a, T> {
 impl<'a, T> RwLockWriteGuard<'a, T> {
     /// The caller must have locked it for writing.
     #[inline]
-    pub(super) fn new(
-        lock: &'a RwLock<T>,
-        task: TaskNumber,
-        place: &'static Location<'static>,
-    ) -> Self {
-        let hold = RawRwLock::hold(&lock.raw, Access::Write, task, place);
-        RwLockWriteGuard { value: lock.value.write(), hold, lock }
+    pub(super) fn new(lock: &'a RwLock<T>, held: Held) -> Self {
+        RwLockWriteGuard { value: lock.value.write(), hold: Hold::new(lock, held) }
     }
 
     /// Goes on reading what it has written. No other task writes in between, and tasks that are
@@ -108,11 +95,11 @@ impl<'a, T> RwLockWriteGuard<'a, T> {
     /// });
     /// ```
     pub fn downgrade(self) -> RwLockReadGuard<'a, T> {
-        let RwLockWriteGuard { value, mut hold, lock } = self;
+        let RwLockWriteGuard { value, mut hold } = self;
         drop(value);
-        let value = lock.value.read();
+        let value = hold.lock().value.read();
         hold.downgrade();
-        RwLockReadGuard { value, hold }
+        RwLockReadGuard { value, hold: hold.into_raw() }
     }
 
     /// As [`downgrade`](Self::downgrade) and then [`map`](RwLockReadGuard::map).
@@ -132,16 +119,17 @@ impl<'a, T> RwLockWriteGuard<'a, T> {
         this: Self,
         part: impl FnOnce(&T) -> Option<&U>,
     ) -> Result<RwLockReadGuard<'a, U>, Self> {
-        let RwLockWriteGuard { value, mut hold, lock } = this;
+        let RwLockWriteGuard { value, mut hold } = this;
         drop(value);
+        let lock: &'a RwLock<T> = hold.lock();
         match Ref::filter_map(lock.value.read(), part) {
             Ok(value) => {
                 hold.downgrade();
-                Ok(RwLockReadGuard { value, hold })
+                Ok(RwLockReadGuard { value, hold: hold.into_raw() })
             }
             Err(value) => {
                 drop(value);
-                Err(RwLockWriteGuard { value: lock.value.write(), hold, lock })
+                Err(RwLockWriteGuard { value: lock.value.write(), hold })
             }
         }
     }
@@ -172,14 +160,14 @@ impl<'a, T> RwLockWriteGuard<'a, T> {
         part: impl FnOnce(&mut T) -> Option<&mut U>,
     ) -> Result<RwLockMappedWriteGuard<'a, U>, Self> {
         match RefMut::filter_map(this.value, part) {
-            Ok(value) => Ok(RwLockMappedWriteGuard { value, hold: this.hold }),
-            Err(value) => Err(RwLockWriteGuard { value, hold: this.hold, lock: this.lock }),
+            Ok(value) => Ok(RwLockMappedWriteGuard { value, hold: this.hold.into_raw() }),
+            Err(value) => Err(RwLockWriteGuard { value, hold: this.hold }),
         }
     }
 
     /// Returns a guard for the whole value, of the type that [`map`](Self::map) returns.
     pub fn into_mapped(this: Self) -> RwLockMappedWriteGuard<'a, T> {
-        RwLockMappedWriteGuard { value: this.value, hold: this.hold }
+        RwLockMappedWriteGuard { value: this.value, hold: this.hold.into_raw() }
     }
 }
 

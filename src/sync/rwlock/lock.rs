@@ -3,11 +3,11 @@
 use std::task::{Context, Poll, ready};
 use std::{pin::Pin, rc::Rc};
 
+use super::raw::Access;
 use super::{
     OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
 use crate::fmt::debug_struct;
-use crate::state::TaskNumber;
 use crate::sync::wait_list::ListWait;
 
 /// Defines a future that waits for a lock and then makes a guard.
@@ -15,7 +15,7 @@ macro_rules! lock_future {
     (
         $(#[$attributes:meta])*
         $name:ident[$($generics:tt)*] as $text:literal, $lock:ty => $guard:ty,
-        |$this:ident, $task:ident| $make:expr
+        Access::$access:ident, owned: $is_owned:literal, |$this:ident, $held:ident| $make:expr
     ) => {
         $(#[$attributes])*
         #[must_use = "futures do nothing unless awaited"]
@@ -36,8 +36,8 @@ macro_rules! lock_future {
             #[inline]
             fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
                 let $this = &mut *self;
-                ready!($this.lock.raw.poll_lock(&mut $this.wait, cx));
-                let $task = TaskNumber::of(cx.waker()).unwrap_or(TaskNumber::NONE);
+                let (access, wait) = (Access::$access, &mut $this.wait);
+                let $held = ready!($this.lock.raw.poll_lock(access, wait, cx, $is_owned));
                 Poll::Ready($make)
             }
         }
@@ -58,23 +58,23 @@ macro_rules! lock_future {
 lock_future! {
     /// The future of [`RwLock::read`].
     LockRead['a, T] as "LockRead", &'a RwLock<T> => RwLockReadGuard<'a, T>,
-    |this, task| RwLockReadGuard::new(this.lock, task, this.wait.place())
+    Access::Read, owned: false, |this, held| RwLockReadGuard::new(this.lock, held)
 }
 
 lock_future! {
     /// The future of [`RwLock::write`].
     LockWrite['a, T] as "LockWrite", &'a RwLock<T> => RwLockWriteGuard<'a, T>,
-    |this, task| RwLockWriteGuard::new(this.lock, task, this.wait.place())
+    Access::Write, owned: false, |this, held| RwLockWriteGuard::new(this.lock, held)
 }
 
 lock_future! {
     /// The future of [`RwLock::read_owned`].
     LockReadOwned[T] as "LockReadOwned", Rc<RwLock<T>> => OwnedRwLockReadGuard<T>,
-    |this, _task| OwnedRwLockReadGuard::new(Rc::clone(&this.lock), this.wait.place())
+    Access::Read, owned: true, |this, held| OwnedRwLockReadGuard::new(Rc::clone(&this.lock), held)
 }
 
 lock_future! {
     /// The future of [`RwLock::write_owned`].
     LockWriteOwned[T] as "LockWriteOwned", Rc<RwLock<T>> => OwnedRwLockWriteGuard<T>,
-    |this, _task| OwnedRwLockWriteGuard::new(Rc::clone(&this.lock), this.wait.place())
+    Access::Write, owned: true, |this, held| OwnedRwLockWriteGuard::new(Rc::clone(&this.lock), held)
 }

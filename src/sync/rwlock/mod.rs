@@ -12,7 +12,7 @@ use std::{fmt, panic::Location, rc::Rc};
 pub use self::guard::{RwLockMappedWriteGuard, RwLockReadGuard, RwLockWriteGuard};
 pub use self::lock::{LockRead, LockReadOwned, LockWrite, LockWriteOwned};
 pub use self::owned::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
-use self::raw::{Access, RawRwLock};
+use self::raw::{Access, Held, RawRwLock};
 use self::value::Value;
 use super::mutex::TryLockError;
 use crate::door::Door;
@@ -188,8 +188,8 @@ impl<T> RwLock<T> {
     /// [`TryLockError`], if it is locked for writing, or others wait for it.
     #[track_caller]
     pub fn try_read(&self) -> Result<RwLockReadGuard<'_, T>, TryLockError> {
-        self.try_lock(Access::Read)?;
-        Ok(RwLockReadGuard::new(self, polled_task(), Location::caller()))
+        let held = self.try_lock(Access::Read, polled_task, Location::caller())?;
+        Ok(RwLockReadGuard::new(self, held))
     }
 
     /// Locks for writing without waiting, if no task reads or writes and none waits. It needs no
@@ -200,8 +200,8 @@ impl<T> RwLock<T> {
     /// [`TryLockError`], if it is locked, or others wait for it.
     #[track_caller]
     pub fn try_write(&self) -> Result<RwLockWriteGuard<'_, T>, TryLockError> {
-        self.try_lock(Access::Write)?;
-        Ok(RwLockWriteGuard::new(self, polled_task(), Location::caller()))
+        let held = self.try_lock(Access::Write, polled_task, Location::caller())?;
+        Ok(RwLockWriteGuard::new(self, held))
     }
 
     /// As [`try_read`](Self::try_read), for a guard that can be moved into a task.
@@ -211,8 +211,8 @@ impl<T> RwLock<T> {
     /// As [`try_read`](Self::try_read).
     #[track_caller]
     pub fn try_read_owned(self: Rc<Self>) -> Result<OwnedRwLockReadGuard<T>, TryLockError> {
-        self.try_lock(Access::Read)?;
-        Ok(OwnedRwLockReadGuard::new(self, Location::caller()))
+        let held = self.try_lock(Access::Read, || None, Location::caller())?;
+        Ok(OwnedRwLockReadGuard::new(self, held))
     }
 
     /// As [`try_write`](Self::try_write), for a guard that can be moved into a task.
@@ -222,16 +222,20 @@ impl<T> RwLock<T> {
     /// As [`try_write`](Self::try_write).
     #[track_caller]
     pub fn try_write_owned(self: Rc<Self>) -> Result<OwnedRwLockWriteGuard<T>, TryLockError> {
-        self.try_lock(Access::Write)?;
-        Ok(OwnedRwLockWriteGuard::new(self, Location::caller()))
+        let held = self.try_lock(Access::Write, || None, Location::caller())?;
+        Ok(OwnedRwLockWriteGuard::new(self, held))
     }
 
-    fn try_lock(&self, access: Access) -> Result<(), TryLockError> {
-        match access {
-            _ if self.raw.try_lock(access) => Ok(()),
-            Access::Read => Err(TryLockError("the lock is being written, or others wait for it")),
-            Access::Write => Err(TryLockError("the lock is in use, or others wait for it")),
-        }
+    fn try_lock(
+        &self,
+        access: Access,
+        owner: fn() -> Option<TaskNumber>,
+        place: &'static Location<'static>,
+    ) -> Result<Held, TryLockError> {
+        self.raw.try_lock(access, owner, place).ok_or(TryLockError(match access {
+            Access::Read => "the lock is being written, or others wait for it",
+            Access::Write => "the lock is in use, or others wait for it",
+        }))
     }
 
     /// Returns the value without locking: the exclusive borrow excludes other uses.
@@ -245,9 +249,9 @@ impl<T> RwLock<T> {
     }
 }
 
-/// Returns the task that runs now, [`TaskNumber::NONE`] if none does.
-fn polled_task() -> TaskNumber {
-    Door::open().and_then(|door| door.polled()).unwrap_or(TaskNumber::NONE)
+/// Returns the task that runs now.
+fn polled_task() -> Option<TaskNumber> {
+    Door::open().and_then(|door| door.polled())
 }
 
 impl<T: fmt::Debug> fmt::Debug for RwLock<T> {

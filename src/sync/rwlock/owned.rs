@@ -3,13 +3,12 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::{panic::Location, rc::Rc};
+use std::rc::Rc;
 
 use super::RwLock;
 use super::guard::guard_traits;
-use super::raw::{Access, Hold, Locked, RawRwLock};
+use super::raw::{Held, Hold};
 use super::value::Taken;
-use crate::state::TaskNumber;
 
 /// A guard that reads, from [`RwLock::read_owned`]. Dropping it unlocks.
 ///
@@ -31,18 +30,11 @@ pub struct OwnedRwLockWriteGuard<T> {
     hold: Hold<Rc<RwLock<T>>>,
 }
 
-impl<T> Locked for Rc<RwLock<T>> {
-    #[inline]
-    fn raw(&self) -> &RawRwLock {
-        &self.raw
-    }
-}
-
 impl<T> OwnedRwLockReadGuard<T> {
     /// The caller must have locked it for reading.
-    pub(super) fn new(lock: Rc<RwLock<T>>, place: &'static Location<'static>) -> Self {
+    pub(super) fn new(lock: Rc<RwLock<T>>, held: Held) -> Self {
         let value = lock.value.share();
-        let hold = RawRwLock::hold(lock, Access::Read, TaskNumber::NONE, place);
+        let hold = Hold::new(lock, held);
         OwnedRwLockReadGuard { value, hold }
     }
 
@@ -54,9 +46,9 @@ impl<T> OwnedRwLockReadGuard<T> {
 
 impl<T> OwnedRwLockWriteGuard<T> {
     /// The caller must have locked it for writing.
-    pub(super) fn new(lock: Rc<RwLock<T>>, place: &'static Location<'static>) -> Self {
+    pub(super) fn new(lock: Rc<RwLock<T>>, held: Held) -> Self {
         let value = Taken::from(Rc::clone(&lock));
-        let hold = RawRwLock::hold(lock, Access::Write, TaskNumber::NONE, place);
+        let hold = Hold::new(lock, held);
         OwnedRwLockWriteGuard { value, hold }
     }
 

@@ -152,7 +152,7 @@ fn borrowed(what: &str, place: &Location<'_>) -> ! {
 }
 
 /// A borrow of the value of a channel. While it exists, sending panics: see
-/// [the module](super::watch#borrowing-the-value).
+/// [the module](super#borrowing-the-value).
 pub struct Ref<'a, T> {
     pub(super) value: cell::Ref<'a, T>,
     pub(super) has_changed: bool,
