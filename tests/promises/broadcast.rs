@@ -343,7 +343,12 @@ fn a_message_may_use_the_channel_when_it_is_dropped_or_panic() {
     );
     let burn = Rc::new(|_| burns("the soup"));
     kitchen.send(Message::dropping(0, burn)).ok().unwrap();
+    let (mut late, woken) = (kitchen.subscribe(), Foreign::new());
+    let as_waker = woken.clone().into();
+    let mut receiving = late.recv();
+    assert!(Pin::new(&mut receiving).poll(&mut Context::from_waker(&as_waker)).is_pending());
     assert_eq!(panic_text(|| drop(kitchen.send(Message::plain(2)))), "the soup is on fire");
+    assert_eq!(woken.wakes(), 1); // It was sent and told all the same.
     assert_eq!(numbers(&mut anna), [Err(TryRecvError::Lagged(1)), Ok(2), Err(TryRecvError::Empty)]);
 }
 
