@@ -25,6 +25,7 @@ mod group;
 mod join_set;
 mod cancel;
 mod local;
+mod task_local;
 mod budget;
 pub(crate) mod wait_record;
 

@@ -14,40 +14,6 @@ use pin_project_lite::pin_project;
 use self::inherit::Asked;
 use crate::fmt::{debug_struct, error_message};
 
-/// Declares keys of task-local values: statics of the type
-/// [`LocalKey<T>`](crate::task::LocalKey), without an initial value.
-///
-/// ```
-/// headwaiter::task_local! {
-///     /// The guest whom this task serves.
-///     pub static GUEST: String;
-///     static TABLE: u32;
-/// }
-///
-/// async fn bill() -> String {
-///     format!("{} at table {}", GUEST.get(), TABLE.get())
-/// }
-///
-/// headwaiter::block_on(async {
-///     let bill = GUEST.scope("Anna".to_owned(), TABLE.scope(7, bill()));
-///     assert_eq!(headwaiter::spawn(bill).await.unwrap(), "Anna at table 7");
-///     assert!(GUEST.try_get().is_err()); // Outside the scope.
-/// });
-/// ```
-#[macro_export]
-macro_rules! task_local {
-    ($($(#[$attribute:meta])* $vis:vis static $name:ident: $type:ty);* $(;)?) => {$(
-        $(#[$attribute])*
-        $vis static $name: $crate::task::LocalKey<$type> = {
-            ::std::thread_local! {
-                static STORED: $crate::task::__Stored<$type> =
-                    const { $crate::task::__Stored::new() };
-            }
-            $crate::task::LocalKey::__new(STORED)
-        };
-    )*};
-}
-
 /// The key of a task-local value, declared by [`task_local!`](crate::task_local).
 ///
 /// A key has a value only inside a scope: while the future of [`scope`](Self::scope) is polled or
