@@ -53,7 +53,10 @@ impl TaskNumber {
 #[cold]
 #[inline(never)]
 fn wake_elsewhere(number: TaskNumber) {
-    wake_narrow(number.narrow(), number.packed());
+    // A future that takes its place in a queue before its first poll has no task yet.
+    if number.is_some() {
+        wake_narrow(number.narrow(), number.packed());
+    }
 }
 
 /// Wakes the task that is being polled, given its waker. It is not inlined, so that the compiler

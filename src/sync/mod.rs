@@ -54,7 +54,7 @@ pub mod mpsc;
 pub mod oneshot;
 
 pub use self::mutex::{Lock, Mutex, MutexGuard, TryLockError};
-pub use self::notify::{Notified, Notify};
+pub use self::notify::{Notified, Notify, OwnedNotified};
 pub use self::semaphore::{
     Acquire, AcquireError, OwnedSemaphorePermit, Permit, Semaphore, SemaphorePermit,
     TryAcquireError,

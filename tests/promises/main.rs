@@ -18,6 +18,7 @@ mod fds;
 mod files;
 mod from_tokio;
 mod groups;
+mod notices;
 mod observers;
 mod offload;
 mod passed_fds;
