@@ -47,6 +47,7 @@
 mod mutex;
 mod notify;
 mod semaphore;
+mod permit;
 mod wait_list;
 mod single_waiter;
 
@@ -55,7 +56,5 @@ pub mod oneshot;
 
 pub use self::mutex::{Lock, Mutex, MutexGuard, TryLockError};
 pub use self::notify::{Notified, Notify, OwnedNotified};
-pub use self::semaphore::{
-    Acquire, AcquireError, OwnedSemaphorePermit, Permit, Semaphore, SemaphorePermit,
-    TryAcquireError,
-};
+pub use self::permit::{OwnedSemaphorePermit, Permit, SemaphorePermit};
+pub use self::semaphore::{Acquire, AcquireError, Semaphore, TryAcquireError};

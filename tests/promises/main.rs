@@ -22,6 +22,7 @@ mod notices;
 mod observers;
 mod offload;
 mod passed_fds;
+mod permits;
 mod readiness;
 #[cfg(feature = "signal")] // Which the example `echo_server` needs.
 mod servers;
