@@ -64,6 +64,8 @@ pub(crate) enum Awaited {
 
 /// A lock for which a task waits or has waited.
 pub(crate) struct Lock {
+    /// What it is, as the reports call it if it has no name.
+    pub(crate) kind: &'static str,
     pub(crate) name: Option<Rc<str>>,
     /// Updated when a task begins to wait and when the lock is handed over. `None` if unknown.
     pub(crate) holder: Option<Holder>,

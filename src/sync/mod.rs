@@ -45,6 +45,8 @@
 //! [`task::consume_budget`](crate::task::consume_budget).
 
 mod mutex;
+mod owned_lock;
+mod raw_mutex;
 mod notify;
 mod semaphore;
 mod permit;
@@ -54,7 +56,8 @@ mod single_waiter;
 pub mod mpsc;
 pub mod oneshot;
 
-pub use self::mutex::{Lock, Mutex, MutexGuard, TryLockError};
+pub use self::mutex::{Lock, MappedMutexGuard, Mutex, MutexGuard, TryLockError};
 pub use self::notify::{Notified, Notify, OwnedNotified};
+pub use self::owned_lock::{LockOwned, OwnedMutexGuard};
 pub use self::permit::{OwnedSemaphorePermit, Permit, SemaphorePermit};
 pub use self::semaphore::{Acquire, AcquireError, Semaphore, TryAcquireError};

@@ -114,12 +114,17 @@ impl WaitRecord {
 
     /// Records a lock for which a task waits, and its holder. Returns `None` if the lock cannot
     /// have a record in this loop, for instance because it has one in another loop of this thread.
-    pub(crate) fn lock(&mut self, name: Option<&Rc<str>>, holder: Option<Holder>) -> Option<Slot> {
+    pub(crate) fn lock_of(
+        &mut self,
+        kind: &'static str,
+        name: Option<&Rc<str>>,
+        holder: Option<Holder>,
+    ) -> Option<Slot> {
         let mut door = Door::open()?;
         let is_new = self.0.is_none();
         match self.get_or_insert(&mut door)? {
             Record::Lock(lock) => lock.holder = holder,
-            record if is_new => *record = Record::Lock(Lock { name: name.cloned(), holder }),
+            record if is_new => *record = Record::Lock(Lock { kind, name: name.cloned(), holder }),
             _ => return None,
         }
         self.0.map(|key| key.slot)

@@ -21,6 +21,7 @@ mod groups;
 mod notices;
 mod observers;
 mod offload;
+mod owned_locks;
 mod passed_fds;
 mod permits;
 mod readiness;
