@@ -5,6 +5,7 @@
 //! | [`Mutex`] | a value that one task at a time may use, also across an `await` |
 //! | [`Semaphore`] | a limited number of permits |
 //! | [`Notify`] | an event without data |
+//! | [`OnceCell`], [`SetOnce`] | a value that is made once, or set once |
 //! | [`oneshot`] | one value, from one task to another |
 //! | [`mpsc`] | many messages, from many tasks to one |
 //!
@@ -50,6 +51,8 @@ mod raw_mutex;
 mod notify;
 mod semaphore;
 mod permit;
+mod once_cell;
+mod set_once;
 mod wait_list;
 mod single_waiter;
 
@@ -58,6 +61,8 @@ pub mod oneshot;
 
 pub use self::mutex::{Lock, MappedMutexGuard, Mutex, MutexGuard, TryLockError};
 pub use self::notify::{Notified, Notify, OwnedNotified};
+pub use self::once_cell::{GetOrInit, GetOrTryInit, OnceCell, SetError};
 pub use self::owned_lock::{LockOwned, OwnedMutexGuard};
 pub use self::permit::{OwnedSemaphorePermit, Permit, SemaphorePermit};
 pub use self::semaphore::{Acquire, AcquireError, Semaphore, TryAcquireError};
+pub use self::set_once::{SetOnce, SetOnceError, SetOnceWait};

@@ -1,7 +1,8 @@
 //! [`RawMutex`]: a lock without a value. Unlocking hands it to the first waiter. It records which
 //! task holds it and where that task locked it, for the detection of deadlocks.
 //!
-//! [`Mutex`](super::Mutex) is built on it. It runs no user code, except foreign wakers.
+//! [`Mutex`](super::Mutex) is built on it, and so is [`OnceCell`](super::OnceCell), whose initialiser
+//! holds the lock. It runs no user code, except foreign wakers.
 
 use std::task::{Context, Poll};
 use std::{cell::Cell, panic::Location, rc::Rc};
@@ -146,6 +147,12 @@ impl RawMutex {
         let mut record = self.record.take();
         record.hand_over(self.holder());
         self.record.set(record);
+    }
+
+    /// Unlocks for the last time, and wakes all waiters: what they wait for is over.
+    pub(super) fn unlock_for_all(&self) {
+        self.held_at.set(None);
+        self.waiting.call_all();
     }
 
     /// Removes a future from the queue, and unlocks if it had been granted the lock.

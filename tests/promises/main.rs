@@ -10,6 +10,7 @@ mod support;
 mod batches;
 mod budget;
 mod cancellation;
+mod cells;
 mod connect;
 mod contracts;
 mod copy;
