@@ -5,6 +5,7 @@
 //! | [`Mutex`] | a value that one task at a time may use, also across an `await` |
 //! | [`Semaphore`] | a limited number of permits |
 //! | [`Notify`] | an event without data |
+//! | [`Barrier`] | a number of tasks that wait for each other |
 //! | [`OnceCell`], [`SetOnce`] | a value that is made once, or set once |
 //! | [`oneshot`] | one value, from one task to another |
 //! | [`mpsc`] | many messages, from many tasks to one |
@@ -51,6 +52,7 @@ mod raw_mutex;
 mod notify;
 mod semaphore;
 mod permit;
+mod barrier;
 mod once_cell;
 mod set_once;
 mod wait_list;
@@ -59,6 +61,7 @@ mod single_waiter;
 pub mod mpsc;
 pub mod oneshot;
 
+pub use self::barrier::{Barrier, BarrierWait, BarrierWaitResult};
 pub use self::mutex::{Lock, MappedMutexGuard, Mutex, MutexGuard, TryLockError};
 pub use self::notify::{Notified, Notify, OwnedNotified};
 pub use self::once_cell::{GetOrInit, GetOrTryInit, OnceCell, SetError};

@@ -7,6 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod barrier;
 mod batches;
 mod budget;
 mod cancellation;
