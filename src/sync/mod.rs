@@ -28,7 +28,7 @@
 //!
 //! Nothing here needs a loop: operations that complete immediately work anywhere on the thread,
 //! also in a `drop`, and the futures can be awaited in any executor. The two ends of a channel may
-//! be in two loops of one thread.
+//! be in two loops of one thread. (The exception is [`mpsc::Sender::send_timeout`], for its timer.)
 //!
 //! # The cooperative budget
 //!

@@ -12,6 +12,7 @@ mod batches;
 mod budget;
 mod cancellation;
 mod cells;
+mod channels;
 mod connect;
 mod contracts;
 mod copy;

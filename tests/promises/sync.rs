@@ -603,7 +603,7 @@ fn a_channel_without_room_is_a_panic_that_says_so() {
         let text = panic_text(|| drop(mpsc::channel::<()>(0)));
         assert!(text.contains("`mpsc::channel(0)`"), "{text}");
         let text = panic_text(|| drop(mpsc::channel::<()>(Semaphore::MAX_PERMITS + 1)));
-        assert!(text.contains("`mpsc::unbounded`"), "{text}");
+        assert!(text.contains("`mpsc::unbounded_channel`"), "{text}");
     });
 }
 
