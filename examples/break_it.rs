@@ -67,7 +67,7 @@ fn main() -> io::Result<()> {
         an_event_for_a_closed_connection,
         "Ben's event was in flight when he left, and its token now identifies Carla",
         "count the guests, add the count to the token as a generation, and ignore stale events",
-        ["src/state/slots.rs", "get_packed_mut", "layout.names(packed, *occupant)"],
+        ["src/state/slots.rs", "find_mut", "layout.names(word, *occupant)"],
     )?;
     println!(
         "\nheadwaiter follows these rules for you. Only a callback of `on_ready` must itself read until"

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use self::builder::Builder;
-use self::main_future::{MainPlace, Store};
+use self::main_future::{MainSlot, Store};
 use self::turn::Driver;
 pub use self::turn::Turn;
 use crate::door::{Door, Entered, enter};
@@ -94,14 +94,14 @@ impl EventLoop {
     #[track_caller]
     pub fn block_on<F: Future>(&mut self, future: F) -> F::Output {
         let _entered = enter_home(&mut self.state, self.shared.id, "`block_on`");
-        let place = MainPlace::new(Location::caller());
+        let guard = MainSlot::new(Location::caller());
         let mut output = None;
         let driving = Driving::begin(&mut self.driver, true);
         {
-            let future = pin!(Store { future, output: &mut output, done: &place.done });
-            let mut main = Main { slot: place.slot, future };
+            let future = pin!(Store { future, output: &mut output, done: &guard.done });
+            let mut main = Main { slot: guard.slot, future };
             // This is the event loop.
-            while !place.done.get() {
+            while !guard.done.get() {
                 if let Err(error) = driving.0.turn(None, Some(&mut main)) {
                     panic!("headwaiter: the kernel refuses to wait for events: {error}");
                 }

@@ -1,12 +1,13 @@
-//! [`explore`]: runs a test under many schedules, each of which can be replayed. Tests call it. It
-//! builds its loops with public settings only, and never looks inside them.
+//! [`explore`]: runs a test under many schedules, each of which can be replayed. Tests call it, and
+//! `#[headwaiter::test]` runs its tests with [`run_once`]. It builds its loops with public settings
+//! only, and never looks inside them.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use log::Level;
 
-use crate::event_loop::EventLoop;
+use crate::event_loop::{Builder, EventLoop};
 use crate::state::{Clock, Deadlock, LOOP, panic_message, say};
 
 /// Runs a test under many schedules. Each seed gets a loop of its own, with a [virtual
@@ -45,6 +46,8 @@ use crate::state::{Clock, Deadlock, LOOP, panic_message, say};
 /// seeds.) To replay that schedule alone, call `explore([seed], ...)`, or build a loop with that
 /// `shuffle`.
 ///
+/// For a whole test, `#[headwaiter::test(clock = "virtual", seeds = 100)]` does the same.
+///
 /// A panic of a task that is never joined is only logged, as everywhere. So join the tasks, or use
 /// a [`TaskGroup`](crate::task::TaskGroup).
 ///
@@ -58,17 +61,8 @@ where
     F: Future<Output = ()>,
 {
     for seed in seeds {
-        say(Level::Debug, LOOP, format_args!("explores the schedule of seed {seed}"));
-        let run = || {
-            let event_loop = EventLoop::builder()
-                .clock(Clock::Virtual)
-                .shuffle(seed)
-                .deadlock(Deadlock::Fail)
-                .build();
-            let mut event_loop = event_loop.expect("headwaiter: cannot make an event loop");
-            // Called inside the loop, so that `test` may spawn before its first `await`.
-            event_loop.block_on(async { test().await });
-        };
+        let settings = EventLoop::builder().clock(Clock::Virtual).deadlock(Deadlock::Fail);
+        let run = || run_once(settings, Some(seed), &test);
         // The panic is caught only to add the seed to its message.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
             panic!(
@@ -77,4 +71,20 @@ where
             );
         }
     }
+}
+
+/// Runs a test on a loop of its own: on a shuffled one, if there is a seed.
+#[track_caller]
+pub(crate) fn run_once<F: Future>(
+    mut settings: Builder,
+    seed: Option<u64>,
+    test: impl FnOnce() -> F,
+) -> F::Output {
+    if let Some(seed) = seed {
+        say(Level::Debug, LOOP, format_args!("explores the schedule of seed {seed}"));
+        settings = settings.shuffle(seed);
+    }
+    let mut event_loop = settings.build().expect("headwaiter: cannot make an event loop");
+    // Called inside the loop, so that `test` may spawn before its first `await`.
+    event_loop.block_on(async { test().await })
 }

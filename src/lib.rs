@@ -56,13 +56,20 @@
 //! | [`Handle`], [`RemoteHandle`] | the loop as other threads reach it |
 //! | [`observe`], [`stats`], [`dump()`] | what the loop does, has done, and waits for |
 //! | [`Deadlock`] | what the loop does about tasks that can never continue |
+#![cfg_attr(feature = "macros", doc = "| [`#[main]`](macro@main) | a `main` that is async |")]
+#![cfg_attr(
+    feature = "macros",
+    doc = "| [`#[test]`](macro@test) | an async test, under many orders of tasks and with a time limit if you like |"
+)]
 //! | [`explore()`] | a test under many orders of tasks, which can be replayed |
 //!
 //! # Features
 //!
 //! | feature | adds |
 //! |---|---|
+//! | `macros` (default) | the attributes `#[headwaiter::main]` and `#[headwaiter::test]` |
 //! | `signal` (default) | the module `signal` |
+//! | `bytes` | `read_buf`, `write_buf`, `recv_buf` and the like, for the buffers of the crate bytes |
 //! | `hyper` | `compat::hyper`: an HTTP/1.1 and HTTP/2 server, and the traits of hyper |
 //! | `hyper-client` | `compat::hyper::Connector`, for hyper-util's client; also enables `hyper` |
 //! | `tokio-io` | tokio's `AsyncRead` and `AsyncWrite` on all streams |
@@ -98,9 +105,16 @@ pub mod process;
 #[cfg(any(feature = "hyper", feature = "tokio-io", feature = "quinn"))]
 pub mod compat;
 mod explore;
+#[cfg(feature = "macros")]
+#[doc(hidden)]
+pub mod testing;
+#[cfg(feature = "macros")]
+mod attributes;
 
 pub use mio::Interest;
 
+#[cfg(feature = "macros")]
+pub use attributes::{main, test};
 pub use event_loop::{Builder, EventLoop, Turn, block_on};
 pub use explore::explore;
 pub use observe::dump::{Dump, dump};

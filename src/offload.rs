@@ -7,6 +7,7 @@ mod job;
 mod tests;
 
 use std::future::Future;
+use std::io;
 use std::panic::{Location, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,8 +18,8 @@ use log::Level;
 use self::job::Job;
 pub(crate) use self::job::{Run, look_up, run};
 use crate::door::Door;
-use crate::state::{JoinError, Kind, OFFLOAD, is_of_this_process, places, say};
-use crate::task::{JoinHandle, spawn_at};
+use crate::state::{JoinError, Kind, OFFLOAD, Slot, is_of_this_process, places, say};
+use crate::task::{AbortHandle, JoinHandle, JoinSet, spawn_at};
 
 /// Runs `work`, which may block, on a thread of the loop's pool, while the loop continues.
 ///
@@ -76,12 +77,51 @@ where
     let mut job = Job::new(Kind::Job, work, place);
     let submitted = job.submit("`spawn_blocking`");
     let task = spawn_at(Offloaded(job), None, place);
-    if let (Err(error), Some(slot)) = (submitted, task.slot())
+    fail_unless(submitted, task.slot());
+    task
+}
+
+impl<T: Send + 'static> JoinSet<T> {
+    /// Runs `work` as [`spawn_blocking`] does, as a task of this set. Aborting the task follows the
+    /// rules given there.
+    ///
+    /// ```
+    /// use headwaiter::task::JoinSet;
+    ///
+    /// headwaiter::block_on(async {
+    ///     let mut sums = JoinSet::new();
+    ///     sums.spawn_blocking(|| (1..=100).sum::<u32>());
+    ///     assert_eq!(sums.join_next().await.unwrap().unwrap(), 5050);
+    /// });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`spawn`](Self::spawn).
+    #[track_caller]
+    pub fn spawn_blocking<F>(&mut self, work: F) -> AbortHandle
+    where
+        F: FnOnce() -> T + Send + 'static,
+    {
+        const NAME: &str = "`JoinSet::spawn_blocking`";
+        // Before the job is submitted, because this may panic.
+        self.bind(NAME);
+        let place = Location::caller();
+        let mut job = Job::new(Kind::Job, work, place);
+        let submitted = job.submit(NAME);
+        let task = self.spawn_at(Offloaded(job), None, place);
+        fail_unless(submitted, task.slot());
+        task
+    }
+}
+
+/// Ends the task of a job that could not be submitted.
+fn fail_unless(submitted: io::Result<()>, task: Option<Slot>) {
+    if let (Err(error), Some(slot)) = (submitted, task)
         && let Some(mut door) = Door::open()
     {
         door.fail(slot, |origin| JoinError::not_started(origin, error));
     }
-    task
 }
 
 /// Offloads like [`spawn_blocking`], but returns `work` if 1,024 jobs already wait for a thread.

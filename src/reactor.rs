@@ -8,6 +8,7 @@
 mod dispatch;
 mod registered;
 mod wait;
+mod priority;
 mod register;
 mod callback;
 #[cfg(unix)]
@@ -30,5 +31,8 @@ pub(crate) use self::notice::{Notice, give, give_from_afar};
 pub(crate) use self::register::{drop_all, is_closing};
 pub(crate) use self::registered::Registered;
 pub(crate) use self::wait::Wait;
+#[cfg(unix)]
+pub(crate) use crate::state::ALL;
+pub(crate) use crate::state::is_priority;
 pub use crate::state::ready::{Direction, Ready};
 pub use crate::state::sources::Next;

@@ -6,4 +6,6 @@ mod remote_handle;
 mod spawned;
 
 pub use self::handle::Handle;
+#[cfg(feature = "macros")]
+pub(crate) use self::handle::{ANSWER_TIMEOUT, why_busy};
 pub use self::remote_handle::RemoteHandle;

@@ -17,7 +17,5 @@
 pub mod hyper;
 #[cfg(feature = "quinn")]
 pub mod quinn;
-#[cfg(any(feature = "hyper", feature = "tokio-io"))]
-mod scratch;
 #[cfg(feature = "tokio-io")]
 mod tokio_io;

@@ -7,9 +7,8 @@ use std::{os::fd::AsFd, pin::Pin};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::scratch;
-use crate::io::{Async, PipeReader, PipeWriter, Stderr, Stdin, Stdout};
-use crate::net::{OwnedReadHalf, OwnedWriteHalf, TcpStream, UnixStream};
+use crate::io::{Async, PipeReader, PipeWriter, Stderr, Stdin, Stdout, scratch};
+use crate::net::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpStream, UnixStream, WriteHalf};
 use crate::{fs::File, io::byte_stream::PollBytes};
 
 /// Implements `AsyncRead` of tokio.
@@ -65,8 +64,10 @@ macro_rules! async_write {
 async_read! {
     impl for TcpStream;
     impl for OwnedReadHalf<TcpStream>;
+    impl for ReadHalf<'_, TcpStream>;
     impl for UnixStream;
     impl for OwnedReadHalf<UnixStream>;
+    impl for ReadHalf<'_, UnixStream>;
     impl[T: AsFd + io::Read] for Async<T>;
     impl for PipeReader;
     impl for Stdin;
@@ -76,8 +77,10 @@ async_read! {
 async_write! {
     impl for TcpStream;
     impl for OwnedWriteHalf<TcpStream>;
+    impl for WriteHalf<'_, TcpStream>;
     impl for UnixStream;
     impl for OwnedWriteHalf<UnixStream>;
+    impl for WriteHalf<'_, UnixStream>;
     impl[T: AsFd + io::Write] for Async<T>;
     impl for PipeWriter;
     impl for Stdout;

@@ -18,7 +18,7 @@ use std::mem::{self, ManuallyDrop};
 use std::ops::{Deref, DerefMut};
 use std::task::{Context, Poll};
 
-pub(crate) use self::perform::put_back;
+pub(crate) use self::perform::{drop_output, put_back};
 pub(crate) use self::tell::report;
 use crate::state::{Key, Release, State, is_pool_thread, send_home};
 

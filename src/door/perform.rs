@@ -10,9 +10,9 @@ use log::Level;
 
 use super::{Door, report, tell::tell};
 use crate::state::{
-    Body, Callback, Effect, FailureLog, Id, JoinError, Next, OneLine, Origin, Ready, Release,
-    SOURCE, Slot, SourceId, Step, contain, discard, drop_payload, is_of_this_process, log_panic,
-    panic_message, say, token_of,
+    Body, Callback, Effect, Id, JoinError, Next, OneLine, Ready, Release, SOURCE, Slot, SourceId,
+    Step, contain, discard, drop_payload, is_of_this_process, log_panic, panic_message, say,
+    token_of,
 };
 
 /// Performs the effects in the outbox. They are taken out first: user code that is called here
@@ -37,7 +37,8 @@ fn perform(effect: Effect) {
     match effect {
         Effect::Wake(wake) => wake.wake(),
         Effect::DropWaker(waker) => discard(waker),
-        Effect::DropOutput(body, log) => drop_output(body, log),
+        Effect::DropOutput(body, Some((log, origin))) => log.write(body, &origin),
+        Effect::DropOutput(body, None) => drop_output(body),
         Effect::Fail(slot, body, error) => fail(slot, body, error),
         Effect::Call(slot, callback, ready) => call(slot, callback, ready),
         Effect::DropCallback(callback) => drop_callback(callback),
@@ -54,12 +55,10 @@ fn perform(effect: Effect) {
     }
 }
 
-/// Drops the output of a task that ended detached. With a `log`, an `Err` in the output is a
-/// failure; only the log knows the type of the output.
-fn drop_output(body: Body, log: Option<(FailureLog, Origin)>) {
-    if let Some((log, origin)) = log {
-        return log.write(body, &origin);
-    }
+/// Drops the output of a task that ended detached, and logs its error. (If an `Err` in the output
+/// is a failure too, a [`FailureLog`](crate::state::FailureLog) drops it instead, because only that
+/// knows the type of the output.)
+pub(crate) fn drop_output(body: Body) {
     if let Some(error) = body.error() {
         error.log_unseen();
     }
@@ -87,7 +86,9 @@ fn fail(slot: Slot, mut body: Body, error: JoinError) {
     if let Some(mut door) = Door::open() {
         door.end_task(slot, &mut body);
     }
-    discard(body); // Only where no loop runs here any more.
+    if let Some(body) = body {
+        drop_output(body);
+    }
 }
 
 /// Calls the callback of a source. It is out of its slot meanwhile, so the call may even remove the
@@ -140,7 +141,7 @@ fn call(slot: Slot, mut callback: Box<dyn Callback>, ready: Ready) {
 pub(crate) fn put_back(slot: Slot, callback: Box<dyn Callback>) {
     let mut callback = Some(callback);
     if let Some(mut door) = Door::open()
-        && let Some(source) = door.sources.slots.get_mut(slot)
+        && let Some(source) = door.sources.get_mut(slot)
     {
         mem::swap(&mut source.callback, &mut callback);
     }

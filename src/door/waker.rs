@@ -11,7 +11,7 @@ use std::ptr;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use super::Door;
-use crate::state::{TaskNumber, Wake, contain, mark_foreign, wake_narrow};
+use crate::state::{TaskNumber, Wake, contain, mark_foreign, wake_from_afar};
 
 /// A `static`, not a `const`, because [`TaskNumber::of`] recognises the wakers of this crate by its
 /// address.
@@ -43,19 +43,9 @@ impl TaskNumber {
     #[inline]
     pub(crate) fn wake(self) {
         match Door::open().filter(|door| door.id.narrow() == self.narrow()) {
-            Some(mut door) => door.wake_task(self.packed()),
-            None => wake_elsewhere(self),
+            Some(mut door) => door.wake_task(self),
+            None => wake_from_afar(self),
         }
-    }
-}
-
-/// Out of line, because most wakes come from the loop's own thread.
-#[cold]
-#[inline(never)]
-fn wake_elsewhere(number: TaskNumber) {
-    // A future that takes its place in a queue before its first poll has no task yet.
-    if number.is_some() {
-        wake_narrow(number.narrow(), number.packed());
     }
 }
 
@@ -123,9 +113,9 @@ impl From<TaskNumber> for RawNumber {
 fn clone(data: *const ()) -> RawWaker {
     let number = TaskNumber::from_bits(data.addr());
     match Door::open().filter(|door| door.id.narrow() == number.narrow()) {
-        Some(mut door) => door.tasks.mark_foreign(number.packed()),
+        Some(mut door) => door.tasks.mark_foreign(number),
         // For instance, a `&Waker` was passed to another thread.
-        None => mark_foreign(number.narrow(), number.packed()),
+        None => mark_foreign(number),
     }
     RawWaker::new(data, &VTABLE)
 }

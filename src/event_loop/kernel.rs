@@ -28,7 +28,7 @@ impl Driver {
         door.update_observed();
         let mut wait = self.wait_for(&mut door, progress);
         if door.outbox.is_observed() {
-            door.untimed = 0;
+            door.timing_mask = 0;
             door.outbox.report(|| Step::Turn { number, wait });
             drop(door);
             // An observer may have woken a task, or armed a timer.

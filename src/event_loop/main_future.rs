@@ -11,28 +11,28 @@ use pin_project_lite::pin_project;
 use crate::door::Door;
 use crate::state::{Effect, Slot};
 
-/// The main future's place among the tasks. The drop gives it back, also when the future panics.
-pub(super) struct MainPlace {
+/// The slot of the main future among the tasks. The drop frees it, also when the future panics.
+pub(super) struct MainSlot {
     pub(super) slot: Slot,
     pub(super) done: Cell<bool>,
 }
 
-impl MainPlace {
+impl MainSlot {
     pub(super) fn new(place: &'static Location<'static>) -> Self {
         let mut door = Door::expect("`block_on`");
         door.suspects.is_quiescence_reported = false;
-        let now = door.clock.turn_nanos();
-        let slot = door.tasks.insert_main(place, now).expect(
+        let state = &mut *door;
+        let slot = state.tasks.insert_main(place, &state.clock).expect(
             "headwaiter: this loop has so many tasks that there is no number left for `block_on`",
         );
         if door.outbox.is_observed() {
             door.outbox.post(Effect::ReportSpawn(slot, place));
         }
-        MainPlace { slot, done: Cell::new(false) }
+        MainSlot { slot, done: Cell::new(false) }
     }
 }
 
-impl Drop for MainPlace {
+impl Drop for MainSlot {
     fn drop(&mut self) {
         if let Some(mut door) = Door::open() {
             door.poll_began = None; // The future may have panicked in a poll that was timed.

@@ -1,5 +1,6 @@
 //! [`File`]: an open file, as users see it. Its state machine is in `state.rs`, its futures are in
-//! `futures.rs` and `change.rs`, its traits in `traits.rs`.
+//! `futures.rs` and `change.rs`, its traits in `traits.rs`, and how it is made from a file of std and
+//! becomes one again in `convert.rs`.
 //!
 //! Nothing here waits for a disk on the loop's own thread.
 
@@ -15,12 +16,10 @@ use super::change::WriteAt;
 use super::direct;
 #[cfg(unix)]
 use super::futures::ReadAt;
-use super::futures::{IntoStd, Seek, TryClone};
+use super::futures::{Seek, TryClone};
 use super::options::{Open, OpenOptions};
 #[cfg(unix)]
 use super::state::retry_interrupted;
-#[cfg(unix)]
-use super::transfer::MOST;
 #[cfg(unix)]
 use super::watched::WatchedFile;
 use super::{operation::Operation, state::FileState};
@@ -83,7 +82,7 @@ pub struct File {
     pub(super) std: Arc<std::fs::File>,
     /// Several tasks may share a file, so each poll locks the state. A poll never waits while it
     /// holds the lock.
-    state: Mutex<FileState>,
+    pub(super) state: Mutex<FileState>,
 }
 
 impl File {
@@ -139,24 +138,6 @@ impl File {
         OpenOptions::new()
     }
 
-    /// Takes over a file of std, at its position.
-    ///
-    /// A FIFO, a terminal or a device that the kernel can watch is set to non-blocking mode. All
-    /// owners of its description see that. Errors of a file without a path are the kernel's own.
-    ///
-    /// # Errors
-    ///
-    /// If the kernel cannot report its type, set the mode, or watch it.
-    ///
-    /// # Panics
-    ///
-    /// Outside any event loop, if it is to be watched.
-    #[track_caller]
-    pub fn from_std(file: std::fs::File) -> io::Result<Self> {
-        let file_type = file.metadata()?.file_type();
-        File::new(file, file_type, None, Location::caller())
-    }
-
     #[track_caller]
     pub(super) fn new(
         file: std::fs::File,
@@ -183,25 +164,40 @@ impl File {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the file of std, once no job is in flight.
-    pub(super) fn take_std(self) -> io::Result<std::fs::File> {
-        // Otherwise there would be two owners, and the descriptor would have to be duplicated.
-        drop(self.std);
-        self.state.into_inner().unwrap_or_else(PoisonError::into_inner).into_std()
+    /// Sets how many bytes at most one call reads or writes through the pool, so that the file holds
+    /// no larger buffers. The default is 1 MiB (tokio's is 2 MiB).
+    ///
+    /// Reading ahead takes no more either. Set it before the first transfer: a buffer that exists
+    /// keeps its size. What is read from the kernel's memory, and a file that the kernel watches,
+    /// need no buffer. For a direct file (O_DIRECT) it is rounded down to a multiple of the
+    /// alignment, but not to 0.
+    ///
+    /// ```
+    /// # let path = std::env::temp_dir().join(format!("headwaiter-size-{}", std::process::id()));
+    /// # headwaiter::block_on(async {
+    /// let mut file = headwaiter::fs::File::create(&path).await?;
+    /// file.set_max_buf_size(4096);
+    /// assert_eq!(file.write(&[b'x'; 10_000]).await?, 4096);
+    /// # headwaiter::fs::remove_file(&path).await
+    /// # })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If it is 0.
+    #[track_caller]
+    pub fn set_max_buf_size(&mut self, bytes: usize) {
+        assert!(
+            bytes > 0,
+            "headwaiter: `File::set_max_buf_size(0)`: nothing could be read or written. Pass the most bytes that one call may move"
+        );
+        self.state_mut().set_max_buf_size(bytes);
     }
 
-    /// Returns the file of std, at its position. What the kernel watched stays in non-blocking
-    /// mode.
-    ///
-    /// Not cancel-safe: if the future is dropped before it is ready, the file is closed.
-    ///
-    /// # Errors
-    ///
-    /// If a dropped operation has failed since. If the process has no free file descriptor, and
-    /// needs one because a dropped [`metadata`](Self::metadata) still uses this one. The file is
-    /// closed then.
-    pub fn into_std(self) -> IntoStd {
-        IntoStd::new(self)
+    /// The number of [`set_max_buf_size`](Self::set_max_buf_size).
+    pub fn max_buf_size(&self) -> usize {
+        self.lock().max_buf_size
     }
 
     read_methods! {
@@ -214,8 +210,8 @@ impl File {
 
     write_methods! {
         ///
-        /// The system call has been made when the future is ready. One call writes at most 1 MiB.
-        /// Of a full disk, `write_all` reports as soon as nothing more fits.
+        /// The system call has been made when the future is ready. One call writes at most 1 MiB
+        /// ([`set_max_buf_size`](Self::set_max_buf_size)). Of a full disk, `write_all` reports as soon as nothing more fits.
         File,
         cancelled: "Not cancel-safe: if the future is dropped before it is ready, the bytes may or \
                     may not be written: see [Cancelling](#cancelling).",
@@ -368,7 +364,10 @@ impl File {
     pub fn write_at(&self, buf: &[u8], offset: u64) -> WriteAt<'_> {
         use std::os::unix::fs::FileExt;
         // The job outlives `buf`, so it gets a copy, aligned if the file needs that.
-        let (size, alignment) = (buf.len().min(MOST), self.lock().alignment);
+        let (size, alignment) = {
+            let state = self.lock();
+            (buf.len().min(state.most()), state.alignment)
+        };
         let mut bytes = direct::memory(Vec::new(), size, alignment);
         let lead = direct::lead(&bytes, alignment);
         bytes[lead..lead + size].copy_from_slice(&buf[..size]);
@@ -376,26 +375,5 @@ impl File {
             retry_interrupted(|| file.write_at(&bytes[lead..lead + size], offset)).map(|n| n as u64)
         };
         WriteAt::new(self, buf.is_empty(), write)
-    }
-}
-
-/// As [`File::from_std`], but cannot fail: what the kernel refuses to watch is left to the pool, as
-/// regular files are.
-///
-/// # Panics
-///
-/// Outside any event loop, if it is to be watched.
-impl From<std::fs::File> for File {
-    #[track_caller]
-    fn from(file: std::fs::File) -> Self {
-        let std = Arc::new(file);
-        let file_type = std.metadata().map(|metadata| metadata.file_type()).ok();
-        #[cfg_attr(not(unix), allow(unused_mut))]
-        let mut state = FileState::new(&std, file_type, None, Location::caller());
-        #[cfg(unix)]
-        if let Some(file_type) = file_type {
-            state.watched = WatchedFile::new(&std, file_type).unwrap_or(None);
-        }
-        File { std, state: Mutex::new(state) }
     }
 }

@@ -23,8 +23,10 @@
 mod operation;
 mod functions;
 mod read_dir;
+mod dir_builder;
 mod options;
 mod file;
+mod convert;
 mod state;
 mod transfer;
 mod direct;
@@ -37,6 +39,7 @@ mod futures;
 pub use self::change::Change;
 #[cfg(unix)]
 pub use self::change::WriteAt;
+pub use self::dir_builder::DirBuilder;
 pub use self::file::File;
 #[cfg(unix)]
 pub use self::functions::symlink;

@@ -15,6 +15,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::{fs::FileType, mem, panic::Location, path::Path, pin::Pin, sync::Arc};
 
 use super::direct;
+use super::transfer::MOST;
 #[cfg(unix)]
 use super::watched::WatchedFile;
 use crate::reactor::Wait;
@@ -36,6 +37,8 @@ pub(super) struct FileState {
     pub(super) has_position: bool,
     /// The alignment of the memory of the pool's transfers, in bytes: see `direct.rs`.
     pub(super) alignment: usize,
+    /// The most bytes of one job, as the user has set it: see [`most`](Self::most).
+    pub(super) max_buf_size: usize,
     /// `ahead[start..end]` was read by a job, and not yet by the user. The vector never shrinks, so
     /// that it need not be zeroed again.
     pub(super) ahead: Vec<u8>,
@@ -74,6 +77,7 @@ impl FileState {
             has_nowait: cfg!(target_os = "linux") && is_file && !is_direct,
             has_position: is_file || is_block,
             alignment,
+            max_buf_size: MOST,
             path,
             ahead: Vec::new(),
             start: 0,
@@ -84,6 +88,29 @@ impl FileState {
             waiting: Vec::new(),
             place,
         }
+    }
+
+    /// The most bytes that a job reads or writes. A direct file takes whole multiples of its
+    /// alignment only.
+    pub(super) fn most(&self) -> usize {
+        let size = self.max_buf_size;
+        (size - size % self.alignment).max(self.alignment)
+    }
+
+    pub(super) fn set_max_buf_size(&mut self, bytes: usize) {
+        self.max_buf_size = bytes;
+        self.window = self.window.min(bytes);
+    }
+
+    /// Whether the file can be taken apart without waiting: no operation is in flight, and none
+    /// that was dropped has left an error or a position to be restored.
+    pub(super) fn is_idle(&mut self) -> bool {
+        // This state and the `File` own it, and so does the registration. Any other owner is a job.
+        #[cfg(unix)]
+        let owners = 2 + usize::from(self.watched.is_some());
+        #[cfg(not(unix))]
+        let owners = 2;
+        self.job.is_none() && Arc::strong_count(&self.std) == owners && self.drop_ahead().is_ok()
     }
 
     /// Drops what was read ahead, before anything but a read. The bytes of a device, which has no

@@ -15,7 +15,7 @@ use crate::{door::Door, io::syscall::in_one_call};
 /// The most bytes that a job reads ahead of what was asked for.
 const READ_AHEAD: usize = 256 * 1024;
 
-/// The most bytes that a job reads or writes.
+/// The most bytes that a job reads or writes, unless the user has set another number.
 pub(super) const MOST: usize = 1024 * 1024;
 
 /// What the pool has read at an offset: the memory, where in it the bytes begin, and how many there
@@ -77,10 +77,10 @@ impl FileState {
         // Without a position the descriptor could not be moved back, and a direct file has
         // alignment rules for its length: neither is read ahead. Each job asks for more than the
         // last, until a seek resets the window.
-        let mut size = asked.min(MOST);
+        let mut size = asked.min(self.most());
         if self.has_position && self.alignment == 1 {
             size = size.max(self.window);
-            self.window = (size * 4).min(READ_AHEAD);
+            self.window = (size * 4).min(READ_AHEAD).min(self.most());
         }
         let mut bytes = direct::memory(mem::take(&mut self.ahead), size, self.alignment);
         let lead = direct::lead(&bytes, self.alignment);
@@ -131,10 +131,11 @@ impl FileState {
             // The job outlives `bufs`, so it gets a copy.
             let mut bytes = mem::take(&mut self.written);
             bytes.clear();
-            bytes.reserve(asked.min(MOST) + self.alignment - 1);
+            let most = self.most();
+            bytes.reserve(asked.min(most) + self.alignment - 1);
             let lead = direct::lead(&bytes, self.alignment);
             bytes.resize(lead, 0);
-            gather(bufs, &mut bytes, MOST);
+            gather(bufs, &mut bytes, most);
             charge(bytes.len());
             let file = Arc::clone(&self.std);
             self.start_job(OpKind::Write, op, move || {
@@ -168,7 +169,8 @@ impl FileState {
                 Err(error) => self.has_nowait = error.kind() == io::ErrorKind::WouldBlock,
             }
         }
-        let (file, size, alignment) = (Arc::clone(&self.std), buf.len().min(MOST), self.alignment);
+        let (file, size) = (Arc::clone(&self.std), buf.len().min(self.most()));
+        let alignment = self.alignment;
         Err(move || {
             let mut bytes = direct::memory(Vec::new(), size, alignment);
             let lead = direct::lead(&bytes, alignment);

@@ -1,19 +1,22 @@
 //! [`Async`]: any file descriptor that the kernel can watch, with operations that the user brings.
 //!
-//! Its futures are [`With`] for an operation on `&T` and [`WithMut`] for one on `&mut T`; its traits
+//! Its constructors that return the object on failure are in `async_fd/make.rs`. Its futures are [`With`] for an operation on `&T` and [`WithMut`] for one on `&mut T`; its traits
 //! of futures-io are in `async_fd/traits.rs`. An operation is user code, so it never runs while the
 //! loop's state is borrowed.
 
+pub(super) mod make;
 mod traits;
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll, ready};
 use std::{fmt, io, panic::Location, pin::Pin};
 
+use mio::Interest;
+
+use super::byte_stream::as_raw_fd;
 use super::readiness::{HasSource, readiness};
-use super::{byte_stream::as_raw_fd, syscall::set_nonblocking};
-use crate::reactor::{Direction, FdSource, Ready, Registered, Wait};
-use crate::{about::about, fmt::debug_struct};
+use crate::fmt::debug_struct;
+use crate::reactor::{Direction, FdSource, Registered, Wait};
 
 /// Anything with a file descriptor that the kernel can watch: inotify, an eventfd, a timerfd, a
 /// terminal, a serial line, a foreign epoll, a socket of a kind that [`net`](crate::net) does not
@@ -22,6 +25,11 @@ use crate::{about::about, fmt::debug_struct};
 /// It has no operations of its own. [`read_with`](Self::read_with) and
 /// [`write_with`](Self::write_with) try *your* operation, and wait when it returns `WouldBlock`. If
 /// `T` is a reader or a writer of std, this is one of futures-io.
+///
+/// There is no guard as tokio's `AsyncFdReadyGuard`: a readiness that an operation has refuted is
+/// cleared by [`try_io`](Self::try_io), [`async_io`](Self::async_io) and `read_with` themselves, and
+/// by [`clear_ready`](Self::clear_ready). As the loop has one thread, no event can come between such
+/// an operation and the clearing.
 ///
 /// Dropping it closes the descriptor. For a TCP socket with SO_LINGER set, that blocks the loop:
 /// see [`TcpStream`](crate::net::TcpStream).
@@ -58,21 +66,15 @@ impl<T: AsFd> Async<T> {
     ///
     /// If the kernel cannot watch it: `PermissionDenied` for a regular file or a directory, for
     /// which there is [`fs`](crate::fs); `AlreadyExists` if this loop watches the descriptor
-    /// already. `io` is dropped then, and its mode is unchanged.
+    /// already. `io` is dropped then, and its mode is unchanged; [`try_new`](Self::try_new) returns
+    /// it instead.
     ///
     /// # Panics
     ///
     /// Outside any event loop.
     #[track_caller]
     pub fn new(io: T) -> io::Result<Self> {
-        let registered =
-            match Registered::try_new(FdSource::new(io), "file descriptor", Ready::BOTH) {
-                Ok(registered) => registered,
-                Err((error, io)) => return Err(unwatched(io.as_fd(), error)),
-            };
-        // After the registration, so that a descriptor that is refused keeps its mode.
-        set_nonblocking(registered.io(), true)?;
-        Ok(Async { registered })
+        Ok(Async::try_new(io)?)
     }
 
     readiness!(read and write);
@@ -136,6 +138,23 @@ impl<T: AsFd> Async<T> {
         WithMut { io: self, op, direction: Direction::Write, wait: Wait::at(Location::caller()) }
     }
 
+    /// Forgets that this counts as ready for `interest`, so that the next wait for it lasts until the
+    /// kernel's next event.
+    ///
+    /// Only needed for events that no operation refutes with `WouldBlock`: that `/proc/self/mounts`
+    /// has changed, that a pressure threshold of `/proc/pressure` was exceeded. Call it before you
+    /// deal with the event. Something that is still ready, as data that was not read, causes no
+    /// further event.
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop that this belongs to.
+    #[track_caller]
+    pub fn clear_ready(&self, interest: Interest) {
+        let refuted = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        let _ = self.registered.try_own(interest, refuted);
+    }
+
     /// The watched object.
     pub fn get_ref(&self) -> &T {
         self.registered.io().get()
@@ -166,9 +185,9 @@ impl<T: AsFd> Async<T> {
     ) -> Poll<io::Result<R>> {
         loop {
             ready!(self.registered.poll_ready(wait, cx, direction))?;
-            // `settle` clears the readiness if `op` would have blocked, and the loop waits again.
+            // This clears the readiness if `op` would have blocked, and the loop waits again.
             let result = op(self.get_ref());
-            if let Some(result) = self.registered.settle(direction.interest(), result) {
+            if let Some(result) = self.registered.note_result(direction.interest(), result) {
                 return Poll::Ready(result);
             }
         }
@@ -185,23 +204,11 @@ impl<T: AsFd> Async<T> {
         loop {
             ready!(self.registered.poll_ready(wait, cx, direction))?;
             let result = op(self.get_mut());
-            if let Some(result) = self.registered.settle(direction.interest(), result) {
+            if let Some(result) = self.registered.note_result(direction.interest(), result) {
                 return Poll::Ready(result);
             }
         }
     }
-}
-
-/// Explains why the kernel refuses to watch a descriptor.
-fn unwatched(fd: BorrowedFd<'_>, error: io::Error) -> io::Error {
-    let why = match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            " (as a regular file or a folder it is always ready for the kernel: use `headwaiter::fs`)"
-        }
-        io::ErrorKind::AlreadyExists => " (this loop watches it already)",
-        _ => "",
-    };
-    about("watch", format_args!("file descriptor {}{why}", fd.as_raw_fd()), error)
 }
 
 impl<T: AsFd> HasSource for Async<T> {

@@ -1,8 +1,10 @@
-//! Copying from one stream to another: [`copy()`], and [`copy_bidirectional`], which is what a
-//! proxy does.
+//! Copying from one stream to another: [`copy()`]. Copying in both directions, which is what a proxy
+//! does, is in `copy/bidirectional.rs`.
 //!
 //! It takes any streams with the traits of futures-io, foreign ones included, so what they claim is
 //! checked.
+
+pub(super) mod bidirectional;
 
 use std::task::{Context, Poll, ready};
 use std::{io, ops::Range, pin::Pin};
@@ -54,56 +56,7 @@ where
     R: AsyncRead + Unpin + ?Sized,
     W: AsyncWrite + Unpin + ?Sized,
 {
-    Copy { reader, writer, pump: Pump::new("the reader", "the writer") }
-}
-
-/// Copies between two streams in both directions at once, until both are at EOF. Returns the number
-/// of bytes from `a`, and of those from `b`.
-///
-/// When one stream is at EOF, the other is closed ([`AsyncWrite::poll_close`]: a TCP stream shuts
-/// its write direction down, so that the peer reads EOF), and the other direction goes on. Each
-/// direction works as [`copy`](copy()).
-///
-/// Not cancel-safe: as [`copy`](copy()), for each direction.
-///
-/// ```
-/// use headwaiter::io::copy_bidirectional;
-/// use headwaiter::net::{TcpListener, TcpStream};
-///
-/// headwaiter::block_on(async {
-///     let outside = TcpListener::bind("127.0.0.1:0").await?;
-///     let inside = TcpListener::bind("127.0.0.1:0").await?;
-///     let (front, back) = (outside.local_addr()?, inside.local_addr()?);
-///
-///     let proxy = headwaiter::spawn(async move {
-///         let (mut client, _) = outside.accept().await?;
-///         let mut server = TcpStream::connect(back).await?;
-///         copy_bidirectional(&mut client, &mut server).await
-///     });
-///
-///     let mut client = TcpStream::connect(front).await?;
-///     client.write_all(b"soup?").await?;
-///     let (mut server, _) = inside.accept().await?;
-///     server.read_exact(&mut [0; 5]).await?;
-///     server.write_all(b"yes").await?;
-///     drop((client, server));
-///     assert_eq!(proxy.await.expect("no panic")?, (5, 3));
-///     Ok::<(), std::io::Error>(())
-/// })?;
-/// # Ok::<(), std::io::Error>(())
-/// ```
-///
-/// # Errors
-///
-/// The first error of either direction, which ends both. The message says which stream failed, and
-/// how it was used. Otherwise as [`copy`](copy()).
-pub fn copy_bidirectional<'a, A, B>(a: &'a mut A, b: &'a mut B) -> CopyBidirectional<'a, A, B>
-where
-    A: AsyncRead + AsyncWrite + Unpin + ?Sized,
-    B: AsyncRead + AsyncWrite + Unpin + ?Sized,
-{
-    let (first, second) = ("the first stream", "the second stream");
-    CopyBidirectional { a, b, from_a: Pump::new(first, second), from_b: Pump::new(second, first) }
+    Copy { reader, writer, pump: Pump::new("the reader", "the writer", FIRST, MOST) }
 }
 
 /// The future of [`copy()`].
@@ -114,18 +67,11 @@ pub struct Copy<'a, R: ?Sized, W: ?Sized> {
     pump: Pump,
 }
 
-/// The future of [`copy_bidirectional`].
-#[must_use = "futures do nothing unless awaited"]
-pub struct CopyBidirectional<'a, A: ?Sized, B: ?Sized> {
-    a: &'a mut A,
-    b: &'a mut B,
-    from_a: Pump,
-    from_b: Pump,
-}
-
 /// The state of one direction.
 struct Pump {
     buffer: Vec<u8>,
+    /// The most bytes that the buffer grows to.
+    most: usize,
     /// The last read filled the buffer, so a larger one may save system calls.
     is_full: bool,
     /// The part of the buffer that was read and not yet written.
@@ -143,9 +89,11 @@ struct Pump {
 }
 
 impl Pump {
-    fn new(from: &'static str, to: &'static str) -> Self {
+    /// A direction with a buffer of `first` bytes that grows to `most`.
+    fn new(from: &'static str, to: &'static str, first: usize, most: usize) -> Self {
         Pump {
-            buffer: vec![0; FIRST],
+            buffer: vec![0; first],
+            most,
             is_full: false,
             unwritten: 0..0,
             is_at_eof: false,
@@ -178,7 +126,7 @@ impl Pump {
             if self.is_at_eof {
                 return self.poll_flush(cx, writer);
             }
-            if self.is_full && self.buffer.len() < MOST {
+            if self.is_full && self.buffer.len() < self.most {
                 self.buffer = vec![0; self.buffer.len() * 2];
             }
             let budget = || Door::open().map(|door| door.budget.left());
@@ -278,27 +226,5 @@ where
     }
 }
 
-impl<A, B> Future for CopyBidirectional<'_, A, B>
-where
-    A: AsyncRead + AsyncWrite + Unpin + ?Sized,
-    B: AsyncRead + AsyncWrite + Unpin + ?Sized,
-{
-    type Output = io::Result<(u64, u64)>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        // Both are polled each time: neither direction may keep the other from moving.
-        let there = this.from_a.poll_and_close(cx, this.a, this.b)?;
-        let back = this.from_b.poll_and_close(cx, this.b, this.a)?;
-        if there.is_pending() || back.is_pending() {
-            return Poll::Pending;
-        }
-        Poll::Ready(Ok((this.from_a.written, this.from_b.written)))
-    }
-}
-
 debug_struct!(impl[R: ?Sized, W: ?Sized] for Copy<'_, R, W> as "Copy",
     |this| written: this.pump.written, ..);
-
-debug_struct!(impl[A: ?Sized, B: ?Sized] for CopyBidirectional<'_, A, B> as "CopyBidirectional",
-    |this| from_a: this.from_a.written, from_b: this.from_b.written, ..);

@@ -189,6 +189,9 @@ macro_rules! read_methods {
         ) -> $crate::io::futures::ReadExact<'a, $stream> {
             $crate::io::futures::ReadExact::new(self, buf)
         }
+
+        #[cfg(feature = "bytes")]
+        $crate::io::buffers::read_buf_methods!($stream, |this| this);
     };
 }
 pub(crate) use read_methods;
@@ -239,6 +242,9 @@ macro_rules! write_methods {
         ) -> $crate::io::futures::WriteAll<'a, $stream> {
             $crate::io::futures::WriteAll::new(self, buf)
         }
+
+        #[cfg(feature = "bytes")]
+        $crate::io::buffers::write_buf_methods!($stream, |this| this);
     };
 }
 pub(crate) use write_methods;

@@ -1,15 +1,21 @@
 //! Pipes: [`pipe()`] makes one; [`PipeReader`] and [`PipeWriter`] are its ends, in files of their
 //! own.
 //!
+//! `pipe::OpenOptions` opens the ends of a FIFO (Linux).
+//!
 //! Used directly by users, and by `process` for the standard streams of a child. `nosignal.rs` has
 //! the system calls that write without SIGPIPE, which `stdio` uses too.
 
 pub(super) mod nosignal;
 pub(super) mod reader;
 pub(super) mod writer;
+#[cfg(target_os = "linux")]
+mod open;
 
 use std::io;
 
+#[cfg(target_os = "linux")]
+pub use self::open::OpenOptions;
 use self::reader::PipeReader;
 use self::writer::PipeWriter;
 

@@ -11,7 +11,7 @@ use mio::Interest;
 use mio::event::Source;
 
 use crate::fmt::debug_struct;
-use crate::reactor::{Direction, Ready, Registered, Wait};
+use crate::reactor::{Direction, Ready, Registered, Wait, is_priority};
 
 /// A type around one source that the kernel watches.
 pub(crate) trait HasSource {
@@ -45,17 +45,24 @@ impl<S: HasSource> Future for Readiness<'_, S> {
     }
 }
 
-/// A wait for one direction, or for whichever of both is ready first.
+/// A wait for whichever part of an interest is ready first.
 struct InterestWait {
     interest: Interest,
     read: Option<Wait>,
     write: Option<Wait>,
+    /// For urgent data and errors.
+    priority: Option<Wait>,
 }
 
 impl InterestWait {
     fn at(interest: Interest, place: &'static Location<'static>) -> Self {
         let wait = |direction: Direction| direction.is_in(interest).then(|| Wait::at(place));
-        InterestWait { interest, read: wait(Direction::Read), write: wait(Direction::Write) }
+        InterestWait {
+            interest,
+            read: wait(Direction::Read),
+            write: wait(Direction::Write),
+            priority: is_priority(interest).then(|| Wait::at(place)),
+        }
     }
 
     fn poll<S: Source>(
@@ -63,7 +70,7 @@ impl InterestWait {
         source: &Registered<S>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Ready>> {
-        // Pending only after both were polled, so that either direction wakes the task.
+        // Pending only after all were polled, so that any of them wakes the task.
         for (wait, direction) in
             [(&mut self.read, Direction::Read), (&mut self.write, Direction::Write)]
         {
@@ -73,6 +80,11 @@ impl InterestWait {
             {
                 return Poll::Ready(result.map(|()| source.readiness(self.interest)));
             }
+        }
+        if let Some(wait) = &mut self.priority
+            && let Poll::Ready(result) = source.poll_priority(wait, cx)
+        {
+            return Poll::Ready(result.map(|()| source.readiness(self.interest)));
         }
         Poll::Pending
     }
@@ -129,7 +141,7 @@ impl<S: HasSource, F: FnMut() -> io::Result<R>, R> Future for AsyncIo<'_, S, F> 
             ready!(this.wait.poll(source, cx))?;
             // `op` is user code, so it runs here and not inside `poll_io`, which borrows the
             // reactor.
-            if let Some(result) = source.settle(this.wait.interest, (this.op)()) {
+            if let Some(result) = source.note_result(this.wait.interest, (this.op)()) {
                 return Poll::Ready(result);
             }
         }
@@ -257,6 +269,10 @@ macro_rules! readiness {
         /// [`try_io`](Self::try_io). For a direction that this does not have, such as writing to a
         /// listener, the result is meaningless.
         ///
+        /// `Interest::PRIORITY` (Linux) waits for urgent data (EPOLLPRI) or an error (EPOLLERR), for
+        /// instance in the error queue of a socket. mio has no interest in errors alone. It is ready
+        /// until an operation for that interest returns `WouldBlock`.
+        ///
         /// Cancel-safe.
         ///
         /// # Errors
@@ -330,6 +346,31 @@ macro_rules! readiness {
     };
 }
 pub(crate) use readiness;
+
+/// tokio's names for `poll_readable` and `poll_writable`, which differ from type to type.
+macro_rules! poll_ready_names {
+    ($($name:ident = $method:ident;)*) => {$(
+        #[doc = concat!(
+            "tokio's name for [`", stringify!($method), "`](Self::", stringify!($method), ")."
+        )]
+        ///
+        /// # Errors
+        ///
+        #[doc = concat!("As [`", stringify!($method), "`](Self::", stringify!($method), ").")]
+        ///
+        /// # Panics
+        ///
+        /// Outside the loop that this belongs to.
+        #[track_caller]
+        pub fn $name(
+            &self,
+            cx: &mut ::std::task::Context<'_>,
+        ) -> ::std::task::Poll<::std::io::Result<()>> {
+            self.$method(cx)
+        }
+    )*};
+}
+pub(crate) use poll_ready_names;
 
 debug_struct!(impl[S: fmt::Debug] for Readiness<'_, S> as "Readiness",
     |this| source: this.source, ..);

@@ -249,7 +249,15 @@ macro_rules! datagram_methods {
             |io: &mio::net::$socket, buf: &mut [u8]| io.recv_from(buf);
         }
 
+        #[cfg(feature = "bytes")]
+        $crate::net::recv_buf::recv_buf_methods!($socket, $address);
+
         $crate::io::readiness::readiness!(read and write);
+
+        $crate::io::readiness::poll_ready_names! {
+            poll_recv_ready = poll_readable;
+            poll_send_ready = poll_writable;
+        }
 
         #[doc = $peer_addr]
         ///

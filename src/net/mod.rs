@@ -54,6 +54,8 @@ mod accept;
 mod listener;
 mod resolve;
 mod datagram;
+#[cfg(feature = "bytes")]
+mod recv_buf;
 mod udp;
 #[cfg(target_os = "linux")]
 mod received;
@@ -67,8 +69,11 @@ pub use self::datagram::{RecvDatagram, SendDatagram};
 pub use self::listener::{Bind, TcpListener};
 #[cfg(target_os = "linux")]
 pub use self::received::Received;
+#[cfg(feature = "bytes")]
+pub use self::recv_buf::RecvBuf;
 pub use self::resolve::address::ToSocketAddrs;
 pub use self::resolve::{HostAddresses, LookupHost, lookup_host};
+pub use self::split::borrowed::{ReadHalf, WriteHalf};
 pub use self::split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use self::tcp::connect::Connect;
 pub use self::tcp::{Peek, TcpStream};

@@ -1,30 +1,38 @@
 //! The owned halves of a stream, for two tasks. Both hold the whole stream, which is closed with
 //! the last of them. They are the same for TCP streams and Unix streams.
 //!
-//! Made by `into_split` of a stream. They never wait for each other.
+//! Made by `into_split` of a stream. They never wait for each other. The borrowed halves are in
+//! `split/borrowed.rs`, and the methods that all halves share in `split/methods.rs`.
+
+pub(super) mod borrowed;
+mod methods;
 
 #[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd};
 use std::{error, fmt, sync::Arc};
 use std::{io, net::Shutdown};
 
-use super::stream::StreamSocket;
-use super::tcp::{Peek, TcpStream};
+use self::methods::{peek_methods, read_half_methods, write_half_methods};
+use super::stream::StreamIo;
+use super::tcp::TcpStream;
 #[cfg(unix)]
 use crate::io::byte_stream::as_raw_fd;
 use crate::io::byte_stream::{ByteRead, ByteWrite, async_read, async_write};
-use crate::io::futures::{Read, ReadExact, Write, WriteAll};
+use crate::io::readiness::HasSource;
 use crate::reactor::Wait;
 
 /// A stream that has owned halves. (Public because it is a bound of theirs; it cannot be named
 /// outside.)
 #[expect(private_bounds, reason = "it cannot be named, nor implemented, outside this crate")]
-pub trait Split: ByteRead<State = Wait> + ByteWrite<State = Wait> {
+pub trait Split:
+    HasSource<Io: StreamIo> + ByteRead<State = Wait> + ByteWrite<State = Wait>
+{
     /// The type of a peer's address.
     type Address;
 
     fn shut(&self, how: Shutdown) -> io::Result<()>;
     fn peer(&self) -> io::Result<Self::Address>;
+    fn local(&self) -> io::Result<Self::Address>;
     fn is_of_this_process(&self) -> bool;
 }
 
@@ -38,7 +46,7 @@ pub struct OwnedReadHalf<S = TcpStream> {
 /// direction down: the peer reads EOF.
 #[derive(Debug)]
 pub struct OwnedWriteHalf<S: Split = TcpStream> {
-    /// `None` only after [`OwnedReadHalf::reunite`].
+    /// `None` only after [`OwnedReadHalf::reunite`] and in `forget`.
     stream: Option<Arc<S>>,
 }
 
@@ -48,27 +56,10 @@ pub(super) fn halves<S: Split>(stream: S) -> (OwnedReadHalf<S>, OwnedWriteHalf<S
 }
 
 impl<S: Split> OwnedReadHalf<S> {
-    /// As [`TcpStream::read`].
-    #[track_caller]
-    pub fn read<'a>(&'a mut self, buf: &'a mut [u8]) -> Read<'a, S> {
-        Read::new(&self.stream, buf)
-    }
+    read_half_methods!(|half| &*half.stream);
+}
 
-    /// As [`TcpStream::read_exact`].
-    #[track_caller]
-    pub fn read_exact<'a>(&'a mut self, buf: &'a mut [u8]) -> ReadExact<'a, S> {
-        ReadExact::new(&self.stream, buf)
-    }
-
-    /// The address of the peer.
-    ///
-    /// # Errors
-    ///
-    /// As [`TcpStream::peer_addr`].
-    pub fn peer_addr(&self) -> io::Result<S::Address> {
-        self.stream.peer()
-    }
-
+impl<S: Split> OwnedReadHalf<S> {
     /// Joins two halves to one stream again.
     ///
     /// # Errors
@@ -85,11 +76,11 @@ impl<S: Split> OwnedReadHalf<S> {
 }
 
 impl OwnedReadHalf {
-    /// As [`TcpStream::peek`].
-    #[track_caller]
-    pub fn peek<'a>(&'a mut self, buf: &'a mut [u8]) -> Peek<'a> {
-        self.stream.peek(buf)
-    }
+    peek_methods!();
+}
+
+impl<S: Split> OwnedWriteHalf<S> {
+    write_half_methods!(|half| &**half.stream());
 }
 
 impl<S: Split> OwnedWriteHalf<S> {
@@ -97,34 +88,22 @@ impl<S: Split> OwnedWriteHalf<S> {
         self.stream.as_ref().expect("only `reunite` takes it, with the half")
     }
 
-    /// As [`TcpStream::write`].
-    #[track_caller]
-    pub fn write<'a>(&'a mut self, buf: &'a [u8]) -> Write<'a, S> {
-        Write::new(self.stream(), buf)
+    /// Drops this half without shutting the write direction down: the peer reads EOF when the
+    /// reading half is dropped too.
+    pub fn forget(mut self) {
+        self.stream = None;
     }
+}
 
-    /// As [`TcpStream::write_all`].
-    #[track_caller]
-    pub fn write_all<'a>(&'a mut self, buf: &'a [u8]) -> WriteAll<'a, S> {
-        WriteAll::new(self.stream(), buf)
+impl<S> AsRef<S> for OwnedReadHalf<S> {
+    fn as_ref(&self) -> &S {
+        &self.stream
     }
+}
 
-    /// As [`TcpStream::shutdown`] of the write direction.
-    ///
-    /// # Errors
-    ///
-    /// As [`TcpStream::shutdown`].
-    pub fn shutdown(&self) -> io::Result<()> {
-        self.stream().shut(Shutdown::Write)
-    }
-
-    /// The address of the peer.
-    ///
-    /// # Errors
-    ///
-    /// As [`TcpStream::peer_addr`].
-    pub fn peer_addr(&self) -> io::Result<S::Address> {
-        self.stream().peer()
+impl<S: Split> AsRef<S> for OwnedWriteHalf<S> {
+    fn as_ref(&self) -> &S {
+        self.stream()
     }
 }
 
@@ -160,8 +139,8 @@ as_raw_fd! {
     impl[S: Split + AsFd] for OwnedWriteHalf<S>;
 }
 
-async_read!(impl[S: StreamSocket] for OwnedReadHalf<S>, S, |half| &half.stream);
-async_write!(impl[S: StreamSocket] for OwnedWriteHalf<S>, S, |half| half.stream());
+async_read!(impl[S: Split] for OwnedReadHalf<S>, S, |half| &half.stream);
+async_write!(impl[S: Split] for OwnedWriteHalf<S>, S, |half| half.stream());
 
 /// The error of [`OwnedReadHalf::reunite`] if the halves do not belong to the same stream. It
 /// returns both.

@@ -1,6 +1,6 @@
-//! What TCP streams and Unix streams share: [`StreamSocket`], through which the futures of
-//! [`crate::io`] and the traits of futures-io read, write and close them, and [`stream_methods!`],
-//! their common methods.
+//! What TCP streams and Unix streams share: [`StreamIo`], the calls of their sockets, through which
+//! the futures of [`crate::io`] and the traits of futures-io read and write them, and
+//! [`stream_methods!`], their common methods.
 //!
 //! Nothing here depends on the kind of address.
 
@@ -14,16 +14,9 @@ use super::split::Split;
 use crate::io::byte_stream::{ByteRead, ByteWrite, PollBytes};
 use crate::io::readiness::HasSource;
 use crate::io::syscall::{in_one_call, is_short};
-use crate::reactor::{Direction, Wait};
+use crate::reactor::{Direction, Registered, Wait};
 
-/// A stream beneath its public type.
-pub(crate) trait StreamSocket: HasSource<Io: StreamIo> + Split {
-    /// Whether a short read means that the kernel's buffer is empty, so that the next read would
-    /// block. (A short write always means that the buffer is full.)
-    const SHORT_READ_EMPTIES: bool;
-}
-
-impl<S: StreamSocket> ByteRead for S {
+impl<S: HasSource<Io: StreamIo>> ByteRead for S {
     type State = Wait;
 
     fn poll_read(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &mut [u8]) -> PollBytes {
@@ -33,7 +26,7 @@ impl<S: StreamSocket> ByteRead for S {
         if asked == 0 {
             return Poll::Ready(Ok(0));
         }
-        let exhausted = |n: &usize| S::SHORT_READ_EMPTIES && is_short(*n, asked);
+        let exhausted = |n: &usize| S::Io::is_drained(*n, asked);
         self.registered().poll_io(wait, cx, Direction::Read, |io| io.recv(buf), exhausted)
     }
 
@@ -48,12 +41,12 @@ impl<S: StreamSocket> ByteRead for S {
             return Poll::Ready(Ok(0));
         }
         let bufs = &mut bufs[range];
-        let exhausted = |n: &usize| S::SHORT_READ_EMPTIES && is_short(*n, asked);
+        let exhausted = |n: &usize| S::Io::is_drained(*n, asked);
         self.registered().poll_io(wait, cx, Direction::Read, |io| io.recv_vectored(bufs), exhausted)
     }
 }
 
-impl<S: StreamSocket> ByteWrite for S {
+impl<S: HasSource<Io: StreamIo> + Split> ByteWrite for S {
     type State = Wait;
 
     fn poll_write(&self, wait: &mut Wait, cx: &mut Context<'_>, buf: &[u8]) -> PollBytes {
@@ -76,8 +69,13 @@ impl<S: StreamSocket> ByteWrite for S {
         }
         let bufs = &bufs[range];
         let exhausted = |n: &usize| is_short(*n, asked);
-        let op = |io: &S::Io| io.send_vectored(bufs);
-        self.registered().poll_io(wait, cx, Direction::Write, op, exhausted)
+        self.registered().poll_io(
+            wait,
+            cx,
+            Direction::Write,
+            |io| io.send_vectored(bufs),
+            exhausted,
+        )
     }
 
     /// Shuts the write direction down.
@@ -90,20 +88,23 @@ impl<S: StreamSocket> ByteWrite for S {
     }
 }
 
-/// The calls of a stream socket of mio. The vectored ones are passed no more slices than fit in one
-/// call.
+/// A stream socket of mio, with its calls. The vectored ones are passed no more slices than fit in
+/// one call.
 ///
 /// Writing must not raise SIGPIPE: on Linux the calls carry MSG_NOSIGNAL; elsewhere they are those
 /// of std, beneath mio's, which set SO_NOSIGPIPE where it exists.
-pub(crate) trait StreamIo: Source {
-    fn recv(&self, buf: &mut [u8]) -> io::Result<usize>;
-    fn recv_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize>;
-    fn send(&self, buf: &[u8]) -> io::Result<usize>;
-    fn send_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
-}
+pub(crate) trait StreamIo: Source + SystemSocket {
+    /// Whether a short read shows that the kernel's buffer is empty. (A short write always shows
+    /// that the buffer is full.)
+    const SHORT_READ_EMPTIES: bool;
 
-#[cfg(target_os = "linux")]
-impl<S: Source + std::os::fd::AsFd> StreamIo for S {
+    /// Whether the next read would block, because this one returned `done` of `asked` bytes.
+    #[inline]
+    fn is_drained(done: usize, asked: usize) -> bool {
+        Self::SHORT_READ_EMPTIES && is_short(done, asked)
+    }
+
+    #[cfg(target_os = "linux")]
     #[inline]
     fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         // Not read(2), which goes through the file system first and takes 70 ns more. The second
@@ -112,80 +113,101 @@ impl<S: Source + std::os::fd::AsFd> StreamIo for S {
         Ok(received)
     }
 
+    #[cfg(target_os = "linux")]
     fn recv_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         Ok(rustix::io::readv(self, bufs)?)
     }
 
+    #[cfg(target_os = "linux")]
     #[inline]
     fn send(&self, buf: &[u8]) -> io::Result<usize> {
         Ok(rustix::net::send(self, buf, rustix::net::SendFlags::NOSIGNAL)?)
     }
 
+    #[cfg(target_os = "linux")]
     fn send_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         // sendmsg(2), because writev(2) has no flags.
         let mut no_ancillary = rustix::net::SendAncillaryBuffer::default();
         Ok(rustix::net::sendmsg(self, bufs, &mut no_ancillary, rustix::net::SendFlags::NOSIGNAL)?)
     }
+
+    #[cfg(not(target_os = "linux"))]
+    fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+        io::Read::read(&mut self.as_std(), buf)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn recv_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        io::Read::read_vectored(&mut self.as_std(), bufs)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn send(&self, buf: &[u8]) -> io::Result<usize> {
+        io::Write::write(&mut self.as_std(), buf)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn send_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        io::Write::write_vectored(&mut self.as_std(), bufs)
+    }
+}
+
+/// What the calls of [`StreamIo`] need.
+#[cfg(target_os = "linux")]
+pub(crate) use std::os::fd::AsFd as SystemSocket;
+
+/// What the calls of [`StreamIo`] need.
+#[cfg(not(target_os = "linux"))]
+pub(crate) trait SystemSocket {
+    fn as_std(&self) -> impl io::Read + io::Write;
 }
 
 #[cfg(not(target_os = "linux"))]
-impl<S: Source> StreamIo for S
+impl<S> SystemSocket for S
 where
     for<'a> &'a S: io::Read + io::Write,
 {
-    fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        io::Read::read(&mut &*self, buf)
-    }
-
-    fn recv_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        io::Read::read_vectored(&mut &*self, bufs)
-    }
-
-    fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        io::Write::write(&mut &*self, buf)
-    }
-
-    fn send_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        io::Write::write_vectored(&mut &*self, bufs)
+    fn as_std(&self) -> impl io::Read + io::Write {
+        self
     }
 }
 
 #[track_caller]
-pub(super) fn try_read<S: StreamSocket>(stream: &S, buf: &mut [u8]) -> io::Result<usize> {
+pub(super) fn try_read<S: StreamIo>(stream: &Registered<S>, buf: &mut [u8]) -> io::Result<usize> {
     let asked = buf.len();
-    let exhausted = |n: &usize| S::SHORT_READ_EMPTIES && is_short(*n, asked);
+    let exhausted = |n: &usize| S::is_drained(*n, asked);
     // If there is no data, the kernel returns EAGAIN also for an empty buffer.
-    let op = |io: &S::Io| if asked == 0 { Ok(0) } else { io.recv(buf) };
-    stream.registered().try_io(Direction::Read, op, exhausted)
+    let op = |io: &S| if asked == 0 { Ok(0) } else { io.recv(buf) };
+    stream.try_io(Direction::Read, op, exhausted)
 }
 
 #[track_caller]
-pub(super) fn try_read_vectored<S: StreamSocket>(
-    stream: &S,
+pub(super) fn try_read_vectored<S: StreamIo>(
+    stream: &Registered<S>,
     bufs: &mut [IoSliceMut<'_>],
 ) -> io::Result<usize> {
     let (range, asked) = in_one_call(bufs);
     let bufs = &mut bufs[range];
-    let exhausted = |n: &usize| S::SHORT_READ_EMPTIES && is_short(*n, asked);
-    let op = |io: &S::Io| if asked == 0 { Ok(0) } else { io.recv_vectored(bufs) };
-    stream.registered().try_io(Direction::Read, op, exhausted)
+    let exhausted = |n: &usize| S::is_drained(*n, asked);
+    let op = |io: &S| if asked == 0 { Ok(0) } else { io.recv_vectored(bufs) };
+    stream.try_io(Direction::Read, op, exhausted)
 }
 
 #[track_caller]
-pub(super) fn try_write<S: StreamSocket>(stream: &S, buf: &[u8]) -> io::Result<usize> {
+pub(super) fn try_write<S: StreamIo>(stream: &Registered<S>, buf: &[u8]) -> io::Result<usize> {
     let exhausted = |n: &usize| is_short(*n, buf.len());
-    stream.registered().try_io(Direction::Write, |io| io.send(buf), exhausted)
+    stream.try_io(Direction::Write, |io| io.send(buf), exhausted)
 }
 
 #[track_caller]
-pub(super) fn try_write_vectored<S: StreamSocket>(
-    stream: &S,
+pub(super) fn try_write_vectored<S: StreamIo>(
+    stream: &Registered<S>,
     bufs: &[IoSlice<'_>],
 ) -> io::Result<usize> {
     let (range, asked) = in_one_call(bufs);
     let bufs = &bufs[range];
-    let op = |io: &S::Io| if asked == 0 { Ok(0) } else { io.send_vectored(bufs) };
-    stream.registered().try_io(Direction::Write, op, |n| is_short(*n, asked))
+    let op = |io: &S| if asked == 0 { Ok(0) } else { io.send_vectored(bufs) };
+    stream.try_io(Direction::Write, op, |n| is_short(*n, asked))
 }
 
 /// The methods of both kinds of streams: reading, writing, readiness, the `try_` methods,
@@ -210,6 +232,11 @@ macro_rules! stream_methods {
 
         $crate::io::readiness::readiness!(read and write);
 
+        $crate::io::readiness::poll_ready_names! {
+            poll_read_ready = poll_readable;
+            poll_write_ready = poll_writable;
+        }
+
         /// Reads without waiting.
         ///
         /// It spends no [budget](crate::sync#the-cooperative-budget), so it is never refused as a
@@ -225,7 +252,7 @@ macro_rules! stream_methods {
         /// Outside the loop that the stream belongs to.
         #[track_caller]
         pub fn try_read(&self, buf: &mut [u8]) -> ::std::io::Result<usize> {
-            $crate::net::stream::try_read(self, buf)
+            $crate::net::stream::try_read(&self.registered, buf)
         }
 
         /// As [`try_read`](Self::try_read), into several buffers in turn. At most 1,024 of them are
@@ -243,7 +270,7 @@ macro_rules! stream_methods {
             &self,
             bufs: &mut [::std::io::IoSliceMut<'_>],
         ) -> ::std::io::Result<usize> {
-            $crate::net::stream::try_read_vectored(self, bufs)
+            $crate::net::stream::try_read_vectored(&self.registered, bufs)
         }
 
         /// Writes without waiting.
@@ -260,7 +287,7 @@ macro_rules! stream_methods {
         /// Outside the loop that the stream belongs to.
         #[track_caller]
         pub fn try_write(&self, buf: &[u8]) -> ::std::io::Result<usize> {
-            $crate::net::stream::try_write(self, buf)
+            $crate::net::stream::try_write(&self.registered, buf)
         }
 
         /// As [`try_write`](Self::try_write), from several buffers in turn. At most 1,024 of them
@@ -278,8 +305,11 @@ macro_rules! stream_methods {
             &self,
             bufs: &[::std::io::IoSlice<'_>],
         ) -> ::std::io::Result<usize> {
-            $crate::net::stream::try_write_vectored(self, bufs)
+            $crate::net::stream::try_write_vectored(&self.registered, bufs)
         }
+
+        #[cfg(feature = "bytes")]
+        $crate::io::buffers::try_read_buf_methods!();
 
         /// Closes one direction, or both. After `Shutdown::Write` the peer reads EOF.
         ///
@@ -299,6 +329,37 @@ macro_rules! stream_methods {
             self.registered.io().peer_addr()
         }
 
+        /// Splits the stream into a half that reads and one that writes, for two futures of one
+        /// task. Both borrow the stream, which is whole again when they are dropped. For two tasks
+        /// there is [`into_split`](Self::into_split).
+        ///
+        /// ```
+        /// use headwaiter::io::copy;
+        /// use headwaiter::net::{TcpListener, TcpStream};
+        ///
+        /// headwaiter::block_on(async {
+        ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+        ///     let mut guest = TcpStream::connect(listener.local_addr()?).await?;
+        ///     let (mut kitchen, _) = listener.accept().await?;
+        ///
+        ///     guest.write_all(b"soup").await?;
+        ///     guest.shutdown(std::net::Shutdown::Write)?;
+        ///     let (mut reader, mut writer) = kitchen.split();
+        ///     assert_eq!(copy(&mut reader, &mut writer).await?, 4); // An echo.
+        ///     guest.read_exact(&mut [0; 4]).await?;
+        ///     Ok::<(), std::io::Error>(())
+        /// })?;
+        /// # Ok::<(), std::io::Error>(())
+        /// ```
+        pub fn split(
+            &mut self,
+        ) -> (
+            $crate::net::split::borrowed::ReadHalf<'_, $stream>,
+            $crate::net::split::borrowed::WriteHalf<'_, $stream>,
+        ) {
+            $crate::net::split::borrowed::split(self)
+        }
+
         /// Splits the stream into two halves that can be moved to different tasks. Dropping the
         /// write half ends the stream for the peer; the connection is closed when both are dropped.
         pub fn into_split(
@@ -315,11 +376,7 @@ pub(super) use stream_methods;
 
 /// Implements the traits through which the halves, the futures and futures-io use a stream.
 macro_rules! stream_traits {
-    ($stream:ty, $address:ty, SHORT_READ_EMPTIES: $short_read_empties:literal) => {
-        impl $crate::net::stream::StreamSocket for $stream {
-            const SHORT_READ_EMPTIES: bool = $short_read_empties;
-        }
-
+    ($stream:ty, $address:ty) => {
         impl $crate::net::split::Split for $stream {
             type Address = $address;
 
@@ -329,6 +386,10 @@ macro_rules! stream_traits {
 
             fn peer(&self) -> ::std::io::Result<$address> {
                 self.peer_addr()
+            }
+
+            fn local(&self) -> ::std::io::Result<$address> {
+                self.local_addr()
             }
 
             fn is_of_this_process(&self) -> bool {

@@ -13,7 +13,7 @@ use std::{io, net::SocketAddr, num::NonZero, panic::Location, pin::Pin};
 
 use self::connect::Connect;
 use super::socket::{socket, socket_methods};
-use super::stream::{stream_methods, stream_traits};
+use super::stream::{StreamIo, stream_methods, stream_traits};
 use super::{options::socket_options, resolve::address::ToSocketAddrs};
 use crate::door::{Door, is_running};
 use crate::reactor::{Direction, Ready, Registered, Wait};
@@ -58,7 +58,11 @@ pub struct TcpStream {
 }
 
 socket!(TcpStream, mio::net::TcpStream);
-stream_traits!(TcpStream, SocketAddr, SHORT_READ_EMPTIES: true);
+stream_traits!(TcpStream, SocketAddr);
+
+impl StreamIo for mio::net::TcpStream {
+    const SHORT_READ_EMPTIES: bool = true;
+}
 
 impl TcpStream {
     /// Takes in a connected socket. Both directions are tried at once.

@@ -142,7 +142,7 @@ impl UdpSocket {
         /// # Errors
         ///
         /// As [`recv`](Self::recv).
-        peek, try_peek: UdpSocket => usize,
+        peek, try_peek, poll_peek: UdpSocket => usize,
         |io: &mio::net::UdpSocket, buf: &mut [u8]| io.peek(buf);
 
         /// As [`recv_from`](Self::recv_from), but leaves the datagram in the kernel, for the next
@@ -189,6 +189,23 @@ impl UdpSocket {
     pub fn try_peek_sender(&self) -> io::Result<SocketAddr> {
         let sender = |io: &mio::net::UdpSocket| io.peek_from(&mut []).map(|(_, sender)| sender);
         self.registered.try_io(Direction::Read, sender, |_| false)
+    }
+
+    /// As [`peek_sender`](Self::peek_sender), for a future of your own. Its waker stays registered
+    /// when it returns, as that of [`poll_readable`](Self::poll_readable).
+    ///
+    /// # Errors
+    ///
+    /// As [`peek_sender`](Self::peek_sender).
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop that the socket belongs to.
+    #[cfg(unix)]
+    #[track_caller]
+    pub fn poll_peek_sender(&self, cx: &mut Context<'_>) -> Poll<io::Result<SocketAddr>> {
+        let sender = |io: &mio::net::UdpSocket| io.peek_from(&mut []).map(|(_, sender)| sender);
+        self.registered.poll_latest(cx, Direction::Read, sender)
     }
 
     /// Sends `buf` as one datagram to `target`, and returns how many bytes that were: all of them.

@@ -9,11 +9,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::wait_graph::WaitGraph;
-use super::words;
+use super::words::{self, age, count, line, short};
 use crate::door::Door;
 use crate::state::{
     Awaited, Direction, Slot, SourceSnapshot, State, TaskLabel, TaskNumber, TaskWait, Waiter,
-    plural,
 };
 
 /// The contents of a loop, and which task waits for what, at one moment: see [`dump`]. Its
@@ -114,7 +113,7 @@ fn text(state: &State, most: usize) -> String {
     // Built once for all tasks, so that the time is linear in the number of waits.
     let graph = WaitGraph::new(state);
     let held = held_locks(state, &graph);
-    let (sources, timers, jobs) = (state.sources.count(), state.timers.count(), state.jobs);
+    let (sources, timers, jobs) = (state.sources.len(), state.timers.count(), state.jobs);
     let tasks = state.tasks.snapshot(now, state.shared.polled.load(Ordering::Relaxed) != 0);
     let mut text = format!(
         "{}, {}, {}, {}\n",
@@ -165,17 +164,17 @@ fn held_locks(state: &State, graph: &WaitGraph) -> HashMap<Slot, Vec<String>> {
     // Sorted by generation, so that the order of the lines does not change from dump to dump.
     let mut waiting: BTreeMap<u32, (Slot, usize)> = BTreeMap::new();
     for wait in graph.iter() {
-        if let Awaited::Lock(lock) = wait.what {
+        if let Awaited::Lock(lock) | Awaited::Read(lock) = wait.what {
             waiting.entry(lock.generation()).or_insert((lock, 0)).1 += 1;
         }
     }
     let mut held: HashMap<Slot, Vec<String>> = HashMap::new();
     for (lock, many) in waiting.into_values() {
-        if let Some(holder) = state.waits.lock(lock).and_then(|lock| lock.holder)
-            && let Some(slot) = state.slot_of(holder.task)
-        {
-            let wait = if many == 1 { "waits" } else { "wait" };
-            let name = words::lock_name(state.waits.lock(lock));
+        let Some(lock) = state.waits.lock(lock) else { continue };
+        let name = words::lock_name(Some(lock));
+        let wait = if many == 1 { "waits" } else { "wait" };
+        for holder in lock.holders() {
+            let Some(slot) = state.slot_of(holder.task) else { continue };
             let text = format!("    holds {name} since {}, {many} {wait} for it", holder.place);
             held.entry(slot).or_default().push(text);
         }
@@ -287,10 +286,6 @@ fn add_jobs(text: &mut String, state: &State) {
     }
 }
 
-fn count(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", plural(n))
-}
-
 const OUTSIDE: &str = "code outside this crate";
 
 /// Names the task that waits, or says what else does.
@@ -332,76 +327,10 @@ fn wait_text(state: &State, wait: &TaskWait, now: u64) -> String {
     format!("{what}{place}{since}")
 }
 
-/// Appends a line. It is broken at commas so that each part fits a terminal.
-fn line(text: &mut String, line: &str) {
-    const WIDTH: usize = 100;
-    let indent = line.len() - line.trim_start().len();
-    let mut width = 0;
-    for (number, piece) in line.split_inclusive(", ").enumerate() {
-        let length = piece.chars().count();
-        // The first part stays on its line, however long it is.
-        if number > 0 && width + piece.trim_end().chars().count() > WIDTH {
-            text.truncate(text.trim_end().len());
-            text.push('\n');
-            text.extend(std::iter::repeat_n(' ', indent + 4));
-            width = indent + 4;
-        }
-        text.push_str(piece);
-        width += length;
-    }
-    text.push('\n');
-}
-
-/// Formats a duration with only its first few digits.
-fn short(duration: Duration) -> String {
-    match (duration.as_nanos(), duration.as_secs()) {
-        (..10_000, _) => format!("{} ns", duration.as_nanos()),
-        (..10_000_000, _) => format!("{} µs", duration.as_micros()),
-        (..10_000_000_000, _) => format!("{} ms", duration.as_millis()),
-        (_, ..10_000) => format!("{} s", duration.as_secs()),
-        (_, ..360_000) => format!("{} min", duration.as_secs() / 60),
-        (_, ..8_640_000) => format!("{} h", duration.as_secs() / 3600),
-        (_, seconds) => format!("{} days", seconds / 86400),
-    }
-}
-
-/// Formats an age, which is known to about a millisecond.
-fn age(age: Duration) -> String {
-    match age.as_secs() {
-        ..10 => format!("{} ms", (age + Duration::from_micros(500)).as_millis()),
-        _ => short(age),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Instant;
-
-    #[test]
-    fn durations_are_told_in_a_few_digits() {
-        let told = [
-            (9_999, "9999 ns"),
-            (10_000, "10 µs"),
-            (9_999_999, "9999 µs"),
-            (10_000_000, "10 ms"),
-            (9_999_999_999, "9999 ms"),
-            (10_000_000_000, "10 s"),
-            (9_999_999_999_999, "9999 s"),
-            (10_000_000_000_000, "166 min"),
-            (360_000_000_000_000, "100 h"),
-            (8_640_000_000_000_000, "100 days"),
-        ];
-        for (nanos, text) in told {
-            assert_eq!(short(Duration::from_nanos(nanos)), text);
-        }
-        // Ages are kept in units of 2^20 ns.
-        for (units, text) in
-            [(0, "0 ms"), (1, "1 ms"), (19, "20 ms"), (954, "1000 ms"), (9_537, "10 s")]
-        {
-            assert_eq!(age(Duration::from_nanos(units << 20)), text);
-        }
-    }
 
     #[test]
     #[cfg(unix)]

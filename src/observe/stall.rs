@@ -22,9 +22,9 @@ impl State {
     pub(crate) fn begin_timed_poll(&mut self) {
         let now = self.clock.now_nanos();
         let are_all_timed = self.outbox.is_observed() || self.stalls.is_timing(now);
-        self.untimed = if are_all_timed { 0 } else { SAMPLED - 1 };
+        self.timing_mask = if are_all_timed { 0 } else { SAMPLED - 1 };
         self.poll_began = Some(now);
-        self.tasks.suspicion |= Tasks::TIMED;
+        self.tasks.to_check |= Tasks::TIMED;
     }
 
     /// Records the end of a poll. Does nothing unless the poll was timed.
@@ -79,7 +79,7 @@ impl State {
         let longest = self.stalls.longest.take().filter(|(took, _)| *took > busy / 2);
         self.counts.stalls += 1;
         self.stalls.timed_until = now + TIMED_FOR;
-        self.untimed = 0;
+        self.timing_mask = 0;
         if mem::take(&mut self.stalls.by_poll) {
             return;
         }

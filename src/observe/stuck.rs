@@ -13,7 +13,8 @@ use super::wait_graph::WaitGraph;
 use super::words::{awaited, task_and_place};
 use crate::door::Door;
 use crate::state::{
-    Awaited, Blocker, Deadlock, Effect, Flags, JoinError, LOOP, Slot, State, TASK, TaskWait, plural,
+    Awaited, Blocker, Deadlock, Effect, Flags, Holder, JoinError, LOOP, Slot, State, TASK,
+    TaskWait, plural,
 };
 
 /// The result of the analysis.
@@ -101,9 +102,9 @@ impl State {
         let mut done = HashSet::new();
         let (mut verdict, mut lost) = (Verdict::Fine, 0);
         for (task, suspicion) in suspects {
-            if suspicion.has(Flags::MAY_BE_DEADLOCKED) && stuck.contains(&task) {
+            if suspicion.has_any(Flags::MAY_BE_DEADLOCKED) && stuck.contains(&task) {
                 if !done.contains(&task) {
-                    let found = FoundDeadlock::new(&graph, task);
+                    let found = FoundDeadlock::new(&graph, task, &stuck);
                     let is_done = found.cycle.iter().any(|(task, _)| done.contains(task));
                     done.extend(found.stuck.iter().copied());
                     if is_done {
@@ -116,7 +117,7 @@ impl State {
                         verdict = verdict.or(self.resolve(&graph, found));
                     }
                 }
-            } else if suspicion.has(Flags::MAY_BE_LOST) && graph.waits_of(task).len() == 0 {
+            } else if suspicion.has_any(Flags::MAY_BE_LOST) && graph.waits_of(task).len() == 0 {
                 if lost == MOST_LOST {
                     self.suspects.add(task, Flags::MAY_BE_LOST, &mut self.tasks);
                 } else if !self.tasks.has(task, Flags::REPORTED) {
@@ -135,27 +136,25 @@ impl State {
     /// Takes the suspects from the list, the last first, without those that a cheap check clears.
     /// Following a chain is cheap, while building the graph visits all records of the loop.
     fn take_suspects(&mut self) -> Vec<(Slot, Flags)> {
-        let mut all = Vec::new();
         let mut noted = HashSet::new();
-        while let Some((task, suspicion)) = self.suspects.pop(&mut self.tasks) {
-            all.push((task, suspicion));
+        for task in self.suspects.tasks() {
             // Note the wait of its joiner, of the joiner's joiner, and so on. They did not note it
             // when they began to wait, because most often the awaited task is ready and about to
             // finish.
-            let mut joined = task;
-            while noted.insert(joined)
-                && let Some(joiner) = self.tasks.note_joiner(joined)
+            let mut joined = *task;
+            while let Some(joiner) = self.tasks.note_joiner(joined)
+                && noted.insert(joined)
             {
                 joined = joiner;
             }
         }
         let mut chains = Chains::default();
         let mut suspects = Vec::new();
-        for (task, mut suspicion) in all {
-            if suspicion.has(Flags::MAY_BE_DEADLOCKED) && !chains.lead_to_cycle(self, task) {
+        while let Some((task, mut suspicion)) = self.suspects.pop(&mut self.tasks) {
+            if suspicion.has_any(Flags::MAY_BE_DEADLOCKED) && !chains.lead_to_cycle(self, task) {
                 suspicion.clear(Flags::MAY_BE_DEADLOCKED);
             }
-            if suspicion.has(Flags::SUSPECT) && self.tasks.can_be_stuck(task) {
+            if suspicion.has_any(Flags::SUSPECT) && self.tasks.can_be_stuck(task) {
                 suspects.push((task, suspicion));
             }
         }
@@ -231,8 +230,9 @@ impl State {
 /// where it is. So the report names this exception.
 const ABORTABLE: &str = " (but for a thread that was given the `JoinHandle` of a task, and may abort it: give it a `Handle` too, and this is not reported)";
 
-/// Chains of tasks, each of which waits for the next, as [noted](Blocker) by its last wait. Visits
-/// each task once while nothing changes, however many chains lead through it.
+/// Chains of tasks, each of which waits for the next, as [noted](Blocker) by its last wait. They
+/// branch where several tasks read a lock. Visits each task once while nothing changes, however many
+/// chains lead through it.
 #[derive(Default)]
 struct Chains {
     /// The visited tasks, and whether the chain from there leads to a cycle. `None` while that
@@ -242,37 +242,77 @@ struct Chains {
 
 impl Chains {
     fn lead_to_cycle(&mut self, state: &State, start: Slot) -> bool {
-        let (mut path, mut at) = (Vec::new(), start);
+        if ends_soon(state, start) {
+            return false;
+        }
+        // The tasks on the way from the start, each with those that it waits for and that are left
+        // to follow.
+        let mut path: Vec<(Slot, Vec<Slot>)> = Vec::new();
+        let mut next = Some(start);
         let is_cycle = loop {
-            match self.passed.get(&at) {
-                Some(Some(is_cycle)) => break *is_cycle,
-                Some(None) => break true,
-                None => {}
+            if let Some(at) = next {
+                match self.passed.get(&at) {
+                    Some(Some(false)) => {}
+                    Some(_) => break true,
+                    None => {
+                        self.passed.insert(at, None);
+                        path.push((at, next_in_chain(state, at)));
+                    }
+                }
             }
-            self.passed.insert(at, None);
-            path.push(at);
-            match next_in_chain(state, at) {
-                Some(next) => at = next,
-                None => break false,
+            let Some((at, left)) = path.last_mut() else { break false };
+            next = left.pop();
+            if next.is_none() {
+                self.passed.insert(*at, Some(false));
+                path.pop();
             }
         };
-        for task in path {
+        for (task, _) in path {
             self.passed.insert(task, Some(is_cycle));
         }
         is_cycle
     }
 }
 
-/// Returns the task that this one waits for, if that task can be stuck.
-fn next_in_chain(state: &State, task: Slot) -> Option<Slot> {
-    let next = match state.tasks.blocker(task)? {
-        Blocker::Task(task) => task,
-        Blocker::Record(record) => match state.waits.lock(record) {
-            Some(lock) => state.slot_of(lock.holder?.task)?,
-            None => *state.waits.group(record)?.borrow().iter().next()?.1,
+/// Whether a few joins lead from here to a task that can continue. Most chains are like that, and
+/// need no record of visits.
+fn ends_soon(state: &State, start: Slot) -> bool {
+    const SHORT: usize = 8;
+    let mut at = start;
+    for _ in 0..SHORT {
+        match state.tasks.blocker(at) {
+            Some(Blocker::Task(next)) if state.tasks.can_be_stuck(next) => at = next,
+            Some(Blocker::Record(_)) => return false,
+            _ => return true,
+        }
+    }
+    false
+}
+
+/// Returns the tasks that this one waits for and that can be stuck. Several only if they read a
+/// lock: each of them may be the one that never releases it. Of a group, one is enough.
+fn next_in_chain(state: &State, task: Slot) -> Vec<Slot> {
+    let mut next = match state.tasks.blocker(task) {
+        Some(Blocker::Task(task)) => vec![task],
+        Some(Blocker::Record(record)) => match state.waits.lock(record) {
+            Some(lock) => {
+                let slot_of = |holder: Holder| state.slot_of(holder.task);
+                let mut next: Vec<Slot> = lock.holders().into_iter().filter_map(slot_of).collect();
+                let writer = lock.ahead_of_readers().and_then(slot_of);
+                // The first that waits to write does not wait for itself.
+                next.extend(writer.filter(|writer| *writer != task && !lock.is_written()));
+                next
+            }
+            None => {
+                let group = state.waits.group(record).map(|(children, _)| children.borrow());
+                let first = group.and_then(|children| Some(*children.iter().next()?.1));
+                first.into_iter().collect()
+            }
         },
+        None => Vec::new(),
     };
-    state.tasks.can_be_stuck(next).then_some(next)
+    next.retain(|task| state.tasks.can_be_stuck(*task));
+    next
 }
 
 /// A deadlock that was found.
@@ -287,13 +327,13 @@ struct FoundDeadlock {
 
 impl FoundDeadlock {
     /// Describes the deadlock that the stuck task `start` is part of or waits for.
-    fn new(graph: &WaitGraph, start: Slot) -> Self {
-        let cycle = graph.cycle(start);
+    fn new(graph: &WaitGraph, start: Slot, stuck: &HashSet<Slot>) -> Self {
+        let cycle = graph.cycle(start, stuck);
         // Drop the task that closed the cycle. If `start` only waits for the cycle, dropping it
         // would not help.
         let is_in_cycle = cycle.iter().any(|(task, _)| *task == start);
         let victim = if is_in_cycle { start } else { cycle[0].0 };
-        FoundDeadlock { victim, cycle, stuck: graph.reach(start) }
+        FoundDeadlock { victim, cycle, stuck: graph.reach(start, stuck) }
     }
 
     fn is_new(&self, state: &State) -> bool {

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::state::{Awaited, Slot, State, TaskWait};
+use crate::state::{Awaited, Lock, Slot, State, TaskWait};
 
 pub(crate) struct WaitGraph {
     /// The waits of each task that has any.
@@ -13,8 +13,11 @@ pub(crate) struct WaitGraph {
 /// A wait, and the tasks that can end it.
 struct Edge {
     wait: TaskWait,
-    /// Empty if something other than a task can end the wait, or a task that can continue.
+    /// Empty if something other than a task can end the wait, or tasks that can continue.
     blockers: Vec<Slot>,
+    /// Whether all of the blockers must continue to end the wait, as those that read a lock.
+    /// Otherwise one of them is enough.
+    needs_all: bool,
 }
 
 impl WaitGraph {
@@ -22,8 +25,8 @@ impl WaitGraph {
     pub(crate) fn new(state: &State) -> Self {
         let mut waits: HashMap<Slot, Vec<Edge>> = HashMap::new();
         state.each_wait(|task, wait| {
-            let blockers = blockers(state, &wait);
-            waits.entry(task).or_default().push(Edge { wait, blockers });
+            let (blockers, needs_all) = blockers(state, &wait);
+            waits.entry(task).or_default().push(Edge { wait, blockers, needs_all });
         });
         WaitGraph { waits }
     }
@@ -43,45 +46,61 @@ impl WaitGraph {
     /// Returns all tasks without a way out. A wait for which `is_hopeless` returns true counts as
     /// no way out.
     ///
-    /// A task has a way out if one of its waits has no blockers, or a blocker with a way out. So
-    /// the search starts from the waits without blockers and follows the edges backwards, in time
-    /// proportional to the number of waits.
+    /// A task has a way out if one of its waits has no blockers, or a blocker with a way out; all of
+    /// them must have one if the wait needs all. So the search starts from the waits without
+    /// blockers and follows the edges backwards, in time proportional to the number of waits.
     pub(crate) fn stuck_tasks(&self, is_hopeless: impl Fn(&TaskWait) -> bool) -> HashSet<Slot> {
-        let mut stuck: HashSet<Slot> = self.waits.keys().copied().collect();
-        let mut waiting_for: HashMap<Slot, Vec<Slot>> = HashMap::new();
+        let mut waiting_for: HashMap<Slot, Vec<(Slot, Option<usize>)>> = HashMap::new();
+        // For each wait that needs all of its blockers, how many are not known to have a way out.
+        let mut missing = Vec::new();
         let mut free = Vec::new();
         for (task, edges) in &self.waits {
             for edge in edges.iter().filter(|edge| !is_hopeless(&edge.wait)) {
                 if edge.blockers.is_empty() {
                     free.push(*task);
                 }
+                let counter = edge.needs_all.then(|| {
+                    missing.push(edge.blockers.len());
+                    missing.len() - 1
+                });
                 for blocker in &edge.blockers {
-                    waiting_for.entry(*blocker).or_default().push(*task);
+                    waiting_for.entry(*blocker).or_default().push((*task, counter));
                     // A blocker without any wait is not part of a deadlock: it has lost its waker,
                     // which is reported separately.
                     if !self.waits.contains_key(blocker) {
-                        free.push(*task);
+                        free.push(*blocker);
                     }
                 }
             }
         }
+        let mut freed = HashSet::new();
         while let Some(task) = free.pop() {
-            if stuck.remove(&task) {
-                free.extend(waiting_for.remove(&task).unwrap_or_default());
+            if !freed.insert(task) {
+                continue;
+            }
+            for (waiter, counter) in waiting_for.remove(&task).unwrap_or_default() {
+                let left = counter.map_or(0, |counter| {
+                    missing[counter] -= 1;
+                    missing[counter]
+                });
+                if left == 0 {
+                    free.push(waiter);
+                }
             }
         }
-        stuck
+        self.waits.keys().filter(|task| !freed.contains(task)).copied().collect()
     }
 
-    /// Returns this stuck task and all tasks that it waits for, directly or through others.
-    pub(crate) fn reach(&self, start: Slot) -> Vec<Slot> {
+    /// Returns this stuck task and all stuck tasks that it waits for, directly or through others.
+    pub(crate) fn reach(&self, start: Slot, stuck: &HashSet<Slot>) -> Vec<Slot> {
         let mut known = HashSet::from([start]);
         let mut reached = vec![start];
         let mut next = 0;
         while let Some(task) = reached.get(next).copied() {
             next += 1;
             for edge in self.edges(task) {
-                reached.extend(edge.blockers.iter().filter(|blocker| known.insert(**blocker)));
+                let blockers = edge.blockers.iter().filter(|blocker| stuck.contains(blocker));
+                reached.extend(blockers.filter(|blocker| known.insert(**blocker)));
             }
         }
         reached
@@ -89,7 +108,7 @@ impl WaitGraph {
 
     /// Follows the first wait of each task from a stuck task until a task repeats. Returns that
     /// cycle, without the path to it.
-    pub(crate) fn cycle(&self, start: Slot) -> Vec<(Slot, TaskWait)> {
+    pub(crate) fn cycle(&self, start: Slot, stuck: &HashSet<Slot>) -> Vec<(Slot, TaskWait)> {
         let mut path: Vec<(Slot, TaskWait)> = Vec::new();
         let mut known = HashMap::new();
         let mut at = start;
@@ -99,25 +118,35 @@ impl WaitGraph {
             }
             let edge = &self.waits[&at][0];
             path.push((at, edge.wait));
-            at = edge.blockers[0];
+            // Of those that read a lock, only some may be stuck.
+            let next = edge.blockers.iter().find(|blocker| stuck.contains(blocker));
+            at = *next.expect("each wait of a stuck task has a stuck blocker");
         }
     }
 }
 
-/// Returns the tasks that can end this wait. Empty if something else can end it, or if one of these
-/// tasks can continue.
-fn blockers(state: &State, wait: &TaskWait) -> Vec<Slot> {
+/// Returns the tasks that can end this wait, and whether that takes all of them. Returns no tasks if
+/// something else can end it, or if tasks that can continue are enough.
+fn blockers(state: &State, wait: &TaskWait) -> (Vec<Slot>, bool) {
+    let can_be_stuck = |task: &Slot| state.tasks.can_be_stuck(*task);
     let blockers = match wait.what {
         Awaited::Task(task) => vec![task],
         Awaited::Lock(lock) => {
-            let holder = state.waits.lock(lock).and_then(|lock| lock.holder);
-            holder.and_then(|holder| state.slot_of(holder.task)).into_iter().collect()
+            let holders = state.waits.lock(lock).map_or(Vec::new(), Lock::holders);
+            let holders = holders.iter().filter_map(|holder| state.slot_of(holder.task));
+            // A holder that is not known or can continue does not help against one that is stuck.
+            return (holders.filter(can_be_stuck).collect(), true);
         }
-        // Each child is a blocker, because any of them can end the group by failing.
-        Awaited::Group(group) => state.waits.group(group).map_or(Vec::new(), |children| {
+        Awaited::Read(lock) => {
+            let writer = state.waits.lock(lock).and_then(Lock::ahead_of_readers);
+            writer.and_then(|writer| state.slot_of(writer.task)).into_iter().collect()
+        }
+        // Each child is a blocker, because any of them can end the group by failing. The next end
+        // in a `JoinSet` may be that of any child.
+        Awaited::Group(group) => state.waits.group(group).map_or(Vec::new(), |(children, _)| {
             children.borrow().iter().map(|(_, child)| *child).collect()
         }),
         _ => Vec::new(),
     };
-    if blockers.iter().all(|task| state.tasks.can_be_stuck(*task)) { blockers } else { Vec::new() }
+    (if blockers.iter().all(can_be_stuck) { blockers } else { Vec::new() }, false)
 }

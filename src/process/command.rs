@@ -3,6 +3,7 @@
 //!
 //! `child.rs` waits for a child, `output.rs` collects its output, `reap.rs` reaps it.
 
+use std::os::unix::process::CommandExt;
 use std::process::{ExitStatus, Stdio};
 use std::task::{Context, Poll};
 use std::{ffi::OsStr, fmt, io, panic::Location, path::Path, pin::Pin, sync::Arc};
@@ -80,6 +81,13 @@ impl Command {
             stdin_is_set: false,
             kill_on_drop: false,
         }
+    }
+
+    /// Sets the name by which the program is called, its first argument. The default is the program
+    /// itself. Some programs, such as busybox, choose what to do by it.
+    pub fn arg0(&mut self, name: impl AsRef<OsStr>) -> &mut Self {
+        CommandExt::arg0(&mut self.std, name);
+        self
     }
 
     /// Adds an argument. It is not passed through a shell, so no character in it is special.

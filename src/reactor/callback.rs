@@ -196,7 +196,7 @@ impl<S: 'static> Registration<S> {
     pub fn try_with<R>(&self, reach: impl FnOnce(&mut S) -> R) -> Option<R> {
         let slot = self.key.slot;
         let mut door = Door::at_home(self.key, "a `Registration`");
-        let callback = door.sources.slots.get_mut(slot)?.callback.take()?;
+        let callback = door.sources.get_mut(slot)?.callback.take()?;
         // `reach` is user code, so the state must not be borrowed while it runs.
         drop(door);
         // The guard puts the callback back even if `reach` panics.

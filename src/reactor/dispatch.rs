@@ -4,7 +4,7 @@ use mio::Events;
 use mio::event::Event;
 
 use crate::door::Door;
-use crate::state::{ALARM, INBOX, Ready, State, Step, slot_of};
+use crate::state::{ALARM, INBOX, Ready, State, Step};
 
 /// Returns the events in an order that the seed decides. `None` if the loop was built without a
 /// seed.
@@ -27,7 +27,7 @@ pub(crate) fn dispatch<'a>(mut events: impl Iterator<Item = &'a Event>) -> (usiz
         for event in events.by_ref() {
             all += 1;
             let ready = Ready::of(event);
-            if !door.source_ready(slot_of(event.token()), ready, false) {
+            if !door.source_ready(event.token(), ready, false) {
                 without_source += usize::from(!note_stale(&mut door, event));
             }
             // A posted callback must run before the next event is dispatched, because it may remove
@@ -49,8 +49,8 @@ fn note_stale(state: &mut State, event: &Event) -> bool {
     if [INBOX, ALARM].contains(&event.token()) {
         return false;
     }
-    // A callback for an earlier event of this batch dropped the source. The fd and the place in the
-    // slab may have a new owner already; the generation in the token tells them apart.
+    // A callback for an earlier event of this batch dropped the source. The fd and the slab index
+    // may have a new owner already; the generation in the token tells them apart.
     state.outbox.report(|| Step::Stale);
     true
 }

@@ -28,6 +28,11 @@ impl<T: AsFd> FdSource<T> {
         self.io.as_ref().expect(IS_PRESENT)
     }
 
+    /// Returns what was never registered.
+    pub(crate) fn into_inner(self) -> T {
+        self.io.expect(IS_PRESENT)
+    }
+
     pub(crate) fn get_mut(&mut self) -> &mut T {
         self.io.as_mut().expect(IS_PRESENT)
     }

@@ -11,7 +11,7 @@ use mio::{Interest, Registry, Token};
 
 use super::{Registered, Wait};
 use crate::door::Door;
-use crate::state::{Direction, Key, Message, Ready, Slot, Source, shared, slot_of, token_of};
+use crate::state::{Direction, Key, Message, Ready, Slot, Source, shared, token_of};
 
 /// The source of such a slot. It has nothing to register and nothing to close.
 #[derive(Debug)]
@@ -34,12 +34,12 @@ impl Io for Notice {
 impl Registered<Notice> {
     /// Returns the slot, for [`give`].
     pub(crate) fn slot(&self) -> Slot {
-        self.source.key.slot
+        self.key.slot
     }
 
     /// Returns the key, for [`give_from_afar`].
     pub(crate) fn key(&self) -> Key {
-        self.source.key
+        self.key
     }
 
     /// Makes a slot without a notice.
@@ -54,7 +54,7 @@ impl Registered<Notice> {
     pub(crate) fn notice_of_work(kind: &'static str) -> io::Result<Self> {
         let notice = Registered::notice(kind)?;
         if let Some(mut door) = Door::open()
-            && let Some(source) = door.sources.slots.get_mut(notice.slot())
+            && let Some(source) = door.sources.get_mut(notice.slot())
         {
             source.mark(Source::IS_WORK, true);
         }
@@ -72,7 +72,7 @@ impl Registered<Notice> {
         let polled = self.poll_ready(wait, cx, Direction::Read);
         if polled.is_ready()
             && let Some(mut door) = Door::open()
-            && let Some(source) = door.sources.slots.get_mut(self.slot())
+            && let Some(source) = door.sources.get_mut(self.slot())
         {
             source.ready.disprove(Direction::Read);
         }
@@ -83,7 +83,7 @@ impl Registered<Notice> {
 /// Returns whether this slot still exists.
 #[cfg(feature = "signal")]
 pub(crate) fn is_there(slot: Slot) -> bool {
-    Door::open().is_some_and(|door| door.sources.slots.get(slot).is_some())
+    Door::open().is_some_and(|door| door.sources.get(slot).is_some())
 }
 
 /// Gives a notice to a slot: wakes its waiter, or stores the notice if there is none. Ignores a
@@ -102,6 +102,6 @@ pub(crate) fn give_from_afar(key: Key) {
 
 fn make_ready(slot: Slot, ready: Ready) {
     if let Some(mut door) = Door::open() {
-        door.source_ready(slot_of(token_of(slot)), ready, true);
+        door.source_ready(token_of(slot), ready, true);
     }
 }

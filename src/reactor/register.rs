@@ -25,7 +25,7 @@ pub(super) fn register(
     if door.is_closing {
         return Err(is_closing());
     }
-    let Ok(slot) = door.sources.slots.insert(Layout::TOKEN, source) else {
+    let Ok(slot) = door.sources.insert(Layout::TOKEN, source) else {
         let most = Layout::TOKEN.indexes();
         return Err(io::Error::other(format!(
             "this event loop watches {most} sources, and a token cannot tell more apart: drop some first"
@@ -39,7 +39,7 @@ pub(super) fn register(
         && let Some(mut door) = Door::open()
     {
         // The source has no waiters and no callback yet, so no user code is dropped here.
-        door.sources.slots.remove(slot);
+        door.sources.remove(slot);
     }
     match registered {
         Ok(result) => result?,
@@ -53,7 +53,7 @@ pub(super) fn register(
 /// may run user code.
 pub(crate) fn drop_all() {
     while let Some(mut door) = Door::open()
-        && let Some(source) = door.sources.slots.pop()
+        && let Some(source) = door.sources.pop()
     {
         door.drop_source(source);
     }

@@ -12,11 +12,11 @@ use mio::Interest;
 use mio::event::Source as Io;
 
 use super::register::{is_closing, register};
-use super::wait::{SourceKey, Wait};
+use super::wait::Wait;
 use crate::door::{Door, away_from_home, release};
 use crate::state::{
-    ALL, Direction, OneLine, Ready, Release, SOURCE, Shared, Source, Sources, TaskNumber, Waiter,
-    contain, say, shared,
+    ALL, Direction, Key, OneLine, Ready, Release, SOURCE, Shared, Source, TaskNumber, Waiter,
+    contain, is_priority, say, shared,
 };
 
 #[cfg(target_os = "linux")]
@@ -26,7 +26,9 @@ const ALL_BUT_ROOM: Interest = Interest::READABLE.add(Interest::PRIORITY);
 /// the source, frees the slot and closes the descriptor, in this order.
 pub(crate) struct Registered<S: Io> {
     io: S,
-    pub(super) source: SourceKey,
+    pub(super) key: Key,
+    /// The name of the source in log lines and messages, such as `TCP stream`.
+    kind: &'static str,
 }
 
 impl<S: Io> Registered<S> {
@@ -40,13 +42,20 @@ impl<S: Io> Registered<S> {
 
     /// Like [`new`](Self::new), but returns `io` with the error.
     #[track_caller]
-    pub(crate) fn try_new(
+    pub(crate) fn try_new(io: S, kind: &'static str, ready: Ready) -> Result<Self, (io::Error, S)> {
+        Registered::try_new_for(io, kind, ALL, ready)
+    }
+
+    /// Like [`try_new`](Self::try_new), for the events of `interest` only.
+    #[track_caller]
+    pub(crate) fn try_new_for(
         mut io: S,
         kind: &'static str,
+        interest: Interest,
         ready: Ready,
     ) -> Result<Self, (io::Error, S)> {
-        match register(kind, &mut io, ALL, Source::new(kind, ready)) {
-            Ok(key) => Ok(Registered { io, source: SourceKey { key, kind } }),
+        match register(kind, &mut io, interest, Source::new(kind, ready)) {
+            Ok(key) => Ok(Registered { io, key, kind }),
             Err(error) => Err((error, io)),
         }
     }
@@ -64,7 +73,7 @@ impl<S: Io> Registered<S> {
         let mut source = Source::new(kind, Ready::BOTH);
         source.quiet = io.as_raw_fd();
         let key = register(kind, &mut io, ALL_BUT_ROOM, source)?;
-        Ok(Registered { io, source: SourceKey { key, kind } })
+        Ok(Registered { io, key, kind })
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -83,6 +92,12 @@ impl<S: Io> Registered<S> {
         &mut self.io
     }
 
+    /// Opens the door to the loop that watches the source. Panics if it does not run here.
+    #[track_caller]
+    pub(super) fn open(&self) -> Door {
+        Door::at_home(self.key, self.kind)
+    }
+
     /// Tries `op` while the source counts as ready. When `op` would block, stores the waker and
     /// returns `Pending`. `is_exhausted` returns whether a result proves that the next try would
     /// block, which saves that try.
@@ -99,23 +114,19 @@ impl<S: Io> Registered<S> {
         mut op: impl FnMut(&S) -> io::Result<T>,
         is_exhausted: impl Fn(&T) -> bool,
     ) -> Poll<io::Result<T>> {
-        let SourceKey { key, kind } = self.source;
-        let Some(mut door) = Door::of(key) else { away_from_home(kind) };
+        let key = self.key;
+        let Some(mut door) = Door::of(key) else { away_from_home(self.kind) };
         let state = &mut *door;
         if !state.budget.allows() {
             drop(door);
-            return self.source.refuse(wait, cx, direction);
+            return wait.refuse(key, cx, direction);
         }
-        let Sources { slots, last_ticket } = &mut state.sources;
-        let Some(source) = slots.get_mut(key.slot) else {
+        let Some(source) = state.sources.get_mut(key.slot) else {
             return Poll::Ready(Err(is_closing()));
         };
         // Removes the waiter of the last poll. Its position does not matter, because one event
         // wakes all.
-        if let Some(ticket) = wait.ticket {
-            source.waiters(direction).remove(ticket.number, &mut state.outbox);
-            wait.ticket = None;
-        }
+        wait.withdraw(source.waiters(direction), &mut state.outbox);
         let mut would_block = false;
         while source.ready.allows(direction) {
             let result = match op(&self.io) {
@@ -137,7 +148,7 @@ impl<S: Io> Registered<S> {
             };
             state.budget.count();
             if state.outbox.is_active() {
-                self.source.report_tried(state, direction, true);
+                state.report_tried(key.slot, direction, true);
                 drop(door);
             } else {
                 door.shut();
@@ -146,7 +157,7 @@ impl<S: Io> Registered<S> {
         }
         let waited = if let Some(task) = TaskNumber::of(cx.waker()) {
             state.tasks.keep();
-            let ticket = wait.take_ticket(key, direction, last_ticket);
+            let ticket = wait.take_ticket(key, direction, &mut state.last_ticket);
             let (place, since) = (wait.place, state.clock.turn_nanos());
             let polled = state.tasks.polled_number;
             let waiters = source.waiters(direction);
@@ -159,10 +170,10 @@ impl<S: Io> Registered<S> {
                 door.shut();
                 return Poll::Pending;
             }
-            self.source.after_wait(door, wait, direction, would_block)
+            wait.after_wait(door, key, direction, would_block)
         } else {
             drop(door);
-            self.source.wait_with_foreign(wait, cx.waker(), direction, would_block)
+            wait.wait_with_foreign(key, cx.waker(), direction, would_block)
         };
         match waited {
             Ok(()) => Poll::Pending,
@@ -200,10 +211,10 @@ impl<S: Io> Registered<S> {
     /// kept.
     pub(crate) fn leave_behind(&self, mut wait: Wait) {
         let Some(ticket) = wait.ticket.take() else { return };
-        let mut door = self.source.open();
+        let mut door = self.open();
         let state = &mut *door;
         let polled = state.polled().map(|number| (number, state.tasks.polls(state.tasks.polled)));
-        if let Some(source) = state.sources.slots.get_mut(self.source.key.slot) {
+        if let Some(source) = state.sources.get_mut(self.key.slot) {
             let waiters = source.waiters(ticket.direction);
             waiters.keep_latest(ticket.number, polled, &mut state.outbox);
         }
@@ -211,8 +222,8 @@ impl<S: Io> Registered<S> {
 
     /// Returns for which directions of `interest` the source counts as ready.
     pub(crate) fn readiness(&self, interest: Interest) -> Ready {
-        let door = self.source.open();
-        let source = door.sources.slots.get(self.source.key.slot);
+        let door = self.open();
+        let source = door.sources.get(self.key.slot);
         source.map_or(Ready::NONE, |source| source.ready).of_interest(interest)
     }
 
@@ -220,23 +231,16 @@ impl<S: Io> Registered<S> {
     /// [`poll_io`](Self::poll_io), so the caller runs it after [`poll_ready`](Self::poll_ready),
     /// with nothing borrowed. Returns `None` if the caller must try again after the next
     /// `poll_ready`.
-    pub(crate) fn settle<T>(
+    pub(crate) fn note_result<T>(
         &self,
         interest: Interest,
         result: io::Result<T>,
     ) -> Option<io::Result<T>> {
         self.note_would_block(interest, &result);
-        match &result {
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                ) =>
-            {
-                None
-            }
-            _ => Some(result),
-        }
+        let kind = result.as_ref().err().map(io::Error::kind);
+        let tries_again =
+            matches!(kind, Some(io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted));
+        if tries_again { None } else { Some(result) }
     }
 
     /// Records that the source is not ready if an operation would have blocked. No event can have
@@ -245,12 +249,15 @@ impl<S: Io> Registered<S> {
         if !matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
             return;
         }
-        let mut door = self.source.open();
-        let Some(source) = door.sources.slots.get_mut(self.source.key.slot) else { return };
+        let mut door = self.open();
+        let Some(source) = door.sources.get_mut(self.key.slot) else { return };
         for direction in [Direction::Read, Direction::Write] {
             if direction.is_in(interest) {
                 source.ready.disprove(direction);
             }
+        }
+        if is_priority(interest) {
+            source.ready.settle_exceptional();
         }
     }
 
@@ -261,7 +268,7 @@ impl<S: Io> Registered<S> {
         interest: Interest,
         op: impl FnOnce() -> io::Result<T>,
     ) -> io::Result<T> {
-        drop(self.source.open()); // Panics in another loop, before anything is tried.
+        drop(self.open()); // Panics in another loop, before anything is tried.
         let result = op();
         self.note_would_block(interest, &result);
         result
@@ -276,9 +283,9 @@ impl<S: Io> Registered<S> {
         op: impl FnOnce(&S) -> io::Result<T>,
         is_exhausted: impl Fn(&T) -> bool,
     ) -> io::Result<T> {
-        let mut door = self.source.open();
+        let mut door = self.open();
         let result = op(&self.io);
-        let Some(source) = door.sources.slots.get_mut(self.source.key.slot) else { return result };
+        let Some(source) = door.sources.get_mut(self.key.slot) else { return result };
         match &result {
             Ok(value) if is_exhausted(value) => source.ready.exhaust(direction),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -291,13 +298,13 @@ impl<S: Io> Registered<S> {
 
     /// Whether this process registered the source: see [`shared::is_of_this_process`].
     pub(crate) fn is_of_this_process(&self) -> bool {
-        shared::is_of_this_process(self.source.key.home)
+        shared::is_of_this_process(self.key.home)
     }
 
     /// Whether the loop that watches it runs on this thread.
     #[cfg(feature = "quinn")]
     pub(crate) fn is_at_home(&self) -> bool {
-        Door::of(self.source.key).is_some()
+        Door::of(self.key).is_some()
     }
 
     /// Removes the source from the poller, on any thread. The slot stays.
@@ -306,14 +313,14 @@ impl<S: Io> Registered<S> {
         if !self.is_of_this_process() {
             return;
         }
-        let shared = Door::of(self.source.key).map(|door| Arc::clone(&door.shared));
+        let shared = Door::of(self.key).map(|door| Arc::clone(&door.shared));
         // Without a loop there is no poller either.
-        let shared = shared.or_else(|| shared::find(self.source.key.home));
+        let shared = shared.or_else(|| shared::find(self.key.home));
         let mut deregister = |shared: Arc<Shared>| shared.registry.deregister(&mut self.io);
         let result =
             shared.and_then(|shared| contain("deregistering a source", || deregister(shared)));
         if let Some(Err(error)) = result {
-            let (kind, number) = (self.source.kind, self.source.key.slot.generation());
+            let (kind, number) = (self.kind, self.key.slot.generation());
             say(
                 Level::Debug,
                 SOURCE,
@@ -327,7 +334,7 @@ impl<S: Io> Drop for Registered<S> {
     /// The descriptor is closed when the fields are dropped, after this.
     fn drop(&mut self) {
         self.deregister();
-        release(self.source.key, Release::Source(self.source.key.slot));
+        release(self.key, Release::Source(self.key.slot));
     }
 }
 

@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Waker};
 /// How many sources there are, and how many waiters.
 fn left() -> (usize, usize) {
     let door = Door::expect("a test");
-    let sources = &door.sources.slots;
+    let sources = &door.sources;
     let waiting =
         sources.iter().map(|source| source.readers.all().count() + source.writers.all().count());
     (sources.len(), waiting.sum())
@@ -151,7 +151,7 @@ fn dropped_operations_on_any_descriptor_leave_no_waiter_and_no_slot() {
             }
         }
         assert_eq!(left(), (3, 0));
-        // Given back, its place is free; dropped on another thread, once the loop has heard of it.
+        // Given back, its slot is free; dropped on another thread, once the loop has heard of it.
         drop(other.into_inner());
         assert_eq!(left(), (2, 0));
         assert!(!polls_pending(reader.read(&mut [0]), &own));

@@ -5,9 +5,12 @@ use std::io;
 use std::panic::Location;
 use std::task::{Context, Poll, Waker};
 
+use super::register::is_closing;
 use crate::door::{Door, release, yield_to_others};
+use crate::state::outbox::Outbox;
+use crate::state::waiters::Waiters;
 use crate::state::{
-    Direction, Key, NO_TICKET, Release, Source, SourceId, Sources, State, Step, TaskNumber, Waiter,
+    Direction, Key, NO_TICKET, Release, Slot, Source, SourceId, State, Step, TaskNumber, Waiter,
     Wake,
 };
 
@@ -57,6 +60,15 @@ impl Wait {
         *last
     }
 
+    /// Removes the waiter that the last poll left.
+    #[inline(always)]
+    pub(super) fn withdraw(&mut self, waiters: &mut Waiters, outbox: &mut Outbox) {
+        if let Some(ticket) = self.ticket {
+            waiters.remove(ticket.number, outbox);
+            self.ticket = None;
+        }
+    }
+
     #[cold]
     fn give_back(&mut self) {
         if let Some(Ticket { number, source, direction }) = self.ticket.take() {
@@ -74,37 +86,23 @@ impl Drop for Wait {
     }
 }
 
-/// The slot of a source, and what the source is called in log lines and messages.
-#[derive(Clone, Copy)]
-pub(crate) struct SourceKey {
-    pub(crate) key: Key,
-    pub(super) kind: &'static str,
-}
-
-impl SourceKey {
-    /// The loop that watches the source, which must run here.
-    #[inline]
-    #[track_caller]
-    pub(super) fn open(self) -> Door {
-        Door::at_home(self.key, self.kind)
-    }
-
+/// The rare branches of [`poll_io`](super::Registered::poll_io). `source` is the key of the source.
+impl Wait {
     /// Waits with a foreign waker. It is cloned while the door is closed, because the clone runs
     /// foreign code. No event can come in between, because only the turn dispatches events.
     #[cold]
     #[inline(never)]
-    #[track_caller]
     pub(super) fn wait_with_foreign(
-        &self,
-        wait: &mut Wait,
+        &mut self,
+        source: Key,
         waker: &Waker,
         direction: Direction,
         would_block: bool,
     ) -> io::Result<()> {
         let wake = Wake::of(waker);
-        let mut door = self.open();
-        self.leave(&mut door, wait, wake, direction);
-        self.after_wait(door, wait, direction, would_block)
+        let Some(mut door) = Door::of(source) else { return Err(is_closing()) };
+        self.leave(&mut door, source, wake, direction);
+        self.after_wait(door, source, direction, would_block)
     }
 
     /// Completes a wait after the waker was stored: reports it, and registers a quiet source for
@@ -114,21 +112,20 @@ impl SourceKey {
     pub(super) fn after_wait(
         &self,
         mut door: Door,
-        wait: &Wait,
+        source: Key,
         direction: Direction,
         would_block: bool,
     ) -> io::Result<()> {
-        let state = &mut *door;
+        let (state, slot, place) = (&mut *door, source.slot, self.place);
         if would_block {
-            self.report_tried(state, direction, false);
+            state.report_tried(slot, direction, false);
         }
-        let (source, kind, place) = (SourceId(self.key.slot), self.kind, wait.place);
-        state.outbox.report(|| Step::AwaitSource { source, kind, direction, place });
-        match state.sources.slots.get_mut(self.key.slot) {
-            Some(source) if direction == Direction::Write => {
-                source.ask_for_room(self.key.slot, &state.shared.registry)
-            }
-            _ => Ok(()),
+        let Some(source) = state.sources.get_mut(slot) else { return Ok(()) };
+        let (id, kind) = (SourceId(slot), source.kind);
+        state.outbox.report(|| Step::AwaitSource { source: id, kind, direction, place });
+        match direction {
+            Direction::Read => Ok(()),
+            Direction::Write => source.ask_for_room(slot, &state.shared.registry),
         }
     }
 
@@ -137,32 +134,32 @@ impl SourceKey {
     /// event.
     #[cold]
     #[inline(never)]
-    #[track_caller]
     pub(super) fn refuse<T>(
-        &self,
-        wait: &mut Wait,
+        &mut self,
+        source: Key,
         cx: &mut Context<'_>,
         direction: Direction,
     ) -> Poll<T> {
         // An operation that waits already stays a waiter.
-        if wait.ticket.is_none() {
+        if self.ticket.is_none() {
             let wake = Wake::of(cx.waker());
-            self.leave(&mut self.open(), wait, wake, direction);
+            if let Some(mut door) = Door::of(source) {
+                self.leave(&mut door, source, wake, direction);
+            }
         }
         yield_to_others(cx)
     }
 
-    fn leave(&self, state: &mut State, wait: &mut Wait, wake: Wake, direction: Direction) {
-        let Sources { slots, last_ticket } = &mut state.sources;
-        let Some(source) = slots.get_mut(self.key.slot) else {
+    fn leave(&mut self, state: &mut State, key: Key, wake: Wake, direction: Direction) {
+        let Some(source) = state.sources.get_mut(key.slot) else {
             return state.outbox.drop_wake(Some(wake));
         };
-        let ticket = wait.take_ticket(self.key, direction, last_ticket);
+        let ticket = self.take_ticket(key, direction, &mut state.last_ticket);
         let (task, foreign) = match wake {
             Wake::Task(task) => (task, None),
             Wake::Foreign(waker) => (TaskNumber::NONE, Some(waker)),
         };
-        let (place, since) = (wait.place, state.clock.turn_nanos());
+        let (place, since) = (self.place, state.clock.turn_nanos());
         let polled = state.tasks.polled_number;
         let waiters = source.waiters(direction);
         // As the first waiter, if possible: a later operation must not overtake a refused one.
@@ -171,11 +168,15 @@ impl SourceKey {
             source.mark(Source::HAS_MORE, true);
         }
     }
+}
 
+impl State {
+    /// Reports that an operation was tried. It is `done`, or would have blocked.
     #[cold]
     #[inline(never)]
-    pub(super) fn report_tried(&self, state: &mut State, direction: Direction, done: bool) {
-        let (source, kind) = (SourceId(self.key.slot), self.kind);
-        state.outbox.report(|| Step::Tried { source, kind, direction, done });
+    pub(super) fn report_tried(&mut self, slot: Slot, direction: Direction, done: bool) {
+        let Some(Source { kind, .. }) = self.sources.get(slot) else { return };
+        let (source, kind) = (SourceId(slot), *kind);
+        self.outbox.report(|| Step::Tried { source, kind, direction, done });
     }
 }

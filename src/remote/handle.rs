@@ -104,7 +104,7 @@ impl Handle {
 }
 
 /// How long [`Handle::dump`] waits for an answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Handle {
     /// Returns the contents of the loop, and which task waits for what: like [`dump`], from another
@@ -140,20 +140,20 @@ impl Handle {
         match take.recv_timeout(ANSWER_TIMEOUT) {
             Ok(dump) => dump,
             Err(RecvTimeoutError::Disconnected) => Dump::of("the event loop is gone".to_owned()),
-            Err(RecvTimeoutError::Timeout) => Dump::of(self.why_busy()),
+            Err(RecvTimeoutError::Timeout) => Dump::of(why_busy(&self.shared)),
         }
     }
+}
 
-    /// Describes what keeps the loop from answering.
-    fn why_busy(&self) -> String {
-        match published(self.shared.polled.load(Ordering::Relaxed)) {
-            Some(task) => {
-                format!("the event loop has not answered for {ANSWER_TIMEOUT:?}: it polls {task}")
-            }
-            None => format!(
-                "the event loop has not answered for {ANSWER_TIMEOUT:?}, and polls no task: nobody turns it, or a callback blocks it"
-            ),
+/// Describes what keeps a loop from answering for [`ANSWER_TIMEOUT`].
+pub(crate) fn why_busy(shared: &Shared) -> String {
+    match published(shared.polled.load(Ordering::Relaxed)) {
+        Some(task) => {
+            format!("the event loop has not answered for {ANSWER_TIMEOUT:?}: it polls {task}")
         }
+        None => format!(
+            "the event loop has not answered for {ANSWER_TIMEOUT:?}, and polls no task: nobody turns it, or a callback blocks it"
+        ),
     }
 }
 

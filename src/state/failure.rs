@@ -176,6 +176,13 @@ impl JoinError {
         matches!(self.why.1, Kind::Deadlock(_))
     }
 
+    /// Returns the id of the task. It equals the id of no task if that is unknown: if the task was
+    /// spawned on a loop that was being dropped, or if this is the error of a
+    /// [`RemoteHandle`](crate::RemoteHandle).
+    pub fn id(&self) -> Id {
+        self.why.0.as_ref().and_then(|origin| origin.id).unwrap_or(Id::NONE)
+    }
+
     /// Returns the payload of the task's panic, for [`std::panic::resume_unwind`].
     ///
     /// # Panics
@@ -191,6 +198,15 @@ impl JoinError {
             }
             Kind::Cancelled | Kind::NotStarted(_) | Kind::Deadlock(_) => panic!("{not_a_panic}"),
         }
+    }
+
+    /// As [`into_panic`](Self::into_panic), but returns the error if the task did not panic.
+    ///
+    /// # Errors
+    ///
+    /// This error itself, if it is no panic.
+    pub fn try_into_panic(self) -> Result<Box<dyn Any + Send>, Self> {
+        if self.is_panic() { Ok(self.into_panic()) } else { Err(self) }
     }
 }
 

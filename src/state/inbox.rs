@@ -11,7 +11,7 @@
 use std::mem;
 
 use super::message::Message;
-use super::slots::Packed;
+use super::number::TaskNumber;
 use sync::{AtomicBool, Mutex, Ordering};
 
 #[cfg(loom)]
@@ -44,9 +44,9 @@ struct State {
 #[derive(Default)]
 pub(crate) struct Mail {
     /// Tasks to wake.
-    pub(crate) wakes: Vec<Packed>,
+    pub(crate) wakes: Vec<TaskNumber>,
     /// Tasks whose wakers were cloned by code outside this crate.
-    pub(crate) foreign: Vec<Packed>,
+    pub(crate) foreign: Vec<TaskNumber>,
     /// All other messages, in the order in which they were pushed.
     pub(crate) messages: Vec<Message>,
     /// The number of offloaded jobs that have ended.
@@ -80,18 +80,18 @@ impl Inbox {
     }
 
     /// Like [`push`](Self::push), for a task to wake. Does nothing if the loop is gone.
-    pub(crate) fn push_wake(&self, task: Packed) -> bool {
+    pub(crate) fn push_wake(&self, task: TaskNumber) -> bool {
         self.put(|mail| push_once(&mut mail.wakes, task))
     }
 
     /// Like [`push`](Self::push), for a task whose waker was cloned by code outside this crate.
-    pub(crate) fn push_foreign(&self, task: Packed) -> bool {
+    pub(crate) fn push_foreign(&self, task: TaskNumber) -> bool {
         self.put(|mail| push_once(&mut mail.foreign, task))
     }
 
     /// Like [`push`](Self::push), for the end of an offloaded job and the task that awaits it, if
     /// there is one. Both are pushed under one lock, so the loop never sees one without the other.
-    pub(crate) fn push_job_end(&self, task: Option<Packed>) -> bool {
+    pub(crate) fn push_job_end(&self, task: Option<TaskNumber>) -> bool {
         self.put(|mail| {
             mail.jobs += 1;
             if let Some(task) = task {
@@ -149,13 +149,13 @@ impl Inbox {
 
 /// Adds a task to a list. Duplicates are removed before the list grows, so it is never longer than
 /// twice the number of tasks, whatever the number of pushes.
-fn push_once(tasks: &mut Vec<Packed>, slot: Packed) {
+fn push_once(tasks: &mut Vec<TaskNumber>, task: TaskNumber) {
     if tasks.len() == tasks.capacity() && tasks.len() >= 64 {
         tasks.sort_unstable();
         tasks.dedup();
         tasks.reserve(tasks.len());
     }
-    tasks.push(slot);
+    tasks.push(task);
 }
 
 #[cfg(all(test, not(loom)))]
@@ -163,8 +163,8 @@ mod tests {
     use super::*;
     use crate::state::slots::Slot;
 
-    fn wake(inbox: &Inbox, index: u32) -> bool {
-        inbox.push_wake(Packed::new(index, 1))
+    fn wake(inbox: &Inbox, index: usize) -> bool {
+        inbox.push_wake(TaskNumber::from_bits(index))
     }
 
     #[test]
@@ -197,13 +197,13 @@ mod tests {
         let inbox = Inbox::new();
         for n in 0..1_000_000 {
             wake(&inbox, n % 100);
-            inbox.push_foreign(Packed::new(n % 100, 1));
+            inbox.push_foreign(TaskNumber::from_bits(n % 100));
         }
         let mail = inbox.take();
         assert!(mail.messages.is_empty());
         for tasks in [mail.wakes, mail.foreign] {
             assert!(tasks.capacity() <= 1024, "{}", tasks.capacity());
-            assert!((0..100).all(|n| tasks.iter().any(|slot| slot.index() == n)));
+            assert!((0..100).all(|n| tasks.iter().any(|task| task.bits() == n)));
         }
     }
 
@@ -258,7 +258,7 @@ mod loom_tests {
             let push = |index, works| {
                 let (inbox, poller) = (Arc::clone(&inbox), Arc::clone(&poller));
                 move || {
-                    if inbox.push_wake(Packed::new(index, 0)) {
+                    if inbox.push_wake(TaskNumber::from_bits(index)) {
                         if works {
                             poller.wake();
                         } else {
@@ -297,7 +297,7 @@ mod loom_tests {
                 .map(|index| {
                     let (inbox, poller) = (Arc::clone(&inbox), Arc::clone(&poller));
                     thread::spawn(move || {
-                        if inbox.push_wake(Packed::new(index, 0)) {
+                        if inbox.push_wake(TaskNumber::from_bits(index)) {
                             poller.wake();
                         }
                     })

@@ -7,19 +7,21 @@ use super::failure::{FailureLog, JoinError, Origin};
 use super::number::{TaskNumber, Wake};
 use super::outbox::Effect;
 use super::ready::{Direction, Ready};
-use super::slots::{Layout, Packed, Slot};
+use mio::Token;
+
+use super::slots::Slot;
 use super::sources::Source;
 use super::step::{Id, Step};
 use super::task::{Body, Flags};
 use super::tasks::Tasks;
 
 impl Tasks {
-    /// Puts the task that `packed` names into the ready queue. Returns `None` if the task is queued
+    /// Puts a task into the ready queue. Returns `None` if the task is queued
     /// already, has finished or is gone.
     #[inline]
-    pub(crate) fn wake(&mut self, packed: Packed) -> Option<Slot> {
-        let (slot, task) = self.slots.get_packed_mut(Layout::WAKER, packed)?;
-        if task.flags.has(Flags::QUEUED.or(Flags::FINISHED)) {
+    pub(crate) fn wake(&mut self, task: TaskNumber) -> Option<Slot> {
+        let (slot, task) = self.find_mut(task)?;
+        if task.flags.has_any(Flags::QUEUED.or(Flags::FINISHED)) {
             return None;
         }
         task.flags.set(Flags::QUEUED);
@@ -31,8 +33,8 @@ impl Tasks {
 impl State {
     /// Wakes the task of this loop that a waker names, and reports it.
     #[inline(always)]
-    pub(crate) fn wake_task(&mut self, packed: Packed) {
-        if let Some(task) = self.tasks.wake(packed) {
+    pub(crate) fn wake_task(&mut self, task: TaskNumber) {
+        if let Some(task) = self.tasks.wake(task) {
             self.outbox.report(|| Step::Wake { task: Id(task) });
         }
     }
@@ -40,21 +42,20 @@ impl State {
     /// Wakes a task of this loop immediately. Posts any other wake, because that runs foreign code.
     pub(crate) fn wake(&mut self, wake: Wake) {
         match wake {
-            Wake::Task(number) if number.is_of(self.id) => self.wake_task(number.packed()),
+            Wake::Task(number) if number.is_of(self.id) => self.wake_task(number),
             wake => self.outbox.post(Effect::Wake(wake)),
         }
     }
 
     /// Records that a source is ready, wakes its waiters and posts the call of its callback.
-    /// `packed` is the slot from the token of the event. Returns `false` if there is no such
-    /// source.
+    /// Returns `false` if there is no source with this token.
     ///
     /// Without `again`, it wakes only the waiters of directions that were not ready before. For
     /// events of the kernel that is enough: an operation waits in a ready direction only if it was
     /// refused for its budget, and then its task is woken already.
     #[inline(always)]
-    pub(crate) fn source_ready(&mut self, packed: Packed, ready: Ready, again: bool) -> bool {
-        let Some((slot, source)) = self.sources.slots.get_packed_mut(Layout::TOKEN, packed) else {
+    pub(crate) fn source_ready(&mut self, token: Token, ready: Ready, again: bool) -> bool {
+        let Some((slot, source)) = self.sources.of_token(token) else {
             return false;
         };
         let news = source.ready.learn(ready);
@@ -65,10 +66,10 @@ impl State {
         let woken = if again { ready } else { news };
         // `TaskNumber::NONE` wakes nothing: no slot has its index.
         if woken.is_readable() {
-            self.tasks.wake(source.readers.take_first().packed());
+            self.tasks.wake(source.readers.take_first());
         }
         if woken.is_writable() {
-            self.tasks.wake(source.writers.take_first().packed());
+            self.tasks.wake(source.writers.take_first());
         }
         true
     }
@@ -78,10 +79,10 @@ impl State {
     #[cold]
     #[inline(never)]
     fn source_ready_unusual(&mut self, slot: Slot, ready: Ready) {
-        let Some(source) = self.sources.slots.get_mut(slot) else { return };
+        let Some(source) = self.sources.get_mut(slot) else { return };
         let mut woken = Vec::new();
         for direction in [Direction::Read, Direction::Write] {
-            if ready.allows(direction) {
+            if ready.wakes(direction) {
                 source.waiters(direction).take_all(&mut woken);
             }
         }
@@ -114,20 +115,20 @@ impl State {
 /// How a task ends.
 impl State {
     /// Ends a task whose output or error is in `body`. Keeps the output for the `JoinHandle` and
-    /// wakes the joiner. Removes a detached task, and posts the drop of its output.
+    /// wakes the joiner. Removes a detached task, and returns `true` if its output is left in
+    /// `body`: the caller drops it with [`drop_output`](crate::door::drop_output) when the borrow
+    /// has ended.
     #[inline(always)]
-    pub(crate) fn end_task(&mut self, slot: Slot, body: &mut Option<Body>) {
-        let Some(task) = self.tasks.slots.get_mut(slot) else {
-            return self.drop_output(body.take(), None); // The loop is being dropped.
-        };
+    pub(crate) fn end_task(&mut self, slot: Slot, body: &mut Option<Body>) -> bool {
+        let Some(task) = self.tasks.slots.get_mut(slot) else { return true };
         self.tasks.never_waited += u64::from(task.flags.polls() == 1);
         if task.rare.is_some() {
             return self.end_rare_task(slot, body);
         }
-        if task.flags.has(Flags::DETACHED) {
+        if task.flags.has_any(Flags::DETACHED) {
             // The slot owns nothing any more: `forget` saves the code that would drop it.
             std::mem::forget(self.tasks.slots.remove(slot));
-            return self.drop_output(body.take(), None);
+            return true;
         }
         task.give_back(body.take());
         task.flags.clear(Flags::QUEUED);
@@ -136,17 +137,20 @@ impl State {
         if joiner.is_some() {
             self.wake(Wake::Task(joiner));
         }
+        false
     }
 
     /// As [`end_task`](Self::end_task), for a task with a name, a foreign joiner or a failure log.
     #[cold]
     #[inline(never)]
-    fn end_rare_task(&mut self, slot: Slot, body: &mut Option<Body>) {
-        let Some(task) = self.tasks.slots.get_mut(slot) else { return };
+    fn end_rare_task(&mut self, slot: Slot, body: &mut Option<Body>) -> bool {
+        let Some(task) = self.tasks.slots.get_mut(slot) else { return true };
         let (joiner, log) = (task.take_joiner(), task.take_failure_log(slot));
-        if task.flags.has(Flags::DETACHED) {
+        if task.flags.has_any(Flags::DETACHED) {
             self.tasks.slots.remove(slot);
-            self.drop_output(body.take(), log);
+            if log.is_some() {
+                self.post_output(body.take(), log);
+            }
         } else {
             task.give_back(body.take());
             task.flags.clear(Flags::QUEUED);
@@ -155,10 +159,11 @@ impl State {
         if let Some(joiner) = joiner {
             self.wake(joiner);
         }
+        body.is_some()
     }
 
-    #[inline(always)]
-    fn drop_output(&mut self, body: Option<Body>, log: Option<(FailureLog, Origin)>) {
+    /// Posts the drop of an output, with the log of its failure.
+    fn post_output(&mut self, body: Option<Body>, log: Option<(FailureLog, Origin)>) {
         if let Some(body) = body {
             self.outbox.post(Effect::DropOutput(body, log));
         }
@@ -168,11 +173,11 @@ impl State {
     /// after that poll.
     pub(crate) fn abort(&mut self, slot: Slot) {
         let task = self.tasks.slots.get_mut(slot);
-        let Some(task) = task.filter(|task| !task.flags.has(Flags::FINISHED)) else { return };
+        let Some(task) = task.filter(|task| !task.flags.has_any(Flags::FINISHED)) else { return };
         task.flags.set(Flags::ABORTED);
         match task.body.take() {
             Some(body) => self.cancel(slot, body),
-            None if slot == self.tasks.polled => self.tasks.suspicion |= Tasks::ABORTED,
+            None if slot == self.tasks.polled => self.tasks.to_check |= Tasks::ABORTED,
             None => {}
         }
     }
@@ -197,11 +202,11 @@ impl State {
         self.reconsider(slot);
         let Some(task) = self.tasks.slots.get_mut(slot) else { return };
         task.flags.set(Flags::DETACHED);
-        if task.flags.has(Flags::FINISHED) {
+        if task.flags.has_any(Flags::FINISHED) {
             let log = task.take_failure_log(slot);
             let body = task.body.take();
             self.tasks.slots.remove(slot);
-            self.drop_output(body, log);
+            self.post_output(body, log);
         } else {
             let joiner = task.take_joiner();
             self.outbox.drop_wake(joiner);

@@ -61,34 +61,39 @@ pub(crate) use self::outbox::Effect;
 use self::outbox::Outbox;
 pub(crate) use self::places::PlaceId;
 pub(crate) use self::pool::{Pool, PoolState, THREADS, Work, is_pool_thread};
-pub(crate) use self::ready::{Direction, Ready};
+pub(crate) use self::ready::{Direction, Ready, is_priority};
 pub(crate) use self::result_slot::ResultSlot;
 pub(crate) use self::shared::{
-    Shared, forget, is_of_this_process, mark_foreign, send_home, wake_narrow,
+    Shared, forget, is_of_this_process, mark_foreign, send_home, wake_from_afar,
 };
 pub(crate) use self::shuffle::Shuffle;
+use self::slots::Slots;
 pub(crate) use self::slots::{Key, Layout, LoopId, Slot};
 pub(crate) use self::sources::{
-    ALARM, ALL, Callback, EVENTS, INBOX, Next, Source, SourceSnapshot, Sources, slot_of, token_of,
+    ALARM, ALL, Callback, EVENTS, INBOX, Next, Source, SourceSnapshot, token_of,
 };
 use self::stalls::Stalls;
 pub(crate) use self::stalls::{QUIET_FOR, TIMED_FOR};
 pub(crate) use self::step::{Id, Observer, Outcome, SourceId, Step, TimerId, WaitFor};
 pub(crate) use self::suspects::Deadlock;
 use self::suspects::Suspects;
-pub(crate) use self::task::{Birth, Blocker, Body, Flags, Rare, Stage, published};
+pub(crate) use self::task::{Blocker, Body, Flags, Rare, Stage, published};
 pub(crate) use self::tasks::{POLLS_BETWEEN_WAITS, Tasks};
 pub(crate) use self::timers::Armed;
 use self::timers::Timers;
 pub(crate) use self::waiters::NO_TICKET;
 use self::waits::Waits;
-pub(crate) use self::waits::{Awaited, Children, Holder, Lock, Record, TaskWait, Waiter};
+pub(crate) use self::waits::{
+    Awaited, Children, Holder, Holders, Lock, Record, SharedHolders, TaskWait, Waiter,
+};
 
 /// Everything that belongs to a loop, except for the poller, which belongs to the turn.
 pub(crate) struct State {
     pub(crate) id: LoopId,
     pub(crate) tasks: Tasks,
-    pub(crate) sources: Sources,
+    pub(crate) sources: Slots<Source>,
+    /// The ticket that was last given to a waiter of a source. Tickets are never repeated.
+    pub(crate) last_ticket: u64,
     pub(crate) timers: Timers,
     pub(crate) clock: LoopClock,
     pub(crate) budget: Budget,
@@ -119,7 +124,7 @@ pub(crate) struct State {
     /// When the poll in progress began, if it is timed.
     pub(crate) poll_began: Option<u64>,
     /// A poll is timed if its number has none of these bits: one in 512, or each.
-    pub(crate) untimed: u64,
+    pub(crate) timing_mask: u64,
     /// Boxed, because it is large and rarely touched.
     pub(crate) counts: Box<Counts>,
     pub(crate) stalls: Stalls,
@@ -136,7 +141,8 @@ impl State {
         State {
             id: shared.id,
             tasks: Tasks::new(),
-            sources: Sources::new(),
+            sources: Slots::new(),
+            last_ticket: NO_TICKET,
             timers: Timers::new(),
             clock,
             budget: Budget::new(),
@@ -153,7 +159,7 @@ impl State {
             is_closing: false,
             observers: Vec::new(),
             poll_began: None,
-            untimed: SAMPLED - 1,
+            timing_mask: SAMPLED - 1,
             counts: Box::new(Counts::new()),
             stalls: Stalls::new(stall_threshold),
         }
@@ -212,7 +218,7 @@ impl State {
         match what {
             Release::Source(slot) => self.remove_source(slot),
             Release::Waiter(slot, direction, ticket) => {
-                if let Some(source) = self.sources.slots.get_mut(slot) {
+                if let Some(source) = self.sources.get_mut(slot) {
                     source.waiters(direction).remove(ticket, &mut self.outbox);
                 }
             }
@@ -225,7 +231,7 @@ impl State {
     /// Empties the slot of a source that is deregistered, or whose callback deregisters it when it
     /// is dropped.
     fn remove_source(&mut self, slot: Slot) {
-        let Some(source) = self.sources.slots.remove(slot) else { return };
+        let Some(source) = self.sources.remove(slot) else { return };
         let kind = source.kind;
         self.drop_source(source);
         self.outbox.report(|| Step::Deregister { source: SourceId(slot), kind });
@@ -247,10 +253,10 @@ impl State {
 
 /// Notes for the stuck-task analysis.
 impl State {
-    /// Suspects the task that waits for a group, because one of the group's tasks has ended. That
-    /// does not wake it, but the tasks that are left may wait for it.
-    pub(crate) fn suspect_joiner(&mut self, joiner: TaskNumber) {
-        if let Some(task) = self.slot_of(joiner) {
+    /// Suspects a waiting task, because what it waits for has changed without waking it: a task of
+    /// its group has ended, or a waiter ahead of it has left. What is left may wait for it.
+    pub(crate) fn suspect_waiter(&mut self, waiter: TaskNumber) {
+        if let Some(task) = self.slot_of(waiter) {
             self.suspects.add(task, Flags::MAY_BE_DEADLOCKED, &mut self.tasks);
         }
     }

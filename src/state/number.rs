@@ -3,10 +3,10 @@
 
 use std::task::Waker;
 
-use super::slots::{Key, Layout, LoopId, Packed};
+use super::slots::{Key, Layout, LoopId};
 
 /// A loop and one of its tasks, packed into the word of a waker: see [`Layout::WAKER`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TaskNumber(usize);
 
 impl TaskNumber {
@@ -39,13 +39,7 @@ impl TaskNumber {
     /// Returns the narrow id of the loop.
     #[inline]
     pub(crate) fn narrow(self) -> u64 {
-        Layout::WAKER.unpack(self.0 as u64).0
-    }
-
-    /// Returns the slot, with as many bits of its generation as a waker holds.
-    #[inline]
-    pub(crate) fn packed(self) -> Packed {
-        Layout::WAKER.unpack(self.0 as u64).1
+        Layout::WAKER.home(self.0 as u64)
     }
 }
 

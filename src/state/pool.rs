@@ -207,7 +207,7 @@ impl Pool {
     /// or the wakeup comes first, so that a virtual clock cannot jump in between.
     fn report_end(&self, wake: Option<Wake>) {
         let task = match wake {
-            Some(Wake::Task(number)) if number.is_of(self.shared.id) => Some(number.packed()),
+            Some(Wake::Task(number)) if number.is_of(self.shared.id) => Some(number),
             Some(other) => {
                 wake_from_other_thread(other);
                 None

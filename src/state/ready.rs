@@ -18,10 +18,10 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// Whether `interest` includes this side. Urgent data belongs to the read side.
+    /// Whether `interest` includes this side.
     pub(crate) fn is_in(self, interest: Interest) -> bool {
         match self {
-            Direction::Read => interest.is_readable() || is_urgent(interest),
+            Direction::Read => interest.is_readable(),
             Direction::Write => interest.is_writable(),
         }
     }
@@ -41,13 +41,15 @@ impl Direction {
     }
 }
 
+/// Whether `interest` includes urgent data and errors.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn is_urgent(interest: Interest) -> bool {
+pub(crate) fn is_priority(interest: Interest) -> bool {
     interest.is_priority()
 }
 
+/// Other systems have no such interest.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn is_urgent(_: Interest) -> bool {
+pub(crate) fn is_priority(_: Interest) -> bool {
     false
 }
 
@@ -66,9 +68,15 @@ impl Ready {
     const ERROR: u8 = 16;
     /// Urgent data. A read stops before it, so a short read does not mean that nothing is left.
     const URGENT: u8 = 32;
+    /// The kernel has reported urgent data or an error that no operation for
+    /// `Interest::PRIORITY` has dealt with. Apart from `URGENT` and `ERROR`, which the reads and
+    /// writes need for longer.
+    const EXCEPTIONAL: u8 = 64;
     pub(crate) const NONE: Ready = Ready(0);
     pub(crate) const READ: Ready = Ready(Ready::READABLE);
-    pub(crate) const BOTH: Ready = Ready(Ready::READ.0 | Ready::WRITABLE);
+    #[cfg(unix)]
+    pub(crate) const WRITE: Ready = Ready(Ready::WRITABLE);
+    pub(crate) const BOTH: Ready = Ready(Ready::READABLE | Ready::WRITABLE);
 
     /// Returns the readiness that an event reports.
     #[inline]
@@ -104,42 +112,64 @@ impl Ready {
             bits |= Ready::WRITE_CLOSED | Ready::WRITABLE;
         }
         if event.is_priority() {
-            bits |= Ready::URGENT;
+            bits |= Ready::URGENT | Ready::EXCEPTIONAL;
         }
         if event.is_error() {
-            bits |= Ready::ERROR | Ready::READABLE | Ready::WRITABLE;
+            bits |= Ready::ERROR | Ready::EXCEPTIONAL | Ready::READABLE | Ready::WRITABLE;
         }
         Ready(bits)
     }
 
     #[inline]
-    fn has(self, bits: u8) -> bool {
+    fn has_any(self, bits: u8) -> bool {
         self.0 & bits != 0
     }
 
     /// Returns `true` if there is data, a connection, the EOF or an error to read.
     pub fn is_readable(self) -> bool {
-        self.has(Ready::READABLE)
+        self.has_any(Ready::READABLE)
     }
 
     /// Returns `true` if there is room to write, or an error to report.
     pub fn is_writable(self) -> bool {
-        self.has(Ready::WRITABLE)
+        self.has_any(Ready::WRITABLE)
     }
 
     /// Returns `true` if the peer will send nothing more.
     pub fn is_read_closed(self) -> bool {
-        self.has(Ready::READ_CLOSED)
+        self.has_any(Ready::READ_CLOSED)
     }
 
     /// Returns `true` if the peer will accept nothing more.
     pub fn is_write_closed(self) -> bool {
-        self.has(Ready::WRITE_CLOSED)
+        self.has_any(Ready::WRITE_CLOSED)
     }
 
     /// Returns `true` if the source has an error to report.
     pub fn is_error(self) -> bool {
-        self.has(Ready::ERROR)
+        self.has_any(Ready::ERROR)
+    }
+
+    /// Returns `true` if there is urgent data (EPOLLPRI): out-of-band data of a TCP stream, or
+    /// whatever else the file defines so.
+    pub fn is_priority(self) -> bool {
+        self.has_any(Ready::URGENT)
+    }
+
+    /// Whether an operation for `Interest::PRIORITY` has something to deal with.
+    pub(crate) fn is_exceptional(self) -> bool {
+        self.has_any(Ready::EXCEPTIONAL)
+    }
+
+    /// Clears that, after such an operation found nothing more. Reads and writes are not affected.
+    pub(crate) fn settle_exceptional(&mut self) {
+        self.0 &= !Ready::EXCEPTIONAL;
+    }
+
+    /// Whether an event with these bits wakes the waiters of a side. Those who wait for urgent data
+    /// are among the readers.
+    pub(crate) fn wakes(self, direction: Direction) -> bool {
+        self.allows(direction) || (direction == Direction::Read && self.is_exceptional())
     }
 
     /// Returns the bits that concern `interest`. An error concerns every interest.
@@ -147,6 +177,9 @@ impl Ready {
         let mut bits = Ready::ERROR;
         if Direction::Read.is_in(interest) {
             bits |= Ready::READABLE | Ready::READ_CLOSED | Ready::URGENT;
+        }
+        if is_priority(interest) {
+            bits |= Ready::URGENT | Ready::READ_CLOSED;
         }
         if Direction::Write.is_in(interest) {
             bits |= Ready::WRITABLE | Ready::WRITE_CLOSED;
@@ -216,7 +249,7 @@ impl Ready {
             Direction::Read => Ready::READ_CLOSED | Ready::URGENT | Ready::ERROR,
             Direction::Write => Ready::WRITE_CLOSED | Ready::ERROR,
         };
-        if !self.has(unread) {
+        if !self.has_any(unread) {
             self.disprove(direction);
         }
     }
@@ -233,7 +266,7 @@ impl fmt::Display for Ready {
             (Ready::URGENT, "urgent"),
         ];
         let mut first = true;
-        for (_, name) in names.iter().filter(|(bit, _)| self.has(*bit)) {
+        for (_, name) in names.iter().filter(|(bit, _)| self.has_any(*bit)) {
             f.write_str(if first { "" } else { " + " })?;
             f.write_str(name)?;
             first = false;
@@ -273,5 +306,17 @@ mod tests {
         assert!(urgent.is_readable());
         urgent.disprove(Direction::Read);
         assert_eq!(urgent, Ready::NONE);
+    }
+
+    #[test]
+    fn what_is_exceptional_stays_until_it_is_dealt_with_and_hides_nothing_from_reads() {
+        let mut ready = Ready(Ready::READABLE | Ready::ERROR | Ready::EXCEPTIONAL);
+        ready.disprove(Direction::Read);
+        assert!(ready.is_exceptional() && ready.wakes(Direction::Read) && !ready.is_readable());
+        let mut ready = Ready(Ready::READABLE | Ready::ERROR | Ready::EXCEPTIONAL);
+        ready.settle_exceptional();
+        assert!(!ready.is_exceptional());
+        ready.exhaust(Direction::Read);
+        assert!(ready.is_readable(), "the error is still to be read");
     }
 }

@@ -14,8 +14,8 @@ use super::contain::{contain, say};
 use super::inbox::{Inbox, Mail};
 use super::log::LOOP;
 use super::message::{Message, Release};
-use super::number::Wake;
-use super::slots::{Layout, LoopId, Packed};
+use super::number::{TaskNumber, Wake};
+use super::slots::{Layout, LoopId};
 
 /// The part of a loop that other threads may use.
 pub(crate) struct Shared {
@@ -52,7 +52,7 @@ impl Shared {
     }
 
     /// Reports that an offloaded job has ended or will never begin, and wakes `task`.
-    pub(crate) fn job_ended(&self, task: Option<Packed>) {
+    pub(crate) fn job_ended(&self, task: Option<TaskNumber>) {
         self.notify(self.inbox.push_job_end(task));
     }
 
@@ -148,8 +148,8 @@ pub(crate) fn open(waker: mio::Waker, registry: mio::Registry) -> io::Result<Arc
         FIRST.store(serial, Ordering::Relaxed);
         PROCESS.store(process, Ordering::Relaxed);
     }
-    let place = table.loops.vacant_entry();
-    let narrow = place.key() as u64;
+    let entry = table.loops.vacant_entry();
+    let narrow = entry.key() as u64;
     if narrow >= homes {
         return Err(io::Error::other(format!(
             "{homes} event loops are alive in this process, and no more can be told apart: drop some first"
@@ -166,7 +166,7 @@ pub(crate) fn open(waker: mio::Waker, registry: mio::Registry) -> io::Result<Arc
         waker,
         registry,
     });
-    place.insert(Arc::clone(&shared));
+    entry.insert(Arc::clone(&shared));
     Ok(shared)
 }
 
@@ -180,10 +180,17 @@ pub(crate) fn find(id: LoopId) -> Option<Arc<Shared>> {
     table().loops.get(id.narrow() as usize).filter(|shared| shared.id == id).cloned()
 }
 
-/// Wakes a task of the loop that has this narrow id now. If the id was reused, the worst result is
-/// one spurious poll of a task of the newer loop.
-pub(crate) fn wake_narrow(narrow: u64, task: Packed) {
-    let shared = table().loops.get(narrow as usize).cloned();
+/// Wakes a task of the loop that has its narrow id now. If the id was reused, the worst result is
+/// one spurious poll of a task of the newer loop. Out of line, because most wakes come from the
+/// loop's own thread.
+#[cold]
+#[inline(never)]
+pub(crate) fn wake_from_afar(task: TaskNumber) {
+    // A future that takes its place in a queue before its first poll has no task yet.
+    if !task.is_some() {
+        return;
+    }
+    let shared = table().loops.get(task.narrow() as usize).cloned();
     if let Some(shared) = shared {
         shared.notify(shared.inbox.push_wake(task));
     }
@@ -192,7 +199,7 @@ pub(crate) fn wake_narrow(narrow: u64, task: Packed) {
 /// Wakes a task or a foreign waker from a thread that runs no loop. A foreign waker runs user code.
 pub(crate) fn wake_from_other_thread(wake: Wake) {
     match wake {
-        Wake::Task(number) => wake_narrow(number.narrow(), number.packed()),
+        Wake::Task(task) => wake_from_afar(task),
         Wake::Foreign(waker) => {
             contain("a foreign waker", || waker.wake());
         }
@@ -200,8 +207,8 @@ pub(crate) fn wake_from_other_thread(wake: Wake) {
 }
 
 /// Marks a task as foreign, because its waker was cloned on another thread.
-pub(crate) fn mark_foreign(narrow: u64, task: Packed) {
-    let shared = table().loops.get(narrow as usize).cloned();
+pub(crate) fn mark_foreign(task: TaskNumber) {
+    let shared = table().loops.get(task.narrow() as usize).cloned();
     if let Some(shared) = shared {
         shared.notify(shared.inbox.push_foreign(task));
     }

@@ -8,8 +8,8 @@ use std::num::NonZero;
 
 use slab::Slab;
 
-/// A place in a [`Slots`]. The generation tells the present occupant from earlier ones, so a late
-/// event, wake or release for an earlier occupant misses instead of hitting an unrelated one.
+/// An index of a [`Slots`], with a generation that tells the present occupant from earlier ones. So
+/// a late event, wake or release for an earlier occupant misses, and hits no unrelated one.
 ///
 /// It is one word and not two halves: reading a word soon after its halves were written stalls the
 /// processor, because the store buffer cannot forward it. It is never zero, and the slab marks
@@ -34,24 +34,10 @@ impl Slot {
         self.0.get() as u32
     }
 
-    /// Counts the insertions into the whole slab, not into this place. It is also the number by
+    /// Counts the insertions into the whole slab, not those at this index. It is also the number by
     /// which people know the occupant ("task 17").
     pub(crate) const fn generation(self) -> u32 {
         (self.0.get() >> 32) as u32
-    }
-}
-
-/// A slot as it comes out of a packed word, with as many bits of its generation as the word holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Packed(u64);
-
-impl Packed {
-    pub(crate) const fn new(index: u32, generation: u32) -> Self {
-        Packed((generation as u64) << 32 | index as u64)
-    }
-
-    pub(crate) const fn index(self) -> u32 {
-        self.0 as u32
     }
 }
 
@@ -66,7 +52,7 @@ impl fmt::Debug for Slot {
 pub(crate) struct LoopId(NonZero<u64>);
 
 impl LoopId {
-    /// `serial` counts the loops of the process from 1; `narrow` is the loop's place in the table
+    /// `serial` counts the loops of the process from 1; `narrow` is the loop's index in the table
     /// of living loops.
     pub(crate) fn new(serial: u64, narrow: u64) -> Self {
         let wide = serial * Layout::WAKER.homes() + narrow;
@@ -87,7 +73,7 @@ impl LoopId {
     }
 }
 
-/// What a handle holds: which loop, and which place in one of that loop's slabs.
+/// What a handle holds: which loop, and which slot of one of that loop's slabs.
 ///
 /// A slot lives as long as its handle, so no later occupant can take over the key of a living
 /// handle, however often the generation wraps around.
@@ -111,7 +97,7 @@ impl Layout {
     /// With 32 bits: 16 loops, 8 bits of generation, a million tasks.
     ///
     /// The generation is short, so a number that outlives its task can match a later task in the
-    /// same place. A wake then costs that task a spurious poll. The stuck-task analysis can mistake
+    /// same index. A wake then costs that task a spurious poll. The stuck-task analysis can mistake
     /// the later task for the earlier one where a guard or a future outlives its task; on 64-bit
     /// machines this takes exactly a multiple of a million spawns in between.
     pub(crate) const WAKER: Layout =
@@ -150,22 +136,23 @@ impl Layout {
         }
     }
 
-    /// The loop and the slot of a word.
-    pub(crate) const fn unpack(self, word: u64) -> (u64, Packed) {
-        let index = (word & ((1 << self.index) - 1)) as u32;
-        let generation = self.cut((word >> self.index) as u32);
-        let home = match self.index + self.generation {
+    /// The loop in a word.
+    pub(crate) const fn home(self, word: u64) -> u64 {
+        match self.index + self.generation {
             64 => 0,
             used => word >> used,
-        };
-        (home, Packed::new(index, generation))
+        }
     }
 
-    /// Whether a packed slot names this one: all bits that were packed are equal.
+    /// The index in a word.
+    const fn index(self, word: u64) -> usize {
+        (word & ((1 << self.index) - 1)) as usize
+    }
+
+    /// Whether a word names this slot: all bits that were packed are equal.
     #[inline(always)]
-    const fn names(self, packed: Packed, slot: Slot) -> bool {
-        let bits = ((1_u64 << self.generation) - 1) << 32 | u32::MAX as u64;
-        (packed.0 ^ slot.0.get()) & bits == 0
+    const fn names(self, word: u64, slot: Slot) -> bool {
+        (word ^ self.pack(0, slot)) << (64 - self.index - self.generation) == 0
     }
 
     const fn cut(self, generation: u32) -> u32 {
@@ -232,21 +219,17 @@ impl<T> Slots<T> {
         (*occupant == slot).then_some(value)
     }
 
-    /// The occupant that a packed word names, if it is still there, and its whole slot.
+    /// The occupant that a word of `layout` names, if it is still there, and its whole slot.
     #[inline]
-    pub(crate) fn get_packed(&self, layout: Layout, packed: Packed) -> Option<(Slot, &T)> {
-        let (occupant, value) = self.slab.get(packed.index() as usize)?;
-        layout.names(packed, *occupant).then_some((*occupant, value))
+    pub(super) fn find(&self, layout: Layout, word: u64) -> Option<(Slot, &T)> {
+        let (occupant, value) = self.slab.get(layout.index(word))?;
+        layout.names(word, *occupant).then_some((*occupant, value))
     }
 
     #[inline]
-    pub(crate) fn get_packed_mut(
-        &mut self,
-        layout: Layout,
-        packed: Packed,
-    ) -> Option<(Slot, &mut T)> {
-        let (occupant, value) = self.slab.get_mut(packed.index() as usize)?;
-        layout.names(packed, *occupant).then_some((*occupant, value))
+    pub(super) fn find_mut(&mut self, layout: Layout, word: u64) -> Option<(Slot, &mut T)> {
+        let (occupant, value) = self.slab.get_mut(layout.index(word))?;
+        layout.names(word, *occupant).then_some((*occupant, value))
     }
 
     #[inline]
@@ -313,7 +296,6 @@ impl<T> Slots<T> {
 mod tests {
     use super::*;
     use crate::state::shuffle::random::{Random, SEEDS};
-    use std::collections::HashMap;
 
     const LAYOUTS: [Layout; 4] =
         [Layout::WAKER_64, Layout::WAKER_32, Layout::TOKEN_64, Layout::TOKEN_32];
@@ -330,37 +312,46 @@ mod tests {
                 let word = layout.pack(home, slot);
                 assert!(layout.word == 64 || word < 1 << 32, "seed {seed}");
                 assert_ne!(word, u64::MAX >> (64 - layout.word), "seed {seed}");
-                let (home_again, slot_again) = layout.unpack(word);
-                assert_eq!(home_again, home, "seed {seed}");
-                let cut = Packed::new(slot.index(), layout.cut(generation));
-                assert_eq!(slot_again, cut, "seed {seed}");
+                assert_eq!(layout.home(word), home, "seed {seed}");
+                assert_eq!(layout.index(word), slot.index() as usize, "seed {seed}");
+                assert!(layout.names(word, slot), "seed {seed}");
+                // Every bit of the generation that was packed counts, and no other.
+                let other = generation ^ 1 << random.below(32);
+                let is_equal = layout.cut(other) == layout.cut(generation);
+                let other = Slot::new(slot.index(), other.max(1));
+                assert!(
+                    other.generation() == 1 || layout.names(word, other) == is_equal,
+                    "seed {seed}"
+                );
             }
         }
     }
 
-    /// Against a map from every slot ever given out to what is in it now.
+    /// Against a list of every slot ever given out and what is in it now.
     #[test]
     fn slots_agree_with_a_model() {
         for seed in SEEDS {
             let mut random = Random::new(seed);
             let mut slots = Slots::new();
-            let mut model: HashMap<Slot, u32> = HashMap::new();
-            let mut given = Vec::new();
+            let (mut model, mut len) = (Vec::<(Slot, Option<u32>)>::new(), 0);
             for number in 0..1 + random.below(399) as u32 {
-                if random.below(2) == 0 || given.is_empty() {
+                if random.below(2) == 0 || model.is_empty() {
                     let slot = slots.insert(Layout::TOKEN_64, number).unwrap();
-                    assert!(model.insert(slot, number).is_none(), "seed {seed}");
-                    given.push(slot);
+                    assert!(model.iter().all(|(given, _)| *given != slot), "seed {seed}");
+                    model.push((slot, Some(number)));
+                    len += 1;
                 } else {
-                    let slot = given[random.below(given.len())];
-                    assert_eq!(slots.remove(slot), model.remove(&slot), "seed {seed}");
+                    let at = random.below(model.len());
+                    let (slot, expected) = &mut model[at];
+                    len -= usize::from(expected.is_some());
+                    assert_eq!(slots.remove(*slot), expected.take(), "seed {seed}");
                 }
-                assert_eq!(slots.len(), model.len(), "seed {seed}");
-                for slot in &given {
-                    assert_eq!(slots.get(*slot), model.get(slot), "seed {seed}");
-                    let (_, packed) = Layout::TOKEN_64.unpack(Layout::TOKEN_64.pack(0, *slot));
-                    let found = slots.get_packed(Layout::TOKEN_64, packed).map(|(_, v)| *v);
-                    assert_eq!(found, model.get(slot).copied(), "seed {seed}");
+                assert_eq!(slots.len(), len, "seed {seed}");
+                for (slot, expected) in &model {
+                    assert_eq!(slots.get(*slot), expected.as_ref(), "seed {seed}");
+                    let word = Layout::TOKEN_64.pack(0, *slot);
+                    let found = slots.find(Layout::TOKEN_64, word).map(|(_, v)| *v);
+                    assert_eq!(found, *expected, "seed {seed}");
                 }
             }
         }

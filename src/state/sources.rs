@@ -15,9 +15,9 @@ use mio::{Interest, Registry, Token};
 
 use super::number::TaskNumber;
 use super::ready::{Direction, Ready};
-use super::slots::{Layout, Packed, Slot, Slots};
+use super::slots::{Layout, Slot, Slots};
 use super::tasks::Tasks;
-use super::waiters::{NO_TICKET, Waiters};
+use super::waiters::Waiters;
 use super::waits::{Awaited, TaskWait};
 
 /// The token of the waker of the poller: no source's token has all bits set.
@@ -38,11 +38,6 @@ pub(crate) const ALL: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 pub(crate) fn token_of(slot: Slot) -> Token {
     Token(Layout::TOKEN.pack(0, slot) as usize)
-}
-
-#[inline]
-pub(crate) fn slot_of(token: Token) -> Packed {
-    Layout::TOKEN.unpack(token.0 as u64).1
 }
 
 /// A user's callback and its source, without their types: see [`on_ready`](crate::on_ready). All
@@ -156,12 +151,6 @@ impl Source {
     }
 }
 
-pub(crate) struct Sources {
-    pub(crate) slots: Slots<Source>,
-    /// The ticket that was last given to a waiter. Tickets are never repeated.
-    pub(crate) last_ticket: u64,
-}
-
 /// A source as a dump prints it.
 pub(crate) struct SourceSnapshot {
     pub(crate) slot: Slot,
@@ -174,9 +163,11 @@ pub(crate) struct SourceSnapshot {
     pub(crate) waiting: Vec<(Direction, TaskNumber)>,
 }
 
-impl Sources {
-    pub(crate) fn new() -> Self {
-        Sources { slots: Slots::new(), last_ticket: NO_TICKET }
+impl Slots<Source> {
+    /// The source that a token names, if it is still there, and its slot.
+    #[inline(always)]
+    pub(super) fn of_token(&mut self, token: Token) -> Option<(Slot, &mut Source)> {
+        self.find_mut(Layout::TOKEN, token.0 as u64)
     }
 
     /// Whether a task or a user's callback waits for a source. A virtual clock then gives the
@@ -187,24 +178,19 @@ impl Sources {
                 || !source.readers.is_empty()
                 || !source.writers.is_empty()
         };
-        self.slots.iter().any(is_awaited)
+        self.iter().any(is_awaited)
     }
 
     /// How many pieces of work are in flight whose end will make a source ready.
     pub(crate) fn works(&self) -> usize {
-        self.slots
-            .iter()
+        self.iter()
             .filter(|source| source.is(Source::IS_WORK) && !source.ready.is_readable())
             .count()
     }
 
-    pub(crate) fn count(&self) -> usize {
-        self.slots.len()
-    }
-
     /// What the tasks of this loop wait for here.
     pub(crate) fn each_wait(&self, tasks: &Tasks, each: &mut impl FnMut(TaskWait)) {
-        for (slot, source) in self.slots.iter_with_slots() {
+        for (slot, source) in self.iter_with_slots() {
             for (direction, waiters) in
                 [(Direction::Read, &source.readers), (Direction::Write, &source.writers)]
             {
@@ -228,6 +214,6 @@ impl Sources {
                 waiting: readers.chain(writers).collect(),
             }
         };
-        self.slots.iter_with_slots().map(snapshot).collect()
+        self.iter_with_slots().map(snapshot).collect()
     }
 }

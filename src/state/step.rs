@@ -16,6 +16,11 @@ use super::slots::Slot;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Id(pub(crate) Slot);
 
+impl Id {
+    /// Of no task.
+    pub(crate) const NONE: Id = Id(Slot::new(u32::MAX, 0));
+}
+
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0.generation(), f)

@@ -89,6 +89,10 @@ impl Suspects {
         self.tasks.is_empty()
     }
 
+    pub(crate) fn tasks(&self) -> &[Slot] {
+        &self.tasks
+    }
+
     /// Returns whether a check is due although the loop does not sleep. Called when the kernel is
     /// asked without waiting.
     pub(crate) fn is_due_while_busy(&mut self) -> bool {
@@ -111,7 +115,7 @@ impl Suspects {
             self.tasks.retain(|task| tasks.can_be_stuck(*task));
         }
         let Some(task) = tasks.slots.get_mut(slot) else { return };
-        if !task.flags.has(Flags::SUSPECT) {
+        if !task.flags.has_any(Flags::SUSPECT) {
             self.tasks.push(slot);
         }
         task.flags.set(suspicion);

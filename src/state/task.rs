@@ -21,7 +21,7 @@ pub(crate) type Body = Pin<Box<dyn Stage>>;
 pub(crate) trait Stage {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// Drops the future and stores an error in its place.
+    /// Drops the future and stores an error instead.
     fn fail(self: Pin<&mut Self>, error: JoinError);
 
     /// Moves the output into `out`, an `Option<Result<T, JoinError>>`.
@@ -41,7 +41,7 @@ pub(crate) struct Task {
     /// The task or the record (a lock or a group) that it last waited for, or [`Slot::NONE`]: see
     /// [`Blocker`].
     pub(crate) blocker: Slot,
-    pub(crate) birth: Birth,
+    pub(crate) spawned_at: SpawnedAt,
 }
 
 /// What only few tasks have, stored apart so that a task stays small.
@@ -74,7 +74,8 @@ pub(crate) enum Blocker {
 impl Task {
     pub(crate) const EMPTY: (Slot, Task) = {
         let (body, flags, joiner, rare) = (None, Flags(0), TaskNumber::NONE, None);
-        (Slot::NONE, Task { body, flags, joiner, rare, blocker: Slot::NONE, birth: Birth(0) })
+        let (blocker, spawned_at) = (Slot::NONE, SpawnedAt(0));
+        (Slot::NONE, Task { body, flags, joiner, rare, blocker, spawned_at })
     };
 
     pub(crate) fn name(&self) -> Option<&str> {
@@ -84,7 +85,8 @@ impl Task {
     /// Whether its `JoinHandle` exists and is not awaited, so the program may still abort the task.
     /// (The main future has no body in its slot.)
     pub(crate) fn is_abortable(&self) -> bool {
-        let is_held = self.body.is_some() && !self.flags.has(Flags::DETACHED.or(Flags::FINISHED));
+        let is_held =
+            self.body.is_some() && !self.flags.has_any(Flags::DETACHED.or(Flags::FINISHED));
         is_held && self.joiner == TaskNumber::NONE && !self.has_foreign_joiner()
     }
 
@@ -100,7 +102,7 @@ impl Task {
 
     pub(crate) fn origin(&self, slot: Slot) -> Origin {
         let name = self.name().map(Into::into);
-        Origin { id: Some(Id(slot)), name, place: self.birth.place().location() }
+        Origin { id: Some(Id(slot)), name, place: self.spawned_at.place().location() }
     }
 
     /// Stores what to wake at its end. Returns what was stored before.
@@ -121,7 +123,7 @@ impl Task {
         }
     }
 
-    /// Puts the body back after a poll. The place is empty, so `forget` saves the code that would
+    /// Puts the body back after a poll. The field is empty, so `forget` saves the code that would
     /// drop a body.
     #[inline]
     pub(crate) fn give_back(&mut self, body: Option<Body>) {
@@ -132,13 +134,13 @@ impl Task {
 
 /// Where and when a task was spawned. One word, for the same reason as [`Slot`].
 #[derive(Clone, Copy)]
-pub(crate) struct Birth(u64);
+pub(crate) struct SpawnedAt(u64);
 
-impl Birth {
+impl SpawnedAt {
     /// `nanos` of the loop's clock. They are kept in units of 2^20 ns and wrap around after 52
     /// days.
     pub(crate) fn new(place: PlaceId, nanos: u64) -> Self {
-        Birth(u64::from(place.to_bits()) << 32 | u64::from((nanos >> 20) as u32))
+        SpawnedAt(u64::from(place.to_bits()) << 32 | u64::from((nanos >> 20) as u32))
     }
 
     /// What other threads can read of the task that is being polled: see
@@ -157,7 +159,7 @@ impl Birth {
     }
 }
 
-/// The task that [`Birth::published`] names, in words: `task 17, spawned at src/main.rs:3:5`.
+/// The task that [`SpawnedAt::published`] names, in words: `task 17, spawned at src/main.rs:3:5`.
 /// `None` if no task is being polled.
 pub(crate) fn published(polled: u64) -> Option<String> {
     let place = PlaceId::from_bits((polled >> 32) as u32);
@@ -211,7 +213,7 @@ impl Flags {
 
     /// Whether any of `flags` is set.
     #[inline]
-    pub(crate) fn has(self, flags: Flags) -> bool {
+    pub(crate) fn has_any(self, flags: Flags) -> bool {
         self.0 & flags.0 != 0
     }
 
@@ -253,7 +255,7 @@ impl Task {
     pub(crate) fn blocker(&self) -> Option<Blocker> {
         match self.blocker {
             Slot::NONE => None,
-            record if self.flags.has(Flags::AT_RECORD) => Some(Blocker::Record(record)),
+            record if self.flags.has_any(Flags::AT_RECORD) => Some(Blocker::Record(record)),
             task => Some(Blocker::Task(task)),
         }
     }
@@ -274,18 +276,18 @@ impl Snapshot {
     /// `now` in nanoseconds of the loop's clock.
     pub(crate) fn of(slot: Slot, task: &Task, now: u64) -> Self {
         let state = match task.flags {
-            flags if flags.has(Flags::FINISHED) => "finished",
-            flags if flags.has(Flags::QUEUED) => "ready",
+            flags if flags.has_any(Flags::FINISHED) => "finished",
+            flags if flags.has_any(Flags::QUEUED) => "ready",
             _ => "waiting",
         };
         Snapshot {
             slot,
             name: task.name().map(str::to_owned),
             state,
-            age: task.birth.age(now),
+            age: task.spawned_at.age(now),
             polls: task.flags.polls(),
-            place: task.birth.place().location(),
-            is_foreign: task.flags.has(Flags::FOREIGN),
+            place: task.spawned_at.place().location(),
+            is_foreign: task.flags.has_any(Flags::FOREIGN),
         }
     }
 }

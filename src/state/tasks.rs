@@ -3,12 +3,13 @@
 use std::mem;
 use std::panic::Location;
 
+use super::clock::LoopClock;
 use super::failure::{FailureLog, Origin};
 use super::number::TaskNumber;
 use super::places::PlaceId;
 use super::shuffle::Shuffle;
-use super::slots::{Layout, Packed, Slot, Slots};
-use super::task::{Birth, Blocker, Body, Flags, Rare, Snapshot, Task};
+use super::slots::{Layout, Slot, Slots};
+use super::task::{Blocker, Body, Flags, Rare, Snapshot, SpawnedAt, Task};
 use super::waits::{Awaited, TaskWait, Waiter};
 
 pub(crate) struct Tasks {
@@ -30,7 +31,7 @@ pub(crate) struct Tasks {
     /// The same task as its waker names it. A waiter for the polled task needs no lookup.
     pub(crate) polled_number: TaskNumber,
     /// What to check after the poll, as bits: see [`Tasks::UNKEPT`].
-    pub(crate) suspicion: u8,
+    pub(crate) to_check: u8,
 }
 
 /// With tasks ready, the kernel is asked at the first turn boundary after this many polls. (After a
@@ -69,7 +70,7 @@ impl Tasks {
             never_waited: 0,
             polled: Slot::NONE,
             polled_number: TaskNumber::NONE,
-            suspicion: 0,
+            to_check: 0,
         }
     }
 
@@ -79,6 +80,12 @@ impl Tasks {
 
     fn get(&self, slot: Slot) -> Option<&Task> {
         self.slots.get(slot)
+    }
+
+    /// The task that a number names, if it is still there, and its whole slot.
+    #[inline]
+    pub(super) fn find_mut(&mut self, number: TaskNumber) -> Option<(Slot, &mut Task)> {
+        self.slots.find_mut(Layout::WAKER, number.bits() as u64)
     }
 }
 
@@ -136,23 +143,25 @@ impl Tasks {
         self.done == self.batch_end
     }
 
-    /// Takes the next task of the batch and its body, and begins its poll. Returns `None` if no
-    /// task of the batch is left. The batch must not be over, unless the queue is empty.
+    /// Takes the next task of the batch and its body, and begins its poll. Also returns what other
+    /// threads may read about it: see [`Shared::polled`](super::shared::Shared::polled). Returns
+    /// `None` if no task of the batch is left. The batch must not be over, unless the queue is
+    /// empty.
     #[inline]
-    pub(crate) fn take_ready(&mut self) -> Option<(Slot, Birth, Option<Body>)> {
+    pub(crate) fn take_ready(&mut self) -> Option<(Slot, u64, Option<Body>)> {
         loop {
             let slot = *self.ready.get(self.done)?;
             self.done += 1;
             // A queued task may have finished or been removed since. The generation tells a new
-            // occupant of its place apart.
+            // occupant of its index apart.
             if let Some(task) = self.slots.get_mut(slot)
-                && task.flags.has(Flags::QUEUED)
+                && task.flags.has_any(Flags::QUEUED)
             {
                 task.flags.begin_poll();
                 self.polls_made += 1;
                 self.polled = slot;
-                self.suspicion = Tasks::UNKEPT;
-                return Some((slot, task.birth, task.body.take()));
+                self.to_check = Tasks::UNKEPT;
+                return Some((slot, task.spawned_at.published(slot), task.body.take()));
             }
             if self.is_batch_over() {
                 return None;
@@ -167,7 +176,7 @@ impl Tasks {
     }
 
     pub(crate) fn is_queued(&self, slot: Slot) -> bool {
-        self.get(slot).is_some_and(|task| task.flags.has(Flags::QUEUED))
+        self.get(slot).is_some_and(|task| task.flags.has_any(Flags::QUEUED))
     }
 
     /// How many tasks were spawned, entries queued and polls made, in all.
@@ -190,14 +199,15 @@ impl Tasks {
         body: Option<Body>,
         flags: Flags,
         rare: Option<Box<Rare>>,
-        birth: Birth,
+        place: PlaceId,
+        clock: &LoopClock,
     ) -> Slot {
         let (slot, task) = self.slots.insert_empty(Task::EMPTY);
         task.give_back(body);
-        // As with the body: the place is empty.
+        // As with the body: the field is empty.
         mem::forget(mem::replace(&mut task.rare, rare));
         task.flags = flags;
-        task.birth = birth;
+        task.spawned_at = SpawnedAt::new(place, clock.turn_nanos());
         self.ready.push(slot);
         slot
     }
@@ -207,11 +217,11 @@ impl Tasks {
     pub(crate) fn insert_main(
         &mut self,
         place: &'static Location<'static>,
-        now: u64,
+        clock: &LoopClock,
     ) -> Option<Slot> {
-        let birth = Birth::new(PlaceId::of(place), now);
         let rare = Some(Rare::named("main".into()));
-        self.has_room().then(|| self.insert(None, Flags::QUEUED, rare, birth))
+        let place = PlaceId::of(place);
+        self.has_room().then(|| self.insert(None, Flags::QUEUED, rare, place, clock))
     }
 
     pub(crate) fn remove_main(&mut self, main: Slot) {
@@ -224,7 +234,7 @@ impl Tasks {
     }
 
     pub(crate) fn slot_of(&self, number: TaskNumber) -> Option<Slot> {
-        Some(self.slots.get_packed(Layout::WAKER, number.packed())?.0)
+        Some(self.slots.find(Layout::WAKER, number.bits() as u64)?.0)
     }
 
     pub(crate) fn name(&self, slot: Slot) -> Option<&str> {
@@ -266,15 +276,15 @@ impl Tasks {
     /// A waker of the polled task was stored.
     #[inline]
     pub(crate) fn keep(&mut self) {
-        self.suspicion &= !Tasks::UNKEPT;
+        self.to_check &= !Tasks::UNKEPT;
     }
 
     /// Records what a task waits for. (It is the polled task, unless that polls another task's
     /// future.)
     #[cold]
     pub(crate) fn block(&mut self, task: TaskNumber, blocker: Blocker) {
-        self.suspicion |= Tasks::BLOCKED;
-        if let Some((_, task)) = self.slots.get_packed_mut(Layout::WAKER, task.packed()) {
+        self.to_check |= Tasks::BLOCKED;
+        if let Some((_, task)) = self.find_mut(task) {
             task.block(blocker);
         }
     }
@@ -283,7 +293,7 @@ impl Tasks {
     /// blocker. The join itself does not record it while the awaited task is ready.
     pub(crate) fn note_joiner(&mut self, slot: Slot) -> Option<Slot> {
         let joiner = self.get(slot).map(|task| task.joiner).filter(|joiner| joiner.is_some())?;
-        let (joiner, task) = self.slots.get_packed_mut(Layout::WAKER, joiner.packed())?;
+        let (joiner, task) = self.find_mut(joiner)?;
         task.block(Blocker::Task(slot));
         Some(joiner)
     }
@@ -296,7 +306,7 @@ impl Tasks {
     pub(crate) fn can_be_stuck(&self, slot: Slot) -> bool {
         const BUSY: Flags =
             Flags::QUEUED.or(Flags::FINISHED).or(Flags::ABORTED).or(Tasks::REACHABLE);
-        self.get(slot).is_some_and(|task| !task.flags.has(BUSY))
+        self.get(slot).is_some_and(|task| !task.flags.has_any(BUSY))
     }
 
     pub(crate) fn is_abortable(&self, slot: Slot) -> bool {
@@ -309,24 +319,24 @@ impl Tasks {
 
     /// Whether something outside the tasks can wake or abort any of them.
     pub(crate) fn is_any_reachable(&self) -> bool {
-        let is_alive = |task: &Task| !task.flags.has(Flags::FINISHED);
-        self.slots.iter().any(|task| task.flags.has(Tasks::REACHABLE) && is_alive(task))
+        let is_alive = |task: &Task| !task.flags.has_any(Flags::FINISHED);
+        self.slots.iter().any(|task| task.flags.has_any(Tasks::REACHABLE) && is_alive(task))
     }
 
-    pub(crate) fn mark_foreign(&mut self, packed: Packed) {
-        if let Some((_, task)) = self.slots.get_packed_mut(Layout::WAKER, packed) {
+    pub(crate) fn mark_foreign(&mut self, task: TaskNumber) {
+        if let Some((_, task)) = self.find_mut(task) {
             task.flags.set(Flags::FOREIGN);
         }
     }
 
     pub(crate) fn has(&self, slot: Slot, flag: Flags) -> bool {
-        self.get(slot).is_some_and(|task| task.flags.has(flag))
+        self.get(slot).is_some_and(|task| task.flags.has_any(flag))
     }
 
     /// Sets or clears a flag. Returns whether that changed it.
     pub(crate) fn set(&mut self, slot: Slot, flag: Flags, value: bool) -> bool {
         let Some(task) = self.slots.get_mut(slot) else { return false };
-        let changes = task.flags.has(flag) != value;
+        let changes = task.flags.has_any(flag) != value;
         if value {
             task.flags.set(flag);
         } else {
@@ -347,91 +357,4 @@ impl Tasks {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::door::Door;
-    use crate::event_loop::EventLoop;
-    use crate::task::{spawn, yield_now};
-
-    /// How many entries the queue has, with those that had their turn, and for how many it has
-    /// room.
-    fn queue() -> (usize, usize) {
-        {
-            let state = Door::expect("a test");
-            (state.tasks.ready.len(), state.tasks.ready.capacity())
-        }
-    }
-
-    async fn yield_for(turns: usize) {
-        for _ in 0..turns {
-            yield_now().await;
-        }
-    }
-
-    fn turn(event_loop: &mut EventLoop) -> (usize, usize) {
-        event_loop.turn(Some(Duration::ZERO)).expect("a turn");
-        event_loop.enter(queue)
-    }
-
-    #[test]
-    fn however_many_yield_for_ever_the_queue_is_about_twice_as_long() {
-        for crowd in [1, 2, 3, 63, 64, 65, 500] {
-            let mut event_loop = EventLoop::new().expect("a loop");
-            event_loop.enter(|| (0..crowd).for_each(|_| drop(spawn(yield_for(usize::MAX)))));
-            for _ in 0..1000 {
-                let (length, room) = turn(&mut event_loop);
-                let most = 2 * crowd + RETIRED_AT_ONCE;
-                assert!(
-                    length <= most && room <= 2 * most,
-                    "{crowd} tasks: {length} entries, room for {room}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn a_past_crowd_leaves_no_queue_behind() {
-        let mut event_loop = EventLoop::new().expect("a loop");
-        for _ in 0..3 {
-            event_loop.enter(|| (0..100_000).for_each(|_| drop(spawn(yield_for(1)))));
-            for _ in 0..2 {
-                assert!(turn(&mut event_loop).0 >= 100_000);
-            }
-            event_loop.enter(|| drop(spawn(yield_for(5))));
-            let (length, room) = turn(&mut event_loop);
-            assert!(length < RETIRED_AT_ONCE && room <= KEPT, "{length} entries, room for {room}");
-        }
-    }
-
-    #[test]
-    fn crowds_that_grow_and_shrink_keep_the_queue_in_proportion() {
-        let mut event_loop = EventLoop::new().expect("a loop");
-        let mut before = 0;
-        for round in 0..200 {
-            let crowd = [1, 10, 100, 1000, 100, 10, 1, 1][round % 8];
-            event_loop.enter(|| (0..crowd).for_each(|_| drop(spawn(yield_for(1)))));
-            let (length, _) = turn(&mut event_loop);
-            // The entries of this batch and of the next, and at most as many polled ones.
-            let most = 2 * (before + 2 * crowd) + RETIRED_AT_ONCE;
-            assert!(length <= most, "round {round}: {length} entries after {before} and {crowd}");
-            before = crowd;
-        }
-        for _ in 0..2 {
-            turn(&mut event_loop);
-        }
-        assert_eq!(event_loop.enter(|| Door::expect("a test").tasks.ready()), 0);
-    }
-
-    #[test]
-    fn tasks_that_end_before_their_turn_do_not_stay_in_the_queue() {
-        let mut event_loop = EventLoop::new().expect("a loop");
-        event_loop.enter(|| (0..10_000).for_each(|_| spawn(async {}).abort()));
-        let event_loop = &mut event_loop;
-        assert_eq!(event_loop.next_deadline(), None);
-        assert_eq!(event_loop.turn(Some(Duration::ZERO)).expect("a turn").polls, 0);
-        let (length, room) = turn(event_loop);
-        assert!(length == 0 && room <= KEPT, "{length} entries, room for {room}");
-    }
-}
+mod tests;

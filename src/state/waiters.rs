@@ -117,34 +117,31 @@ impl Waiters {
         foreign: Option<Waker>,
         outbox: &mut Outbox,
     ) {
+        let new = Other { ticket, waiter, foreign };
         if ticket == NO_TICKET {
-            let wake = foreign.map_or(Wake::Task(waiter.task), Wake::Foreign);
-            return self.add_unticketed(waiter, wake, outbox);
+            return self.add_unticketed(new, outbox);
         }
-        self.others_mut().push(Other { ticket, waiter, foreign });
+        self.others_mut().push(new);
     }
 
-    fn add_unticketed(&mut self, waiter: Waiter, wake: Wake, outbox: &mut Outbox) {
-        let is_same = |other: &Other| match (&other.foreign, &wake) {
-            (None, Wake::Task(task)) => other.waiter.task == *task,
-            (Some(other), Wake::Foreign(waker)) => other.will_wake(waker),
+    fn add_unticketed(&mut self, new: Other, outbox: &mut Outbox) {
+        let is_same = |other: &Other| match (&other.foreign, &new.foreign) {
+            (None, None) => other.waiter.task == new.waiter.task,
+            (Some(other), Some(waker)) => other.will_wake(waker),
             _ => false,
         };
-        let is_first = self.ticket == NO_TICKET && wake.task() == Some(self.first.task);
+        let is_first_task = self.ticket == NO_TICKET && self.first.task == new.waiter.task;
+        let is_first = is_first_task && new.foreign.is_none();
         let mut unticketed =
             self.others().iter().enumerate().filter(|(_, other)| other.ticket == NO_TICKET);
         if is_first || unticketed.clone().any(|(_, other)| is_same(other)) {
-            return outbox.drop_wake(Some(wake));
+            return outbox.drop_wake(Some(new.into_wake()));
         }
         if let (Some((oldest, _)), MOST_UNTICKETED..) = (unticketed.next(), unticketed.count() + 1)
         {
             outbox.post(Effect::Wake(self.others_mut().remove(oldest).into_wake()));
         }
-        let foreign = match wake {
-            Wake::Task(_) => None,
-            Wake::Foreign(waker) => Some(waker),
-        };
-        self.others_mut().push(Other { ticket: NO_TICKET, waiter, foreign });
+        self.others_mut().push(new);
     }
 
     /// Removes the waiter with this ticket.

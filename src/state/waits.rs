@@ -1,9 +1,8 @@
 //! Records which task waits for what, since when and where. [`Waiter`] is part of everything that a
-//! task can wait for. [`Waits`] holds the waits that have no place in a source, a timer or a task:
-//! for locks, permits, messages, jobs and groups. Only the dump and the stuck-task analysis read
-//! them.
+//! task can wait for. [`Waits`] holds the waits that are stored in no source, timer or task: for
+//! locks, permits, messages, jobs and groups. Only the dump and the stuck-task analysis read them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::Location;
 use std::rc::Rc;
 
@@ -41,11 +40,14 @@ pub(crate) struct TaskWait {
 /// What a task waits for.
 #[derive(Clone, Copy)]
 pub(crate) enum Awaited {
-    /// A lock that a task holds, by the lock's record.
+    /// A lock that tasks hold, by the lock's record: all of them must release it.
     Lock(Slot),
+    /// Access for reading to a lock that others may read too, by the lock's record: the task that
+    /// writes must release it, or the first task that waits to write must have its turn or leave.
+    Read(Slot),
     /// The end of a task.
     Task(Slot),
-    /// The end of all tasks of a group, by the record of this wait.
+    /// The end of all tasks of a group, or of any task of a `JoinSet`, by the record of this wait.
     Group(Slot),
     /// Something that any task may provide and no task owns: a message, a permit, a notification.
     FromTasks(&'static str),
@@ -67,15 +69,72 @@ pub(crate) struct Lock {
     /// What it is, as the reports call it if it has no name.
     pub(crate) kind: &'static str,
     pub(crate) name: Option<Rc<str>>,
-    /// Updated when a task begins to wait and when the lock is handed over. `None` if unknown.
-    pub(crate) holder: Option<Holder>,
+    pub(crate) holders: Holders,
 }
 
-/// The task that holds a lock, and where it locked it.
-#[derive(Clone, Copy)]
+/// The tasks that hold a lock, as far as they are known.
+pub(crate) enum Holders {
+    /// Of a lock that one task at a time holds. Updated when a task begins to wait and when the
+    /// lock is handed over. `None` if unknown.
+    One(Option<Holder>),
+    /// Of a lock that several tasks may read. The lock itself updates it.
+    Shared(Rc<SharedHolders>),
+}
+
+/// The tasks that hold a lock for reading or for writing, and the first that waits to write. It is
+/// the lock's own state, so that the analysis sees each change.
+#[derive(Default)]
+pub(crate) struct SharedHolders {
+    /// The task that writes, or one that reads. The usual lock has no other.
+    pub(crate) first: Cell<Option<Holder>>,
+    /// Whether the first one writes. Then there are no others.
+    pub(crate) is_written: Cell<bool>,
+    pub(crate) other_readers: RefCell<Slab<Holder>>,
+    /// No reader that comes after it gets the lock before it.
+    pub(crate) next_writer: Cell<Option<Holder>>,
+}
+
+/// A task that holds a lock, and where it locked it.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Holder {
+    /// [`TaskNumber::NONE`] if unknown.
     pub(crate) task: TaskNumber,
     pub(crate) place: &'static Location<'static>,
+}
+
+impl Lock {
+    pub(crate) fn holders(&self) -> Vec<Holder> {
+        match &self.holders {
+            Holders::One(holder) => holder.iter().copied().collect(),
+            Holders::Shared(shared) => {
+                let others = shared.other_readers.borrow();
+                let others = others.iter().map(|(_, reader)| *reader);
+                shared.first.get().into_iter().chain(others).collect()
+            }
+        }
+    }
+
+    /// Returns the task for which those wait that want to read: the one that writes, or the first
+    /// that waits to write.
+    pub(crate) fn ahead_of_readers(&self) -> Option<Holder> {
+        match &self.holders {
+            Holders::One(holder) => *holder,
+            Holders::Shared(shared) => {
+                if shared.is_written.get() {
+                    shared.first.get()
+                } else {
+                    shared.next_writer.get()
+                }
+            }
+        }
+    }
+
+    pub(crate) fn is_written(&self) -> bool {
+        match &self.holders {
+            Holders::One(_) => true,
+            Holders::Shared(shared) => shared.is_written.get(),
+        }
+    }
 }
 
 /// The tasks of a group that have not ended.
@@ -84,8 +143,9 @@ pub(crate) type Children = Rc<RefCell<Slab<Slot>>>;
 pub(crate) enum Record {
     Wait(TaskWait),
     Lock(Lock),
-    /// A task waits for the end of a group.
-    Group(Waiter, Children),
+    /// A task waits for tasks that belong together: for the end of all, or for the next to end. The
+    /// text says which.
+    Group(Waiter, Children, &'static str),
 }
 
 impl Record {
@@ -97,7 +157,7 @@ impl Record {
     #[inline]
     pub(crate) fn waiter(&mut self) -> Option<&mut Waiter> {
         match self {
-            Record::Wait(TaskWait { waiter, .. }) | Record::Group(waiter, _) => Some(waiter),
+            Record::Wait(TaskWait { waiter, .. }) | Record::Group(waiter, ..) => Some(waiter),
             Record::Lock(_) => None,
         }
     }
@@ -139,9 +199,10 @@ impl Waits {
         }
     }
 
-    pub(crate) fn group(&self, slot: Slot) -> Option<&Children> {
+    /// The tasks that a task waits for, and in words what of them.
+    pub(crate) fn group(&self, slot: Slot) -> Option<(&Children, &'static str)> {
         match self.records.get(slot)? {
-            Record::Group(_, children) => Some(children),
+            Record::Group(_, children, what) => Some((children, what)),
             _ => None,
         }
     }
@@ -150,7 +211,7 @@ impl Waits {
         let waits = self.records.iter_with_slots().filter_map(|(slot, record)| match record {
             Record::Wait(wait) => Some(*wait),
             Record::Lock(_) => None,
-            Record::Group(waiter, _) => {
+            Record::Group(waiter, ..) => {
                 Some(TaskWait { waiter: *waiter, what: Awaited::Group(slot) })
             }
         });

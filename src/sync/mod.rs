@@ -3,12 +3,15 @@
 //! | | |
 //! |---|---|
 //! | [`Mutex`] | a value that one task at a time may use, also across an `await` |
+//! | [`RwLock`] | a value that several tasks at a time may read, or one may write |
 //! | [`Semaphore`] | a limited number of permits |
 //! | [`Notify`] | an event without data |
 //! | [`Barrier`] | a number of tasks that wait for each other |
 //! | [`OnceCell`], [`SetOnce`] | a value that is made once, or set once |
 //! | [`oneshot`] | one value, from one task to another |
+//! | [`watch`] | one value that changes, and tasks that watch it |
 //! | [`mpsc`] | many messages, from many tasks to one |
+//! | [`broadcast`] | many messages, from many tasks to many |
 //!
 //! The names and their meaning are those of tokio. Nothing here is `Send`. Between threads, use the
 //! channels of the ecosystem (async-channel, futures-channel, flume): the wakers of this crate may
@@ -49,6 +52,7 @@
 mod mutex;
 mod owned_lock;
 mod raw_mutex;
+mod rwlock;
 mod notify;
 mod semaphore;
 mod permit;
@@ -58,6 +62,8 @@ mod set_once;
 mod wait_list;
 mod single_waiter;
 
+pub mod watch;
+pub mod broadcast;
 pub mod mpsc;
 pub mod oneshot;
 
@@ -67,5 +73,9 @@ pub use self::notify::{Notified, Notify, OwnedNotified};
 pub use self::once_cell::{GetOrInit, GetOrTryInit, OnceCell, SetError};
 pub use self::owned_lock::{LockOwned, OwnedMutexGuard};
 pub use self::permit::{OwnedSemaphorePermit, Permit, SemaphorePermit};
+pub use self::rwlock::{
+    LockRead, LockReadOwned, LockWrite, LockWriteOwned, OwnedRwLockReadGuard,
+    OwnedRwLockWriteGuard, RwLock, RwLockMappedWriteGuard, RwLockReadGuard, RwLockWriteGuard,
+};
 pub use self::semaphore::{Acquire, AcquireError, Semaphore, TryAcquireError};
 pub use self::set_once::{SetOnce, SetOnceError, SetOnceWait};

@@ -115,7 +115,7 @@ impl<T: ?Sized> Mutex<T> {
         if self.lock.try_lock(Location::caller()) {
             Ok(self.guard())
         } else {
-            Err(TryLockError(()))
+            Err(TryLockError("the mutex is locked"))
         }
     }
 
@@ -286,8 +286,9 @@ impl<T: ?Sized + fmt::Display> fmt::Display for MutexGuard<'_, T> {
     }
 }
 
-/// The error of [`Mutex::try_lock`]: the mutex is locked.
+/// The error of [`Mutex::try_lock`] and of the `try_` methods of [`RwLock`](super::RwLock): it is
+/// locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TryLockError(pub(super) ());
+pub struct TryLockError(pub(super) &'static str);
 
-error_message!(impl[] for TryLockError, "the mutex is locked");
+error_message!(impl[] for TryLockError, |this| this.0);

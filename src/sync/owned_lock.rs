@@ -45,7 +45,7 @@ impl<T: ?Sized> Mutex<T> {
         if self.lock.try_lock(Location::caller()) {
             Ok(OwnedMutexGuard::new(self))
         } else {
-            Err(TryLockError(()))
+            Err(TryLockError("the mutex is locked"))
         }
     }
 }

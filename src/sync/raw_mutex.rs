@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::{cell::Cell, panic::Location, rc::Rc};
 
 use super::wait_list::{ListWait, WaitList};
-use crate::state::{Awaited, Holder, TaskLabel, Wake};
+use crate::state::{Awaited, Holder, Holders, TaskLabel, Wake};
 use crate::{door::Door, door::waker::RawNumber, task::wait_record::WaitRecord};
 
 /// A lock without a value, and so without its type.
@@ -63,6 +63,7 @@ impl RawMutex {
     }
 
     /// Waits for the lock. The result is always `true`.
+    #[inline]
     pub(super) fn poll_lock(&self, wait: &mut ListWait, cx: &Context<'_>) -> Poll<bool> {
         self.poll_lock_unless("a lock", wait, cx, || false)
     }
@@ -94,11 +95,11 @@ impl RawMutex {
     /// Describes to the loop the lock that a task begins to wait for, and its holder.
     fn awaited(&self, kind: &'static str) -> Awaited {
         let mut record = self.record.take();
-        let mut lock = record.lock_of(kind, self.name.as_ref(), self.holder());
+        let mut lock = record.lock(kind, self.name.as_ref(), Holders::One(self.holder()));
         if lock.is_none() && self.waiting.is_single() {
             // The record is of another loop, in which no task waits any more.
             record.end();
-            lock = record.lock_of(kind, self.name.as_ref(), self.holder());
+            lock = record.lock(kind, self.name.as_ref(), Holders::One(self.holder()));
         }
         self.record.set(record);
         lock.map_or(Awaited::FromTasks(kind), Awaited::Lock)

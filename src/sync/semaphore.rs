@@ -7,6 +7,7 @@ use std::{borrow::Borrow, cell::Cell, panic::Location, pin::Pin, rc::Rc};
 use super::permit::{OwnedSemaphorePermit, Permit, SemaphorePermit};
 use super::wait_list::{ListWait, WaitList};
 use crate::fmt::{debug_struct, error_message};
+use crate::state::Awaited;
 
 /// The permits that are free, and the queue of waiters.
 pub(super) struct Permits {
@@ -52,12 +53,39 @@ impl Permits {
     #[inline]
     pub(super) fn poll_take(&self, wait: &mut ListWait, cx: &Context<'_>) -> Poll<bool> {
         let need = wait.need();
-        self.waiting.poll(wait, cx, |granted| {
-            if granted || self.try_take(need) {
-                return Some(true);
-            }
-            self.closed.get().then_some(false)
-        })
+        self.waiting.poll(wait, cx, |granted| self.take_granted(granted, need))
+    }
+
+    /// As [`poll_take`](Self::poll_take), but `what` says what a task waits for.
+    #[inline]
+    pub(super) fn poll_take_for(
+        &self,
+        wait: &mut ListWait,
+        cx: &Context<'_>,
+        what: impl FnOnce() -> Awaited,
+    ) -> Poll<bool> {
+        let need = wait.need();
+        self.waiting.poll_for(wait, cx, |granted| self.take_granted(granted, need), what)
+    }
+
+    #[inline]
+    fn take_granted(&self, granted: bool, need: u32) -> Option<bool> {
+        if granted || self.try_take(need) {
+            return Some(true);
+        }
+        self.closed.get().then_some(false)
+    }
+
+    /// Whether a future waits.
+    #[inline]
+    pub(super) fn is_contended(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// The queue of waiters.
+    #[inline]
+    pub(super) fn waiting(&self) -> &WaitList {
+        &self.waiting
     }
 
     /// Releases permits, or adds some.
@@ -67,6 +95,12 @@ impl Permits {
         if !self.waiting.is_empty() {
             self.hand_out();
         }
+    }
+
+    /// Releases permits. The caller knows that no future waits.
+    #[inline]
+    pub(super) fn give_uncontended(&self, count: usize) {
+        self.free.set(self.free.get() + count);
     }
 
     /// Grants permits to the waiters in their order, as long as there are enough.

@@ -138,7 +138,7 @@ impl SingleWaiter {
         if task.is_some() {
             if let Some(mut door) = Door::open().filter(|door| task.is_of(door.id)) {
                 self.with_record(|record| end_wait(record, &mut door));
-                door.wake_task(task.packed());
+                door.wake_task(task);
             } else {
                 self.with_record(WaitRecord::end);
                 task.wake();

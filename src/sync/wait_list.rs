@@ -79,6 +79,14 @@ impl WaitList {
         self.list.borrow().head == NIL
     }
 
+    /// Returns what the first waiter needs, its task, and where it waits.
+    pub(super) fn first(&self) -> Option<(u32, TaskNumber, &'static Location<'static>)> {
+        let mut list = self.list.borrow_mut();
+        let index = Some(list.head).filter(|index| *index != NIL)?;
+        let first = list.at_mut(index);
+        Some((first.need, first.task, first.place))
+    }
+
     /// Whether at most one future waits.
     pub(super) fn is_single(&self) -> bool {
         let list = self.list.borrow();
@@ -292,7 +300,7 @@ impl WaitList {
                 match wake {
                     Wake::Task(task) if task.is_of(door.id) => {
                         record.end_in(&mut door);
-                        door.wake_task(task.packed());
+                        door.wake_task(task);
                     }
                     wake => others.push((wake, record)),
                 }

@@ -3,8 +3,9 @@
 
 use std::panic::Location;
 
+use super::local::inherit;
 use crate::door::Door;
-use crate::state::{Birth, Body, Effect, Flags, Key, Layout, PlaceId, Rare, discard};
+use crate::state::{Body, Effect, Flags, Key, Layout, PlaceId, Rare, discard};
 
 /// Inserts a task, ready to be polled. Returns `None` if the loop is being dropped; the future is
 /// then dropped at once.
@@ -12,10 +13,10 @@ use crate::state::{Birth, Body, Effect, Flags, Key, Layout, PlaceId, Rare, disca
 pub(super) fn insert(
     body: Body,
     flags: Flags,
-    name: Option<Box<str>>,
+    rare: Option<Box<Rare>>,
     place: &'static Location<'static>,
 ) -> Option<Key> {
-    let rare = name.map(Rare::named);
+    let body = if inherit::is_asked() { inherit::wrap(body) } else { body };
     let place_id = PlaceId::of(place);
     let mut door = Door::expect("`spawn`");
     let state = &mut *door;
@@ -24,8 +25,7 @@ pub(super) fn insert(
         refuse(body);
         return None;
     }
-    let birth = Birth::new(place_id, state.clock.turn_nanos());
-    let slot = state.tasks.insert(Some(body), flags, rare, birth);
+    let slot = state.tasks.insert(Some(body), flags, rare, place_id, &state.clock);
     if state.outbox.is_observed() {
         state.outbox.post(Effect::ReportSpawn(slot, place));
     }

@@ -2,15 +2,15 @@
 //! through the untyped task as `&mut dyn Any`.
 
 use std::task::{Context, Poll, ready};
-use std::{any::Any, fmt, marker::PhantomData, pin::Pin};
+use std::{fmt, marker::PhantomData, pin::Pin};
 
 use log::Level;
 
 use crate::door::{Door, release, yield_to_others};
 use crate::fmt::debug_struct;
 use crate::state::{
-    Blocker, Body, FailureLog, Flags, Id, JoinError, Key, Message, Origin, Release, Slot, Stage,
-    State, Step, TaskNumber, Wake, discard, shared,
+    Blocker, Body, FailureLog, Flags, Id, JoinError, Key, Message, Origin, Release, Slot, State,
+    Step, TaskNumber, Wake, discard, shared,
 };
 
 /// Awaits the output of a spawned task.
@@ -39,7 +39,7 @@ use crate::state::{
 /// ```
 pub struct JoinHandle<T> {
     /// `None` if the loop was being dropped when the task was spawned.
-    key: Option<Key>,
+    pub(super) key: Option<Key>,
     taken: bool,
     output: PhantomData<fn() -> T>,
 }
@@ -78,14 +78,12 @@ impl<T> JoinHandle<T> {
     /// Outside the loop that runs the task.
     #[track_caller]
     pub fn is_finished(&self) -> bool {
-        let Some(key) = self.key else { return true };
-        let door = Door::at_home(key, "a `JoinHandle`");
-        door.tasks.slots.get(key.slot).is_none_or(|task| task.flags.has(Flags::FINISHED))
+        self.key.is_none_or(|key| is_finished(key, "a `JoinHandle`"))
     }
 
     /// The task's id, which its log lines contain too.
     pub fn id(&self) -> Id {
-        Id(self.slot().unwrap_or(Slot::new(u32::MAX, 0)))
+        id_of(self.key)
     }
 }
 
@@ -108,29 +106,25 @@ impl<T: 'static> Future for JoinHandle<T> {
         let body = ready!(poll_finished(key, cx));
         self.taken = true;
         let mut output: Option<Self::Output> = None;
-        body.take(&mut output);
+        if let Some(body) = body {
+            body.take(&mut output);
+        }
         Poll::Ready(output.unwrap_or_else(|| Err(JoinError::cancelled(None))))
     }
 }
 
 /// The part of joining that does not depend on the type of the output: takes a finished task out of
-/// its slot.
+/// its slot. Returns `None` if the end of its loop has emptied the slot.
 #[track_caller]
-fn poll_finished(key: Key, cx: &Context<'_>) -> Poll<Body> {
+fn poll_finished(key: Key, cx: &Context<'_>) -> Poll<Option<Body>> {
     let mut door = Door::at_home(key, "a `JoinHandle`");
     let state = &mut *door;
     let is_finished =
-        state.tasks.slots.get(key.slot).is_none_or(|task| task.flags.has(Flags::FINISHED));
+        state.tasks.slots.get(key.slot).is_none_or(|task| task.flags.has_any(Flags::FINISHED));
     if !is_finished {
         match TaskNumber::of(cx.waker()) {
             Some(joiner) => state.join(key.slot, Wake::Task(joiner)),
-            None => {
-                // Cloned with the door closed, because that runs foreign code. It may even end the
-                // task.
-                drop(door);
-                let joiner = Wake::of(cx.waker());
-                Door::at_home(key, "a `JoinHandle`").join(key.slot, joiner);
-            }
+            None => join_foreign(door, key, cx),
         }
         return Poll::Pending;
     }
@@ -140,8 +134,17 @@ fn poll_finished(key: Key, cx: &Context<'_>) -> Poll<Body> {
         drop(door);
         return yield_to_others(cx);
     }
-    let body = state.tasks.slots.remove(key.slot).and_then(|task| task.body);
-    Poll::Ready(body.unwrap_or_else(|| Box::pin(Emptied)))
+    Poll::Ready(state.tasks.slots.remove(key.slot).and_then(|task| task.body))
+}
+
+/// Leaves a foreign waker. It is cloned with the door closed, because that runs foreign code, which
+/// may even end the task.
+#[cold]
+#[track_caller]
+fn join_foreign(door: Door, key: Key, cx: &Context<'_>) {
+    drop(door);
+    let joiner = Wake::of(cx.waker());
+    Door::at_home(key, "a `JoinHandle`").join(key.slot, joiner);
 }
 
 impl State {
@@ -150,12 +153,12 @@ impl State {
     fn join(&mut self, slot: Slot, joiner: Wake) {
         self.tasks.keep();
         let task = match self.tasks.slots.get_mut(slot) {
-            Some(task) if !task.flags.has(Flags::FINISHED) => task,
+            Some(task) if !task.flags.has_any(Flags::FINISHED) => task,
             // It has ended while a foreign waker was cloned.
             _ => return self.wake(joiner),
         };
         // A task that is ready is no reason to think that its joiner may be stuck.
-        let is_ready = task.flags.has(Flags::QUEUED);
+        let is_ready = task.flags.has_any(Flags::QUEUED);
         let number = joiner.task();
         match number {
             Some(number) if task.rare.is_none() => task.joiner = number,
@@ -181,6 +184,19 @@ impl State {
     }
 }
 
+/// Whether a task has finished. `what` names the handle in the message of the panic outside its
+/// loop.
+#[track_caller]
+pub(super) fn is_finished(key: Key, what: &str) -> bool {
+    let door = Door::at_home(key, what);
+    door.tasks.slots.get(key.slot).is_none_or(|task| task.flags.has_any(Flags::FINISHED))
+}
+
+/// The id of a task, or [`Id::NONE`] if it was never spawned because its loop was being dropped.
+pub(super) fn id_of(key: Option<Key>) -> Id {
+    key.map_or(Id::NONE, |key| Id(key.slot))
+}
+
 /// Aborts a task, from any thread.
 pub(super) fn abort(key: Key) {
     match Door::of(key) {
@@ -190,23 +206,6 @@ pub(super) fn abort(key: Key) {
                 shared.send(Message::Abort(key.slot));
             }
         }
-    }
-}
-
-/// A task that the end of its loop has emptied: it has no output.
-struct Emptied;
-
-impl Stage for Emptied {
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        unreachable!("it is in no slot");
-    }
-
-    fn fail(self: Pin<&mut Self>, _: JoinError) {}
-
-    fn take(self: Pin<Box<Self>>, _: &mut dyn Any) {}
-
-    fn error(&self) -> Option<&JoinError> {
-        None
     }
 }
 

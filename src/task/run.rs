@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::door::{Door, report};
+use crate::door::{Door, drop_output, report};
 use crate::state::{
     Body, Effect, Flags, Id, JoinError, Outcome, Slot, Stage, State, Step, TaskNumber, Tasks,
     discard,
@@ -61,21 +61,25 @@ impl Batch {
     pub(crate) fn run_next(&mut self, main: Option<&mut Main<'_>>) -> bool {
         let Some(mut door) = Door::open() else { return false };
         let state = &mut *door;
-        state.settle(self);
-        if state.outbox.is_posted() {
+        let has_output = state.settle(self);
+        if has_output || state.outbox.is_posted() {
             // Performed before the next task is taken, because the drop of an output may abort that
             // task.
+            drop(door);
+            if let Some(output) = self.body.take() {
+                drop_output(output);
+            }
             return true;
         }
         state.budget.refill();
         if state.tasks.is_batch_over() && !begin_next_batch(state, self.last) {
             return false;
         }
-        let Some((slot, birth, body)) = state.tasks.take_ready() else { return false };
-        state.shared.polled.store(birth.published(slot), Ordering::Relaxed);
+        let Some((slot, published, body)) = state.tasks.take_ready() else { return false };
+        state.shared.polled.store(published, Ordering::Relaxed);
         let number = TaskNumber::new(state.key(slot));
         state.tasks.polled_number = number;
-        let is_timed = state.tasks.polls_made() & state.untimed == 0;
+        let is_timed = state.tasks.polls_made() & state.timing_mask == 0;
         door.shut();
         // Dropping this waker would do nothing; `ManuallyDrop` saves the call.
         let waker = ManuallyDrop::new(number.waker());
@@ -102,7 +106,7 @@ impl Batch {
         if main.future.as_mut().poll(cx).is_ready() {
             self.last = 0; // No other batch follows.
             if let Some(mut door) = Door::open() {
-                door.tasks.suspicion = 0;
+                door.tasks.to_check = 0;
                 door.end_poll(main.slot, Outcome::Finished);
             }
         }
@@ -159,54 +163,60 @@ fn begin_poll(slot: Slot) {
 }
 
 impl State {
-    /// Puts the body of the polled task back into its slot, or ends the task.
+    /// Puts the body of the polled task back into its slot, or ends the task. Returns whether it
+    /// left an output in the batch that must be dropped.
     #[inline(always)]
-    fn settle(&mut self, batch: &mut Batch) {
-        let Some(task) = self.tasks.slots.get_mut(self.tasks.polled) else { return };
+    fn settle(&mut self, batch: &mut Batch) -> bool {
+        let Some(task) = self.tasks.slots.get_mut(self.tasks.polled) else { return false };
         // A task that has finished or was woken again cannot be stuck.
-        let is_done = batch.is_finished || task.flags.has(Flags::QUEUED.or(Flags::FINISHED));
+        let is_done = batch.is_finished || task.flags.has_any(Flags::QUEUED.or(Flags::FINISHED));
         let is_usual =
-            self.tasks.suspicion == 0 || (self.tasks.suspicion == Tasks::UNKEPT && is_done);
+            self.tasks.to_check == 0 || (self.tasks.to_check == Tasks::UNKEPT && is_done);
         if !is_usual {
             return self.settle_unusual(batch);
         }
         if batch.is_finished {
             batch.is_finished = false;
-            self.end_task(self.tasks.polled, &mut batch.body);
-        } else if batch.body.is_some() {
+            return self.end_task(self.tasks.polled, &mut batch.body);
+        }
+        if batch.body.is_some() {
             task.give_back(batch.body.take());
         }
+        false
     }
 
     /// As [`settle`](Self::settle), after a poll that was timed, in which the task was aborted, or
     /// after which it may be stuck.
     #[cold]
     #[inline(never)]
-    fn settle_unusual(&mut self, batch: &mut Batch) {
+    fn settle_unusual(&mut self, batch: &mut Batch) -> bool {
         let slot = self.tasks.polled;
-        let suspicion = mem::take(&mut self.tasks.suspicion);
+        let to_check = mem::take(&mut self.tasks.to_check);
         if mem::take(&mut batch.is_finished) {
             self.end_poll(slot, Outcome::Finished);
-            self.end_task(slot, &mut batch.body);
-            return;
+            return self.end_task(slot, &mut batch.body);
         }
         self.end_poll(slot, Outcome::Pending);
         if let Some(body) = batch.body.take() {
             match self.tasks.slots.get_mut(slot) {
-                Some(task) if suspicion & Tasks::ABORTED == 0 => task.give_back(Some(body)),
-                _ => return self.cancel(slot, body),
+                Some(task) if to_check & Tasks::ABORTED == 0 => task.give_back(Some(body)),
+                _ => {
+                    self.cancel(slot, body);
+                    return false;
+                }
             }
         }
         let mut suspect = Flags::NONE;
-        if suspicion & Tasks::UNKEPT != 0 {
+        if to_check & Tasks::UNKEPT != 0 {
             suspect.set(Flags::MAY_BE_LOST);
         }
-        if suspicion & Tasks::BLOCKED != 0 {
+        if to_check & Tasks::BLOCKED != 0 {
             suspect.set(Flags::MAY_BE_DEADLOCKED);
         }
-        if suspect.has(Flags::SUSPECT) {
+        if suspect.has_any(Flags::SUSPECT) {
             self.suspects.add(slot, suspect, &mut self.tasks);
         }
+        false
     }
 }
 
@@ -216,6 +226,18 @@ pin_project! {
     pub(super) enum Spawned<F: Future> {
         Running { #[pin] future: F },
         Finished { output: Option<Result<F::Output, JoinError>> },
+    }
+}
+
+impl<F: Future> Spawned<F> {
+    /// Takes the output, or drops the future if there is none yet.
+    #[inline]
+    pub(super) fn end(mut self: Pin<&mut Self>) -> Option<Result<F::Output, JoinError>> {
+        if let SpawnedProject::Finished { output } = self.as_mut().project() {
+            return output.take();
+        }
+        self.set(Spawned::Finished { output: None });
+        None
     }
 }
 

@@ -3,11 +3,13 @@
 use std::future::Future;
 use std::panic::Location;
 
+use super::abort_handle::AbortHandle;
 use super::group::{GroupClosed, TaskGroup};
 use super::insert::insert;
 use super::join::JoinHandle;
+use super::join_set::JoinSet;
 use super::run::Spawned;
-use crate::state::Flags;
+use crate::state::{Flags, Rare};
 
 /// Runs `future` on this thread's loop, concurrently with all its other tasks. The task is first
 /// polled in the next batch, not inside this call.
@@ -114,6 +116,27 @@ impl Builder {
     {
         group.shared.try_spawn(future, self.name, Location::caller())
     }
+
+    /// Like [`JoinSet::spawn`], with the same panics.
+    ///
+    /// ```
+    /// use headwaiter::task::{Builder, JoinSet};
+    ///
+    /// headwaiter::block_on(async {
+    ///     let mut dishes = JoinSet::<()>::new();
+    ///     Builder::new().name("roast").spawn_in_set(&mut dishes, async { panic!("on fire") });
+    ///     let error = dishes.join_next().await.unwrap().unwrap_err();
+    ///     assert!(error.to_string().contains("roast"));
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn spawn_in_set<T, F>(self, set: &mut JoinSet<T>, future: F) -> AbortHandle
+    where
+        T: 'static,
+        F: Future<Output = T> + 'static,
+    {
+        set.spawn_at(future, self.name, Location::caller())
+    }
 }
 
 #[inline]
@@ -127,7 +150,8 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    match insert(Box::pin(Spawned::Running { future }), Flags::QUEUED, name, place) {
+    let body = Box::pin(Spawned::Running { future });
+    match insert(body, Flags::QUEUED, name.map(Rare::named), place) {
         Some(key) => JoinHandle::new(key),
         None => JoinHandle::cancelled(),
     }

@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use crate::door::{Door, release};
 use crate::state::{
-    Awaited, Blocker, Children, Holder, Key, Lock, Record, Release, Slot, State, TaskNumber,
-    TaskWait, Waiter,
+    Awaited, Blocker, Children, Holder, Holders, Key, Lock, Record, Release, Slot, State,
+    TaskNumber, TaskWait, Waiter,
 };
 
 /// A record in the [`Waits`](crate::state::waits::Waits) of a loop, or none. It may be dropped on
@@ -56,7 +56,7 @@ impl WaitRecord {
         // The caller has stored the task's waker, so the task is no suspect for a lost waker.
         state.tasks.keep();
         // Noted with the task too, so that the analysis can follow a chain without the whole graph.
-        if let Awaited::Lock(lock) = what {
+        if let Awaited::Lock(lock) | Awaited::Read(lock) = what {
             state.tasks.block(task, Blocker::Record(lock));
         }
         let since = state.clock.turn_nanos();
@@ -75,21 +75,22 @@ impl WaitRecord {
         true
     }
 
-    /// Like [`wait`](Self::wait), but for the end of all these tasks.
-    pub(crate) fn wait_for_all(
+    /// Like [`wait`](Self::wait), but for these tasks. `what` says in words what of them.
+    pub(crate) fn wait_for_tasks(
         &mut self,
         task: TaskNumber,
         children: &Children,
+        what: &'static str,
         place: &'static Location<'static>,
     ) {
-        self.wait(task, Awaited::FromTasks("a group"), place);
+        self.wait(task, Awaited::FromTasks(what), place);
         let Some(key) = self.0 else { return };
         let Some(mut door) = Door::open() else { return };
         door.tasks.block(task, Blocker::Record(key.slot));
         if let Some(record) = self.get(&mut door)
             && let Record::Wait(TaskWait { waiter, .. }) = *record
         {
-            *record = Record::Group(waiter, Rc::clone(children));
+            *record = Record::Group(waiter, Rc::clone(children), what);
         }
     }
 
@@ -112,19 +113,19 @@ impl WaitRecord {
         }
     }
 
-    /// Records a lock for which a task waits, and its holder. Returns `None` if the lock cannot
+    /// Records a lock for which a task waits, and its holders. Returns `None` if the lock cannot
     /// have a record in this loop, for instance because it has one in another loop of this thread.
-    pub(crate) fn lock_of(
+    pub(crate) fn lock(
         &mut self,
         kind: &'static str,
         name: Option<&Rc<str>>,
-        holder: Option<Holder>,
+        holders: Holders,
     ) -> Option<Slot> {
         let mut door = Door::open()?;
         let is_new = self.0.is_none();
         match self.get_or_insert(&mut door)? {
-            Record::Lock(lock) => lock.holder = holder,
-            record if is_new => *record = Record::Lock(Lock { kind, name: name.cloned(), holder }),
+            Record::Lock(lock) => lock.holders = holders,
+            record if is_new => *record = Record::Lock(Lock { kind, name: name.cloned(), holders }),
             _ => return None,
         }
         self.0.map(|key| key.slot)
@@ -136,7 +137,7 @@ impl WaitRecord {
         match Door::of(key) {
             Some(mut door) => {
                 if let Some(Record::Lock(lock)) = self.get(&mut door) {
-                    lock.holder = holder;
+                    lock.holders = Holders::One(holder);
                 }
             }
             // The record is in another loop. Remove it, so that the lock looks free there rather

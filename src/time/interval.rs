@@ -7,8 +7,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use futures_core::Stream;
+
 use super::now::now;
-use super::sleep::{FAR_FUTURE, Sleep};
+use super::sleep::{FAR_FUTURE, Sleep, deadline_after};
 
 /// Returns an [`Interval`] that ticks every `period`. The first tick is due immediately.
 ///
@@ -68,6 +70,24 @@ pub enum MissedTickBehavior {
 const LATENESS: Duration = Duration::from_millis(5);
 
 /// A sequence of ticks at a fixed period. Created by [`interval`] and [`interval_at`].
+///
+/// It is also an endless [`Stream`] of the instants at which the ticks were due. (tokio has that in
+/// the crate tokio-stream, as `IntervalStream`.) A wait of the stream is reported at the place of
+/// the last call of [`tick`](Self::tick), or else where the interval was made.
+///
+/// ```
+/// use futures_lite::StreamExt;
+/// use headwaiter::{Clock, EventLoop, time};
+/// use std::time::Duration;
+///
+/// EventLoop::builder().clock(Clock::Virtual).build()?.block_on(async {
+///     let start = time::now();
+///     let ticks = time::interval(Duration::from_secs(10));
+///     let minute: Vec<_> = ticks.take(6).map(|due| (due - start).as_secs()).collect().await;
+///     assert_eq!(minute, [0, 10, 20, 30, 40, 50]);
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Interval {
     /// The deadline is the next tick.
@@ -121,15 +141,65 @@ impl Interval {
         Poll::Ready(due)
     }
 
-    /// Restarts the interval: the next tick is due one period from now.
+    /// Restarts the interval: the next tick is due one period from now. Ticks that were missed
+    /// before are forgotten, whatever the [`MissedTickBehavior`].
+    ///
+    /// ```
+    /// use headwaiter::{Clock, EventLoop, time};
+    /// use std::time::Duration;
+    ///
+    /// EventLoop::builder().clock(Clock::Virtual).build()?.block_on(async {
+    ///     let second = Duration::from_secs(1);
+    ///     let mut ticks = time::interval(10 * second);
+    ///     ticks.tick().await;
+    ///     time::sleep(7 * second).await;
+    ///     let before = time::now();
+    ///     ticks.reset();
+    ///     assert_eq!(ticks.tick().await - before, 10 * second);
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Panics
     ///
-    /// Panics outside any event loop.
+    /// Panics outside any event loop, and in another loop than that in which a tick was awaited.
     #[track_caller]
     pub fn reset(&mut self) {
-        let next = super::deadline_after(self.period);
-        self.sleep.reset(next);
+        self.reset_after(self.period);
+    }
+
+    /// As [`reset`](Self::reset), but the next tick is due now, so in the next turn. The one after
+    /// it is due one period later.
+    ///
+    /// # Panics
+    ///
+    /// As [`reset`](Self::reset).
+    #[track_caller]
+    pub fn reset_immediately(&mut self) {
+        self.reset_at(now());
+    }
+
+    /// As [`reset`](Self::reset), but the next tick is due after this duration, which may be longer
+    /// than the period or zero. A duration that the clock cannot represent counts as 30 years.
+    ///
+    /// # Panics
+    ///
+    /// As [`reset`](Self::reset).
+    #[track_caller]
+    pub fn reset_after(&mut self, after: Duration) {
+        self.sleep.reset(deadline_after(after));
+    }
+
+    /// As [`reset`](Self::reset), but the next tick is due at `deadline`, however far that is. If
+    /// it has passed, the ticks since then count as missed, and the [`MissedTickBehavior`] decides
+    /// about them.
+    ///
+    /// # Panics
+    ///
+    /// In another loop than that in which a tick was awaited, or in none.
+    #[track_caller]
+    pub fn reset_at(&mut self, deadline: Instant) {
+        self.sleep.reset(deadline);
     }
 
     /// Returns the time between two ticks.
@@ -145,6 +215,18 @@ impl Interval {
     /// Sets what the interval does about missed ticks.
     pub fn set_missed_tick_behavior(&mut self, behavior: MissedTickBehavior) {
         self.missed = behavior;
+    }
+}
+
+impl Stream for Interval {
+    type Item = Instant;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Instant>> {
+        self.poll_tick(cx).map(Some)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (usize::MAX, None)
     }
 }
 

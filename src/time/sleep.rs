@@ -91,10 +91,15 @@ impl Sleep {
         self.deadline
     }
 
-    /// Returns whether a poll has returned `Ready`. This is `false` before the first poll, however
-    /// late that is.
+    /// Returns whether the timer has fired, so that the next poll is ready, or a poll was ready
+    /// already. This is `false` before the first poll, which arms the timer, however late that is.
+    /// Outside the loop of the timer, only a poll that was ready counts.
     pub fn is_elapsed(&self) -> bool {
-        self.done
+        let has_fired = |key: Key| {
+            let mut door = Door::of(key)?;
+            door.timers.wheel.get(key.slot).map(|(_, has_fired)| has_fired)
+        };
+        self.done || self.timer.and_then(has_fired).unwrap_or(false)
     }
 
     /// Sets another deadline, whether the previous one has passed or not, and reuses the timer. A

@@ -41,6 +41,9 @@ const LAYERS: &[(&str, u8)] = &[
     ("process", 4),
     ("compat", 4),
     ("explore.rs", 4),
+    ("testing.rs", 4),
+    ("testing", 4),
+    ("attributes.rs", 4),
     ("lib.rs", 4),
 ];
 
@@ -143,6 +146,10 @@ fn imports_only_point_downwards() {
     let mut sources = Vec::new();
     for path in files("src", "rs") {
         let path = path.strip_prefix("src").unwrap().to_str().unwrap().to_owned();
+        // A package of its own, which uses nothing of this one.
+        if path.starts_with("macros/") {
+            continue;
+        }
         let module = path.trim_end_matches(".rs").trim_end_matches("/mod").replace('/', "::");
         if module != "lib" {
             modules.insert(module, path.clone());

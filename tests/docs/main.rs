@@ -5,5 +5,6 @@
 mod support;
 
 mod layering;
+mod names;
 mod outputs;
 mod references;

@@ -1,4 +1,4 @@
-//! What the pages show of what programs say, and how it is compared.
+//! The output of programs that the pages show, and how it is compared.
 
 use crate::support::bounded;
 use crate::support::docs::{self, block, difference, mask, shown};

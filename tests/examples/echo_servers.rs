@@ -1,6 +1,6 @@
-//! The four echo servers of `examples/` under one client. They are a ladder, each made of less that is done
-//! by hand, and whatever a server is made of, its clients must see the same: each promise is a function
-//! here, and is a test of each server. The servers run as the programs they are.
+//! The four echo servers of `examples/` under one client. Each leaves more of the work to the library than the
+//! one before, and the clients of all must see the same: each promise is a function here, and a test of each
+//! server. The servers run as programs.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -13,9 +13,8 @@ use std::time::Duration;
 use crate::support::bounded;
 use crate::support::program::{PATIENCE, Program};
 
-/// A socket that takes nothing for so long is taken to be full. If it is not, the server was only slow, and
-/// no test fails for it.
-const STALL: Duration = Duration::from_millis(150);
+/// A socket that takes nothing for so long counts as full. If the server was only slow, no test fails for it.
+const STALL: Duration = Duration::from_millis(50);
 
 const MIB: u64 = 1 << 20;
 
@@ -75,7 +74,7 @@ fn keeps(server: &'static str, promise: fn(&Server)) {
 
 fn every_byte_comes_back(server: &Server) {
     let (client, bytes) = (server.connect(), Endless::new());
-    // All the buffers on the way are full before a byte is read, so the server had to stop and go on.
+    // All buffers are full before a byte is read, so the server has to stop and continue.
     let stuck = bytes.fill(&client);
     let all = stuck + 4 * MIB;
     thread::scope(|scope| {
@@ -115,7 +114,7 @@ fn clients_that_vanish_are_forgotten(server: &Server) {
     for _ in 0..EACH {
         let mut client = server.connect();
         client.write_all(&[2; 10_000]).unwrap();
-        // With unread bytes there, the kernel says a reset instead of an end.
+        // With unread bytes, the kernel sends a reset instead of an EOF.
         assert!(client.peek(&mut [0]).unwrap() > 0);
     }
     // However each was lost, the server has noticed, and has nothing of it any more.
@@ -140,14 +139,14 @@ fn a_client_that_never_reads_costs_only_its_own_connection(server: &Server) {
     }
     let name = greedy.local_addr().unwrap();
     drop(greedy);
-    // Its bytes are unread, so this is a reset; the server is told of it where it is stuck: in a write.
+    // Its bytes are unread, so this is a reset. The server is stuck in a write, which fails.
     server.program.wait_for_line(&format!("{name} failed: "));
 }
 
 fn a_client_that_never_pauses_starves_nobody(server: &Server) {
     const MESSAGES: u64 = 100;
     /// A message of the other may have to wait for 1 MiB of the busy client, which may do 128 reads and writes
-    /// of 16 KiB in a row. Who takes ten times that for each is starved.
+    /// of 16 KiB in a row. A client whose messages wait for ten times that is starved.
     const ENOUGH: u64 = MESSAGES * 10 * MIB;
     let (busy, bytes) = (server.connect(), Endless::new());
     let stop = AtomicBool::new(false);
@@ -262,12 +261,12 @@ fn a_server_that_is_stopped_and_continued_serves_on() {
     });
 }
 
-/// Ctrl-C, to a server that gives its clients so many seconds. On an address that no other test has, so that nobody can
-/// get its port and be taken for it.
+/// Ctrl-C, to a server that gives its clients so many seconds. On an address that no other test has, so that no
+/// other server can get its port and be taken for it.
 #[cfg(target_os = "linux")]
 fn interrupted(address: &str, grace: &str, clients: usize) -> (Server, Vec<TcpStream>) {
     let server = Server::start_with("echo_server", &[address, grace]);
-    // It says where it listens before it listens for Ctrl-C. Once it has served somebody, it does both.
+    // It says where it listens before it listens for Ctrl-C. Once it has served a client, it does both.
     let mut first = server.connect();
     server.echoes(&mut first, b"is it open?");
     drop(first);
@@ -287,7 +286,7 @@ fn interrupted(address: &str, grace: &str, clients: usize) -> (Server, Vec<TcpSt
 fn after_ctrl_c_clients_may_finish_and_the_others_are_cut_off_in_the_end() {
     bounded(|| {
         let (server, mut clients) = interrupted("127.0.99.1:0", "1", 3);
-        // As far as it is about time, nothing here can come too late: who is cut off does nothing.
+        // No step here can come too late: a client that is cut off does nothing.
         let mut last = [0];
         assert_eq!(clients[0].read(&mut last).unwrap_or(0), 0);
         let (code, said) = server.program.end();
@@ -462,10 +461,10 @@ impl Endless {
         }
     }
 
-    /// Sends until nothing more goes out, as nobody reads, and returns how much did.
+    /// Sends until nothing more goes out, because nothing is read, and returns how much did.
     #[track_caller]
     fn fill(&self, mut client: &TcpStream) -> u64 {
-        /// More than all buffers together: who takes more keeps what cannot be sent, without end.
+        /// More than all buffers together: a server that takes more stores without limit what it cannot send.
         const TOO_MUCH: u64 = 512 * MIB;
         client.set_write_timeout(Some(STALL)).unwrap();
         let mut sent = 0;

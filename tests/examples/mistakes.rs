@@ -1,11 +1,11 @@
 //! The examples of the classic mistakes, run as the programs they are: their figures must make sense, they must name the
-//! mistake and its cure, and `docs/mistakes.md` must show what they say.
+//! mistake and its cure, and `docs/mistakes.md` must show their output.
 
 use std::fs;
 use std::path::Path;
 
 use crate::support::bounded;
-use crate::support::docs::run_as_shown;
+use crate::support::docs::{must_show_said, run_as_shown};
 use crate::support::program::{figure, tells};
 
 #[track_caller]
@@ -114,7 +114,7 @@ fn ignored_errors_tells_who_has_seen_which_failure() {
                 "failures returned to the caller: 1 (the fish is out), logged: 0; orders served: 1",
             ],
         );
-        // The log does have what is counted, and has it of those who are meant.
+        // The log has as many failures as are counted, and of the right tasks.
         let logged = |text| {
             said.iter().filter(|line| line.contains("log: ERROR") && line.contains(text)).count()
         };
@@ -206,10 +206,10 @@ fn line<'a>(said: &'a [String], text: &str) -> &'a str {
 #[test]
 fn coffee_orders_shows_that_one_waiter_serves_all_in_the_time_of_the_longest_dish() {
     bounded(|| {
-        run_as_shown("README.md", "coffee_orders");
         let said = in_one_of_five_runs("coffee_orders", |said| {
             figure(said, &["The same waiter", ", is"]) > 1.2
         });
+        must_show_said("README.md", "coffee_orders", &said);
         tells(
             &said,
             &[
@@ -319,7 +319,7 @@ fn debug_a_hang_finds_both_lines_of_the_mistake_in_the_dump() {
             .map(|text| places(line(&said, text))[0]);
         assert!(source_at(taken).contains("stock.lock().await"), "{taken}");
         assert!(source_at(made).contains("oneshot::channel()"), "{made}");
-        // It is the dump that says so, and not the text around it.
+        // The dump says so itself, not only the text around it.
         let dump: Vec<_> = said.iter().filter(|line| line.starts_with("    ")).cloned().collect();
         let held = format!("holds the lock \"stock\" since {taken}, 1 waits for it");
         tells(
@@ -361,7 +361,7 @@ fn break_it_fails_without_each_rule_and_names_the_line_of_the_source_that_keeps_
             (
                 "Carla, who has not hung up, is disconnected",
                 "Carla, who has not hung up, stays connected",
-                "get_packed_mut",
+                "find_mut",
             ),
         ];
         assert_eq!(cases.len(), expected.len(), "{said:#?}");

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-/// Its exit code, and what it says of what it has read.
+/// Its exit code, and its report of what it has read.
 fn read_files(args: &[&str]) -> (Option<i32>, String, String) {
     // The tests are in `target/PROFILE/deps`, the examples in `target/PROFILE/examples`.
     let test = std::env::current_exe().unwrap();

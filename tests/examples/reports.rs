@@ -1,4 +1,4 @@
-//! The examples of what the loop says of itself: of a stall, of a deadlock, and as a timeline. And the one of child processes.
+//! The examples of the loop's reports: of a stall, of a deadlock, and as a timeline. And the example of child processes.
 
 use crate::support::program::{Program, have};
 use crate::support::*;
@@ -90,7 +90,7 @@ fn commands_run_at_the_same_time_and_their_lines_come_as_they_are_said() {
             std::env::temp_dir().join(format!("headwaiter-commands-{}", std::process::id()));
         std::fs::create_dir(&folder).unwrap();
         let _remove = OnDrop(|| std::fs::remove_dir_all(&folder).unwrap());
-        // Each command waits until it is told to go on.
+        // Each command waits until its gate is opened.
         let gates = ["first", "second"].map(|name| folder.join(name));
         for gate in &gates {
             rustix::fs::mkfifoat(CWD, gate, Mode::RUSR | Mode::WUSR).unwrap();

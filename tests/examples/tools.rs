@@ -87,7 +87,7 @@ fn the_proxy_survives_clients_that_vanish() {
             drop(connect(address));
             let mut client = connect(address);
             client.write_all(&[b'x'; 10_000]).unwrap();
-            // With unread bytes there, the kernel says a reset instead of an end.
+            // With unread bytes, the kernel sends a reset instead of an EOF.
             assert!(client.peek(&mut [0]).unwrap() > 0);
         }
         let ended =
@@ -107,7 +107,7 @@ fn the_proxy_survives_clients_that_vanish() {
 #[test]
 fn the_proxy_says_when_its_target_is_not_there_and_goes_on() {
     bounded(|| {
-        // Bound and never listening: nobody else gets the port meanwhile.
+        // Bound and never listening, so that no other socket gets the port meanwhile.
         let socket =
             socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         socket.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();

@@ -1,10 +1,6 @@
-//! What a forked child does with the loop that it has inherited harms neither its parent nor itself. In a process of its own, in
-//! which one test runs at a time: a child has only the thread that has forked.
-#![cfg(target_os = "linux")]
+//! What a forked child does with the loop that it has inherited harms neither its parent nor itself. Each test has a
+//! process of its own, because a child has only the thread that has forked.
 #![allow(unsafe_code)]
-
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::any::Any;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -25,7 +21,7 @@ unsafe extern "C" {
     fn _exit(code: i32) -> !;
 }
 
-/// Runs this in a forked child, which must come to its end. What the child drops stays alive here.
+/// Runs this in a forked child, which must end. What the child drops is still alive here.
 #[track_caller]
 fn in_a_fork(child: impl FnOnce()) {
     // SAFETY: no other test runs, so no other thread holds a lock. The child ends in this function.
@@ -104,7 +100,7 @@ fn one_of_each(event_loop: &mut EventLoop, folder: &Folder) -> Vec<Box<dyn Any>>
 
 #[test]
 fn what_a_forked_child_drops_stays_registered_with_its_parent() {
-    alone(|| {
+    in_own_process(|| {
         let mut event_loop = EventLoop::new().unwrap();
         let folder = Folder::new();
         let mut handles = one_of_each(&mut event_loop, &folder);
@@ -129,7 +125,7 @@ fn what_a_forked_child_drops_stays_registered_with_its_parent() {
 
 #[test]
 fn a_forked_child_that_drops_the_loop_leaves_its_parents_at_work() {
-    alone(|| {
+    in_own_process(|| {
         let mut event_loop = EventLoop::builder().stall_watcher(true).build().unwrap();
         let folder = Folder::new();
         let mut handles = one_of_each(&mut event_loop, &folder);
@@ -172,7 +168,7 @@ fn on_ready_in(event_loop: &mut EventLoop) -> std::net::TcpStream {
 
 #[test]
 fn a_write_half_that_a_forked_child_drops_does_not_end_its_parents_stream() {
-    alone(|| {
+    in_own_process(|| {
         let mut event_loop = EventLoop::new().unwrap();
         let (halves, mut server) = event_loop.block_on(async {
             let (client, server) = tcp_pair().await.unwrap();
@@ -191,7 +187,7 @@ fn a_write_half_that_a_forked_child_drops_does_not_end_its_parents_stream() {
 
 #[test]
 fn a_forked_child_does_not_kill_its_parents_children_by_dropping_them() {
-    alone(|| {
+    in_own_process(|| {
         let mut event_loop = EventLoop::new().unwrap();
         let cat = event_loop.enter(|| {
             let mut cat = Command::new("cat");
@@ -211,7 +207,7 @@ fn a_forked_child_does_not_kill_its_parents_children_by_dropping_them() {
 
 #[test]
 fn a_loop_of_the_parent_is_refused_in_a_forked_child_with_the_way_out() {
-    alone(|| {
+    in_own_process(|| {
         let mut event_loop = EventLoop::new().unwrap();
         in_a_fork(|| {
             let refused = [
@@ -244,7 +240,7 @@ fn a_loop_of_the_parent_is_refused_in_a_forked_child_with_the_way_out() {
 
 #[test]
 fn a_forked_child_takes_a_socket_to_a_loop_of_its_own() {
-    alone(|| {
+    in_own_process(|| {
         let mut event_loop = EventLoop::new().unwrap();
         let folder = Folder::new();
         let mut handles = one_of_each(&mut event_loop, &folder);
@@ -257,7 +253,7 @@ fn a_forked_child_takes_a_socket_to_a_loop_of_its_own() {
                 let mut server = TcpStream::from_std(server).unwrap();
                 server.write_all(b"soup").await.unwrap();
             });
-            // Also a child that has had its own loops knows which are not.
+            // A child that has loops of its own still refuses those of its parent.
             let _own = EventLoop::new().unwrap();
             handles.clear();
             drop((client.take(), event_loop_is_refused(&mut event_loop)));
@@ -279,7 +275,7 @@ fn event_loop_is_refused(event_loop: &mut EventLoop) {
 /// Descriptors that are given back by `into_inner` and `into_fd` are taken from the poller, but not from the parent's.
 #[test]
 fn what_a_forked_child_takes_out_of_its_handle_stays_registered_with_its_parent() {
-    alone(|| {
+    in_own_process(|| {
         let mut event_loop = EventLoop::new().unwrap();
         let counter = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
         let (counter, writer) =

@@ -1,5 +1,5 @@
 //! A signal each millisecond, whose handler does nothing for the loop: each interrupts its wait (EINTR). No operation
-//! ever says so, and no timer is early for it. Run on the main thread, because that is where the kernel
+//! returns that error, and no timer is early because of it. Run on the main thread, because that is where the kernel
 //! delivers what is sent to the process.
 
 #[cfg(target_os = "linux")]

@@ -1,10 +1,6 @@
-//! Children whose end is not told in the usual way: SIGCHLD is ignored, the kernel gives no pidfds, a debugger holds the dead
-//! child. In a process of its own, because a signal's disposition is the whole process's.
-#![cfg(target_os = "linux")]
+//! Children whose end is not reported in the usual way: SIGCHLD is ignored, the kernel gives no pidfds, a debugger holds the
+//! dead child. Each test has a process of its own, because a signal's disposition is the whole process's.
 #![allow(unsafe_code)]
-
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
@@ -23,18 +19,10 @@ unsafe extern "C" {
 }
 
 const SIGCHLD: i32 = 17;
+#[cfg(feature = "signal")]
 const SIG_DFL: usize = 0;
 const SIG_IGN: usize = 1;
 const ECHILD: i32 = 10;
-
-#[track_caller]
-fn alone(test: impl FnOnce() + Send + 'static) {
-    support::alone(|| {
-        let _again = OnDrop(|| dispose(SIG_DFL));
-        dispose(SIG_DFL);
-        test();
-    });
-}
 
 /// What this process does at SIGCHLD, from now on.
 fn dispose(disposition: usize) {
@@ -72,7 +60,7 @@ fn refuse_pidfds() {
 
 #[test]
 fn where_sigchld_is_ignored_the_status_is_echild_as_std_says() {
-    alone(|| {
+    in_own_process(|| {
         if !has_pidfds() {
             return println!("skipped: without pidfds the loop listens for SIGCHLD");
         }
@@ -108,7 +96,7 @@ fn where_sigchld_is_ignored_the_status_is_echild_as_std_says() {
 #[test]
 #[cfg(feature = "signal")]
 fn a_wait_without_pidfds_ends_though_sigchld_comes_to_be_ignored() {
-    alone(|| {
+    in_own_process(|| {
         refuse_pidfds();
         if has_pidfds() {
             return println!("skipped: this system allows no filter of system calls");
@@ -136,7 +124,7 @@ fn a_wait_without_pidfds_ends_though_sigchld_comes_to_be_ignored() {
 
 #[test]
 fn a_dead_child_that_a_debugger_holds_does_not_keep_the_loop_turning() {
-    alone(|| {
+    in_own_process(|| {
         const SEIZE: i32 = 0x4206;
         const PTRACER: i32 = 0x5961_6d61;
         let (mut event_loop, mut child, id) = {
@@ -176,7 +164,7 @@ fn a_dead_child_that_a_debugger_holds_does_not_keep_the_loop_turning() {
             return println!("skipped: this system allows no ptrace");
         }
         kill_process(id, Signal::KILL).unwrap();
-        // Its end is told, and it cannot be reaped.
+        // The kernel reports its end, but it cannot be reaped.
         assert!(event_loop.turn(Some(Duration::from_secs(20))).unwrap().events > 0);
         assert!(child.try_wait().unwrap().is_none());
         let (start, mut turns) = (Instant::now(), 0);

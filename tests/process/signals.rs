@@ -1,9 +1,5 @@
 //! Signals, as futures and as streams. A disposition is the whole process's, and these tests run at the same time:
 //! so each has signals of its own, and sends them to its own thread.
-#![cfg(all(target_os = "linux", feature = "signal"))]
-
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::cell::Cell;
 use std::future::Future;
@@ -37,15 +33,15 @@ fn send(kind: SignalKind) {
     raise(kind.as_raw_value()).unwrap();
 }
 
-/// Whether a signal has come that `recv` has not told of.
+/// Whether a signal has come that `recv` has not returned yet.
 async fn is_told(listener: &mut Signal) -> bool {
-    // The kernel is asked meanwhile, and what has come is dispatched.
+    // The loop asks the kernel meanwhile, and dispatches what has come.
     sleep(ms(1)).await;
     poll_once(&mut listener.recv()).await == Poll::Ready(Some(()))
 }
 
 #[track_caller]
-fn in_a_loop<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
+fn in_a_loop<F: Future<Output = ()> + 'static>(test: impl FnOnce() -> F + Send + 'static) {
     in_loop(test);
 }
 
@@ -172,7 +168,7 @@ fn ctrl_c_listens_from_its_first_poll_on_and_is_told_to_all_who_wait() {
             task.await.unwrap().unwrap();
         }
         assert!(poll_once(&mut never_polled).await.is_pending());
-        // Nobody else waits; and still this process does not end.
+        // Nothing else waits for the signal, and still the process does not end.
         drop(never_polled);
         send(SignalKind::interrupt());
     });
@@ -198,7 +194,7 @@ fn signals_that_cannot_be_listened_for_are_errors_with_their_names() {
             let name = if name.is_empty() { format!("signal {number}") } else { name.to_owned() };
             assert!(error.to_string().contains(&format!("listen for {name}: ")), "{error}");
         }
-        // The loop goes on.
+        // The loop still works.
         let mut listener = signal(own(6)).unwrap();
         send(own(6));
         listener.recv().await.unwrap();
@@ -280,7 +276,7 @@ fn a_listener_that_is_used_while_its_loop_is_dropped_harms_nothing() {
 
 #[test]
 fn a_loop_that_has_listened_leaves_no_file_behind() {
-    alone(|| {
+    in_own_process(|| {
         let listen = || {
             block_on(async {
                 let before = open_files();
@@ -307,7 +303,7 @@ fn quiescence_is_found_although_the_loop_has_once_listened() {
         let text = panic_text(|| {
             event_loop.block_on(async {
                 let (_sender, receiver) = oneshot::channel::<()>();
-                // Not awaited, and then gone.
+                // A listener that is dropped.
                 let mut listener = signal(own(13)).unwrap();
                 assert!(poll_once(&mut listener.recv()).await.is_pending());
                 drop(listener);
@@ -335,7 +331,7 @@ fn a_loop_that_has_once_listened_jumps_without_a_grace() {
             sleep(Duration::from_secs(1)).await;
         });
         assert!(start.elapsed() < grace);
-        // While something listens it is given, and a signal of that time is told before the clock jumps.
+        // While there is a listener there is a grace period, and a signal in it is received before the clock jumps.
         event_loop.block_on(async {
             let mut listener = signal(own(15)).unwrap();
             let sender = thread::spawn(|| send(own(15)));

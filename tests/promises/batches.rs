@@ -1,5 +1,5 @@
 //! The ready queue and its batches, against a model: random tasks that wake, spawn, abort, join and drop each other, yield, end
-//! and panic, also in their drops. The model is told of each step as it happens, and knows who may be polled next.
+//! and panic, also in their drops. The model is told of each step as it happens, and knows which tasks may be polled next.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -44,7 +44,7 @@ enum Joiner {
 #[derive(Default)]
 struct Model {
     tasks: Vec<Task>,
-    /// Left of the batch, and who is queued after it. Also those who ended since.
+    /// The rest of the batch, and the tasks that are queued after it. Both may have tasks that have ended since.
     batch: VecDeque<usize>,
     next: VecDeque<usize>,
     polls: u64,
@@ -52,6 +52,10 @@ struct Model {
     spawned: u64,
     foreign_wakes: usize,
     never_waited: u64,
+    /// How many have not finished.
+    alive: usize,
+    /// The tasks that `check` looks at. A task that has ended, with nothing left of it, is removed.
+    left: Vec<usize>,
     /// Polled, and not yet known to have been settled; with whether it ends.
     unsettled: Option<(usize, bool)>,
 }
@@ -72,6 +76,8 @@ impl Model {
     fn spawn(&mut self) -> usize {
         self.tasks.push(Task { futures: 1, ..Task::default() });
         self.spawned += 1;
+        self.alive += 1;
+        self.left.push(self.tasks.len() - 1);
         self.push(self.tasks.len() - 1);
         self.tasks.len() - 1
     }
@@ -82,6 +88,7 @@ impl Model {
         task.queued = false;
         task.running = false;
         task.finished = true;
+        self.alive -= 1;
         self.never_waited += u64::from(task.polls == 1);
         if task.detached {
             task.gone = true;
@@ -103,7 +110,7 @@ impl Model {
         }
     }
 
-    /// Whoever is polled must be of the batch, and the first of it unless it is shuffled.
+    /// The task that is polled must be in the batch, and the first of it unless the loop shuffles.
     fn begin(&mut self, id: usize, in_order: bool, one_batch: bool) {
         self.settle();
         let tasks = &self.tasks;
@@ -135,7 +142,7 @@ struct World {
     in_order: bool,
     /// In a turn that is driven by hand there is one batch.
     one_batch: Cell<bool>,
-    /// The loop is being dropped: nobody does anything more.
+    /// The loop is being dropped: tasks do nothing any more.
     quiet: Cell<bool>,
     foreign: Arc<Foreign>,
     /// How many tasks live at once.
@@ -145,7 +152,7 @@ struct World {
 /// The future of the task with this number.
 struct Polled(usize, Rc<World>);
 
-/// What comes of it.
+/// The output of that future.
 struct Output(usize, Rc<World>);
 
 impl Drop for Output {
@@ -252,7 +259,7 @@ impl World {
         let me = who.as_ref().map(|(me, _)| *me);
         match self.below(14) {
             0 | 1 => {
-                let alive = self.model.borrow().tasks.iter().filter(|task| !task.finished).count();
+                let alive = self.model.borrow().alive;
                 if alive < self.most {
                     self.spawn();
                 }
@@ -340,16 +347,22 @@ impl World {
     fn check(&self, stats: headwaiter::observe::Stats) {
         self.settle();
         let mut model = self.model.borrow_mut();
-        let Model { tasks, batch, .. } = &mut *model;
+        let Model { tasks, batch, left, .. } = &mut *model;
         batch.retain(|id| tasks[*id].queued);
         assert!(batch.is_empty(), "{batch:?} were not polled");
-        for (id, task) in model.tasks.iter().enumerate() {
+        for &id in &*left {
+            let task = &tasks[id];
             assert_eq!(task.futures, i32::from(!task.finished && !task.is_main), "future of {id}");
             assert!(
                 task.outputs == 0 || (task.outputs == 1 && task.finished && !task.gone),
                 "output of {id}"
             );
         }
+        // The next turns need not look at those that are over. `end` looks at all again.
+        left.retain(|id| {
+            let task = &tasks[*id];
+            !task.gone || (task.futures, task.outputs) != (0, 0) || task.joiner == Joiner::Foreign
+        });
         assert_eq!(
             (stats.polls, stats.wakes, stats.spawned),
             (model.polls, model.wakes, model.spawned)
@@ -357,11 +370,12 @@ impl World {
         assert_eq!(stats.never_waited, model.never_waited);
         assert_eq!(self.foreign.wakes(), model.foreign_wakes);
         // One here, and one for each that is left with a task.
-        let left = model.tasks.iter().filter(|task| task.joiner == Joiner::Foreign).count();
+        let foreign = |id: &&usize| model.tasks[**id].joiner == Joiner::Foreign;
+        let left = model.left.iter().filter(foreign).count();
         assert_eq!(Arc::strong_count(&self.foreign), 1 + left);
     }
 
-    /// Who is ready now is the batch.
+    /// The tasks that are ready now are the batch.
     fn begin_turn(&self) {
         let mut model = self.model.borrow_mut();
         let Model { tasks, batch, next, .. } = &mut *model;
@@ -420,7 +434,7 @@ fn turn_by_turn_random_tasks_are_polled_as_the_model_says() {
     });
 }
 
-/// The loop is dropped with whoever is left.
+/// Drops the loop with the tasks that are left.
 fn end(event_loop: EventLoop, world: &Rc<World>) {
     world.quiet.set(true);
     world.user(|| drop(event_loop));
@@ -461,6 +475,7 @@ impl Future for Main {
             model.tasks[self.id].queued = false;
             model.tasks[self.id].finished = true;
             model.tasks[self.id].gone = true;
+            model.alive -= 1;
             drop(model);
             if world.below(2) == 0 {
                 resume_unwind(Box::new("main"));

@@ -1,4 +1,4 @@
-//! Cancel tokens: who hears of it, when, in which order, and what is left when nobody listens any more. And what
+//! Cancel tokens: which waits are woken, when, in which order, and what is left when nothing waits any more. And what
 //! `run`, `timeout` and `abort` have in common: the future is gone before its end is reported.
 
 use std::cell::{Cell, RefCell};
@@ -44,7 +44,7 @@ fn a_token_cancels_its_clones_and_all_below_and_nobody_above_or_beside() {
     left.cancel();
     assert!([&left, &leaf, &twin, &of_twin].iter().all(|token| token.is_cancelled()));
     assert!(!root.is_cancelled() && !right.is_cancelled());
-    // A child of a cancelled token is cancelled, and nobody else with it.
+    // A child of a cancelled token is cancelled, and no other token with it.
     let late = twin.child();
     assert!(late.is_cancelled() && late.child().is_cancelled());
     root.cancel();
@@ -53,7 +53,7 @@ fn a_token_cancels_its_clones_and_all_below_and_nobody_above_or_beside() {
     assert!(format!("{root:?}").contains("cancelled: true"));
 }
 
-/// Against a model in which each token knows its parent for ever, whoever was dropped in between.
+/// Against a model in which each token knows its parent for ever, whichever tokens are dropped in between.
 #[test]
 fn a_tree_agrees_with_a_model_whatever_is_dropped_and_cancelled_in_it() {
     let dice = Random::new(0);
@@ -124,7 +124,7 @@ fn those_who_wait_are_woken_in_the_order_in_which_they_began() {
     for wait in waits.iter_mut().flatten() {
         assert!(polled(wait, Waker::noop()).is_ready());
     }
-    // Each has taken its waker back: nobody keeps one.
+    // Each wait has dropped its waker: none is kept.
     assert_eq!(Arc::strong_count(&woken), 1);
 }
 
@@ -160,60 +160,58 @@ fn run_drops_the_future_before_it_says_cancelled() {
     });
 }
 
-/// The same rule for all three who end a future that is not theirs.
-#[test]
-fn run_timeout_and_abort_drop_the_future_before_they_report_its_end() {
-    in_virtual_time(|| async {
-        let log = Rc::new(RefCell::new(Vec::new()));
-        let future = || {
-            let log = Rc::clone(&log);
-            Holding(OnDrop(move || log.borrow_mut().push("dropped")), |_: &mut Context<'_>| {
-                Poll::<()>::Pending
-            })
-        };
-        let token = CancelToken::new();
-        let cancel = token.clone();
-        drop(spawn(async move {
-            sleep(ms(1)).await;
-            cancel.cancel();
-        }));
-        assert_eq!(token.run(future()).await, Err(Cancelled));
-        log.borrow_mut().push("cancelled");
-        assert!(timeout(ms(1), future()).await.is_err());
-        log.borrow_mut().push("too late");
-        let task = spawn(future());
-        yield_now().await;
-        task.abort();
-        assert!(task.await.unwrap_err().is_cancelled());
-        log.borrow_mut().push("aborted");
-        let said = ["dropped", "cancelled", "dropped", "too late", "dropped", "aborted"];
-        assert_eq!(*log.borrow(), said);
-    });
+/// The same rule for all three ways to end another's future.
+#[headwaiter::test(clock = "virtual", within = "60s")]
+async fn run_timeout_and_abort_drop_the_future_before_they_report_its_end() {
+    let _beside_others = beside_other_tests();
+    let log = Rc::new(RefCell::new(Vec::new()));
+    let future = || {
+        let log = Rc::clone(&log);
+        Holding(OnDrop(move || log.borrow_mut().push("dropped")), |_: &mut Context<'_>| {
+            Poll::<()>::Pending
+        })
+    };
+    let token = CancelToken::new();
+    let cancel = token.clone();
+    drop(spawn(async move {
+        sleep(ms(1)).await;
+        cancel.cancel();
+    }));
+    assert_eq!(token.run(future()).await, Err(Cancelled));
+    log.borrow_mut().push("cancelled");
+    assert!(timeout(ms(1), future()).await.is_err());
+    log.borrow_mut().push("too late");
+    let task = spawn(future());
+    yield_now().await;
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    log.borrow_mut().push("aborted");
+    let said = ["dropped", "cancelled", "dropped", "too late", "dropped", "aborted"];
+    assert_eq!(*log.borrow(), said);
 }
 
-#[test]
-fn a_future_that_is_ready_at_the_same_time_as_the_cancellation_wins() {
-    in_loop(|| async {
-        // It becomes ready, and the token is cancelled, between two polls.
-        let (token, open) = (CancelToken::new(), Cell::new(false));
-        let mut run =
-            pin!(token.run(poll_fn(|_| if open.get() { Poll::Ready(7) } else { Poll::Pending })));
-        assert!(poll_once(&mut run).await.is_pending());
-        open.set(true);
-        token.cancel();
-        assert_eq!(poll_once(&mut run).await, Poll::Ready(Ok(7)));
-        // It cancels its own token, and is ready in the same poll; or is not.
-        for ready in [true, false] {
-            let token = CancelToken::new();
-            let own = token.clone();
-            let run = token.run(poll_fn(move |_| {
-                own.cancel();
-                if ready { Poll::Ready(7) } else { Poll::Pending }
-            }));
-            let result = poll_once(&mut pin!(run)).await;
-            assert_eq!(result, Poll::Ready(if ready { Ok(7) } else { Err(Cancelled) }));
-        }
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_future_that_is_ready_at_the_same_time_as_the_cancellation_wins() {
+    let _beside_others = beside_other_tests();
+    // It becomes ready, and the token is cancelled, between two polls.
+    let (token, open) = (CancelToken::new(), Cell::new(false));
+    let mut run =
+        pin!(token.run(poll_fn(|_| if open.get() { Poll::Ready(7) } else { Poll::Pending })));
+    assert!(poll_once(&mut run).await.is_pending());
+    open.set(true);
+    token.cancel();
+    assert_eq!(poll_once(&mut run).await, Poll::Ready(Ok(7)));
+    // It cancels its own token, and is ready in the same poll; or is not.
+    for ready in [true, false] {
+        let token = CancelToken::new();
+        let own = token.clone();
+        let run = token.run(poll_fn(move |_| {
+            own.cancel();
+            if ready { Poll::Ready(7) } else { Poll::Pending }
+        }));
+        let result = poll_once(&mut pin!(run)).await;
+        assert_eq!(result, Poll::Ready(if ready { Ok(7) } else { Err(Cancelled) }));
+    }
 }
 
 #[test]
@@ -243,78 +241,73 @@ fn under_a_cancelled_token_nothing_is_begun() {
     });
 }
 
-#[test]
-fn a_task_that_never_waits_is_cancelled_when_it_yields() {
-    in_loop(|| async {
-        // It spends its whole budget in each poll, so that nothing is left to hear of the cancellation by.
-        let token = CancelToken::new();
-        let over = CancelToken::new();
-        over.cancel();
-        let (of_task, rounds) = (token.clone(), Rc::new(Cell::new(0)));
-        let count = Rc::clone(&rounds);
-        let task = spawn(async move {
-            of_task
-                .run(async {
-                    loop {
-                        over.cancelled().await;
-                        count.set(count.get() + 1);
-                    }
-                })
-                .await
-        });
-        yield_now().await;
-        token.cancel();
-        let result: Result<(), Cancelled> = task.await.unwrap();
-        assert_eq!(result, Err(Cancelled));
-        assert!((1..=1000).contains(&rounds.get()), "{}", rounds.get());
-    });
-}
-
-#[test]
-fn waiting_for_what_was_cancelled_long_ago_yields_too() {
-    in_loop(|| async {
-        let token = CancelToken::new();
-        token.cancel();
-        for run in [false, true] {
-            let token = token.clone();
-            let hog = spawn(async move {
+#[headwaiter::test(within = "60s")]
+async fn a_task_that_never_waits_is_cancelled_when_it_yields() {
+    let _beside_others = beside_other_tests();
+    // It spends its whole budget in each poll, so that none is left for the wait for the token.
+    let token = CancelToken::new();
+    let over = CancelToken::new();
+    over.cancel();
+    let (of_task, rounds) = (token.clone(), Rc::new(Cell::new(0)));
+    let count = Rc::clone(&rounds);
+    let task = spawn(async move {
+        of_task
+            .run(async {
                 loop {
-                    if run {
-                        assert!(token.run(pending::<()>()).await.is_err());
-                    } else {
-                        token.cancelled().await;
-                    }
+                    over.cancelled().await;
+                    count.set(count.get() + 1);
                 }
-            });
-            // Were it to hog the turn, this would not go on.
-            yield_now().await;
-            yield_now().await;
-            hog.abort();
-            let ended: Result<(), _> = hog.await;
-            assert!(ended.unwrap_err().is_cancelled());
-        }
+            })
+            .await
     });
+    yield_now().await;
+    token.cancel();
+    let result: Result<(), Cancelled> = task.await.unwrap();
+    assert_eq!(result, Err(Cancelled));
+    assert!((1..=1000).contains(&rounds.get()), "{}", rounds.get());
 }
 
-#[test]
-fn a_run_that_is_dropped_half_way_drops_its_future_and_one_that_is_over_says_so() {
-    in_loop(|| async {
-        let (token, drops) = (CancelToken::new(), Cell::new(0));
-        let holding = || {
-            Holding(OnDrop(|| drops.set(drops.get() + 1)), |_: &mut Context<'_>| {
-                Poll::<()>::Pending
-            })
-        };
-        drop(token.run(holding()));
-        let mut run = Box::pin(token.run(holding()));
-        assert!(poll_once(&mut run).await.is_pending());
-        drop(run);
-        assert_eq!(drops.get(), 2);
-        let mut run = pin!(token.run(ready(())));
-        assert_eq!(poll_once(&mut run).await, Poll::Ready(Ok(())));
-        let text = panic_text(|| assert!(polled(&mut run, Waker::noop()).is_pending()));
-        assert!(text.contains("a `Cancellable` was polled again"), "{text}");
-    });
+#[headwaiter::test(within = "60s")]
+async fn waiting_for_what_was_cancelled_long_ago_yields_too() {
+    let _beside_others = beside_other_tests();
+    let token = CancelToken::new();
+    token.cancel();
+    for run in [false, true] {
+        let token = token.clone();
+        let hog = spawn(async move {
+            loop {
+                if run {
+                    assert!(token.run(pending::<()>()).await.is_err());
+                } else {
+                    token.cancelled().await;
+                }
+            }
+        });
+        // If the hog kept the turn, this would not continue.
+        yield_now().await;
+        yield_now().await;
+        hog.abort();
+        let ended: Result<(), _> = hog.await;
+        assert!(ended.unwrap_err().is_cancelled());
+    }
+}
+
+#[headwaiter::test(within = "60s")]
+async fn a_run_that_is_dropped_half_way_drops_its_future_and_one_that_is_over_says_so() {
+    let _beside_others = beside_other_tests();
+    let (token, drops) = (CancelToken::new(), Cell::new(0));
+    let holding = || {
+        Holding(OnDrop(|| drops.set(drops.get() + 1)), |_: &mut Context<'_>| Poll::<()>::Pending)
+    };
+    drop(token.run(holding()));
+    let mut run = Box::pin(token.run(holding()));
+    assert!(poll_once(&mut run).await.is_pending());
+    drop(run);
+    assert_eq!(drops.get(), 2);
+    let mut run = pin!(token.run(ready(())));
+    assert_eq!(poll_once(&mut run).await, Poll::Ready(Ok(())));
+    let text = panic_text(|| assert!(polled(&mut run, Waker::noop()).is_pending()));
+    assert!(text.contains("a `Cancellable` was polled again"), "{text}");
 }
 
 /// A transfer in five steps, cut by its token in front of each of them.
@@ -339,7 +332,7 @@ fn a_future_under_run_is_cut_at_each_await_point_and_nowhere_else() {
             let result = run.as_mut().await;
             // In its last poll it has nothing left to wait for, and wins.
             let expected = if cut == STEPS { Ok(()) } else { Err(Cancelled) };
-            // The poll that hears of it goes one step further; none begins what was not begun.
+            // The poll in which the cancellation is seen goes one step further. A future that was never polled takes no step.
             let steps = if cut == 0 { 0 } else { (cut + 1).min(STEPS) };
             assert_eq!((result, reached.get()), (expected, steps), "cut at {cut}");
         });
@@ -443,7 +436,7 @@ fn a_token_outlives_the_loops_whose_tasks_wait_for_it() {
         let mut wait = token.cancelled();
         event_loop.block_on(async { assert!(poll_once(&mut wait).await.is_pending()) });
         drop(event_loop);
-        // It wakes a task of a loop that is gone: nobody.
+        // It wakes nothing: the loop of the task is gone.
         token.cancel();
         assert!(polled(&mut wait, Waker::noop()).is_ready());
     });
@@ -506,7 +499,7 @@ fn a_waker_may_use_its_token_in_its_wake_and_its_drop_and_may_panic() {
         let mut wait = token.cancelled();
         assert!(polled(&mut wait, &last).is_pending());
         token.cancel();
-        assert_eq!(*woken.lock().unwrap(), [1], "the others have harmed nobody");
+        assert_eq!(*woken.lock().unwrap(), [1], "the others are harmless");
         // Dropped with its wait, and replaced by another waker.
         for what in [anything, panics] {
             let token = CancelToken::new();
@@ -530,67 +523,64 @@ fn a_waker_may_use_its_token_in_its_wake_and_its_drop_and_may_panic() {
     });
 }
 
-#[test]
-fn cancelling_is_safe_in_a_drop_also_while_a_panic_unwinds() {
-    in_loop(|| async {
-        let token = CancelToken::new();
-        let of_task = token.clone();
-        let task = spawn(async move {
-            let _on_drop = OnDrop(move || of_task.cancel());
-            yield_now().await;
-            panic!("{}", std::hint::black_box("a task that panics"));
-        });
-        token.cancelled().await;
-        let ended: Result<(), _> = task.await;
-        assert!(ended.unwrap_err().is_panic());
-        // In the drop of the future that this very token ends.
-        let token = CancelToken::new();
-        let of_drop = token.clone();
-        let mut run = Box::pin(
-            token.run(Holding(OnDrop(move || of_drop.cancel()), |_: &mut Context<'_>| {
-                Poll::<()>::Pending
-            })),
-        );
-        assert!(poll_once(&mut run).await.is_pending());
-        token.cancel();
-        assert_eq!(run.await, Err(Cancelled));
+#[headwaiter::test(within = "60s")]
+async fn cancelling_is_safe_in_a_drop_also_while_a_panic_unwinds() {
+    let _beside_others = beside_other_tests();
+    let token = CancelToken::new();
+    let of_task = token.clone();
+    let task = spawn(async move {
+        let _on_drop = OnDrop(move || of_task.cancel());
+        yield_now().await;
+        panic!("{}", std::hint::black_box("a task that panics"));
     });
+    token.cancelled().await;
+    let ended: Result<(), _> = task.await;
+    assert!(ended.unwrap_err().is_panic());
+    // In the drop of the future that this very token ends.
+    let token = CancelToken::new();
+    let of_drop = token.clone();
+    let mut run =
+        Box::pin(token.run(Holding(OnDrop(move || of_drop.cancel()), |_: &mut Context<'_>| {
+            Poll::<()>::Pending
+        })));
+    assert!(poll_once(&mut run).await.is_pending());
+    token.cancel();
+    assert_eq!(run.await, Err(Cancelled));
 }
 
-/// A wait, a run and a token that are never dropped: the tree lives on, and so does everybody else.
+/// A wait, a run and a token that are never dropped: the tree still works, and so do all others.
 #[cfg(not(sanitized))] // It leaks on purpose.
-#[test]
-fn leaked_waits_are_harmless() {
-    in_loop(|| async {
-        let token = CancelToken::new();
-        for _ in 0..3 {
-            let mut wait = token.cancelled();
-            let mut run = Box::pin(token.run(pending::<()>()));
-            assert!(poll_once(&mut wait).await.is_pending());
-            assert!(poll_once(&mut run).await.is_pending());
-            std::mem::forget((wait, run, token.child()));
-        }
-        let task = spawn({
-            let token = token.clone();
-            async move { token.cancelled().await }
-        });
-        yield_now().await;
-        token.cancel();
-        task.await.unwrap();
-        // A group that is never dropped: its children are tasks that nobody ends.
-        let ran = Rc::new(Cell::new(false));
-        let group = TaskGroup::<()>::new();
-        let told = Rc::clone(&ran);
-        group.spawn(async move {
-            yield_now().await;
-            told.set(true);
-            Ok(())
-        });
-        std::mem::forget(group);
-        yield_now().await;
-        yield_now().await;
-        assert!(ran.get());
+#[headwaiter::test(within = "60s")]
+async fn leaked_waits_are_harmless() {
+    let _beside_others = beside_other_tests();
+    let token = CancelToken::new();
+    for _ in 0..3 {
+        let mut wait = token.cancelled();
+        let mut run = Box::pin(token.run(pending::<()>()));
+        assert!(poll_once(&mut wait).await.is_pending());
+        assert!(poll_once(&mut run).await.is_pending());
+        std::mem::forget((wait, run, token.child()));
+    }
+    let task = spawn({
+        let token = token.clone();
+        async move { token.cancelled().await }
     });
+    yield_now().await;
+    token.cancel();
+    task.await.unwrap();
+    // A group that is never dropped: nothing ends its children.
+    let ran = Rc::new(Cell::new(false));
+    let group = TaskGroup::<()>::new();
+    let told = Rc::clone(&ran);
+    group.spawn(async move {
+        yield_now().await;
+        told.set(true);
+        Ok(())
+    });
+    std::mem::forget(group);
+    yield_now().await;
+    yield_now().await;
+    assert!(ran.get());
 }
 
 #[test]
@@ -601,7 +591,7 @@ fn the_error_says_what_happened_and_is_an_io_error_that_nobody_retries() {
     assert!(error.get_ref().unwrap().is::<Cancelled>());
 }
 
-/// The pattern of `docs/shutdown.md`: who is done in time is done, the others are cut off, and nobody is left.
+/// The pattern of `docs/shutdown.md`: tasks that end in time have ended, the others are aborted, and none is left.
 #[test]
 fn a_token_a_group_and_a_grace_period_end_a_server() {
     for seed in 0..20 {

@@ -11,14 +11,15 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use crate::support::*;
+use futures_lite::io::AssertAsync;
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite};
-use headwaiter::io::{copy, copy_bidirectional};
+use headwaiter::io::{copy, copy_bidirectional, copy_bidirectional_with_sizes};
 use headwaiter::net::TcpStream;
 use headwaiter::task::yield_now;
-use headwaiter::time::sleep;
+use headwaiter::time::{now, sleep};
 use headwaiter::{Clock, EventLoop, spawn};
 
-/// A stream that does what its script says, call by call, and writes down what happens to it.
+/// A stream that follows a script, call by call, and records the calls.
 #[derive(Default)]
 struct Script {
     reads: VecDeque<Poll<io::Result<&'static [u8]>>>,
@@ -96,7 +97,9 @@ fn reads<const N: usize>(steps: [Poll<io::Result<&'static [u8]>>; N]) -> Script 
 }
 
 fn pattern(length: usize) -> Vec<u8> {
-    (0..length).map(|n| (n % 251) as u8).collect()
+    let mut pattern = Vec::from_iter(0..251).repeat(length.div_ceil(251));
+    pattern.truncate(length);
+    pattern
 }
 
 #[test]
@@ -198,7 +201,7 @@ fn fails_to_close() -> Poll<io::Result<()>> {
 fn a_stream_that_claims_too_many_bytes_is_an_error() {
     in_every_order(|| async {
         static LONG: [u8; 1 << 20] = [0; 1 << 20];
-        // It says that it read a MiB, whatever it was asked for.
+        // It claims to have read a MiB, whatever the size of the buffer.
         let error =
             copy(&mut reads([Poll::Ready(Ok(&LONG[..]))]), &mut Vec::new()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidData);
@@ -209,21 +212,20 @@ fn a_stream_that_claims_too_many_bytes_is_an_error() {
     });
 }
 
-#[test]
-fn a_copy_between_streams_that_are_always_ready_starves_nobody() {
-    in_loop(|| async {
-        let mut endless = futures_lite::io::repeat(7);
-        let mut sink = futures_lite::io::sink();
-        let hog = spawn(async move { copy(&mut endless, &mut sink).await });
-        let mut timer = sleep(ms(1));
-        for _ in 0..20 {
-            yield_now().await;
-        }
-        assert!(!hog.is_finished());
-        (&mut timer).await;
-        hog.abort();
-        assert!(hog.await.unwrap_err().is_cancelled());
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_copy_between_streams_that_are_always_ready_starves_nobody() {
+    let _beside_others = beside_other_tests();
+    let mut endless = AssertAsync::new(io::repeat(7));
+    let mut sink = futures_lite::io::sink();
+    let hog = spawn(async move { copy(&mut endless, &mut sink).await });
+    let mut timer = sleep(ms(1));
+    for _ in 0..20 {
+        yield_now().await;
+    }
+    assert!(!hog.is_finished());
+    (&mut timer).await;
+    hog.abort();
+    assert!(hog.await.unwrap_err().is_cancelled());
 }
 
 #[test]
@@ -241,7 +243,7 @@ fn a_reader_that_is_faster_than_its_writer_is_held_back() {
                 source.write_all(&bytes).await?;
                 source.shutdown(Shutdown::Write)
             });
-            // Nobody reads, so the writer stops when the buffers of the kernel are full: far below 32 MiB.
+            // Nothing reads, so the writer stops when the buffers of the kernel are full: far below 32 MiB.
             sleep(ms(1)).await;
             assert!(!sending.is_finished() && !copying.is_finished());
             let mut received = Vec::new();
@@ -275,28 +277,28 @@ async fn proxied() -> (TcpStream, TcpStream, headwaiter::task::JoinHandle<io::Re
     (client, server, proxy)
 }
 
-#[test]
-fn both_directions_are_carried_at_once() {
-    in_loop(|| async {
-        let (client, server, proxy) = proxied().await;
-        let there = pattern(5 << 20);
-        let back: Vec<u8> = pattern(7 << 20).into_iter().rev().collect();
-        let side = |stream: TcpStream, send: Vec<u8>, expect: Vec<u8>| {
-            let (mut reader, mut writer) = stream.into_split();
-            let sending = spawn(async move { writer.write_all(&send).await }); // Dropped: half-closed.
-            spawn(async move {
-                let mut received = Vec::new();
-                reader.read_to_end(&mut received).await.unwrap();
-                assert!(received == expect);
-                sending.await.unwrap().unwrap();
-            })
-        };
-        let client = side(client, there.clone(), back.clone());
-        let server = side(server, back.clone(), there.clone());
-        client.await.unwrap();
-        server.await.unwrap();
-        assert_eq!(proxy.await.unwrap().unwrap(), (there.len() as u64, back.len() as u64));
-    });
+#[headwaiter::test(within = "60s")]
+async fn both_directions_are_carried_at_once() {
+    let _beside_others = beside_other_tests();
+    let (client, server, proxy) = proxied().await;
+    let there = pattern(5 << 20);
+    let mut back = pattern(7 << 20);
+    back.reverse();
+    let side = |stream: TcpStream, send: Vec<u8>, expect: Vec<u8>| {
+        let (mut reader, mut writer) = stream.into_split();
+        let sending = spawn(async move { writer.write_all(&send).await }); // Dropped: half-closed.
+        spawn(async move {
+            let mut received = Vec::new();
+            reader.read_to_end(&mut received).await.unwrap();
+            assert!(received == expect);
+            sending.await.unwrap().unwrap();
+        })
+    };
+    let client = side(client, there.clone(), back.clone());
+    let server = side(server, back.clone(), there.clone());
+    client.await.unwrap();
+    server.await.unwrap();
+    assert_eq!(proxy.await.unwrap().unwrap(), (there.len() as u64, back.len() as u64));
 }
 
 #[test]
@@ -370,6 +372,110 @@ fn a_copy_dropped_half_way_leaves_both_streams_usable_and_what_it_wrote_written(
             assert!(poll_once(&mut copying).await.is_pending());
         }
         assert!(bytes.is_empty() && stuck.log.borrow().is_empty());
+    });
+}
+
+#[test]
+fn buffers_of_chosen_sizes_do_not_grow() {
+    in_every_order(|| async {
+        let mut first = reads([Poll::Ready(Ok(b"sou")), Poll::Ready(Ok(b"p")), Poll::Pending]);
+        let mut second = reads([Poll::Ready(Ok(b"yes")), Poll::Ready(Ok(b"sir")), Poll::Pending]);
+        let copied = copy_bidirectional_with_sizes(&mut first, &mut second, 3, 64).await.unwrap();
+        assert_eq!(copied, (4, 6));
+
+        let (mut client, mut inlet) = tcp_pair().await.unwrap();
+        let (mut outlet, mut server) = tcp_pair().await.unwrap();
+        let proxy = spawn(async move {
+            copy_bidirectional_with_sizes(&mut inlet, &mut outlet, 1, 70_000).await
+        });
+        let (there, back) = (pattern(300), pattern(300_000));
+        client.write_all(&there).await.unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut order = Vec::new();
+        server.read_to_end(&mut order).await.unwrap();
+        let answers = spawn(async move { server.write_all(&back).await.map(|()| back) });
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        assert!(order == there && answer == answers.await.unwrap().unwrap());
+        assert_eq!(proxy.await.unwrap().unwrap(), (300, 300_000));
+    });
+}
+
+#[test]
+fn a_buffer_of_no_bytes_is_refused() {
+    bounded(|| {
+        for (there, back) in [(0, 1), (1, 0)] {
+            let text = panic_text(|| {
+                let (mut a, mut b) = (Script::default(), Script::default());
+                drop(copy_bidirectional_with_sizes(&mut a, &mut b, there, back));
+            });
+            assert!(text.contains("0 bytes"), "{text}");
+        }
+    });
+}
+
+#[test]
+fn a_half_that_stays_open_and_silent_ends_after_the_limit_with_an_error_and_the_counts() {
+    in_virtual_time(|| async {
+        let (mut client, mut inlet) = tcp_pair().await.unwrap();
+        let (mut outlet, mut server) = tcp_pair().await.unwrap();
+        let (limit, start) = (ms(60_000), now());
+        let proxy = spawn(async move {
+            let mut proxy = copy_bidirectional(&mut inlet, &mut outlet).half_closed_timeout(limit);
+            let result = (&mut proxy).await;
+            (result, proxy.transferred(), now(), inlet, outlet)
+        });
+        // While both are open, silence may last.
+        client.write_all(b"soup?").await.unwrap();
+        server.read_exact(&mut [0; 5]).await.unwrap();
+        sleep(limit * 10).await;
+        assert!(!proxy.is_finished());
+        client.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(server.read(&mut [0]).await.unwrap(), 0);
+        let closed = now();
+        // What moves begins the time anew, so a long answer is not cut.
+        for _ in 0..5 {
+            sleep(limit - ms(1000)).await;
+            server.write_all(b"well").await.unwrap();
+            client.read_exact(&mut [0; 4]).await.unwrap();
+        }
+        let last = now();
+        assert!(last - closed > limit * 4 && last - start > limit * 14);
+        let (result, transferred, ended, inlet, outlet) = proxy.await.unwrap();
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        let text = error.to_string();
+        assert!(text.contains("from the second stream to the first stream"), "{text}");
+        assert_eq!(transferred, (5, 20));
+        assert!(ended - last >= limit - ms(1) && ended - last < limit + ms(1000));
+
+        // The client has not been told of an end: that is left to the caller.
+        assert!(poll_once(&mut client.read(&mut [0])).await.is_pending());
+        drop((inlet, outlet));
+        assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+    });
+}
+
+#[test]
+fn the_limit_of_a_half_holds_in_the_other_direction_too_and_a_proper_end_comes_first() {
+    in_virtual_time(|| async {
+        for ends in [false, true] {
+            let (client, mut inlet) = tcp_pair().await.unwrap();
+            let (mut outlet, server) = tcp_pair().await.unwrap();
+            let proxy = spawn(async move {
+                copy_bidirectional(&mut inlet, &mut outlet).half_closed_timeout(ms(50)).await
+            });
+            server.shutdown(Shutdown::Write).unwrap();
+            sleep(ms(20)).await;
+            assert!(!proxy.is_finished());
+            if ends {
+                client.shutdown(Shutdown::Write).unwrap();
+                assert_eq!(proxy.await.unwrap().unwrap(), (0, 0));
+            } else {
+                assert_eq!(proxy.await.unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
+            }
+            assert_eq!(sources_and_timers().1, 0, "its timer is gone");
+        }
     });
 }
 

@@ -150,7 +150,7 @@ fn a_datagram_that_is_too_large_to_send_is_an_error_with_the_address_where_one_i
             assert_eq!(os_error(&error), Some(90), "EMSGSIZE: {error}");
             assert!(error.to_string().starts_with(&format!("send to {address}: ")), "{error}");
         }
-        // The sockets go on.
+        // The sockets still work.
         one.send(b"soup").await.unwrap();
         assert_eq!(other.recv(&mut [0; 8]).await.unwrap(), 4);
     });
@@ -161,7 +161,7 @@ fn a_datagram_that_is_too_large_to_send_is_an_error_with_the_address_where_one_i
 fn that_nobody_was_there_is_reported_once_and_the_socket_goes_on() {
     in_every_order(|| async {
         let client = udp().await;
-        // What is connected to somebody else takes nothing from us; and nobody else can get its port.
+        // A socket that is connected to another takes no datagram of ours, and it keeps its port from other tests.
         let (deaf, _its_peer) = udp_pair().await;
         let address = deaf.local_addr().unwrap();
         client.connect(address).await.unwrap();
@@ -237,41 +237,40 @@ fn tasks_that_share_a_socket_all_make_progress() {
 }
 
 /// tokio's coop budget.
-#[test]
-fn a_task_that_receives_what_is_always_there_yields() {
-    in_loop(|| async {
-        let (one, other) = udp_pair().await;
-        socket2::SockRef::from(&other).set_recv_buffer_size(1 << 20).unwrap();
-        for _ in 0..200 {
-            one.send(&[]).await.unwrap();
+#[headwaiter::test(within = "60s")]
+async fn a_task_that_receives_what_is_always_there_yields() {
+    let _beside_others = beside_other_tests();
+    let (one, other) = udp_pair().await;
+    socket2::SockRef::from(&other).set_recv_buffer_size(1 << 20).unwrap();
+    for _ in 0..200 {
+        one.send(&[]).await.unwrap();
+    }
+    let received = Rc::new(std::cell::Cell::new(0));
+    let counted = Rc::clone(&received);
+    let receiver = spawn(async move {
+        while counted.get() < 200 {
+            other.recv(&mut []).await.unwrap();
+            counted.set(counted.get() + 1);
         }
-        let received = Rc::new(std::cell::Cell::new(0));
-        let counted = Rc::clone(&received);
-        let receiver = spawn(async move {
-            while counted.get() < 200 {
-                other.recv(&mut []).await.unwrap();
-                counted.set(counted.get() + 1);
-            }
-        });
-        yield_now().await;
-        assert_eq!(received.get(), 128);
-        receiver.await.unwrap();
-        // So does one that only connects and binds.
-        let turns = Rc::new(std::cell::Cell::new(0));
-        let counted = Rc::clone(&turns);
-        let counting = spawn(async move {
-            loop {
-                counted.set(counted.get() + 1);
-                yield_now().await;
-            }
-        });
-        let address = one.local_addr().unwrap();
-        for _ in 0..300 {
-            one.connect(address).await.unwrap();
-        }
-        assert!(turns.get() >= 2, "{} turns in 300 connects", turns.get());
-        counting.abort();
     });
+    yield_now().await;
+    assert_eq!(received.get(), 128);
+    receiver.await.unwrap();
+    // So does one that only connects and binds.
+    let turns = Rc::new(std::cell::Cell::new(0));
+    let counted = Rc::clone(&turns);
+    let counting = spawn(async move {
+        loop {
+            counted.set(counted.get() + 1);
+            yield_now().await;
+        }
+    });
+    let address = one.local_addr().unwrap();
+    for _ in 0..300 {
+        one.connect(address).await.unwrap();
+    }
+    assert!(turns.get() >= 2, "{} turns in 300 connects", turns.get());
+    counting.abort();
 }
 
 #[test]
@@ -332,20 +331,19 @@ fn a_udp_operation_dropped_half_way_loses_no_datagram_and_leaves_nothing() {
 }
 
 /// async-io aae2473.
-#[test]
-fn waits_polled_and_dropped_leave_no_waker() {
-    in_loop(|| async {
-        let (_one, other) = udp_pair().await;
-        assert!(would_block(other.try_recv(&mut [])));
-        let own = Foreign::new();
-        let foreign = Waker::from(Arc::clone(&own));
-        for _ in 0..100_000 {
-            let mut cx = Context::from_waker(&foreign);
-            assert!(Pin::new(&mut other.readable()).poll(&mut cx).is_pending());
-            assert!(Pin::new(&mut other.recv(&mut [0])).poll(&mut cx).is_pending());
-        }
-        assert_eq!(Arc::strong_count(&own), 2);
-    });
+#[headwaiter::test(within = "60s")]
+async fn waits_polled_and_dropped_leave_no_waker() {
+    let _beside_others = beside_other_tests();
+    let (_one, other) = udp_pair().await;
+    assert!(would_block(other.try_recv(&mut [])));
+    let own = Foreign::new();
+    let foreign = Waker::from(Arc::clone(&own));
+    for _ in 0..100_000 {
+        let mut cx = Context::from_waker(&foreign);
+        assert!(Pin::new(&mut other.readable()).poll(&mut cx).is_pending());
+        assert!(Pin::new(&mut other.recv(&mut [0])).poll(&mut cx).is_pending());
+    }
+    assert_eq!(Arc::strong_count(&own), 2);
 }
 
 /// mio #219.
@@ -399,48 +397,47 @@ fn a_udp_socket_goes_through_std_to_another_loop() {
     });
 }
 
-#[test]
-fn addresses_that_cannot_be_used_are_errors_that_name_them() {
-    in_loop(|| async {
-        let socket = udp().await;
-        let address = socket.local_addr().unwrap();
-        let taken = UdpSocket::bind(address).await.unwrap_err();
-        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
-        assert!(taken.to_string().starts_with(&format!("bind to {address}: ")), "{taken}");
-        let other_family: SocketAddr = (Ipv6Addr::LOCALHOST, 9).into();
-        let text = other_family.to_string();
-        for error in [
-            socket.connect(other_family).await.unwrap_err(),
-            socket.send_to(b"x", other_family).await.unwrap_err(),
-            socket.try_send_to(b"x", other_family).unwrap_err(),
-        ] {
-            assert!(error.to_string().contains(&text), "{error}");
-        }
-        let none: &[SocketAddr] = &[];
-        for error in [
-            UdpSocket::bind(none).await.unwrap_err(),
-            socket.connect(none).await.unwrap_err(),
-            socket.send_to(b"x", none).await.unwrap_err(),
-        ] {
-            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-            assert!(error.to_string().contains("no address"), "{error}");
-        }
-        // Not connected to anybody.
-        assert_eq!(socket.peer_addr().unwrap_err().kind(), io::ErrorKind::NotConnected);
-        assert!(socket.send(b"x").await.is_err());
-        // A way is found by the second address, and by the name.
-        let receiver = udp().await;
-        let to = receiver.local_addr().unwrap();
-        socket.send_to(b"soup", &[other_family, to][..]).await.unwrap();
-        socket.send_to(b"soup", ("localhost", to.port())).await.unwrap();
-        for _ in 0..2 {
-            assert_eq!(receiver.recv_from(&mut [0; 8]).await.unwrap(), (4, address));
-        }
-        let nowhere = socket.send_to(b"soup", "nowhere.invalid:9").await.unwrap_err();
-        assert!(nowhere.to_string().starts_with("send to nowhere.invalid:9: "), "{nowhere}");
-        let both = [address, (Ipv4Addr::LOCALHOST, 0).into()];
-        assert_ne!(UdpSocket::bind(&both[..]).await.unwrap().local_addr().unwrap(), address);
-    });
+#[headwaiter::test(within = "60s")]
+async fn addresses_that_cannot_be_used_are_errors_that_name_them() {
+    let _beside_others = beside_other_tests();
+    let socket = udp().await;
+    let address = socket.local_addr().unwrap();
+    let taken = UdpSocket::bind(address).await.unwrap_err();
+    assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+    assert!(taken.to_string().starts_with(&format!("bind to {address}: ")), "{taken}");
+    let other_family: SocketAddr = (Ipv6Addr::LOCALHOST, 9).into();
+    let text = other_family.to_string();
+    for error in [
+        socket.connect(other_family).await.unwrap_err(),
+        socket.send_to(b"x", other_family).await.unwrap_err(),
+        socket.try_send_to(b"x", other_family).unwrap_err(),
+    ] {
+        assert!(error.to_string().contains(&text), "{error}");
+    }
+    let none: &[SocketAddr] = &[];
+    for error in [
+        UdpSocket::bind(none).await.unwrap_err(),
+        socket.connect(none).await.unwrap_err(),
+        socket.send_to(b"x", none).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("no address"), "{error}");
+    }
+    // Not connected.
+    assert_eq!(socket.peer_addr().unwrap_err().kind(), io::ErrorKind::NotConnected);
+    assert!(socket.send(b"x").await.is_err());
+    // A way is found by the second address, and by the name.
+    let receiver = udp().await;
+    let to = receiver.local_addr().unwrap();
+    socket.send_to(b"soup", &[other_family, to][..]).await.unwrap();
+    socket.send_to(b"soup", ("localhost", to.port())).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(receiver.recv_from(&mut [0; 8]).await.unwrap(), (4, address));
+    }
+    let nowhere = socket.send_to(b"soup", "nowhere.invalid:9").await.unwrap_err();
+    assert!(nowhere.to_string().starts_with("send to nowhere.invalid:9: "), "{nowhere}");
+    let both = [address, (Ipv4Addr::LOCALHOST, 0).into()];
+    assert_ne!(UdpSocket::bind(&both[..]).await.unwrap().local_addr().unwrap(), address);
 }
 
 #[test]

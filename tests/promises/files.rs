@@ -73,166 +73,151 @@ fn assert_says(error: &io::Error, kind: io::ErrorKind, what: &str, path: &Path) 
     assert!(std::error::Error::source(error.get_ref().unwrap()).is_some(), "{text}");
 }
 
-#[test]
-fn the_functions_do_what_those_of_std_do() {
-    in_loop(|| async {
-        for folder in folders() {
-            let (soup, bread) = (folder.path("soup"), folder.path("bread"));
-            let contents = bytes(300_000);
-            fs::write(&soup, &contents).await.unwrap();
-            assert_eq!(std::fs::read(&soup).unwrap(), contents);
-            assert_eq!(fs::read(&soup).await.unwrap(), contents);
-            fs::write(&soup, "short").await.unwrap();
-            assert_eq!(fs::read_to_string(&soup).await.unwrap(), "short");
+#[headwaiter::test(within = "60s")]
+async fn the_functions_do_what_those_of_std_do() {
+    let _beside_others = beside_other_tests();
+    for folder in folders() {
+        let (soup, bread) = (folder.path("soup"), folder.path("bread"));
+        let contents = bytes(300_000);
+        fs::write(&soup, &contents).await.unwrap();
+        assert_eq!(std::fs::read(&soup).unwrap(), contents);
+        assert_eq!(fs::read(&soup).await.unwrap(), contents);
+        fs::write(&soup, "short").await.unwrap();
+        assert_eq!(fs::read_to_string(&soup).await.unwrap(), "short");
 
-            assert_eq!(fs::metadata(&soup).await.unwrap().len(), 5);
-            assert_eq!(fs::copy(&soup, &bread).await.unwrap(), 5);
-            assert_eq!(std::fs::read(&bread).unwrap(), b"short");
-            fs::rename(&bread, folder.path("toast")).await.unwrap();
-            assert!(!fs::try_exists(&bread).await.unwrap());
-            assert!(fs::try_exists(folder.path("toast")).await.unwrap());
-            fs::hard_link(&soup, &bread).await.unwrap();
-            fs::remove_file(&soup).await.unwrap();
-            assert_eq!(std::fs::read(&bread).unwrap(), b"short");
+        assert_eq!(fs::metadata(&soup).await.unwrap().len(), 5);
+        assert_eq!(fs::copy(&soup, &bread).await.unwrap(), 5);
+        assert_eq!(std::fs::read(&bread).unwrap(), b"short");
+        fs::rename(&bread, folder.path("toast")).await.unwrap();
+        assert!(!fs::try_exists(&bread).await.unwrap());
+        assert!(fs::try_exists(folder.path("toast")).await.unwrap());
+        fs::hard_link(&soup, &bread).await.unwrap();
+        fs::remove_file(&soup).await.unwrap();
+        assert_eq!(std::fs::read(&bread).unwrap(), b"short");
 
-            let mut permissions = fs::metadata(&bread).await.unwrap().permissions();
-            permissions.set_readonly(true);
-            fs::set_permissions(&bread, permissions).await.unwrap();
-            assert!(std::fs::metadata(&bread).unwrap().permissions().readonly());
+        let mut permissions = fs::metadata(&bread).await.unwrap().permissions();
+        permissions.set_readonly(true);
+        fs::set_permissions(&bread, permissions).await.unwrap();
+        assert!(std::fs::metadata(&bread).unwrap().permissions().readonly());
 
-            let deep = folder.path("a").join("b").join("c");
-            fs::create_dir_all(&deep).await.unwrap();
-            fs::create_dir(deep.join("d")).await.unwrap();
-            fs::remove_dir(deep.join("d")).await.unwrap();
-            assert!(fs::metadata(&deep).await.unwrap().is_dir());
-            let dotted = deep.join("..").join(".");
-            let canonical = fs::canonicalize(&dotted).await.unwrap();
-            assert_eq!(canonical, std::fs::canonicalize(&dotted).unwrap());
-            fs::remove_dir_all(folder.path("a")).await.unwrap();
-            assert!(!folder.path("a").exists());
-        }
-    });
+        let deep = folder.path("a").join("b").join("c");
+        fs::create_dir_all(&deep).await.unwrap();
+        fs::create_dir(deep.join("d")).await.unwrap();
+        fs::remove_dir(deep.join("d")).await.unwrap();
+        assert!(fs::metadata(&deep).await.unwrap().is_dir());
+        let dotted = deep.join("..").join(".");
+        let canonical = fs::canonicalize(&dotted).await.unwrap();
+        assert_eq!(canonical, std::fs::canonicalize(&dotted).unwrap());
+        fs::remove_dir_all(folder.path("a")).await.unwrap();
+        assert!(!folder.path("a").exists());
+    }
 }
 
 #[cfg(unix)]
-#[test]
-fn links_are_followed_or_not_as_in_std() {
-    in_loop(|| async {
-        let folder = on_disk();
-        let (file, link) = (folder.file("soup", "tomato"), folder.path("link"));
-        fs::symlink(&file, &link).await.unwrap();
-        assert_eq!(fs::read_link(&link).await.unwrap(), file);
-        assert_eq!(fs::read(&link).await.unwrap(), b"tomato");
-        assert!(fs::symlink_metadata(&link).await.unwrap().is_symlink());
-        assert!(fs::metadata(&link).await.unwrap().is_file());
-        fs::remove_file(&file).await.unwrap();
-        assert!(!fs::try_exists(&link).await.unwrap(), "a broken link is nothing");
-    });
+#[headwaiter::test(within = "60s")]
+async fn links_are_followed_or_not_as_in_std() {
+    let _beside_others = beside_other_tests();
+    let folder = on_disk();
+    let (file, link) = (folder.file("soup", "tomato"), folder.path("link"));
+    fs::symlink(&file, &link).await.unwrap();
+    assert_eq!(fs::read_link(&link).await.unwrap(), file);
+    assert_eq!(fs::read(&link).await.unwrap(), b"tomato");
+    assert!(fs::symlink_metadata(&link).await.unwrap().is_symlink());
+    assert!(fs::metadata(&link).await.unwrap().is_file());
+    fs::remove_file(&file).await.unwrap();
+    assert!(!fs::try_exists(&link).await.unwrap(), "a broken link is nothing");
 }
 
-#[test]
-fn an_error_says_what_was_tried_with_which_path_and_keeps_its_kind() {
-    in_loop(|| async {
-        let folder = on_disk();
-        let (none, kind) = (folder.path("none"), io::ErrorKind::NotFound);
-        assert_says(&fs::read(&none).await.unwrap_err(), kind, "read", &none);
-        assert_says(&fs::read_to_string(&none).await.unwrap_err(), kind, "read", &none);
-        assert_says(
-            &fs::write(none.join("x"), "").await.unwrap_err(),
-            kind,
-            "write",
-            &none.join("x"),
-        );
-        assert_says(&fs::metadata(&none).await.unwrap_err(), kind, "look at", &none);
-        assert_says(&fs::symlink_metadata(&none).await.unwrap_err(), kind, "look at", &none);
-        assert_says(&fs::canonicalize(&none).await.unwrap_err(), kind, "look for", &none);
-        assert_says(&fs::read_link(&none).await.unwrap_err(), kind, "read link", &none);
-        assert_says(&fs::read_dir(&none).await.unwrap_err(), kind, "read folder", &none);
-        assert_says(
-            &fs::create_dir(none.join("x")).await.unwrap_err(),
-            kind,
-            "create folder",
-            &none.join("x"),
-        );
-        assert_says(&fs::remove_file(&none).await.unwrap_err(), kind, "remove", &none);
-        assert_says(&fs::remove_dir(&none).await.unwrap_err(), kind, "remove folder", &none);
-        assert_says(&fs::remove_dir_all(&none).await.unwrap_err(), kind, "remove folder", &none);
-        assert_says(&File::open(&none).await.unwrap_err(), kind, "open", &none);
-        assert_says(
-            &File::create(none.join("x")).await.unwrap_err(),
-            kind,
-            "open",
-            &none.join("x"),
-        );
-        for error in [
-            fs::rename(&none, "/else").await.unwrap_err(),
-            fs::copy(&none, "/else").await.map(drop).unwrap_err(),
-            fs::hard_link(&none, "/else").await.unwrap_err(),
-        ] {
-            assert_eq!(error.kind(), kind, "{error}");
-            let text = error.to_string();
-            assert!(text.contains(&format!("{none:?}")) && text.contains("\"/else\""), "{text}");
-        }
+#[headwaiter::test(within = "60s")]
+async fn an_error_says_what_was_tried_with_which_path_and_keeps_its_kind() {
+    let _beside_others = beside_other_tests();
+    let folder = on_disk();
+    let (none, kind) = (folder.path("none"), io::ErrorKind::NotFound);
+    assert_says(&fs::read(&none).await.unwrap_err(), kind, "read", &none);
+    assert_says(&fs::read_to_string(&none).await.unwrap_err(), kind, "read", &none);
+    assert_says(&fs::write(none.join("x"), "").await.unwrap_err(), kind, "write", &none.join("x"));
+    assert_says(&fs::metadata(&none).await.unwrap_err(), kind, "look at", &none);
+    assert_says(&fs::symlink_metadata(&none).await.unwrap_err(), kind, "look at", &none);
+    assert_says(&fs::canonicalize(&none).await.unwrap_err(), kind, "look for", &none);
+    assert_says(&fs::read_link(&none).await.unwrap_err(), kind, "read link", &none);
+    assert_says(&fs::read_dir(&none).await.unwrap_err(), kind, "read folder", &none);
+    assert_says(
+        &fs::create_dir(none.join("x")).await.unwrap_err(),
+        kind,
+        "create folder",
+        &none.join("x"),
+    );
+    assert_says(&fs::remove_file(&none).await.unwrap_err(), kind, "remove", &none);
+    assert_says(&fs::remove_dir(&none).await.unwrap_err(), kind, "remove folder", &none);
+    assert_says(&fs::remove_dir_all(&none).await.unwrap_err(), kind, "remove folder", &none);
+    assert_says(&File::open(&none).await.unwrap_err(), kind, "open", &none);
+    assert_says(&File::create(none.join("x")).await.unwrap_err(), kind, "open", &none.join("x"));
+    for error in [
+        fs::rename(&none, "/else").await.unwrap_err(),
+        fs::copy(&none, "/else").await.map(drop).unwrap_err(),
+        fs::hard_link(&none, "/else").await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), kind, "{error}");
+        let text = error.to_string();
+        assert!(text.contains(&format!("{none:?}")) && text.contains("\"/else\""), "{text}");
+    }
 
-        let there = folder.file("there", [0xFF, 0xFE]);
-        assert_says(
-            &File::create_new(&there).await.unwrap_err(),
-            io::ErrorKind::AlreadyExists,
-            "open",
-            &there,
-        );
-        let error = fs::read_to_string(&there).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-        assert!(error.to_string().starts_with(&format!("read {there:?}: ")), "{error}");
-        let error = fs::create_dir_all(there.join("x")).await.unwrap_err();
-        assert_says(&error, io::ErrorKind::NotADirectory, "create folder", &there.join("x"));
-    });
+    let there = folder.file("there", [0xFF, 0xFE]);
+    assert_says(
+        &File::create_new(&there).await.unwrap_err(),
+        io::ErrorKind::AlreadyExists,
+        "open",
+        &there,
+    );
+    let error = fs::read_to_string(&there).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    assert!(error.to_string().starts_with(&format!("read {there:?}: ")), "{error}");
+    let error = fs::create_dir_all(there.join("x")).await.unwrap_err();
+    assert_says(&error, io::ErrorKind::NotADirectory, "create folder", &there.join("x"));
 }
 
-#[test]
-fn an_error_of_an_open_file_says_so_too() {
-    in_loop(|| async {
-        let folder = on_disk();
-        let path = folder.file("soup", "tomato");
-        let mut file = File::open(&path).await.unwrap();
-        let error = file.write(b"x").await.unwrap_err();
-        assert!(
-            error.to_string().starts_with(&format!("write {path:?}: ")),
-            "not open for writing: {error}"
-        );
-        let error = file.read_exact(&mut [0; 10]).await.unwrap_err();
-        assert_says(&error, io::ErrorKind::UnexpectedEof, "read", &path);
-        assert!(error.to_string().contains("6 of 10 bytes"), "{error}");
-        let error = file.seek(SeekFrom::Current(-100)).await.unwrap_err();
-        assert_says(&error, io::ErrorKind::InvalidInput, "seek in", &path);
-        let error = file.set_len(1).await.unwrap_err();
-        assert!(error.to_string().starts_with(&format!("set the length of {path:?}: ")), "{error}");
-        // Without a path there is nothing to add to what the kernel says.
-        let mut file = File::from_std(std::fs::File::open(&path).unwrap()).unwrap();
-        let error = file.write(b"x").await.unwrap_err();
-        assert_eq!(error.raw_os_error(), headwaiter::io::os_error(&error));
-        assert!(error.raw_os_error().is_some(), "{error}");
-    });
+#[headwaiter::test(within = "60s")]
+async fn an_error_of_an_open_file_says_so_too() {
+    let _beside_others = beside_other_tests();
+    let folder = on_disk();
+    let path = folder.file("soup", "tomato");
+    let mut file = File::open(&path).await.unwrap();
+    let error = file.write(b"x").await.unwrap_err();
+    assert!(
+        error.to_string().starts_with(&format!("write {path:?}: ")),
+        "not open for writing: {error}"
+    );
+    let error = file.read_exact(&mut [0; 10]).await.unwrap_err();
+    assert_says(&error, io::ErrorKind::UnexpectedEof, "read", &path);
+    assert!(error.to_string().contains("6 of 10 bytes"), "{error}");
+    let error = file.seek(SeekFrom::Current(-100)).await.unwrap_err();
+    assert_says(&error, io::ErrorKind::InvalidInput, "seek in", &path);
+    let error = file.set_len(1).await.unwrap_err();
+    assert!(error.to_string().starts_with(&format!("set the length of {path:?}: ")), "{error}");
+    // Without a path, the error is that of the kernel.
+    let mut file = File::from_std(std::fs::File::open(&path).unwrap()).unwrap();
+    let error = file.write(b"x").await.unwrap_err();
+    assert_eq!(error.raw_os_error(), headwaiter::io::os_error(&error));
+    assert!(error.raw_os_error().is_some(), "{error}");
 }
 
 #[cfg(unix)]
-#[test]
-fn a_folder_is_opened_as_in_std_and_cannot_be_read() {
-    in_loop(|| async {
-        let folder = on_disk();
-        let mut opened = File::open(&folder.0).await.unwrap();
-        assert!(opened.metadata().await.unwrap().is_dir());
-        let error = opened.read(&mut [0; 10]).await.unwrap_err();
-        assert_says(&error, io::ErrorKind::IsADirectory, "read", &folder.0);
-        let error = File::create(&folder.0).await.unwrap_err();
-        assert_says(&error, io::ErrorKind::IsADirectory, "open", &folder.0);
-        assert_says(
-            &fs::read(&folder.0).await.unwrap_err(),
-            io::ErrorKind::IsADirectory,
-            "read",
-            &folder.0,
-        );
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_folder_is_opened_as_in_std_and_cannot_be_read() {
+    let _beside_others = beside_other_tests();
+    let folder = on_disk();
+    let mut opened = File::open(&folder.0).await.unwrap();
+    assert!(opened.metadata().await.unwrap().is_dir());
+    let error = opened.read(&mut [0; 10]).await.unwrap_err();
+    assert_says(&error, io::ErrorKind::IsADirectory, "read", &folder.0);
+    let error = File::create(&folder.0).await.unwrap_err();
+    assert_says(&error, io::ErrorKind::IsADirectory, "open", &folder.0);
+    assert_says(
+        &fs::read(&folder.0).await.unwrap_err(),
+        io::ErrorKind::IsADirectory,
+        "read",
+        &folder.0,
+    );
 }
 
 #[cfg(target_os = "linux")]
@@ -265,123 +250,119 @@ fn a_file_without_permission_is_an_error_that_names_it() {
     });
 }
 
-#[test]
-fn a_file_is_read_in_pieces_of_any_size() {
-    in_loop(|| async {
-        for folder in folders() {
-            let contents = bytes(1_000_003);
-            let path = folder.file("large", &contents);
-            for piece in [999, 4096, 70_000, 200_000, 3_000_000] {
-                let mut file = File::open(&path).await.unwrap();
-                assert_eq!(read_to_end(&mut file, piece).await, contents, "in pieces of {piece}");
-                assert_eq!(file.read(&mut [0; 9]).await.unwrap(), 0, "the end stays");
-            }
+#[headwaiter::test(within = "60s")]
+async fn a_file_is_read_in_pieces_of_any_size() {
+    let _beside_others = beside_other_tests();
+    for folder in folders() {
+        let contents = bytes(1_000_003);
+        let path = folder.file("large", &contents);
+        for piece in [999, 4096, 70_000, 200_000, 3_000_000] {
             let mut file = File::open(&path).await.unwrap();
-            assert_eq!(file.read(&mut []).await.unwrap(), 0);
-            let mut all = vec![0; contents.len()];
-            file.read_exact(&mut all).await.unwrap();
-            assert_eq!(all, contents);
+            assert_eq!(read_to_end(&mut file, piece).await, contents, "in pieces of {piece}");
+            assert_eq!(file.read(&mut [0; 9]).await.unwrap(), 0, "the end stays");
         }
-    });
+        let mut file = File::open(&path).await.unwrap();
+        assert_eq!(file.read(&mut []).await.unwrap(), 0);
+        let mut all = vec![0; contents.len()];
+        file.read_exact(&mut all).await.unwrap();
+        assert_eq!(all, contents);
+    }
 }
 
-#[test]
-fn opening_truncates_appends_and_creates_as_in_std() {
-    in_loop(|| async {
-        for folder in folders() {
-            let path = folder.file("log", "old");
-            let mut file = File::options().append(true).read(true).open(&path).await.unwrap();
-            file.write_all(b" new").await.unwrap();
-            // Somebody else appends too: a write goes to the end as it then is.
-            std::fs::OpenOptions::new()
-                .append(true)
-                .open(&path)
-                .unwrap()
-                .write_all(b" theirs")
-                .unwrap();
-            file.seek(SeekFrom::Start(0)).await.unwrap();
-            file.write_all(b" ours").await.unwrap();
-            assert_eq!(file.seek(SeekFrom::Current(0)).await.unwrap(), 19);
-            assert_eq!(std::fs::read_to_string(&path).unwrap(), "old new theirs ours");
-            let mut file = File::create(&path).await.unwrap();
-            assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
-            file.write_all(b"x").await.unwrap();
-            let mut file = File::create_new(folder.path("fresh")).await.unwrap();
-            file.write_all(b"both").await.unwrap();
-            file.seek(SeekFrom::Start(0)).await.unwrap();
-            assert_eq!(read_to_end(&mut file, 10).await, b"both", "also for reading");
-            let mut over = File::options().write(true).open(&path).await.unwrap();
-            over.write_all(b"yz").await.unwrap();
-            assert_eq!(std::fs::read(&path).unwrap(), b"yz");
-        }
-    });
+#[headwaiter::test(within = "60s")]
+async fn opening_truncates_appends_and_creates_as_in_std() {
+    let _beside_others = beside_other_tests();
+    for folder in folders() {
+        let path = folder.file("log", "old");
+        let mut file = File::options().append(true).read(true).open(&path).await.unwrap();
+        file.write_all(b" new").await.unwrap();
+        // Another file appends too: each write goes to the end as it is then.
+        std::fs::OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .unwrap()
+            .write_all(b" theirs")
+            .unwrap();
+        file.seek(SeekFrom::Start(0)).await.unwrap();
+        file.write_all(b" ours").await.unwrap();
+        assert_eq!(file.seek(SeekFrom::Current(0)).await.unwrap(), 19);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "old new theirs ours");
+        let mut file = File::create(&path).await.unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+        file.write_all(b"x").await.unwrap();
+        let mut file = File::create_new(folder.path("fresh")).await.unwrap();
+        file.write_all(b"both").await.unwrap();
+        file.seek(SeekFrom::Start(0)).await.unwrap();
+        assert_eq!(read_to_end(&mut file, 10).await, b"both", "also for reading");
+        let mut over = File::options().write(true).open(&path).await.unwrap();
+        over.write_all(b"yz").await.unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"yz");
+    }
 }
 
-#[test]
-fn a_write_is_done_when_it_says_so() {
-    in_loop(|| async {
-        for folder in folders() {
-            let contents = bytes(3_000_000);
-            let path = folder.path("written");
-            let mut file = File::create(&path).await.unwrap();
-            let n = file.write(&contents).await.unwrap();
-            assert_eq!(n, 1 << 20, "at most 1 MiB at a time");
-            assert_eq!(std::fs::read(&path).unwrap(), contents[..n]);
-            assert_eq!(file.write(&[]).await.unwrap(), 0);
-            file.write_all(&contents[n..]).await.unwrap();
-            assert_eq!(std::fs::read(&path).unwrap(), contents);
-            file.sync_data().await.unwrap();
-            file.sync_all().await.unwrap();
-            file.set_len(10).await.unwrap();
-            assert_eq!(file.metadata().await.unwrap().len(), 10);
-            // The position stays, so there is a hole now.
-            file.write_all(b"!").await.unwrap();
-            assert_eq!(file.metadata().await.unwrap().len(), 3_000_001);
-            let mut permissions = file.metadata().await.unwrap().permissions();
-            permissions.set_readonly(true);
-            file.set_permissions(permissions).await.unwrap();
-            assert!(std::fs::metadata(&path).unwrap().permissions().readonly());
-        }
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_write_is_done_when_it_says_so() {
+    let _beside_others = beside_other_tests();
+    for folder in folders() {
+        let contents = bytes(3_000_000);
+        let path = folder.path("written");
+        let mut file = File::create(&path).await.unwrap();
+        let n = file.write(&contents).await.unwrap();
+        assert_eq!(n, 1 << 20, "at most 1 MiB at a time");
+        assert_eq!(std::fs::read(&path).unwrap(), contents[..n]);
+        assert_eq!(file.write(&[]).await.unwrap(), 0);
+        file.write_all(&contents[n..]).await.unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), contents);
+        file.sync_data().await.unwrap();
+        file.sync_all().await.unwrap();
+        file.set_len(10).await.unwrap();
+        assert_eq!(file.metadata().await.unwrap().len(), 10);
+        // The position stays, so there is a hole now.
+        file.write_all(b"!").await.unwrap();
+        assert_eq!(file.metadata().await.unwrap().len(), 3_000_001);
+        let mut permissions = file.metadata().await.unwrap().permissions();
+        permissions.set_readonly(true);
+        file.set_permissions(permissions).await.unwrap();
+        assert!(std::fs::metadata(&path).unwrap().permissions().readonly());
+    }
 }
 
-#[test]
-fn what_was_read_ahead_is_dropped_by_a_write_and_by_a_seek() {
-    in_loop(|| async {
-        for folder in folders() {
-            let mut expected = bytes(500_000);
-            let path = folder.file("ahead", &expected);
-            let mut file = File::options().read(true).write(true).open(&path).await.unwrap();
-            let mut buf = vec![0; 1000];
-            // Enough reads in a row that far more than these was read.
-            for _ in 0..30 {
-                file.read_exact(&mut buf).await.unwrap();
-            }
-            assert_eq!(file.seek(SeekFrom::Current(0)).await.unwrap(), 30_000);
-            for _ in 0..30 {
-                file.read_exact(&mut buf).await.unwrap();
-            }
-            file.write_all(b"written here").await.unwrap();
-            expected[60_000..60_012].copy_from_slice(b"written here");
-            assert_eq!(std::fs::read(&path).unwrap(), expected);
+#[headwaiter::test(within = "60s")]
+async fn what_was_read_ahead_is_dropped_by_a_write_and_by_a_seek() {
+    let _beside_others = beside_other_tests();
+    for folder in folders() {
+        let mut expected = bytes(500_000);
+        let path = folder.file("ahead", &expected);
+        let mut file = File::options().read(true).write(true).open(&path).await.unwrap();
+        let mut buf = vec![0; 1000];
+        // Enough reads in a row that far more than these was read.
+        for _ in 0..30 {
             file.read_exact(&mut buf).await.unwrap();
-            assert_eq!(buf, expected[60_012..61_012]);
-
-            // What another handle has written is seen after a seek.
-            let mut other = File::options().write(true).open(&path).await.unwrap();
-            other.seek(SeekFrom::Start(62_000)).await.unwrap();
-            other.write_all(b"by another").await.unwrap();
-            expected[62_000..62_010].copy_from_slice(b"by another");
-            file.seek(SeekFrom::Current(-1000)).await.unwrap();
-            let mut rest = vec![0; 3000];
-            file.read_exact(&mut rest).await.unwrap();
-            assert_eq!(rest, expected[60_012..63_012]);
-
-            // And cutting the file cuts what was read ahead.
-            file.set_len(63_500).await.unwrap();
-            assert_eq!(read_to_end(&mut file, 10_000).await, expected[63_012..63_500]);
         }
-    });
+        assert_eq!(file.seek(SeekFrom::Current(0)).await.unwrap(), 30_000);
+        for _ in 0..30 {
+            file.read_exact(&mut buf).await.unwrap();
+        }
+        file.write_all(b"written here").await.unwrap();
+        expected[60_000..60_012].copy_from_slice(b"written here");
+        assert_eq!(std::fs::read(&path).unwrap(), expected);
+        file.read_exact(&mut buf).await.unwrap();
+        assert_eq!(buf, expected[60_012..61_012]);
+
+        // What another handle has written is seen after a seek.
+        let mut other = File::options().write(true).open(&path).await.unwrap();
+        other.seek(SeekFrom::Start(62_000)).await.unwrap();
+        other.write_all(b"by another").await.unwrap();
+        expected[62_000..62_010].copy_from_slice(b"by another");
+        file.seek(SeekFrom::Current(-1000)).await.unwrap();
+        let mut rest = vec![0; 3000];
+        file.read_exact(&mut rest).await.unwrap();
+        assert_eq!(rest, expected[60_012..63_012]);
+
+        // And cutting the file cuts what was read ahead.
+        file.set_len(63_500).await.unwrap();
+        assert_eq!(read_to_end(&mut file, 10_000).await, expected[63_012..63_500]);
+    }
 }
 
 #[test]
@@ -405,50 +386,48 @@ fn the_end_moves_when_the_file_grows() {
     });
 }
 
-#[test]
-fn a_file_goes_to_std_and_back_at_its_position() {
-    in_loop(|| async {
-        use std::io::{Read, Seek};
-        for folder in folders() {
-            let contents = bytes(400_000);
-            let path = folder.file("shared", &contents);
-            let mut file = File::open(&path).await.unwrap();
-            let mut buf = vec![0; 1000];
-            for _ in 0..30 {
-                file.read_exact(&mut buf).await.unwrap();
-            }
-            // With one more under way, that was dropped.
-            let moved = match begin(file.read(&mut buf)).await {
-                Poll::Ready(n) => n.unwrap(),
-                Poll::Pending => 0,
-            };
-            let mut std = file.into_std().await.unwrap();
-            assert_eq!(std.stream_position().unwrap(), 30_000 + moved as u64);
-            std.read_exact(&mut buf).unwrap();
-            assert_eq!(buf, contents[30_000 + moved..31_000 + moved]);
-            let mut file = File::from_std(std).unwrap();
-            assert_eq!(read_to_end(&mut file, 1000).await, contents[31_000 + moved..]);
+#[headwaiter::test(within = "60s")]
+async fn a_file_goes_to_std_and_back_at_its_position() {
+    let _beside_others = beside_other_tests();
+    use std::io::{Read, Seek};
+    for folder in folders() {
+        let contents = bytes(400_000);
+        let path = folder.file("shared", &contents);
+        let mut file = File::open(&path).await.unwrap();
+        let mut buf = vec![0; 1000];
+        for _ in 0..30 {
+            file.read_exact(&mut buf).await.unwrap();
         }
-    });
+        // With one more read in flight, which was dropped.
+        let moved = match begin(file.read(&mut buf)).await {
+            Poll::Ready(n) => n.unwrap(),
+            Poll::Pending => 0,
+        };
+        let mut std = file.into_std().await.unwrap();
+        assert_eq!(std.stream_position().unwrap(), 30_000 + moved as u64);
+        std.read_exact(&mut buf).unwrap();
+        assert_eq!(buf, contents[30_000 + moved..31_000 + moved]);
+        let mut file = File::from_std(std).unwrap();
+        assert_eq!(read_to_end(&mut file, 1000).await, contents[31_000 + moved..]);
+    }
 }
 
 #[cfg(target_os = "linux")]
-#[test]
-fn a_file_without_a_size_is_read_to_its_end() {
-    in_loop(|| async {
-        let version = std::fs::read("/proc/version").unwrap();
-        assert_eq!(fs::read("/proc/version").await.unwrap(), version);
-        let mut file = File::open("/proc/version").await.unwrap();
-        assert_eq!(file.metadata().await.unwrap().len(), 0);
-        for piece in [1, 7, 4096] {
-            file.seek(SeekFrom::Start(0)).await.unwrap();
-            assert_eq!(read_to_end(&mut file, piece).await, version);
-        }
-        // The kernel "watches" this one, which has nothing to do with reading it.
-        let mounts = std::fs::read("/proc/self/mountinfo").unwrap();
-        let mut file = File::open("/proc/self/mountinfo").await.unwrap();
-        assert_eq!(read_to_end(&mut file, 100).await, mounts);
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_file_without_a_size_is_read_to_its_end() {
+    let _beside_others = beside_other_tests();
+    let version = std::fs::read("/proc/version").unwrap();
+    assert_eq!(fs::read("/proc/version").await.unwrap(), version);
+    let mut file = File::open("/proc/version").await.unwrap();
+    assert_eq!(file.metadata().await.unwrap().len(), 0);
+    for piece in [1, 7, 4096] {
+        file.seek(SeekFrom::Start(0)).await.unwrap();
+        assert_eq!(read_to_end(&mut file, piece).await, version);
+    }
+    // The kernel "watches" this one, which has nothing to do with reading it.
+    let mounts = std::fs::read("/proc/self/mountinfo").unwrap();
+    let mut file = File::open("/proc/self/mountinfo").await.unwrap();
+    assert_eq!(read_to_end(&mut file, 100).await, mounts);
 }
 
 #[cfg(target_os = "linux")]
@@ -476,59 +455,55 @@ fn what_is_not_in_memory_is_read_by_the_pool() {
     });
 }
 
-#[test]
-fn hundreds_of_files_are_read_at_once() {
-    in_loop(|| async {
-        for folder in folders() {
-            let contents = |n: usize| bytes(n * 97);
-            for n in 0..300 {
-                folder.file(&n.to_string(), contents(n));
-            }
-            let whole: Vec<_> =
-                (0..300).map(|n| spawn(fs::read(folder.path(&n.to_string())))).collect();
-            let pieces: Vec<_> =
-                (0..300)
-                    .map(|n| {
-                        let path = folder.path(&n.to_string());
-                        spawn(async move {
-                            read_to_end(&mut File::open(path).await.unwrap(), 1000).await
-                        })
-                    })
-                    .collect();
-            for (n, (whole, pieces)) in whole.into_iter().zip(pieces).enumerate() {
-                assert_eq!(whole.await.unwrap().unwrap(), contents(n));
-                assert_eq!(pieces.await.unwrap(), contents(n));
-            }
+#[headwaiter::test(within = "60s")]
+async fn hundreds_of_files_are_read_at_once() {
+    let _beside_others = beside_other_tests();
+    for folder in folders() {
+        let longest = bytes(300 * 97);
+        let contents = |n: usize| &longest[..n * 97];
+        for n in 0..300 {
+            folder.file(&n.to_string(), contents(n));
         }
-    });
+        let whole: Vec<_> =
+            (0..300).map(|n| spawn(fs::read(folder.path(&n.to_string())))).collect();
+        let pieces: Vec<_> = (0..300)
+            .map(|n| {
+                let path = folder.path(&n.to_string());
+                spawn(async move { read_to_end(&mut File::open(path).await.unwrap(), 1000).await })
+            })
+            .collect();
+        for (n, (whole, pieces)) in whole.into_iter().zip(pieces).enumerate() {
+            assert_eq!(whole.await.unwrap().unwrap(), contents(n));
+            assert_eq!(pieces.await.unwrap(), contents(n));
+        }
+    }
 }
 
-#[test]
-fn who_reads_a_large_file_lets_others_run() {
-    in_loop(|| async {
-        for folder in folders() {
-            let path = folder.file("large", vec![7; 32 << 20]);
-            for piece in [4096, 1 << 20] {
-                let read = std::rc::Rc::new(std::cell::Cell::new(0));
-                let (counted, path) = (read.clone(), path.clone());
-                let reader = spawn(async move {
-                    let mut file = File::open(path).await.unwrap();
-                    let mut buf = vec![0; piece];
-                    while let n @ 1.. = file.read(&mut buf).await.unwrap() {
-                        counted.set(counted.get() + n);
-                    }
-                });
-                let mut before = 0;
-                while !reader.is_finished() {
-                    yield_now().await;
-                    let now = read.get();
-                    assert!(now - before <= 2 << 20, "{} bytes between two turns", now - before);
-                    before = now;
+#[headwaiter::test(within = "60s")]
+async fn who_reads_a_large_file_lets_others_run() {
+    let _beside_others = beside_other_tests();
+    for folder in folders() {
+        let path = folder.file("large", vec![7; 32 << 20]);
+        for piece in [4096, 1 << 20] {
+            let read = std::rc::Rc::new(std::cell::Cell::new(0));
+            let (counted, path) = (read.clone(), path.clone());
+            let reader = spawn(async move {
+                let mut file = File::open(path).await.unwrap();
+                let mut buf = vec![0; piece];
+                while let n @ 1.. = file.read(&mut buf).await.unwrap() {
+                    counted.set(counted.get() + n);
                 }
-                assert_eq!(read.get(), 32 << 20);
+            });
+            let mut before = 0;
+            while !reader.is_finished() {
+                yield_now().await;
+                let now = read.get();
+                assert!(now - before <= 2 << 20, "{} bytes between two turns", now - before);
+                before = now;
             }
+            assert_eq!(read.get(), 32 << 20);
         }
-    });
+    }
 }
 
 /// Drops a read as soon as it waits, before the pool has done anything of it.
@@ -577,60 +552,58 @@ fn a_dropped_read_has_read_nothing() {
     });
 }
 
-#[test]
-fn a_dropped_write_is_waited_for_and_the_order_stays() {
-    in_loop(|| async {
-        for folder in folders() {
-            let path = folder.path("dropped");
-            let mut file =
-                File::options().read(true).write(true).create(true).open(&path).await.unwrap();
-            let _ = begin(file.write(b"first ")).await;
-            file.write_all(b"second ").await.unwrap();
-            assert_eq!(std::fs::read(&path).unwrap(), b"first second ");
-            // Word for word the same is still another write.
-            let _ = begin(file.write(b"same ")).await;
-            file.write_all(b"same ").await.unwrap();
-            assert_eq!(std::fs::read(&path).unwrap(), b"first second same same ");
-            let _ = begin(file.write_all(b"third")).await;
-            assert_eq!(file.seek(SeekFrom::Start(6)).await.unwrap(), 6);
-            assert_eq!(read_to_end(&mut file, 100).await, b"second same same third");
-            let _ = begin(file.set_len(5)).await;
-            let _ = begin(file.sync_all()).await;
-            let mut std = file.into_std().await.unwrap();
-            assert_eq!(std.metadata().unwrap().len(), 5);
-            std.write_all(b"x").unwrap();
-            assert_eq!(std.metadata().unwrap().len(), 29, "at the position of the last read");
-        }
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_dropped_write_is_waited_for_and_the_order_stays() {
+    let _beside_others = beside_other_tests();
+    for folder in folders() {
+        let path = folder.path("dropped");
+        let mut file =
+            File::options().read(true).write(true).create(true).open(&path).await.unwrap();
+        let _ = begin(file.write(b"first ")).await;
+        file.write_all(b"second ").await.unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"first second ");
+        // Word for word the same is still another write.
+        let _ = begin(file.write(b"same ")).await;
+        file.write_all(b"same ").await.unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"first second same same ");
+        let _ = begin(file.write_all(b"third")).await;
+        assert_eq!(file.seek(SeekFrom::Start(6)).await.unwrap(), 6);
+        assert_eq!(read_to_end(&mut file, 100).await, b"second same same third");
+        let _ = begin(file.set_len(5)).await;
+        let _ = begin(file.sync_all()).await;
+        let mut std = file.into_std().await.unwrap();
+        assert_eq!(std.metadata().unwrap().len(), 5);
+        std.write_all(b"x").unwrap();
+        assert_eq!(std.metadata().unwrap().len(), 29, "at the position of the last read");
+    }
 }
 
 #[cfg(target_os = "linux")]
-#[test]
-fn a_dropped_write_that_fails_is_told_by_the_next_operation_once() {
-    in_loop(|| async {
-        let full = Path::new("/dev/full");
-        let kind = io::ErrorKind::StorageFull;
-        let mut file = File::options().read(true).write(true).open(full).await.unwrap();
-        assert_says(&file.write(b"soup").await.unwrap_err(), kind, "write", full);
-        while begin(file.write(b"soup")).await.is_ready() {}
-        let mut buf = [7; 4];
-        assert_says(&file.read(&mut buf).await.unwrap_err(), kind, "write", full);
-        assert_eq!(file.read(&mut buf).await.unwrap(), 4, "it was told");
-        assert_eq!(buf, [0; 4]);
-        while begin(file.write(b"soup")).await.is_ready() {}
-        assert_says(&file.seek(SeekFrom::Start(0)).await.unwrap_err(), kind, "write", full);
-        assert_eq!(file.seek(SeekFrom::Start(0)).await.unwrap(), 0);
-        while begin(file.write(b"soup")).await.is_ready() {}
-        assert_says(&file.sync_all().await.unwrap_err(), kind, "write", full);
-        while begin(file.write(b"soup")).await.is_ready() {}
-        use futures_lite::AsyncWriteExt;
-        assert_says(&AsyncWriteExt::flush(&mut file).await.unwrap_err(), kind, "write", full);
-        AsyncWriteExt::flush(&mut file).await.unwrap();
-        while begin(file.write(b"soup")).await.is_ready() {}
-        assert_says(&AsyncWriteExt::close(&mut file).await.unwrap_err(), kind, "write", full);
-        while begin(file.write(b"soup")).await.is_ready() {}
-        assert_says(&file.into_std().await.unwrap_err(), kind, "write", full);
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_dropped_write_that_fails_is_told_by_the_next_operation_once() {
+    let _beside_others = beside_other_tests();
+    let full = Path::new("/dev/full");
+    let kind = io::ErrorKind::StorageFull;
+    let mut file = File::options().read(true).write(true).open(full).await.unwrap();
+    assert_says(&file.write(b"soup").await.unwrap_err(), kind, "write", full);
+    while begin(file.write(b"soup")).await.is_ready() {}
+    let mut buf = [7; 4];
+    assert_says(&file.read(&mut buf).await.unwrap_err(), kind, "write", full);
+    assert_eq!(file.read(&mut buf).await.unwrap(), 4, "it was told");
+    assert_eq!(buf, [0; 4]);
+    while begin(file.write(b"soup")).await.is_ready() {}
+    assert_says(&file.seek(SeekFrom::Start(0)).await.unwrap_err(), kind, "write", full);
+    assert_eq!(file.seek(SeekFrom::Start(0)).await.unwrap(), 0);
+    while begin(file.write(b"soup")).await.is_ready() {}
+    assert_says(&file.sync_all().await.unwrap_err(), kind, "write", full);
+    while begin(file.write(b"soup")).await.is_ready() {}
+    use futures_lite::AsyncWriteExt;
+    assert_says(&AsyncWriteExt::flush(&mut file).await.unwrap_err(), kind, "write", full);
+    AsyncWriteExt::flush(&mut file).await.unwrap();
+    while begin(file.write(b"soup")).await.is_ready() {}
+    assert_says(&AsyncWriteExt::close(&mut file).await.unwrap_err(), kind, "write", full);
+    while begin(file.write(b"soup")).await.is_ready() {}
+    assert_says(&file.into_std().await.unwrap_err(), kind, "write", full);
 }
 
 #[test]
@@ -680,21 +653,20 @@ fn a_function_that_is_dropped_before_a_thread_began_with_it_does_nothing() {
 }
 
 #[cfg(target_os = "linux")]
-#[test]
-fn a_function_that_is_dropped_after_a_thread_began_with_it_is_done_to_the_end() {
-    in_loop(|| async {
-        let folder = on_disk();
-        let fifo = make_fifo(&folder);
-        let mut reader = File::open(&fifo).await.unwrap();
-        // More than a pipe holds.
-        let contents = bytes(300_000);
-        let mut writing = fs::write(&fifo, &contents);
-        assert!(poll_once(&mut writing).await.is_pending());
-        let mut first = [0];
-        reader.read_exact(&mut first).await.unwrap();
-        drop(writing);
-        assert_eq!(read_to_end(&mut reader, 5000).await, contents[1..]);
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_function_that_is_dropped_after_a_thread_began_with_it_is_done_to_the_end() {
+    let _beside_others = beside_other_tests();
+    let folder = on_disk();
+    let fifo = make_fifo(&folder);
+    let mut reader = File::open(&fifo).await.unwrap();
+    // More than a pipe holds.
+    let contents = bytes(300_000);
+    let mut writing = fs::write(&fifo, &contents);
+    assert!(poll_once(&mut writing).await.is_pending());
+    let mut first = [0];
+    reader.read_exact(&mut first).await.unwrap();
+    drop(writing);
+    assert_eq!(read_to_end(&mut reader, 5000).await, contents[1..]);
 }
 
 #[test]
@@ -749,7 +721,7 @@ fn a_file_outlives_its_loop_with_an_operation_under_way() {
             });
             drop(event_loop);
             block_on(async {
-                // Either it was done, or the next operation says that it was not.
+                // Either the write was done, or the next operation returns its error.
                 let begin = if let Err(error) = file.seek(SeekFrom::Start(0)).await {
                     assert!(error.to_string().starts_with(&format!("write {path:?}: ")), "{error}");
                     assert_eq!(file.seek(SeekFrom::Start(0)).await.unwrap(), 0);
@@ -765,20 +737,19 @@ fn a_file_outlives_its_loop_with_an_operation_under_way() {
     });
 }
 
-#[test]
-fn files_work_under_a_virtual_clock_which_waits_for_them() {
-    in_virtual_time(|| async {
-        let folder = on_disk();
-        let path = folder.path("timeless");
-        let start = headwaiter::time::now();
-        let limit = headwaiter::time::timeout(ms(1), async {
-            fs::write(&path, bytes(10_000)).await.unwrap();
-            let mut file = File::open(&path).await.unwrap();
-            read_to_end(&mut file, 100).await
-        });
-        assert_eq!(limit.await.unwrap(), bytes(10_000));
-        assert_eq!(headwaiter::time::now(), start);
+#[headwaiter::test(clock = "virtual", within = "60s")]
+async fn files_work_under_a_virtual_clock_which_waits_for_them() {
+    let _beside_others = beside_other_tests();
+    let folder = on_disk();
+    let path = folder.path("timeless");
+    let start = headwaiter::time::now();
+    let limit = headwaiter::time::timeout(ms(1), async {
+        fs::write(&path, bytes(10_000)).await.unwrap();
+        let mut file = File::open(&path).await.unwrap();
+        read_to_end(&mut file, 100).await
     });
+    assert_eq!(limit.await.unwrap(), bytes(10_000));
+    assert_eq!(headwaiter::time::now(), start);
 }
 
 #[test]
@@ -798,34 +769,32 @@ fn outside_a_loop_a_panic_says_what_to_do() {
     });
 }
 
-#[test]
-fn the_traits_of_futures_io_read_write_and_seek() {
-    in_loop(|| async {
-        use futures_lite::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
-        for folder in folders() {
-            let contents = bytes(2_500_000);
-            let from = folder.file("from", &contents);
-            let (mut from, to) = (File::open(&from).await.unwrap(), folder.path("to"));
-            let mut to =
-                File::options().read(true).write(true).create(true).open(&to).await.unwrap();
-            assert_eq!(futures_lite::io::copy(&mut from, &mut to).await.unwrap(), 2_500_000);
-            to.flush().await.unwrap();
-            AsyncSeekExt::seek(&mut to, SeekFrom::End(-2_500_000)).await.unwrap();
-            let mut all = Vec::new();
-            AsyncReadExt::read_to_end(&mut to, &mut all).await.unwrap();
-            assert_eq!(all, contents);
+#[headwaiter::test(within = "60s")]
+async fn the_traits_of_futures_io_read_write_and_seek() {
+    let _beside_others = beside_other_tests();
+    use futures_lite::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+    for folder in folders() {
+        let contents = bytes(2_500_000);
+        let from = folder.file("from", &contents);
+        let (mut from, to) = (File::open(&from).await.unwrap(), folder.path("to"));
+        let mut to = File::options().read(true).write(true).create(true).open(&to).await.unwrap();
+        assert_eq!(futures_lite::io::copy(&mut from, &mut to).await.unwrap(), 2_500_000);
+        to.flush().await.unwrap();
+        AsyncSeekExt::seek(&mut to, SeekFrom::End(-2_500_000)).await.unwrap();
+        let mut all = Vec::new();
+        AsyncReadExt::read_to_end(&mut to, &mut all).await.unwrap();
+        assert_eq!(all, contents);
 
-            // A write that is polled again is the same; one with other bytes is another.
-            AsyncSeekExt::seek(&mut to, SeekFrom::Start(0)).await.unwrap();
-            let _ = begin(AsyncWriteExt::write(&mut to, b"left behind ")).await;
-            AsyncWriteExt::write_all(&mut to, b"and another").await.unwrap();
-            AsyncSeekExt::seek(&mut to, SeekFrom::Start(0)).await.unwrap();
-            let mut both = [0; 23];
-            AsyncReadExt::read_exact(&mut to, &mut both).await.unwrap();
-            assert_eq!(&both, b"left behind and another");
-            to.close().await.unwrap();
-        }
-    });
+        // A write that is polled again is the same; one with other bytes is another.
+        AsyncSeekExt::seek(&mut to, SeekFrom::Start(0)).await.unwrap();
+        let _ = begin(AsyncWriteExt::write(&mut to, b"left behind ")).await;
+        AsyncWriteExt::write_all(&mut to, b"and another").await.unwrap();
+        AsyncSeekExt::seek(&mut to, SeekFrom::Start(0)).await.unwrap();
+        let mut both = [0; 23];
+        AsyncReadExt::read_exact(&mut to, &mut both).await.unwrap();
+        assert_eq!(&both, b"left behind and another");
+        to.close().await.unwrap();
+    }
 }
 
 #[test]
@@ -886,7 +855,7 @@ fn a_file_that_several_share_is_changed_by_one_after_the_other() {
                     let file = std::sync::Arc::clone(&file);
                     spawn(async move {
                         if n % 3 == 0 {
-                            // Dropped in its turn, or before: the others go on.
+                            // Dropped while it runs or while it is queued: the others continue.
                             drop(begin(file.set_len(100 + n)).await);
                             return;
                         }
@@ -936,7 +905,7 @@ fn a_file_is_read_and_written_at_an_offset_whatever_its_position_is() {
             // The position stays.
             let mut file = file;
             assert_eq!(read_to_end(&mut file, 3).await, b"soup bread");
-            // A read at an offset sees what was dropped and is under way.
+            // A read at an offset sees a write that was dropped and is still in flight.
             let _ = begin(file.write(b" and more")).await;
             assert_eq!(file.read_at(&mut other, 11).await.unwrap(), 8);
             assert_eq!(&other[..8], b"and more");
@@ -1000,71 +969,69 @@ async fn direct_folder() -> Option<(Folder, i32)> {
 
 /// The user's memory is not aligned, and need not be.
 #[cfg(target_os = "linux")]
-#[test]
-fn a_direct_file_is_read_and_written_in_whole_blocks_from_any_memory() {
-    in_loop(|| async {
-        let Some((folder, direct)) = direct_folder().await else { return };
-        let path = folder.path("direct");
-        let mut options = File::options();
-        options.read(true).write(true).create(true).custom_flags(direct);
-        let mut file = options.open(&path).await.unwrap();
-        let content: Vec<u8> = (0..3 * 4096 + 1).map(|n| (n % 251) as u8).collect();
-        let (odd, whole) = (&content[1..], 3 * 4096);
-        file.write_all(&odd[..4096]).await.unwrap();
-        let slices = [io::IoSlice::new(&odd[4096..5000]), io::IoSlice::new(&odd[5000..8192])];
-        futures_lite::AsyncWriteExt::write_vectored(&mut file, &slices).await.unwrap();
-        assert_eq!(file.write_at(&odd[8192..], 8192).await.unwrap(), 4096);
-        assert_eq!(std::fs::read(&path).unwrap(), odd);
+#[headwaiter::test(within = "60s")]
+async fn a_direct_file_is_read_and_written_in_whole_blocks_from_any_memory() {
+    let _beside_others = beside_other_tests();
+    let Some((folder, direct)) = direct_folder().await else { return };
+    let path = folder.path("direct");
+    let mut options = File::options();
+    options.read(true).write(true).create(true).custom_flags(direct);
+    let mut file = options.open(&path).await.unwrap();
+    let content: Vec<u8> = (0..3 * 4096 + 1).map(|n| (n % 251) as u8).collect();
+    let (odd, whole) = (&content[1..], 3 * 4096);
+    file.write_all(&odd[..4096]).await.unwrap();
+    let slices = [io::IoSlice::new(&odd[4096..5000]), io::IoSlice::new(&odd[5000..8192])];
+    futures_lite::AsyncWriteExt::write_vectored(&mut file, &slices).await.unwrap();
+    assert_eq!(file.write_at(&odd[8192..], 8192).await.unwrap(), 4096);
+    assert_eq!(std::fs::read(&path).unwrap(), odd);
 
-        let mut memory = vec![0; whole + 1];
-        file.seek(SeekFrom::Start(0)).await.unwrap();
-        file.read_exact(&mut memory[1..]).await.unwrap();
-        assert_eq!(&memory[1..], odd);
-        memory.fill(0);
-        assert_eq!(file.read_at(&mut memory[1..8193], 4096).await.unwrap(), 8192);
-        assert_eq!(&memory[1..8193], &odd[4096..]);
-        assert_eq!(file.read(&mut memory[1..4097]).await.unwrap(), 0, "the end");
-        // A read that is dropped has read nothing: the next operation is where it would have been.
-        file.seek(SeekFrom::Start(4096)).await.unwrap();
-        assert!(poll_once(&mut file.read(&mut memory[1..4097])).await.is_pending());
-        file.write_all(&[7; 4096]).await.unwrap();
-        assert_eq!(std::fs::read(&path).unwrap()[4096..8192], [7; 4096]);
-        file.write_at(&odd[4096..8192], 4096).await.unwrap();
-        // Taken over from std, it is the same.
-        let std = file.into_std().await.unwrap();
-        let mut taken = File::from_std(std).unwrap();
-        taken.seek(SeekFrom::Start(4096)).await.unwrap();
-        assert_eq!(taken.read(&mut memory[1..4097]).await.unwrap(), 4096);
-        assert_eq!(&memory[1..4097], &odd[4096..8192]);
-    });
+    let mut memory = vec![0; whole + 1];
+    file.seek(SeekFrom::Start(0)).await.unwrap();
+    file.read_exact(&mut memory[1..]).await.unwrap();
+    assert_eq!(&memory[1..], odd);
+    memory.fill(0);
+    assert_eq!(file.read_at(&mut memory[1..8193], 4096).await.unwrap(), 8192);
+    assert_eq!(&memory[1..8193], &odd[4096..]);
+    assert_eq!(file.read(&mut memory[1..4097]).await.unwrap(), 0, "the end");
+    // A read that is dropped has read nothing: the next operation is where it would have been.
+    file.seek(SeekFrom::Start(4096)).await.unwrap();
+    assert!(poll_once(&mut file.read(&mut memory[1..4097])).await.is_pending());
+    file.write_all(&[7; 4096]).await.unwrap();
+    assert_eq!(std::fs::read(&path).unwrap()[4096..8192], [7; 4096]);
+    file.write_at(&odd[4096..8192], 4096).await.unwrap();
+    // Taken over from std, it is the same.
+    let std = file.into_std().await.unwrap();
+    let mut taken = File::from_std(std).unwrap();
+    taken.seek(SeekFrom::Start(4096)).await.unwrap();
+    assert_eq!(taken.read(&mut memory[1..4097]).await.unwrap(), 4096);
+    assert_eq!(&memory[1..4097], &odd[4096..8192]);
 }
 
 #[cfg(target_os = "linux")]
-#[test]
-fn an_odd_transfer_of_a_direct_file_says_why_it_fails() {
-    in_loop(|| async {
-        let Some((folder, direct)) = direct_folder().await else { return };
-        let mut options = File::options();
-        options.read(true).write(true).create(true).custom_flags(direct);
-        let path = folder.path("direct");
-        let mut file = options.open(&path).await.unwrap();
-        // As of std, which has no aligned memory either. Some file systems take any number of bytes.
-        let takes_odd = file.write(b"odd").await;
-        if let Err(error) = takes_odd {
-            assert_eq!(headwaiter::io::os_error(&error), Some(22), "EINVAL: {error}");
-            let text = error.to_string();
-            assert!(
-                text.contains("O_DIRECT") && text.contains("multiples of the block size"),
-                "{text}"
-            );
-            let error = file.write_at(&[0; 4096], 7).await.unwrap_err();
-            assert!(error.to_string().contains("O_DIRECT"), "{error}");
-            let error = file.set_len(u64::MAX).await.unwrap_err();
-            assert!(!error.to_string().contains("O_DIRECT"), "it moves no bytes: {error}");
-            file.write_all(&[7; 4096]).await.unwrap();
-            assert_eq!(std::fs::read(&path).unwrap(), [7; 4096], "the next operation works");
-        }
-    });
+#[headwaiter::test(within = "60s")]
+async fn an_odd_transfer_of_a_direct_file_says_why_it_fails() {
+    let _beside_others = beside_other_tests();
+    let Some((folder, direct)) = direct_folder().await else { return };
+    let mut options = File::options();
+    options.read(true).write(true).create(true).custom_flags(direct);
+    let path = folder.path("direct");
+    let mut file = options.open(&path).await.unwrap();
+    // As of std, which has no aligned memory either. Some file systems take any number of bytes.
+    let takes_odd = file.write(b"odd").await;
+    if let Err(error) = takes_odd {
+        assert_eq!(headwaiter::io::os_error(&error), Some(22), "EINVAL: {error}");
+        let text = error.to_string();
+        assert!(
+            text.contains("O_DIRECT") && text.contains("multiples of the block size"),
+            "{text}"
+        );
+        let error = file.write_at(&[0; 4096], 7).await.unwrap_err();
+        assert!(error.to_string().contains("O_DIRECT"), "{error}");
+        let error = file.set_len(u64::MAX).await.unwrap_err();
+        assert!(!error.to_string().contains("O_DIRECT"), "it moves no bytes: {error}");
+        file.write_all(&[7; 4096]).await.unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), [7; 4096], "the next operation works");
+    }
 }
 
 /// A path that removes its file when it is dropped, as those of temporary files do. It need not be `Send`.
@@ -1116,53 +1083,52 @@ fn a_path_that_owns_its_file_lives_as_long_as_the_operation() {
     });
 }
 
-#[test]
-fn a_folder_is_listed_as_by_std() {
-    in_loop(|| async {
-        use futures_lite::StreamExt;
-        let folder = on_disk();
-        let mut expected: Vec<_> = (0..600).map(|n| format!("file {n}")).collect();
-        for name in &expected {
-            folder.file(name, name);
-        }
-        std::fs::create_dir(folder.path("folder")).unwrap();
-        expected.push("folder".to_owned());
-        expected.sort();
+#[headwaiter::test(within = "60s")]
+async fn a_folder_is_listed_as_by_std() {
+    let _beside_others = beside_other_tests();
+    use futures_lite::StreamExt;
+    let folder = on_disk();
+    let mut expected: Vec<_> = (0..600).map(|n| format!("file {n}")).collect();
+    for name in &expected {
+        folder.file(name, name);
+    }
+    std::fs::create_dir(folder.path("folder")).unwrap();
+    expected.push("folder".to_owned());
+    expected.sort();
 
-        let mut entries = fs::read_dir(&folder.0).await.unwrap();
-        let mut names = Vec::new();
-        loop {
-            // A dropped one loses nothing.
-            if let Poll::Ready(Ok(Some(entry))) = begin(entries.next_entry()).await {
-                names.push(entry.file_name().into_string().unwrap());
-            }
-            let Some(entry) = entries.next_entry().await.unwrap() else { break };
-            assert_eq!(entry.path(), folder.0.join(entry.file_name()));
-            let is_dir = entry.file_name() == "folder";
-            assert_eq!(entry.file_type().await.unwrap().is_dir(), is_dir);
-            let metadata = entry.metadata().await.unwrap();
-            assert!(
-                metadata.is_dir() == is_dir
-                    && (is_dir || metadata.len() as usize == entry.file_name().len())
-            );
+    let mut entries = fs::read_dir(&folder.0).await.unwrap();
+    let mut names = Vec::new();
+    loop {
+        // A dropped one loses nothing.
+        if let Poll::Ready(Ok(Some(entry))) = begin(entries.next_entry()).await {
             names.push(entry.file_name().into_string().unwrap());
         }
-        assert!(entries.next_entry().await.unwrap().is_none(), "the end stays");
-        names.sort();
-        assert_eq!(names, expected);
+        let Some(entry) = entries.next_entry().await.unwrap() else { break };
+        assert_eq!(entry.path(), folder.0.join(entry.file_name()));
+        let is_dir = entry.file_name() == "folder";
+        assert_eq!(entry.file_type().await.unwrap().is_dir(), is_dir);
+        let metadata = entry.metadata().await.unwrap();
+        assert!(
+            metadata.is_dir() == is_dir
+                && (is_dir || metadata.len() as usize == entry.file_name().len())
+        );
+        names.push(entry.file_name().into_string().unwrap());
+    }
+    assert!(entries.next_entry().await.unwrap().is_none(), "the end stays");
+    names.sort();
+    assert_eq!(names, expected);
 
-        let streamed = fs::read_dir(&folder.0).await.unwrap();
-        let mut streamed: Vec<_> =
-            streamed.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect().await;
-        streamed.sort();
-        assert_eq!(streamed, expected);
+    let streamed = fs::read_dir(&folder.0).await.unwrap();
+    let mut streamed: Vec<_> =
+        streamed.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect().await;
+    streamed.sort();
+    assert_eq!(streamed, expected);
 
-        let mut entries = fs::read_dir(&folder.0).await.unwrap();
-        let gone = entries.next_entry().await.unwrap().unwrap();
-        fs::remove_dir_all(&folder.0).await.unwrap();
-        let error = gone.metadata().await.unwrap_err();
-        assert_says(&error, io::ErrorKind::NotFound, "look at", &gone.path());
-    });
+    let mut entries = fs::read_dir(&folder.0).await.unwrap();
+    let gone = entries.next_entry().await.unwrap().unwrap();
+    fs::remove_dir_all(&folder.0).await.unwrap();
+    let error = gone.metadata().await.unwrap_err();
+    assert_says(&error, io::ErrorKind::NotFound, "look at", &gone.path());
 }
 
 #[cfg(target_os = "linux")]
@@ -1184,7 +1150,7 @@ fn a_fifo_is_watched_and_waits_for_its_first_writer() {
             let error = File::options().write(true).open(&path).await.unwrap_err();
             assert!(
                 error.to_string().starts_with(&format!("open {path:?}: ")),
-                "nobody reads: {error}"
+                "nothing reads: {error}"
             );
 
             let mut reader = File::open(&path).await.unwrap();
@@ -1208,7 +1174,7 @@ fn a_fifo_is_watched_and_waits_for_its_first_writer() {
             assert_eq!(read_to_end(&mut reader, 2).await, b"bread", "and the end");
             drop(reader);
 
-            // A writer that comes and goes before anybody reads.
+            // A writer that comes and goes before the first read.
             let mut reader = File::open(&path).await.unwrap();
             std::fs::OpenOptions::new()
                 .write(true)
@@ -1232,17 +1198,16 @@ fn a_fifo_is_watched_and_waits_for_its_first_writer() {
 }
 
 #[cfg(target_os = "linux")]
-#[test]
-fn a_megabyte_goes_through_a_fifo() {
-    in_loop(|| async {
-        let folder = on_disk();
-        let path = make_fifo(&folder);
-        let mut reader = File::open(&path).await.unwrap();
-        let mut writer = File::options().write(true).open(&path).await.unwrap();
-        let writing = spawn(async move { writer.write_all(&bytes(1 << 20)).await.unwrap() });
-        assert_eq!(read_to_end(&mut reader, 5000).await, bytes(1 << 20));
-        writing.await.unwrap();
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_megabyte_goes_through_a_fifo() {
+    let _beside_others = beside_other_tests();
+    let folder = on_disk();
+    let path = make_fifo(&folder);
+    let mut reader = File::open(&path).await.unwrap();
+    let mut writer = File::options().write(true).open(&path).await.unwrap();
+    let writing = spawn(async move { writer.write_all(&bytes(1 << 20)).await.unwrap() });
+    assert_eq!(read_to_end(&mut reader, 5000).await, bytes(1 << 20));
+    writing.await.unwrap();
 }
 
 #[cfg(target_os = "linux")]
@@ -1270,24 +1235,23 @@ fn a_terminal_is_watched() {
 }
 
 #[cfg(target_os = "linux")]
-#[test]
-fn devices_that_are_always_ready_are_read_and_written_by_the_pool() {
-    in_loop(|| async {
-        let mut buf = [7; 1000];
-        let mut null = File::options().read(true).write(true).open("/dev/null").await.unwrap();
-        assert_eq!(null.read(&mut buf).await.unwrap(), 0);
-        null.write_all(&buf).await.unwrap();
-        let mut zero = File::open("/dev/zero").await.unwrap();
-        zero.read_exact(&mut buf).await.unwrap();
-        assert_eq!(buf, [0; 1000]);
-        let mut random = File::open("/dev/urandom").await.unwrap();
-        random.read_exact(&mut buf).await.unwrap();
-        assert_ne!(buf, [0; 1000]);
-        // Closed thousands of times, they leave nothing behind: as many may be open at once.
-        for _ in 0..2000 {
-            File::open("/dev/null").await.unwrap();
-        }
-    });
+#[headwaiter::test(within = "60s")]
+async fn devices_that_are_always_ready_are_read_and_written_by_the_pool() {
+    let _beside_others = beside_other_tests();
+    let mut buf = [7; 1000];
+    let mut null = File::options().read(true).write(true).open("/dev/null").await.unwrap();
+    assert_eq!(null.read(&mut buf).await.unwrap(), 0);
+    null.write_all(&buf).await.unwrap();
+    let mut zero = File::open("/dev/zero").await.unwrap();
+    zero.read_exact(&mut buf).await.unwrap();
+    assert_eq!(buf, [0; 1000]);
+    let mut random = File::open("/dev/urandom").await.unwrap();
+    random.read_exact(&mut buf).await.unwrap();
+    assert_ne!(buf, [0; 1000]);
+    // Closed thousands of times, they leave nothing behind: as many may be open at once.
+    for _ in 0..2000 {
+        File::open("/dev/null").await.unwrap();
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -1320,7 +1284,7 @@ async fn a_full_disk() {
     assert_says(&error, io::ErrorKind::StorageFull, "write", &path);
     let fitted = std::fs::read(&path).unwrap();
     assert!(fitted.len() >= 32_768 && fitted == bytes(100_000)[..fitted.len()], "{}", fitted.len());
-    // With room again, the same file goes on.
+    // With room again, the same file works.
     file.set_len(1000).await.unwrap();
     file.seek(SeekFrom::End(0)).await.unwrap();
     file.write_all(b"more").await.unwrap();
@@ -1412,7 +1376,7 @@ mod model {
                     futures_lite::AsyncWriteExt::flush(&mut file).await.unwrap();
                     let _ = begin(file.seek(to)).await;
                     if model.seek(to).is_err() {
-                        // If it was still under way, it is told here.
+                        // If it was still in flight, its error is returned here.
                         let _ = file.seek(SeekFrom::Current(0)).await;
                     }
                 }

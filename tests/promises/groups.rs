@@ -108,7 +108,7 @@ fn a_failure_ends_the_others_though_nobody_joins_yet() {
         group.spawn(async { Err("no soup") });
         yields(2).await;
         assert_eq!((drops.get(), group.len()), (1, 0));
-        // What comes too late is dropped inside the call.
+        // A child that comes too late is dropped inside the call.
         group.spawn(holds(drops.one()));
         assert_eq!((drops.get(), group.len()), (2, 0));
         assert_eq!(group.join().await, Err("no soup"));
@@ -363,7 +363,7 @@ fn a_spawner_keeps_no_group_alive() {
         assert_eq!(drops.get(), 1);
         spawner.spawn(holds(drops.one()));
         assert_eq!(drops.get(), 2);
-        // Nor is one let in that comes after the end of a join which is still there.
+        // Nor is a child taken after a join has ended whose future still exists.
         let group = TaskGroup::<()>::new();
         let spawner = group.spawner();
         let mut join = group.join();
@@ -573,31 +573,30 @@ fn a_group_may_be_ended_at_every_await_point_of_its_children() {
     }
 }
 
-#[test]
-fn a_hundred_thousand_children_at_once_are_joined_or_cancelled_in_linear_time() {
-    in_loop(|| async {
-        for how in 0..4 {
-            let drops = Drops::default();
-            let group = TaskGroup::new();
-            for _ in 0..100_000 {
-                group.spawn(holds(drops.one()));
-            }
-            yield_now().await;
-            match how {
-                0 => drop(group),
-                1 => {
-                    group.cancel();
-                    assert_eq!(group.join().await, Ok(()));
-                }
-                2 => {
-                    group.spawn(async { Err("one of a hundred thousand") });
-                    assert_eq!(group.join().await, Err("one of a hundred thousand"));
-                }
-                _ => drop(group.join()),
-            }
-            assert_eq!(drops.get(), 100_000);
+#[headwaiter::test(within = "60s")]
+async fn a_hundred_thousand_children_at_once_are_joined_or_cancelled_in_linear_time() {
+    let _beside_others = beside_other_tests();
+    for how in 0..4 {
+        let drops = Drops::default();
+        let group = TaskGroup::new();
+        for _ in 0..100_000 {
+            group.spawn(holds(drops.one()));
         }
-    });
+        yield_now().await;
+        match how {
+            0 => drop(group),
+            1 => {
+                group.cancel();
+                assert_eq!(group.join().await, Ok(()));
+            }
+            2 => {
+                group.spawn(async { Err("one of a hundred thousand") });
+                assert_eq!(group.join().await, Err("one of a hundred thousand"));
+            }
+            _ => drop(group.join()),
+        }
+        assert_eq!(drops.get(), 100_000);
+    }
 }
 
 #[test]
@@ -628,7 +627,7 @@ fn when_the_loop_is_dropped_the_children_of_its_groups_are_too() {
     });
 }
 
-/// A `JoinHandle` that aborts says the same: see `JoinHandle::abort`.
+/// The same holds for `JoinHandle::abort`.
 #[test]
 fn a_group_dropped_outside_its_running_loop_ends_with_the_next_turn() {
     bounded(|| {
@@ -695,7 +694,7 @@ fn spawn_into_a_group_of_a_dying_loop_drops_the_future_at_once() {
 }
 
 thread_local! {
-    /// What the logger does when it hears of the next task.
+    /// What the logger does at the line of the next task.
     static AT_SPAWN: Cell<Option<Box<dyn FnOnce()>>> = const { Cell::new(None) };
 }
 

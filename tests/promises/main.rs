@@ -7,8 +7,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attributes;
 mod barrier;
 mod batches;
+mod broadcast;
 mod budget;
 mod cancellation;
 mod cells;
@@ -16,11 +18,21 @@ mod channels;
 mod connect;
 mod contracts;
 mod copy;
+#[cfg(unix)]
+mod datagram_polls;
 mod datagrams;
 mod fds;
+#[cfg(target_os = "linux")]
+mod fifos;
+mod file_options;
 mod files;
 mod from_tokio;
 mod groups;
+mod halves;
+#[cfg(target_os = "linux")]
+mod interests;
+mod intervals;
+mod join_set;
 mod notices;
 mod observers;
 mod offload;
@@ -28,6 +40,7 @@ mod owned_locks;
 mod passed_fds;
 mod permits;
 mod readiness;
+mod rwlock;
 #[cfg(feature = "signal")] // Which the example `echo_server` needs.
 mod servers;
 mod shuffle;
@@ -36,6 +49,8 @@ mod stalls;
 mod stuck;
 mod sync;
 mod task_failures;
+mod task_local;
 mod timeline;
 mod transfers;
 mod unix_sockets;
+mod watch;

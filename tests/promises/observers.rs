@@ -1,4 +1,4 @@
-//! What an observer is told, and what one may do.
+//! Which steps an observer is told of, and what it may do.
 
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
@@ -464,7 +464,7 @@ fn a_name_with_control_characters_is_written_as_in_source() {
     }
 }
 
-/// A program of tasks, timers and channels, in the order of this seed: all that the log says of it, and its dump.
+/// Runs a program of tasks, timers and channels in the order of this seed. Returns its log and its dump.
 fn story(seed: u64) -> String {
     let dumped = Arc::new(StdMutex::new(String::new()));
     let dump = Arc::clone(&dumped);
@@ -501,7 +501,7 @@ fn story(seed: u64) -> String {
     format!("{}\n{}\n", said.join("\n"), dumped.lock().unwrap())
 }
 
-/// Not a test of its own: the other process of the next. It says nothing unless it is asked to.
+/// Not a test of its own: the other process of the next test. It prints nothing unless a variable asks for it.
 #[test]
 fn a_story_told_by_another_process() {
     if let Ok(seed) = std::env::var("HEADWAITER_TELLS") {

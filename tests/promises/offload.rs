@@ -66,49 +66,45 @@ impl Drop for Dropped {
     }
 }
 
-#[test]
-fn a_job_runs_on_another_thread_and_its_output_comes_back() {
-    in_loop(|| async {
-        let here = thread::current().id();
-        let (there, name) = spawn_blocking(|| {
-            let current = thread::current();
-            (current.id(), current.name().map(str::to_owned))
-        })
-        .await
-        .unwrap();
-        assert_ne!(here, there);
-        assert_eq!(name.as_deref(), Some("headwaiter-blocking"));
-        let tried = try_spawn_blocking(|| 5).map_err(|_| "there is room").unwrap();
-        assert_eq!(tried.await.unwrap(), 5);
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_job_runs_on_another_thread_and_its_output_comes_back() {
+    let _beside_others = beside_other_tests();
+    let here = thread::current().id();
+    let (there, name) = spawn_blocking(|| {
+        let current = thread::current();
+        (current.id(), current.name().map(str::to_owned))
+    })
+    .await
+    .unwrap();
+    assert_ne!(here, there);
+    assert_eq!(name.as_deref(), Some("headwaiter-blocking"));
+    let tried = try_spawn_blocking(|| 5).map_err(|_| "there is room").unwrap();
+    assert_eq!(tried.await.unwrap(), 5);
 }
 
-#[test]
-fn the_loop_goes_on_while_a_job_runs() {
-    in_loop(|| async {
-        let (held, job) = Held::begun();
-        let (mut client, mut server) = tcp_pair().await.unwrap();
-        client.write_all(b"soup").await.unwrap();
-        let mut order = [0; 4];
-        server.read_exact(&mut order).await.unwrap();
-        assert!(!job.is_finished());
-        held.end();
-        job.await.unwrap();
-    });
+#[headwaiter::test(within = "60s")]
+async fn the_loop_goes_on_while_a_job_runs() {
+    let _beside_others = beside_other_tests();
+    let (held, job) = Held::begun();
+    let (mut client, mut server) = tcp_pair().await.unwrap();
+    client.write_all(b"soup").await.unwrap();
+    let mut order = [0; 4];
+    server.read_exact(&mut order).await.unwrap();
+    assert!(!job.is_finished());
+    held.end();
+    job.await.unwrap();
 }
 
-#[test]
-fn a_panic_in_a_job_is_its_join_error() {
-    in_loop(|| async {
-        let error =
-            spawn_blocking(|| panic!("on {}", std::hint::black_box("fire"))).await.unwrap_err();
-        assert!(error.is_panic() && !error.is_cancelled() && !error.is_not_started());
-        let text = error.to_string();
-        assert!(text.contains("on fire") && text.contains("tests/promises/offload.rs"), "{text}");
-        assert_eq!(*error.into_panic().downcast::<String>().unwrap(), "on fire");
-        // Its thread lives.
-        assert_eq!(spawn_blocking(|| 5).await.unwrap(), 5);
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_panic_in_a_job_is_its_join_error() {
+    let _beside_others = beside_other_tests();
+    let error = spawn_blocking(|| panic!("on {}", std::hint::black_box("fire"))).await.unwrap_err();
+    assert!(error.is_panic() && !error.is_cancelled() && !error.is_not_started());
+    let text = error.to_string();
+    assert!(text.contains("on fire") && text.contains("tests/promises/offload.rs"), "{text}");
+    assert_eq!(*error.into_panic().downcast::<String>().unwrap(), "on fire");
+    // Its thread lives.
+    assert_eq!(spawn_blocking(|| 5).await.unwrap(), 5);
 }
 
 #[test]
@@ -130,7 +126,7 @@ fn a_panic_in_the_drop_of_a_job_or_of_its_output_harms_nobody_else() {
                 Bomb
             });
             begun.recv().unwrap();
-            // One that never begins is dropped by whoever aborts it.
+            // A job that has not begun is dropped by the thread that aborts it.
             let bomb = Bomb;
             let waiting = spawn_blocking(move || drop(bomb));
             waiting.abort();
@@ -166,77 +162,74 @@ fn a_job_that_is_aborted_before_it_begins_never_runs_and_is_dropped_inside_the_c
     });
 }
 
-#[test]
-fn a_job_that_is_aborted_while_it_runs_is_reported_at_once_and_its_output_dropped_by_its_thread() {
-    in_loop(|| async {
-        let (begins, begun) = mpsc::channel();
-        let (end, ends) = mpsc::channel();
-        let (dropped, is_dropped) = mpsc::channel();
-        let job = spawn_blocking(move || {
-            begins.send(thread::current().id()).unwrap();
-            ends.recv().unwrap();
-            Dropped(dropped)
+#[headwaiter::test(within = "60s")]
+async fn a_job_that_is_aborted_while_it_runs_is_reported_at_once_and_its_output_dropped_by_its_thread()
+ {
+    let _beside_others = beside_other_tests();
+    let (begins, begun) = mpsc::channel();
+    let (end, ends) = mpsc::channel();
+    let (dropped, is_dropped) = mpsc::channel();
+    let job = spawn_blocking(move || {
+        begins.send(thread::current().id()).unwrap();
+        ends.recv().unwrap();
+        Dropped(dropped)
+    });
+    let its_thread = begun.recv().unwrap();
+    job.abort();
+    assert!(job.await.map(|_| ()).unwrap_err().is_cancelled());
+    // It runs on: the channel is open.
+    end.send(()).unwrap();
+    assert_eq!(is_dropped.recv(), Ok(its_thread));
+}
+
+#[headwaiter::test(within = "60s")]
+async fn an_abort_at_any_moment_leaves_each_job_run_or_dropped_once() {
+    let _beside_others = beside_other_tests();
+    let (ran, dropped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let mut gave_output = 0;
+    for round in 0..5000 {
+        let (runs, drops) = (Arc::clone(&ran), Arc::clone(&dropped));
+        let on_drop = OnDrop(move || {
+            drops.fetch_add(1, Ordering::Relaxed);
         });
-        let its_thread = begun.recv().unwrap();
+        let job = spawn_blocking(move || {
+            runs.fetch_add(1, Ordering::Relaxed);
+            on_drop
+        });
+        for _ in 0..round % 7 {
+            yield_now().await;
+        }
         job.abort();
-        assert!(job.await.map(|_| ()).unwrap_err().is_cancelled());
-        // It runs on: the channel is open.
-        end.send(()).unwrap();
-        assert_eq!(is_dropped.recv(), Ok(its_thread));
-    });
+        gave_output += usize::from(job.await.is_ok());
+    }
+    // What still runs ends before this does.
+    while dropped.load(Ordering::Relaxed) < 5000 {
+        yield_now().await;
+    }
+    assert_eq!(dropped.load(Ordering::Relaxed), 5000);
+    let ran = ran.load(Ordering::Relaxed);
+    assert!(gave_output <= ran && ran <= 5000, "{gave_output} of {ran}");
 }
 
-#[test]
-fn an_abort_at_any_moment_leaves_each_job_run_or_dropped_once() {
-    in_loop(|| async {
-        let (ran, dropped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let mut gave_output = 0;
-        for round in 0..5000 {
-            let (runs, drops) = (Arc::clone(&ran), Arc::clone(&dropped));
-            let on_drop = OnDrop(move || {
-                drops.fetch_add(1, Ordering::Relaxed);
-            });
-            let job = spawn_blocking(move || {
-                runs.fetch_add(1, Ordering::Relaxed);
-                on_drop
-            });
-            for _ in 0..round % 7 {
-                yield_now().await;
-            }
-            job.abort();
-            gave_output += usize::from(job.await.is_ok());
-        }
-        // What still runs ends before this does.
-        while dropped.load(Ordering::Relaxed) < 5000 {
-            yield_now().await;
-        }
-        assert_eq!(dropped.load(Ordering::Relaxed), 5000);
-        let ran = ran.load(Ordering::Relaxed);
-        assert!(gave_output <= ran && ran <= 5000, "{gave_output} of {ran}");
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_detached_job_runs_to_its_end() {
+    let _beside_others = beside_other_tests();
+    let (done, is_done) = mpsc::channel();
+    drop(spawn_blocking(move || done.send(5).unwrap()));
+    assert_eq!(is_done.recv(), Ok(5));
 }
 
-#[test]
-fn a_detached_job_runs_to_its_end() {
-    in_loop(|| async {
-        let (done, is_done) = mpsc::channel();
-        drop(spawn_blocking(move || done.send(5).unwrap()));
-        assert_eq!(is_done.recv(), Ok(5));
-    });
-}
-
-#[test]
-fn an_output_that_nobody_wants_is_dropped_on_the_thread_of_the_loop() {
-    in_loop(|| async {
-        let (dropped, is_dropped) = mpsc::channel();
-        drop(spawn_blocking(move || Dropped(dropped)));
-        loop {
-            if let Ok(thread) = is_dropped.try_recv() {
-                break assert_eq!(thread, thread::current().id());
-            }
-            yield_now().await;
+#[headwaiter::test(within = "60s")]
+async fn an_output_that_nobody_wants_is_dropped_on_the_thread_of_the_loop() {
+    let _beside_others = beside_other_tests();
+    let (dropped, is_dropped) = mpsc::channel();
+    drop(spawn_blocking(move || Dropped(dropped)));
+    loop {
+        if let Ok(thread) = is_dropped.try_recv() {
+            break assert_eq!(thread, thread::current().id());
         }
-    });
+        yield_now().await;
+    }
 }
 
 #[test]
@@ -337,32 +330,31 @@ fn a_full_queue_gives_the_closure_back() {
     });
 }
 
-#[test]
-fn the_virtual_clock_stands_still_while_a_job_is_under_way() {
-    in_virtual_time(|| async {
-        let start = time::now();
-        let nap = spawn(time::sleep(ms(1000)));
-        let (held, job) = Held::spawn();
-        let ender = thread::spawn(move || {
-            held.begun.recv().unwrap();
-            held.end();
-        });
-        job.await.unwrap();
-        assert_eq!(time::now(), start);
-        nap.await.unwrap();
-        assert_eq!(time::now() - start, ms(1000));
-        ender.join().unwrap();
-
-        // A job that nobody awaits counts, too. A thousand times, because there are races to lose.
-        for _ in 0..1000 {
-            let before = time::now();
-            let (done, is_done) = mpsc::channel();
-            drop(spawn_blocking(move || done.send(()).unwrap()));
-            time::sleep(ms(10)).await;
-            assert_eq!(is_done.try_recv(), Ok(()));
-            assert_eq!(time::now() - before, ms(10));
-        }
+#[headwaiter::test(clock = "virtual", within = "60s")]
+async fn the_virtual_clock_stands_still_while_a_job_is_under_way() {
+    let _beside_others = beside_other_tests();
+    let start = time::now();
+    let nap = spawn(time::sleep(ms(1000)));
+    let (held, job) = Held::spawn();
+    let ender = thread::spawn(move || {
+        held.begun.recv().unwrap();
+        held.end();
     });
+    job.await.unwrap();
+    assert_eq!(time::now(), start);
+    nap.await.unwrap();
+    assert_eq!(time::now() - start, ms(1000));
+    ender.join().unwrap();
+
+    // A job that is not awaited counts, too. A thousand times, because there may be races.
+    for _ in 0..1000 {
+        let before = time::now();
+        let (done, is_done) = mpsc::channel();
+        drop(spawn_blocking(move || done.send(()).unwrap()));
+        time::sleep(ms(10)).await;
+        assert_eq!(is_done.try_recv(), Ok(()));
+        assert_eq!(time::now() - before, ms(10));
+    }
 }
 
 #[test]
@@ -376,7 +368,7 @@ fn the_virtual_clock_goes_on_when_a_waiting_job_was_aborted_and_when_a_running_o
             waiting.abort();
             running.abort();
             assert!(running.await.is_err() && waiting.await.is_err());
-            // Aborted, but still under way.
+            // Aborted, but still running.
             let start = time::now();
             let mut nap = time::sleep(ms(5));
             assert!(poll_once(&mut nap).await.is_pending());
@@ -439,7 +431,7 @@ fn dropping_the_loop_waits_for_no_job_and_drops_those_that_have_not_begun() {
         for _ in 0..10 {
             assert_eq!(is_dropped.try_recv(), Ok(here));
         }
-        // The late result harms nobody, and is dropped by its thread, which then ends.
+        // The late result is harmless: its thread drops it, and then ends.
         assert!(late_output.try_recv().is_err());
         end.send(()).unwrap();
         assert_eq!(late_output.recv(), Ok(its_thread));
@@ -463,39 +455,49 @@ fn both_threads_wait_for<F: Future<Output = ()> + 'static>(
 
 #[test]
 fn threads_that_wait_for_tasks_that_wait_for_the_pool_are_reported_once_with_the_places_of_both() {
-    let lines = logged(LevelFilter::Warn, || {
-        for chained in [false, true] {
-            let seen = logged::lines().len();
-            let mut event_loop = with_threads(2);
-            let waiting = event_loop.block_on(async {
-                let waiting = both_threads_wait_for(move || async move {
-                    let reading = headwaiter::fs::read("Cargo.toml");
-                    // Also by way of another task.
-                    let _ = if chained { spawn(reading).await.unwrap() } else { reading.await };
+    let mut lines = logged(LevelFilter::Warn, || {
+        // Both at the same time, each on a thread without a name, whose lines belong to this test.
+        let cases = [false, true].map(|chained| {
+            thread::spawn(move || {
+                with_threads(2).block_on(async {
+                    let waiting = both_threads_wait_for(move || async move {
+                        let _ = if chained {
+                            // By way of another task.
+                            let reading = headwaiter::fs::read("Cargo.toml");
+                            spawn(reading).await.unwrap()
+                        } else {
+                            headwaiter::fs::read("Cargo.toml").await
+                        };
+                    });
+                    while logged::lines().len() < 2 {
+                        time::sleep(ms(10)).await;
+                    }
+                    // Not again at the next check.
+                    time::sleep(ms(1200)).await;
+                    drop(waiting);
                 });
-                while logged::lines().len() == seen {
-                    time::sleep(ms(10)).await;
-                }
-                // Not again when it is looked at again.
-                time::sleep(ms(1200)).await;
-                waiting
-            });
-            assert_eq!(logged::lines().len(), seen + 1);
-            let _ = waiting;
+            })
+        });
+        for case in cases {
+            case.join().unwrap();
         }
     });
-    let reports: Vec<_> =
-        lines.iter().filter(|line| line.contains("the pool waits for itself")).collect();
-    assert_eq!(reports.len(), 2, "{lines:?}");
-    for report in reports {
-        let place = |code: &str| {
-            let line =
-                include_str!("offload.rs").lines().position(|line| line.contains(code)).unwrap()
-                    + 1;
-            format!("tests/promises/offload.rs:{line}:")
-        };
-        let (wait, job) =
-            (place("handle.spawn(make).wait()"), place("headwaiter::fs::read(\"Cargo.toml\");"));
+    // The drop of each loop logs a line of its own.
+    lines.retain(|line| !line.contains("the event loop is dropped while 2 offloaded jobs"));
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    let place = |code: &str| {
+        let line =
+            include_str!("offload.rs").lines().position(|line| line.contains(code)).unwrap() + 1;
+        format!("tests/promises/offload.rs:{line}:")
+    };
+    let wait = place("handle.spawn(make).wait()");
+    // One report of each case.
+    for read in
+        ["headwaiter::fs::read(\"Cargo.toml\");", "headwaiter::fs::read(\"Cargo.toml\").await"]
+    {
+        let job = place(read);
+        let report = lines.iter().find(|line| line.contains(&job)).expect(read);
+        assert!(report.contains("the pool waits for itself"), "{report}");
         let (waits, jobs) = report.split_once("which wait for 3 queued jobs").expect(report);
         assert!(waits.contains("all its 2 threads") && waits.contains(&wait), "{report}");
         assert!(jobs.contains(&job) && jobs.contains("blocking_threads"), "{report}");
@@ -504,7 +506,7 @@ fn threads_that_wait_for_tasks_that_wait_for_the_pool_are_reported_once_with_the
 
 #[test]
 fn threads_that_wait_for_tasks_that_can_go_on_without_the_pool_are_not_accused() {
-    // Longer than it takes until a thread looks.
+    // Longer than the interval at which waiting threads check.
     const LONG: Duration = Duration::from_millis(1300);
     let lines = logged(LevelFilter::Warn, || {
         let (timer, message, socket) = (
@@ -539,7 +541,7 @@ fn threads_that_wait_for_tasks_that_can_go_on_without_the_pool_are_not_accused()
                 });
             })
         }
-        // And a single one that waits for the pool, while the other thread's task ends by itself.
+        // One task waits for the pool, while the task of the other thread ends by itself.
         let one_of_two = thread::spawn(|| {
             with_threads(2).block_on(async {
                 let first = AtomicUsize::new(0);
@@ -562,7 +564,7 @@ fn threads_that_wait_for_tasks_that_can_go_on_without_the_pool_are_not_accused()
         for thread in [run(timer), run(message), run(socket), one_of_two] {
             thread.join().unwrap();
         }
-        // Nor a crowd that waits for a moment, again and again.
+        // Nor many threads that each wait for a moment, again and again.
         with_threads(2).block_on(async {
             let handle = Handle::current();
             let jobs: Vec<_> = (0..500)
@@ -609,18 +611,16 @@ fn a_job_that_is_spawned_while_the_loop_is_dropped_is_dropped_at_once() {
     });
 }
 
-#[test]
-fn a_job_may_run_a_loop_of_its_own() {
-    in_loop(|| async {
-        let sum = spawn_blocking(|| {
-            block_on(async {
-                let inner =
-                    spawn_blocking(|| block_on(async { spawn_blocking(|| 2).await.unwrap() }));
-                inner.await.unwrap() + spawn(async { 3 }).await.unwrap()
-            })
-        });
-        assert_eq!(sum.await.unwrap(), 5);
+#[headwaiter::test(within = "60s")]
+async fn a_job_may_run_a_loop_of_its_own() {
+    let _beside_others = beside_other_tests();
+    let sum = spawn_blocking(|| {
+        block_on(async {
+            let inner = spawn_blocking(|| block_on(async { spawn_blocking(|| 2).await.unwrap() }));
+            inner.await.unwrap() + spawn(async { 3 }).await.unwrap()
+        })
     });
+    assert_eq!(sum.await.unwrap(), 5);
 }
 
 #[test]
@@ -680,13 +680,13 @@ fn a_name_that_was_asked_for_in_one_loop_may_be_awaited_in_another() {
             assert!(poll_once(&mut lookup).await.is_pending());
             (held, busy)
         });
-        // While nobody turns the first.
+        // While the first loop is not turned.
         let asking = second.enter(|| spawn(lookup));
         second.turn(Some(Duration::ZERO)).unwrap();
         held.end();
         assert!(second.block_on(asking).unwrap().unwrap().len() > 0);
 
-        // And if the first is dropped before anybody was asked, that is said.
+        // If the first loop is dropped before the lookup has begun, the error says so.
         drop(busy);
         let mut lookup = lookup_host("localhost:80");
         let held = first.block_on(async {
@@ -733,7 +733,7 @@ fn a_name_that_is_no_longer_awaited_is_forgotten() {
             assert!(try_spawn_blocking(|| ()).is_err());
             held.end();
             busy.await.unwrap();
-            // Nobody has connected.
+            // There is no connection.
             let mut accept = listener.accept();
             assert!(poll_once(&mut accept).await.is_pending());
         });
@@ -759,40 +759,38 @@ fn numbers_never_wait_for_a_thread() {
     });
 }
 
-#[test]
-fn listeners_and_streams_take_host_names() {
-    in_loop(|| async {
-        let listener = TcpListener::bind("localhost:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        assert!(address.ip().is_loopback());
-        let client = TcpStream::connect(("localhost", address.port())).await.unwrap();
-        let (_, peer) = listener.accept().await.unwrap();
-        assert_eq!(peer, client.local_addr().unwrap());
+#[headwaiter::test(within = "60s")]
+async fn listeners_and_streams_take_host_names() {
+    let _beside_others = beside_other_tests();
+    let listener = TcpListener::bind("localhost:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    assert!(address.ip().is_loopback());
+    let client = TcpStream::connect(("localhost", address.port())).await.unwrap();
+    let (_, peer) = listener.accept().await.unwrap();
+    assert_eq!(peer, client.local_addr().unwrap());
 
-        // A name's addresses are tried in turn, and the error tells name and address.
-        drop(listener);
-        let refused = TcpStream::connect(("localhost", address.port())).await.unwrap_err();
-        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
-        let text = refused.to_string();
-        assert!(text.starts_with(&format!("connect to localhost:{} (", address.port())), "{text}");
-    });
+    // A name's addresses are tried in turn, and the error tells name and address.
+    drop(listener);
+    let refused = TcpStream::connect(("localhost", address.port())).await.unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    let text = refused.to_string();
+    assert!(text.starts_with(&format!("connect to localhost:{} (", address.port())), "{text}");
 }
 
-#[test]
-fn a_host_is_looked_up_with_all_its_addresses() {
-    in_loop(|| async {
-        let named: Vec<_> = lookup_host("localhost:80").await.unwrap().collect();
-        assert!(!named.is_empty());
-        assert!(
-            named.iter().all(|address| address.ip().is_loopback() && address.port() == 80),
-            "{named:?}"
-        );
-        let numbers = lookup_host("127.0.0.1:80").await.unwrap();
-        assert_eq!(numbers.len(), 1);
-        assert_eq!(numbers.collect::<Vec<_>>(), ["127.0.0.1:80".parse().unwrap()]);
-        let none: &[std::net::SocketAddr] = &[];
-        assert_eq!(lookup_host(none).await.unwrap().len(), 0);
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_host_is_looked_up_with_all_its_addresses() {
+    let _beside_others = beside_other_tests();
+    let named: Vec<_> = lookup_host("localhost:80").await.unwrap().collect();
+    assert!(!named.is_empty());
+    assert!(
+        named.iter().all(|address| address.ip().is_loopback() && address.port() == 80),
+        "{named:?}"
+    );
+    let numbers = lookup_host("127.0.0.1:80").await.unwrap();
+    assert_eq!(numbers.len(), 1);
+    assert_eq!(numbers.collect::<Vec<_>>(), ["127.0.0.1:80".parse().unwrap()]);
+    let none: &[std::net::SocketAddr] = &[];
+    assert_eq!(lookup_host(none).await.unwrap().len(), 0);
 }
 
 #[test]
@@ -808,23 +806,22 @@ fn a_crowd_of_names_waits_for_a_few_threads() {
     });
 }
 
-#[test]
-fn a_name_that_does_not_resolve_is_an_error_that_names_it() {
-    in_loop(|| async {
-        let errors = [
-            lookup_host("no-such-host.invalid:80").await.map(|_| ()).unwrap_err(),
-            TcpStream::connect("no-such-host.invalid:80").await.map(|_| ()).unwrap_err(),
-            TcpListener::bind(("no-such-host.invalid", 80)).await.map(|_| ()).unwrap_err(),
-        ];
-        for (error, doing) in errors.iter().zip(["look up", "connect to", "bind to"]) {
-            let text = error.to_string();
-            assert!(text.starts_with(&format!("{doing} no-such-host.invalid:80: ")), "{text}");
-            assert_ne!(error.kind(), io::ErrorKind::WouldBlock);
-        }
-        // The loop goes on, and what is no address does not get as far as the resolver.
-        let no_port = TcpStream::connect("localhost").await.unwrap_err();
-        assert_eq!(no_port.kind(), io::ErrorKind::InvalidInput);
-        let nul = TcpStream::connect("local\0host:80").await.unwrap_err();
-        assert!(nul.to_string().starts_with("connect to local\0host:80: "), "{nul}");
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_name_that_does_not_resolve_is_an_error_that_names_it() {
+    let _beside_others = beside_other_tests();
+    let errors = [
+        lookup_host("no-such-host.invalid:80").await.map(|_| ()).unwrap_err(),
+        TcpStream::connect("no-such-host.invalid:80").await.map(|_| ()).unwrap_err(),
+        TcpListener::bind(("no-such-host.invalid", 80)).await.map(|_| ()).unwrap_err(),
+    ];
+    for (error, doing) in errors.iter().zip(["look up", "connect to", "bind to"]) {
+        let text = error.to_string();
+        assert!(text.starts_with(&format!("{doing} no-such-host.invalid:80: ")), "{text}");
+        assert_ne!(error.kind(), io::ErrorKind::WouldBlock);
+    }
+    // The loop still works, and text that cannot be an address does not reach the resolver.
+    let no_port = TcpStream::connect("localhost").await.unwrap_err();
+    assert_eq!(no_port.kind(), io::ErrorKind::InvalidInput);
+    let nul = TcpStream::connect("local\0host:80").await.unwrap_err();
+    assert!(nul.to_string().starts_with("connect to local\0host:80: "), "{nul}");
 }

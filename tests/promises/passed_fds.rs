@@ -133,7 +133,7 @@ fn as_many_go_in_one_message_as_the_kernel_takes_and_what_cannot_go_is_refused_w
             datagram.send_fds(b"x", &many[..MOST]).await.unwrap();
             another.recv_fds(&mut buf, &mut fds).await.unwrap();
             assert_eq!(fds.len(), 2 * MOST);
-            // Beside credentials, which another crate has asked for.
+            // Together with credentials, as a socket sends them that has SO_PASSCRED set.
             rustix::net::sockopt::set_socket_passcred(&other, true).unwrap();
             stream.send_fds(b"x", &many[..MOST]).await.unwrap();
             other.recv_fds(&mut buf, &mut fds).await.unwrap();
@@ -182,7 +182,7 @@ fn an_operation_dropped_half_way_neither_sends_nor_takes_a_descriptor() {
             let mut send = one.send_fds(b"never", &fds);
             assert!(poll_once(&mut send).await.is_pending());
         }
-        // One that goes on when there is room.
+        // A send that continues when there is room.
         let late = spawn(async move {
             let null = File::open("/dev/null").unwrap();
             let n = one.send_fds(b"late", &[null.as_fd()]).await.unwrap();
@@ -213,7 +213,7 @@ fn descriptors_for_which_the_process_has_no_room_are_an_error_and_none_is_left_o
             let (datagram, another) = UnixDatagram::pair().unwrap();
             let before = open_files();
             let Rlimit { maximum, current } = getrlimit(Resource::Nofile);
-            // `open_files` needs one too. So many that come find room for fewer.
+            // `open_files` needs one too. More descriptors arrive than there is room for.
             for room in 0..4 {
                 let mut kept: Vec<OwnedFd> = vec![null.try_clone().unwrap().into()];
                 let (mut buf, files) = ([0; 8], [null.as_fd(); 5]);
@@ -229,7 +229,7 @@ fn descriptors_for_which_the_process_has_no_room_are_an_error_and_none_is_left_o
                     assert!(text.contains("with 4 bytes") && text.contains("MSG_CTRUNC"), "{text}");
                 }
                 assert_eq!((kept.len(), open_files()), (1, before + 1), "room for {room}");
-                // Both go on behind it.
+                // Both sockets still work after the error.
                 one.write_all(b"bread").await.unwrap();
                 assert_eq!(other.recv_fds(&mut buf, &mut kept).await.unwrap(), 5);
                 datagram.send(b"bread").await.unwrap();
@@ -276,20 +276,19 @@ fn descriptors_that_nothing_receives_are_closed() {
     });
 }
 
-#[test]
-fn receiving_and_sending_for_ever_yields_too() {
-    in_loop(|| async {
-        let (one, other) = UnixStream::pair().unwrap();
-        let others_turn = std::rc::Rc::new(std::cell::Cell::new(false));
-        let flag = std::rc::Rc::clone(&others_turn);
-        spawn(async move { flag.set(true) });
-        let null = null();
-        let mut rounds = 0;
-        while !others_turn.get() {
-            one.send_fds(b"x", &[null.as_fd()]).await.unwrap();
-            other.recv_fds(&mut [0; 8], &mut Vec::new()).await.unwrap();
-            rounds += 1;
-            assert!(rounds < 10_000, "the other task never has its turn");
-        }
-    });
+#[headwaiter::test(within = "60s")]
+async fn receiving_and_sending_for_ever_yields_too() {
+    let _beside_others = beside_other_tests();
+    let (one, other) = UnixStream::pair().unwrap();
+    let others_turn = std::rc::Rc::new(std::cell::Cell::new(false));
+    let flag = std::rc::Rc::clone(&others_turn);
+    spawn(async move { flag.set(true) });
+    let null = null();
+    let mut rounds = 0;
+    while !others_turn.get() {
+        one.send_fds(b"x", &[null.as_fd()]).await.unwrap();
+        other.recv_fds(&mut [0; 8], &mut Vec::new()).await.unwrap();
+        rounds += 1;
+        assert!(rounds < 10_000, "the other task never has its turn");
+    }
 }

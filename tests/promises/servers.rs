@@ -210,7 +210,7 @@ async fn echoes(client: &mut TcpStream, message: &[u8]) {
     assert_eq!(back, message);
 }
 
-/// Where the server that runs here says that it listens.
+/// The address that the server of this thread has logged.
 async fn listening() -> Connections {
     loop {
         let line =

@@ -1,4 +1,4 @@
-//! Shuffled schedules: each seed is an order, the same each time, and every order can come up.
+//! Shuffled schedules: each seed is an order, the same each time, and every order can occur.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -49,7 +49,7 @@ fn the_same_seed_gives_the_same_order_and_each_batch_is_permuted() {
         for seed in 0..1000 {
             let order = order_of_tasks(&mut shuffled(seed), 4, 2);
             assert_eq!(order, order_of_tasks(&mut shuffled(seed), 4, 2));
-            // Who has run comes again only when all have: a batch is what was ready at its start.
+            // A task that has run is polled again only after all have run: a batch is what was ready at its start.
             for batch in order.chunks(4) {
                 assert_eq!(batch.iter().collect::<HashSet<_>>().len(), 4, "{order:?}");
             }
@@ -101,7 +101,7 @@ fn timers_of_the_same_instant_fire_in_any_order_and_no_others() {
     });
 }
 
-/// In which order callbacks are called whose sources become ready together.
+/// The order in which callbacks are called when their sources become ready together.
 #[cfg(target_os = "linux")]
 fn order_of_events(event_loop: &mut EventLoop, reversed: bool) -> Vec<usize> {
     let order = Rc::new(RefCell::new(Vec::new()));
@@ -265,7 +265,7 @@ fn explore_stops_at_the_first_seed_that_fails_and_says_how_to_replay_it() {
         let text = panic_text(|| explore(0..100, test));
         let runs = runs.load(Ordering::Relaxed);
         let seed = runs - 1;
-        // In half of the orders the first is first, so that a hundred seeds without a failure do not come up.
+        // In half of the orders the first is first, so a hundred seeds without a failure do not occur.
         assert!(text.contains(&format!("under the seed {seed}: ")), "{text}");
         assert!(text.contains("the second was first"), "{text}");
         assert!(text.contains(&format!("`explore([{seed}], ...)`")), "{text}");
@@ -282,12 +282,11 @@ fn explore_stops_at_the_first_seed_that_fails_and_says_how_to_replay_it() {
     });
 }
 
-#[test]
-fn explore_inside_a_loop_is_named_a_mistake() {
-    in_loop(|| async {
-        let text = panic_text(|| explore(0..3, || async {}));
-        assert!(text.contains("inside a running event loop"), "{text}");
-    });
+#[headwaiter::test(within = "60s")]
+async fn explore_inside_a_loop_is_named_a_mistake() {
+    let _beside_others = beside_other_tests();
+    let text = panic_text(|| explore(0..3, || async {}));
+    assert!(text.contains("inside a running event loop"), "{text}");
 }
 
 #[test]

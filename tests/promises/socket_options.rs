@@ -18,7 +18,7 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// What is asked for in vain.
+/// The kind of the error, which there must be.
 #[track_caller]
 fn kind<T: std::fmt::Debug>(result: io::Result<T>) -> io::ErrorKind {
     result.unwrap_err().kind()
@@ -132,124 +132,116 @@ fn a_connection_is_made_from_the_chosen_address_with_the_options_that_were_set_b
     });
 }
 
-#[test]
-fn the_connections_of_a_listener_inherit_its_options() {
-    in_loop(|| async {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_nodelay(true).unwrap();
-        socket.set_keepalive(true).unwrap();
-        socket.set_keepalive_time(seconds(90)).unwrap();
-        socket.set_keepalive_retries(3).unwrap();
-        socket.set_send_buffer_size(20_000).unwrap();
-        socket.bind(HERE).unwrap();
-        let listener = socket.listen(16).unwrap();
-        listener.set_ttl(17).unwrap();
-        assert_eq!(listener.ttl().unwrap(), 17);
+#[headwaiter::test(within = "60s")]
+async fn the_connections_of_a_listener_inherit_its_options() {
+    let _beside_others = beside_other_tests();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_nodelay(true).unwrap();
+    socket.set_keepalive(true).unwrap();
+    socket.set_keepalive_time(seconds(90)).unwrap();
+    socket.set_keepalive_retries(3).unwrap();
+    socket.set_send_buffer_size(20_000).unwrap();
+    socket.bind(HERE).unwrap();
+    let listener = socket.listen(16).unwrap();
+    listener.set_ttl(17).unwrap();
+    assert_eq!(listener.ttl().unwrap(), 17);
 
-        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (server, _) = listener.accept().await.unwrap();
-        assert!(server.nodelay().unwrap());
-        assert_eq!(server.ttl().unwrap(), 17);
-        let options = SockRef::from(&server);
-        assert!(options.keepalive().unwrap());
-        assert_eq!(options.tcp_keepalive_time().unwrap(), seconds(90));
-        assert_eq!(options.tcp_keepalive_retries().unwrap(), 3);
-        assert_eq!(options.send_buffer_size().unwrap(), 40_000);
-    });
+    let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (server, _) = listener.accept().await.unwrap();
+    assert!(server.nodelay().unwrap());
+    assert_eq!(server.ttl().unwrap(), 17);
+    let options = SockRef::from(&server);
+    assert!(options.keepalive().unwrap());
+    assert_eq!(options.tcp_keepalive_time().unwrap(), seconds(90));
+    assert_eq!(options.tcp_keepalive_retries().unwrap(), 3);
+    assert_eq!(options.send_buffer_size().unwrap(), 40_000);
 }
 
-#[test]
-fn listeners_that_set_reuseport_share_the_connections_of_one_port() {
-    in_loop(|| async {
-        let listen = |address: SocketAddr, reuseport: bool| {
-            let socket = TcpSocket::new_v4()?;
-            socket.set_reuseport(reuseport)?;
-            socket.bind(address)?;
-            socket.listen(256)
-        };
-        let one = listen(HERE, true).unwrap();
-        let address = one.local_addr().unwrap();
-        let other = listen(address, true).unwrap();
-        assert_eq!(other.local_addr().unwrap(), address);
-        // All must have set it.
-        let error = listen(address, false).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-        assert_eq!(
-            error.to_string(),
-            format!("bind to {address}: Address already in use (os error 98)")
-        );
+#[headwaiter::test(within = "60s")]
+async fn listeners_that_set_reuseport_share_the_connections_of_one_port() {
+    let _beside_others = beside_other_tests();
+    let listen = |address: SocketAddr, reuseport: bool| {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseport(reuseport)?;
+        socket.bind(address)?;
+        socket.listen(256)
+    };
+    let one = listen(HERE, true).unwrap();
+    let address = one.local_addr().unwrap();
+    let other = listen(address, true).unwrap();
+    assert_eq!(other.local_addr().unwrap(), address);
+    // All must have set it.
+    let error = listen(address, false).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    assert_eq!(
+        error.to_string(),
+        format!("bind to {address}: Address already in use (os error 98)")
+    );
 
-        // The kernel chooses by a hash of the addresses: that one of them gets none of so many is next to impossible.
-        let mut clients = Vec::new();
-        let (mut of_one, mut of_other) = (0, 0);
-        for _ in 0..100 {
-            clients.push(TcpStream::connect(address).await.unwrap());
-            let (mut one, mut other) = (one.accept(), other.accept());
-            let accepted =
-                futures_lite::future::or(async { (&mut one).await.map(|_| &mut of_one) }, async {
-                    (&mut other).await.map(|_| &mut of_other)
-                });
-            *timeout(seconds(30), accepted).await.unwrap().unwrap() += 1;
-        }
-        assert_eq!(of_one + of_other, 100);
-        assert!(of_one > 0 && of_other > 0, "{of_one} and {of_other}");
-    });
+    // The kernel chooses by a hash of the addresses: that one of them gets none of so many is next to impossible.
+    let mut clients = Vec::new();
+    let (mut of_one, mut of_other) = (0, 0);
+    for _ in 0..100 {
+        clients.push(TcpStream::connect(address).await.unwrap());
+        let (mut one, mut other) = (one.accept(), other.accept());
+        let accepted =
+            futures_lite::future::or(async { (&mut one).await.map(|_| &mut of_one) }, async {
+                (&mut other).await.map(|_| &mut of_other)
+            });
+        *timeout(seconds(30), accepted).await.unwrap().unwrap() += 1;
+    }
+    assert_eq!(of_one + of_other, 100);
+    assert!(of_one > 0 && of_other > 0, "{of_one} and {of_other}");
 }
 
-#[test]
-fn the_backlog_is_how_many_connections_wait_to_be_accepted() {
-    in_virtual_time(|| async {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind(HERE).unwrap();
-        let listener = socket.listen(10).unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut clients = Vec::new();
-        for _ in 0..10 {
-            clients.push(timeout(seconds(60), TcpStream::connect(address)).await.unwrap().unwrap());
-        }
-        let (full, _queued) = dead();
-        let more = TcpStream::connect(full.local_addr().unwrap());
-        assert!(timeout(seconds(60), more).await.is_err(), "it should not get in");
-        // Any number is taken, and a socket without an address gets one.
-        let listener = TcpSocket::new_v4().unwrap().listen(u32::MAX).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
-        listener.accept().await.unwrap();
-    });
+#[headwaiter::test(clock = "virtual", within = "60s")]
+async fn the_backlog_is_how_many_connections_wait_to_be_accepted() {
+    let _beside_others = beside_other_tests();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(HERE).unwrap();
+    let listener = socket.listen(10).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut clients = Vec::new();
+    for _ in 0..10 {
+        clients.push(timeout(seconds(60), TcpStream::connect(address)).await.unwrap().unwrap());
+    }
+    let (full, _queued) = dead();
+    let more = TcpStream::connect(full.local_addr().unwrap());
+    assert!(timeout(seconds(60), more).await.is_err(), "it should not get in");
+    // Any number is taken, and a socket without an address gets one.
+    let listener = TcpSocket::new_v4().unwrap().listen(u32::MAX).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+    listener.accept().await.unwrap();
 }
 
-#[test]
-fn a_socket_is_bound_to_an_interface_by_its_name() {
-    in_loop(|| async {
-        let listener = TcpListener::bind(HERE).await.unwrap();
-        let socket = TcpSocket::new_v4().unwrap();
-        assert_eq!(socket.device().unwrap(), None);
-        match socket.bind_device(Some(b"lo")) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                return println!("skipped: this kernel asks for CAP_NET_RAW");
-            }
-            bound => bound.unwrap(),
+#[headwaiter::test(within = "60s")]
+async fn a_socket_is_bound_to_an_interface_by_its_name() {
+    let _beside_others = beside_other_tests();
+    let listener = TcpListener::bind(HERE).await.unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    assert_eq!(socket.device().unwrap(), None);
+    match socket.bind_device(Some(b"lo")) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return println!("skipped: this kernel asks for CAP_NET_RAW");
         }
-        assert_eq!(socket.device().unwrap().as_deref(), Some(&b"lo"[..]));
-        socket.connect(listener.local_addr().unwrap()).await.unwrap();
+        bound => bound.unwrap(),
+    }
+    assert_eq!(socket.device().unwrap().as_deref(), Some(&b"lo"[..]));
+    socket.connect(listener.local_addr().unwrap()).await.unwrap();
 
-        let error = TcpSocket::new_v4().unwrap().bind_device(Some(b"nosuch")).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "bind to the interface \"nosuch\": No such device (os error 19)"
-        );
+    let error = TcpSocket::new_v4().unwrap().bind_device(Some(b"nosuch")).unwrap_err();
+    assert_eq!(error.to_string(), "bind to the interface \"nosuch\": No such device (os error 19)");
 
-        let [one, other] =
-            [UdpSocket::bind(HERE).await.unwrap(), UdpSocket::bind(HERE).await.unwrap()];
-        one.bind_device(Some(b"lo")).unwrap();
-        assert_eq!(one.device().unwrap().as_deref(), Some(&b"lo"[..]));
-        one.send_to(b"soup", other.local_addr().unwrap()).await.unwrap();
-        assert_eq!(other.recv(&mut [0; 8]).await.unwrap(), 4);
-        match one.bind_device(None) {
-            Err(error) => assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{error}"),
-            Ok(()) => assert_eq!(one.device().unwrap(), None),
-        }
-    });
+    let [one, other] = [UdpSocket::bind(HERE).await.unwrap(), UdpSocket::bind(HERE).await.unwrap()];
+    one.bind_device(Some(b"lo")).unwrap();
+    assert_eq!(one.device().unwrap().as_deref(), Some(&b"lo"[..]));
+    one.send_to(b"soup", other.local_addr().unwrap()).await.unwrap();
+    assert_eq!(other.recv(&mut [0; 8]).await.unwrap(), 4);
+    match one.bind_device(None) {
+        Err(error) => assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{error}"),
+        Ok(()) => assert_eq!(one.device().unwrap(), None),
+    }
 }
 
 #[test]
@@ -357,37 +349,35 @@ fn dropping_the_future_that_connects_closes_the_socket() {
     });
 }
 
-#[test]
-fn a_socket_of_another_crate_connects_and_listens_whatever_its_mode() {
-    in_virtual_time(|| async {
-        let (dead, _queued) = dead();
-        let foreign = || {
-            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-            assert!(!socket.nonblocking().unwrap());
-            socket
-        };
-        // A blocking one would wait for minutes.
-        let mut connect =
-            TcpSocket::from_std_stream(foreign().into()).connect(dead.local_addr().unwrap());
-        assert!(poll_once(&mut connect).await.is_pending());
+#[headwaiter::test(clock = "virtual", within = "60s")]
+async fn a_socket_of_another_crate_connects_and_listens_whatever_its_mode() {
+    let _beside_others = beside_other_tests();
+    let (dead, _queued) = dead();
+    let foreign = || {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        assert!(!socket.nonblocking().unwrap());
+        socket
+    };
+    // A blocking one would wait for minutes.
+    let mut connect =
+        TcpSocket::from_std_stream(foreign().into()).connect(dead.local_addr().unwrap());
+    assert!(poll_once(&mut connect).await.is_pending());
 
-        let socket = foreign();
-        socket.bind(&HERE.into()).unwrap();
-        let listener = TcpSocket::from_std_stream(socket.into()).listen(16).unwrap();
-        assert!(poll_once(&mut listener.accept()).await.is_pending());
-        let socket = foreign();
-        socket.set_tcp_user_timeout(Some(seconds(20))).unwrap();
-        let stream = TcpSocket::from_std_stream(socket.into());
-        let stream = stream.connect(listener.local_addr().unwrap()).await.unwrap();
-        assert_eq!(SockRef::from(&stream).tcp_user_timeout().unwrap(), Some(seconds(20)));
-        listener.accept().await.unwrap();
+    let socket = foreign();
+    socket.bind(&HERE.into()).unwrap();
+    let listener = TcpSocket::from_std_stream(socket.into()).listen(16).unwrap();
+    assert!(poll_once(&mut listener.accept()).await.is_pending());
+    let socket = foreign();
+    socket.set_tcp_user_timeout(Some(seconds(20))).unwrap();
+    let stream = TcpSocket::from_std_stream(socket.into());
+    let stream = stream.connect(listener.local_addr().unwrap()).await.unwrap();
+    assert_eq!(SockRef::from(&stream).tcp_user_timeout().unwrap(), Some(seconds(20)));
+    listener.accept().await.unwrap();
 
-        // One that is connected already is a mistake.
-        let (connected, _peer) = std_pair();
-        let error =
-            TcpSocket::from_std_stream(connected).connect(listener.local_addr().unwrap()).await;
-        assert_eq!(headwaiter::io::os_error(&error.unwrap_err()), Some(106), "EISCONN");
-    });
+    // One that is connected already is a mistake.
+    let (connected, _peer) = std_pair();
+    let error = TcpSocket::from_std_stream(connected).connect(listener.local_addr().unwrap()).await;
+    assert_eq!(headwaiter::io::os_error(&error.unwrap_err()), Some(106), "EISCONN");
 }
 
 #[test]
@@ -449,49 +439,47 @@ fn a_connecting_socket_is_listed_with_its_place_and_mistakes_with_it_are_named()
     });
 }
 
-#[test]
-fn options_of_open_sockets_are_read_back() {
-    in_loop(|| async {
-        let (client, _server) = tcp_pair().await.unwrap();
-        client.set_ttl(17).unwrap();
-        assert_eq!(client.ttl().unwrap(), 17);
-        for quickack in [false, true] {
-            client.set_quickack(quickack).unwrap();
-            assert_eq!(client.quickack().unwrap(), quickack);
-        }
-        assert!(client.take_error().unwrap().is_none());
+#[headwaiter::test(within = "60s")]
+async fn options_of_open_sockets_are_read_back() {
+    let _beside_others = beside_other_tests();
+    let (client, _server) = tcp_pair().await.unwrap();
+    client.set_ttl(17).unwrap();
+    assert_eq!(client.ttl().unwrap(), 17);
+    for quickack in [false, true] {
+        client.set_quickack(quickack).unwrap();
+        assert_eq!(client.quickack().unwrap(), quickack);
+    }
+    assert!(client.take_error().unwrap().is_none());
 
-        let socket = UdpSocket::bind(HERE).await.unwrap();
-        socket.set_tos_v4(0xb9).unwrap();
-        assert_eq!(socket.tos_v4().unwrap(), 0xb9);
-        assert_eq!(kind(socket.set_tos_v4(256)), io::ErrorKind::InvalidInput);
-        if let Ok(socket) = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).await {
-            socket.set_tclass_v6(0xb9).unwrap();
-            assert_eq!(socket.tclass_v6().unwrap(), 0xb9);
-            assert_eq!(kind(socket.set_tclass_v6(256)), io::ErrorKind::InvalidInput);
-        }
+    let socket = UdpSocket::bind(HERE).await.unwrap();
+    socket.set_tos_v4(0xb9).unwrap();
+    assert_eq!(socket.tos_v4().unwrap(), 0xb9);
+    assert_eq!(kind(socket.set_tos_v4(256)), io::ErrorKind::InvalidInput);
+    if let Ok(socket) = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).await {
+        socket.set_tclass_v6(0xb9).unwrap();
+        assert_eq!(socket.tclass_v6().unwrap(), 0xb9);
+        assert_eq!(kind(socket.set_tclass_v6(256)), io::ErrorKind::InvalidInput);
+    }
 
-        let folder = Folder::new();
-        assert!(UnixListener::bind(folder.path("door")).unwrap().take_error().unwrap().is_none());
-        assert!(TcpListener::bind(HERE).await.unwrap().take_error().unwrap().is_none());
-        assert!(UnixStream::pair().unwrap().0.take_error().unwrap().is_none());
-    });
+    let folder = Folder::new();
+    assert!(UnixListener::bind(folder.path("door")).unwrap().take_error().unwrap().is_none());
+    assert!(TcpListener::bind(HERE).await.unwrap().take_error().unwrap().is_none());
+    assert!(UnixStream::pair().unwrap().0.take_error().unwrap().is_none());
 }
 
-#[test]
-fn an_error_that_waits_to_be_reported_is_taken_once() {
-    in_loop(|| async {
-        let (mut client, server) = tcp_pair().await.unwrap();
-        // From now on `readable` waits for an event.
-        assert_eq!(kind(client.try_read(&mut [0; 8])), io::ErrorKind::WouldBlock);
-        server.set_zero_linger().unwrap();
-        drop(server);
-        timeout(seconds(30), client.readable()).await.unwrap().unwrap();
-        let error = client.take_error().unwrap().expect("the reset");
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
-        assert!(client.take_error().unwrap().is_none());
-        assert_eq!(client.read(&mut [0; 8]).await.unwrap(), 0);
-    });
+#[headwaiter::test(within = "60s")]
+async fn an_error_that_waits_to_be_reported_is_taken_once() {
+    let _beside_others = beside_other_tests();
+    let (mut client, server) = tcp_pair().await.unwrap();
+    // From now on `readable` waits for an event.
+    assert_eq!(kind(client.try_read(&mut [0; 8])), io::ErrorKind::WouldBlock);
+    server.set_zero_linger().unwrap();
+    drop(server);
+    timeout(seconds(30), client.readable()).await.unwrap().unwrap();
+    let error = client.take_error().unwrap().expect("the reset");
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    assert!(client.take_error().unwrap().is_none());
+    assert_eq!(client.read(&mut [0; 8]).await.unwrap(), 0);
 }
 
 with_both_streams! {

@@ -1,10 +1,12 @@
-//! Tasks that can never go on are reported, with who waits for what; and no program that can is ever accused.
+//! Tasks that can never continue are reported, with what each waits for. A program that can continue is never accused.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io::{ErrorKind, Write};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,11 +25,11 @@ use log::LevelFilter;
 
 /// Runs `test` in a loop, and returns what was logged meanwhile.
 #[track_caller]
-fn logged<F: Future<Output = ()>>(
+fn logged<F: Future<Output = ()> + 'static>(
     deadlock: Deadlock,
     test: impl FnOnce() -> F + Send + 'static,
 ) -> Vec<String> {
-    logged_outside(move || loop_with(deadlock).block_on(test()))
+    logged_outside(move || block_on(&mut loop_with(deadlock), Box::pin(test())))
 }
 
 /// Runs `test` outside any loop, and returns what was logged meanwhile.
@@ -40,9 +42,9 @@ fn loop_with(deadlock: Deadlock) -> EventLoop {
     EventLoop::builder().clock(Clock::Virtual).deadlock(deadlock).build().unwrap()
 }
 
-/// Neither is a word said nor anybody dropped.
+/// Nothing is logged and no task is dropped.
 #[track_caller]
-fn never_accused<F: Future<Output = ()>>(test: impl Fn() -> F + Clone + Send + 'static) {
+fn never_accused<F: Future<Output = ()> + 'static>(test: impl Fn() -> F + Clone + Send + 'static) {
     for deadlock in [Deadlock::Warn, Deadlock::Fail] {
         let said = logged(deadlock, test.clone());
         assert!(said.is_empty(), "{deadlock:?} accused: {said:#?}");
@@ -75,7 +77,7 @@ struct Accused {
     lines_above: u32,
 }
 
-/// Who waits for which lock, held by whom, in the order of the tasks' names.
+/// Which task waits for which lock, and which task holds it, in the order of the tasks' names.
 #[track_caller]
 fn accused(report: &str) -> Vec<Accused> {
     let line_of = |text: &str, before: &str| -> u32 {
@@ -211,7 +213,7 @@ fn three_philosophers_are_reported_in_one_circle() {
 #[test]
 fn tasks_that_join_each_other_are_reported_with_who_waits_for_whom() {
     let said = logged(Deadlock::Fail, || async {
-        // Whichever closes the knot is dropped, and the other gets the report.
+        // The task that closes the cycle is dropped, and the other gets the report.
         let (ended, report) = oneshot::channel::<String>();
         let ended = Rc::new(Cell::new(Some(ended)));
         let join = |other: JoinHandle<()>, ended: Rc<Cell<Option<oneshot::Sender<String>>>>| async move {
@@ -239,7 +241,7 @@ fn tasks_that_join_each_other_are_reported_with_who_waits_for_whom() {
     assert!(said.is_empty(), "{said:#?}");
 }
 
-/// Nobody is left to get its error, so that is logged.
+/// No other task can get its error, so the error is logged.
 #[test]
 fn a_task_that_joins_itself_is_reported() {
     for deadlock in [Deadlock::Warn, Deadlock::Fail] {
@@ -262,7 +264,7 @@ fn a_task_that_joins_itself_is_reported() {
     }
 }
 
-/// Nobody waits for a task that waits when it begins to.
+/// When each of these tasks is joined, it does not wait yet, so no join closes the cycle.
 #[test]
 fn a_knot_through_tasks_that_were_joined_before_they_waited_is_found() {
     let said = logged(Deadlock::Fail, || async {
@@ -513,7 +515,7 @@ fn a_lock_that_a_task_of_another_loop_holds_accuses_nobody() {
         one.block_on(holder).unwrap();
         two.block_on(waiter).unwrap();
 
-        // Three of the first loop and one of the second between them. Then one lets go, and joins who comes last.
+        // Three tasks of the first loop, and one of the second between them. Then one unlocks, and joins the last.
         let first = one.enter(|| {
             let mutex = mutex.clone();
             headwaiter::spawn(async move {
@@ -607,7 +609,7 @@ fn odd_but_correct_programs_are_never_accused() {
         .await;
         assert_eq!(*mutex.lock().await, 2);
 
-        // A guard that is handed on through a cell, and outlives who locked.
+        // A guard that is passed on through a cell, and outlives the task that locked.
         let kept = leaked(Mutex::new(()));
         let cell: Rc<RefCell<Option<MutexGuard<'static, ()>>>> = Rc::default();
         let put = cell.clone();
@@ -676,7 +678,7 @@ fn a_task_that_came_out_of_a_knot_is_seen_in_the_next() {
     }
 }
 
-/// While there is a `Handle`, nobody is accused; so the knot is seen only when somebody comes late.
+/// While there is a `Handle`, no task is accused. So the deadlock is found only after the late task has come.
 #[test]
 fn who_comes_late_to_a_knot_is_not_dropped_for_it() {
     let said = logged(Deadlock::Fail, || async {
@@ -727,7 +729,7 @@ fn a_knot_or_a_lost_waker_is_seen_though_mail_came_meanwhile() {
 #[test]
 fn crowds_of_suspects_slow_nobody_and_hide_nothing() {
     let said = logged(Deadlock::Warn, || async {
-        // All of these come back to where they began, and have a way out.
+        // All of these are cycles, and have a way out.
         let mut pairs = Vec::new();
         for _ in 0..10_000 {
             let (left, right) = (Rc::new(Mutex::new(())), Rc::new(Mutex::new(())));
@@ -746,7 +748,7 @@ fn crowds_of_suspects_slow_nobody_and_hide_nothing() {
             }));
         }
         sleep(ms(1)).await;
-        // This one has none, and gets a crowd of its own.
+        // This one has no way out, and a crowd waits for it.
         let mutex = Rc::new(Mutex::new(()));
         let lock = || {
             let mutex = mutex.clone();
@@ -776,11 +778,11 @@ fn crowds_of_suspects_slow_nobody_and_hide_nothing() {
     assert!(report.contains("\"twice\""), "{report}");
 }
 
-/// Each of these is the last thing that can wake a loop which looks whether anything can.
+/// Each of these is the last thing that can wake the loop when it checks whether anything can.
 #[test]
 fn whatever_can_wake_a_loop_keeps_it_from_being_quiescent() {
     let said = logged_outside(|| {
-        // A message that is on its way.
+        // A message in flight.
         loop_with(Deadlock::Fail).block_on(async {
             let (give, take) = oneshot::channel::<()>();
             let keeper = headwaiter::spawn(async move {
@@ -800,7 +802,7 @@ fn whatever_can_wake_a_loop_keeps_it_from_being_quiescent() {
         };
         for _ in 0..50 {
             let mut thread = None;
-            // A waker in other hands.
+            // A waker that another thread has.
             loop_with(Deadlock::Fail).block_on(std::future::poll_fn(|cx| {
                 if thread.is_some() {
                     return Poll::Ready(());
@@ -873,48 +875,45 @@ fn a_lock_that_was_waited_for_in_an_earlier_loop_is_known_in_the_next() {
     assert!(said.is_empty(), "{said:#?}");
 }
 
-#[test]
-fn what_is_over_is_not_waited_for_though_its_future_is_kept() {
-    in_virtual_time(|| async {
-        let token = CancelToken::new();
-        let mut cancelled = token.cancelled();
-        let mut ran = pin!(token.run(std::future::pending::<()>()));
-        let notify = Notify::new();
-        let mut ready = pin!(token.run(notify.notified()));
-        let group = TaskGroup::<()>::new();
-        group.spawn(async { Ok(()) });
-        let mut join = group.join();
-        let mutex = Mutex::new(());
-        let guard = mutex.lock().await;
-        let mut lock = mutex.lock();
-        let (_sender, mut receiver) = mpsc::unbounded::<()>();
-        assert!(poll_once(&mut receiver.recv()).await.is_pending());
-        assert!(poll_once(&mut cancelled).await.is_pending());
-        assert!(poll_once(&mut ran).await.is_pending());
-        assert!(poll_once(&mut ready).await.is_pending());
-        assert!(poll_once(&mut join).await.is_pending());
-        assert!(poll_once(&mut lock).await.is_pending());
-        let dump = headwaiter::dump().to_string();
-        for part in
-            ["the cancellation of a token", "the end of a group", "a notification", "a lock"]
-        {
-            assert!(dump.contains(part), "{part} is not in:\n{dump}");
-        }
-        // The lock is now waited for by somebody else.
-        assert!(Pin::new(&mut lock).poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        notify.notify_one();
-        assert_eq!(ready.as_mut().await, Ok(()));
-        (&mut join).await.unwrap();
-        token.cancel();
-        (&mut cancelled).await;
-        assert!(ran.as_mut().await.is_err());
-        let dump = headwaiter::dump().to_string();
-        assert!(!dump.contains("waits for"), "{dump}");
-        drop(guard);
-    });
+#[headwaiter::test(clock = "virtual", within = "60s")]
+async fn what_is_over_is_not_waited_for_though_its_future_is_kept() {
+    let _beside_others = beside_other_tests();
+    let token = CancelToken::new();
+    let mut cancelled = token.cancelled();
+    let mut ran = pin!(token.run(std::future::pending::<()>()));
+    let notify = Notify::new();
+    let mut ready = pin!(token.run(notify.notified()));
+    let group = TaskGroup::<()>::new();
+    group.spawn(async { Ok(()) });
+    let mut join = group.join();
+    let mutex = Mutex::new(());
+    let guard = mutex.lock().await;
+    let mut lock = mutex.lock();
+    let (_sender, mut receiver) = mpsc::unbounded::<()>();
+    assert!(poll_once(&mut receiver.recv()).await.is_pending());
+    assert!(poll_once(&mut cancelled).await.is_pending());
+    assert!(poll_once(&mut ran).await.is_pending());
+    assert!(poll_once(&mut ready).await.is_pending());
+    assert!(poll_once(&mut join).await.is_pending());
+    assert!(poll_once(&mut lock).await.is_pending());
+    let dump = headwaiter::dump().to_string();
+    for part in ["the cancellation of a token", "the end of a group", "a notification", "a lock"] {
+        assert!(dump.contains(part), "{part} is not in:\n{dump}");
+    }
+    // Another waker waits for the lock now.
+    assert!(Pin::new(&mut lock).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    notify.notify_one();
+    assert_eq!(ready.as_mut().await, Ok(()));
+    (&mut join).await.unwrap();
+    token.cancel();
+    (&mut cancelled).await;
+    assert!(ran.as_mut().await.is_err());
+    let dump = headwaiter::dump().to_string();
+    assert!(!dump.contains("waits for"), "{dump}");
+    drop(guard);
 }
 
-/// Of an `abort` from another thread a loop knows nothing before it comes.
+/// A loop cannot know of an `abort` from another thread before it arrives.
 #[test]
 fn that_nothing_can_wake_a_loop_is_said_once_also_if_it_was_woken() {
     let said = logged_outside(|| {
@@ -966,7 +965,7 @@ fn ignore_says_nothing() {
         lost.abort();
         a.abort();
         b.await.unwrap();
-        // Nothing that the loop knows of can wake it. (In most of the rounds the thread is late enough.)
+        // Nothing that the loop knows of can wake it. (In most rounds the thread is late enough.)
         for _ in 0..20 {
             let parked = headwaiter::spawn(async { Notify::new().notified().await });
             let (give, take) = oneshot::channel::<()>();
@@ -1062,7 +1061,7 @@ async fn perform(world: Rc<World>, me: usize, deeds: Vec<Deed>) {
     }
 }
 
-/// Plays the program of this seed in the order of this seed. Returns what was logged, and who has not ended.
+/// Plays the program of this seed in the order of this seed. Returns what was logged, and which tasks have not ended.
 fn play(seed: u64, deadlock: Deadlock, joins: bool) -> (Vec<String>, Vec<usize>) {
     let dice = Random::new(seed);
     let built = EventLoop::builder().clock(Clock::Virtual).deadlock(deadlock).shuffle(seed).build();
@@ -1112,8 +1111,8 @@ fn play(seed: u64, deadlock: Deadlock, joins: bool) -> (Vec<String>, Vec<usize>)
     (without_stalls(std::mem::take(&mut logged::lines())), unfinished)
 }
 
-/// Random programs, in random orders: whoever is accused never ends, if anybody does not end somebody is accused, and
-/// `Fail` cuts every knot.
+/// Random programs, in random orders: a task that is accused never ends; if a task does not end, some task is accused; and
+/// `Fail` ends every deadlock.
 #[test]
 fn random_programs_are_accused_if_and_only_if_they_are_stuck() {
     let said = logged_outside(|| {
@@ -1140,7 +1139,7 @@ fn random_programs_are_accused_if_and_only_if_they_are_stuck() {
             let times = accused.len();
             accused.sort_unstable();
             accused.dedup();
-            assert_eq!(accused.len(), times, "seed {seed}: somebody was accused twice: {said:#?}");
+            assert_eq!(accused.len(), times, "seed {seed}: a task was accused twice: {said:#?}");
 
             let (said, unfinished) = play(seed, Deadlock::Fail, joins);
             assert!(
@@ -1358,7 +1357,7 @@ fn a_deadlock_report_of_a_crowd_is_short_and_says_how_many_more() {
     assert!(report.contains("and 950 more tasks") && report.lines().count() < 70, "{report}");
 }
 
-/// Who wakes itself through the waker it is lent need not keep it; in the poll in which it does not, it is lost.
+/// A task that wakes itself in each poll need not keep its waker. In the first poll in which it does not, its waker is lost.
 #[test]
 fn a_task_is_accused_of_a_lost_waker_after_the_first_poll_in_which_it_was_not_woken_timed_or_not() {
     for wakes in [0, 1, 2, 509, 510, 511, 512] {
@@ -1545,7 +1544,7 @@ fn a_dump_shows_also_what_no_task_waits_for() {
     bounded(|| {
         let built = EventLoop::builder().clock(Clock::Virtual).blocking_threads(1).build();
         built.unwrap().block_on(async {
-            // A callback, a socket that nobody reads, and one for which only a foreign waker waits.
+            // A callback, a socket that no task reads, and one for which only a foreign waker waits.
             let source = mio::net::UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
             let shown = Rc::new(RefCell::new(String::new()));
             let show = shown.clone();
@@ -1573,7 +1572,7 @@ fn a_dump_shows_also_what_no_task_waits_for() {
             });
             let handed_on = handed_on.await.unwrap();
 
-            // A job that runs though its task is gone, one that waits for the thread, one that is detached.
+            // A job that runs although its task is gone, a job that is queued, and a detached job.
             let (tell, told) = std::sync::mpsc::channel();
             let (end, ended) = std::sync::mpsc::channel::<()>();
             let runs = headwaiter::spawn_blocking(move || {
@@ -1610,7 +1609,7 @@ UDP socket 3: writable, code outside this crate waits to read
 "#
             );
 
-            // Its end is told to a loop that does not turn.
+            // The job ends while the loop does not turn.
             drop(end);
             while !masked_dump()
                 .contains("4 jobs ended, of which the loop takes note in its next turn")
@@ -1638,18 +1637,23 @@ fn another_thread_gets_a_dump_also_of_a_loop_that_does_not_answer() {
     bounded(|| {
         let (tell, told) = std::sync::mpsc::channel();
         let (release, released) = std::sync::mpsc::channel::<()>();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&is_over);
         let loop_thread = thread::spawn(move || {
             headwaiter::block_on(async move {
                 let handle = Handle::current();
                 let (end, ended) = oneshot::channel();
                 let blocker = named("blocker", async move {
                     tell.send(handle).unwrap();
-                    released.recv().unwrap(); // Answers nobody meanwhile.
+                    released.recv().unwrap(); // The loop does not answer meanwhile.
                     let _ = end.send(());
                 });
                 ended.await.unwrap();
                 blocker.await.unwrap();
-                sleep(ms(200)).await;
+                // It answers until it is told to end.
+                while !over.load(Ordering::SeqCst) {
+                    sleep(ms(1)).await;
+                }
             });
         });
         let handle = told.recv().unwrap();
@@ -1664,6 +1668,7 @@ fn another_thread_gets_a_dump_also_of_a_loop_that_does_not_answer() {
         let dump = handle.dump().to_string();
         assert!(dump.contains("\"main\"") && !dump.contains("has not answered"), "{dump}");
         assert!(!dump.contains("running"), "it answers between two polls: {dump}");
+        is_over.store(true, Ordering::SeqCst);
         loop_thread.join().unwrap();
         assert!(handle.dump().to_string().contains("is gone"));
     });
@@ -1683,7 +1688,7 @@ fn a_loop_that_nobody_turns_says_so_also_after_a_panic_of_the_main_future() {
     });
 }
 
-/// A group and a token keep who waits for them as a number, which nobody else can see.
+/// A group and a token store their waiters as numbers, not as wakers.
 #[test]
 fn who_waits_for_a_group_or_a_token_is_not_lost() {
     let said = logged(Deadlock::Fail, || async {
@@ -1824,7 +1829,7 @@ fn a_group_whose_children_wait_for_who_joins_it_is_a_deadlock() {
             let parent = named("parent", async move {
                 let _till = till.lock().await;
                 let group = TaskGroup::<()>::new();
-                // It may end after the others have begun to wait: then it is that end that closes the knot.
+                // If it ends after the others have begun to wait, its end closes the cycle.
                 group.spawn(async move {
                     sleep(ms(last_to_wait)).await;
                     Ok(())
@@ -1846,7 +1851,7 @@ fn a_group_whose_children_wait_for_who_joins_it_is_a_deadlock() {
                 }
             });
             match timeout(ms(50), parent).await.expect("it was reported") {
-                // A child was dropped, and with it the group's others could go on, or the group failed.
+                // A child was dropped, so the other children could continue, or the group failed.
                 Ok(joined) => joined.unwrap(),
                 Err(error) => {
                     let text = error.to_string();
@@ -1861,7 +1866,7 @@ fn a_group_whose_children_wait_for_who_joins_it_is_a_deadlock() {
     }
 }
 
-/// A future that has been polled in one task goes on in another, which then is the one that waits.
+/// A future that was polled in one task continues in another, which then is the task that waits.
 #[test]
 fn a_wait_moves_with_its_future() {
     let said = logged(Deadlock::Fail, || async {
@@ -1967,7 +1972,7 @@ fn a_deadlock_that_others_might_have_cut_is_reported_when_they_are_gone() {
         }
         assert!(!a.is_finished() && !b.is_finished());
         tell.send(()).unwrap();
-        // Nothing else wakes the loop: nobody but the two is waited for.
+        // Nothing else wakes the loop: only the two tasks are awaited.
         let (a, b) = zip(a, b).await;
         assert!(a.is_err() ^ b.is_err());
         thread.join().unwrap();

@@ -50,7 +50,7 @@ pub fn ready<R>(poll: Poll<R>) -> R {
     }
 }
 
-/// Lets all tasks that can go on do so for a while.
+/// Lets all tasks that can continue run for a while.
 pub async fn let_others_run() {
     for _ in 0..20 {
         yield_now().await;
@@ -122,21 +122,20 @@ fn try_lock_fails_while_the_mutex_is_held_or_handed_over() {
     });
 }
 
-#[test]
-fn a_lock_that_is_given_up_half_way_leaves_nothing() {
-    in_virtual_time(|| async {
-        let mutex = Mutex::new(());
-        let held = mutex.lock().await;
-        let mut before = mutex.lock();
-        assert!(is_pending(&mut before).await);
-        assert!(timeout(ms(10), mutex.lock()).await.is_err());
-        let mut after = mutex.lock();
-        assert!(is_pending(&mut after).await);
-        drop(held);
-        drop(ready(poll_once(&mut before).await));
-        drop(ready(poll_once(&mut after).await));
-        assert!(mutex.try_lock().is_ok());
-    });
+#[headwaiter::test(clock = "virtual", within = "60s")]
+async fn a_lock_that_is_given_up_half_way_leaves_nothing() {
+    let _beside_others = beside_other_tests();
+    let mutex = Mutex::new(());
+    let held = mutex.lock().await;
+    let mut before = mutex.lock();
+    assert!(is_pending(&mut before).await);
+    assert!(timeout(ms(10), mutex.lock()).await.is_err());
+    let mut after = mutex.lock();
+    assert!(is_pending(&mut after).await);
+    drop(held);
+    drop(ready(poll_once(&mut before).await));
+    drop(ready(poll_once(&mut after).await));
+    assert!(mutex.try_lock().is_ok());
 }
 
 #[test]
@@ -193,28 +192,27 @@ fn a_lock_future_that_is_leaked_makes_others_wait_and_nothing_worse() {
     });
 }
 
-#[test]
-fn a_semaphore_serves_in_order() {
-    in_loop(|| async {
-        let semaphore = Rc::new(Semaphore::new(0));
-        let order = Rc::new(RefCell::new(Vec::new()));
-        let acquire = |number| {
-            let (semaphore, order) = (Rc::clone(&semaphore), Rc::clone(&order));
-            async move {
-                let _permit = semaphore.acquire_owned().await.unwrap();
-                order.borrow_mut().push(number);
-                yield_now().await;
-            }
-        };
-        let tasks: Vec<_> = (0..50).map(|number| spawn(acquire(number))).collect();
-        let_others_run().await;
-        semaphore.add_permits(3);
-        for task in tasks {
-            task.await.unwrap();
+#[headwaiter::test(within = "60s")]
+async fn a_semaphore_serves_in_order() {
+    let _beside_others = beside_other_tests();
+    let semaphore = Rc::new(Semaphore::new(0));
+    let order = Rc::new(RefCell::new(Vec::new()));
+    let acquire = |number| {
+        let (semaphore, order) = (Rc::clone(&semaphore), Rc::clone(&order));
+        async move {
+            let _permit = semaphore.acquire_owned().await.unwrap();
+            order.borrow_mut().push(number);
+            yield_now().await;
         }
-        assert_eq!(*order.borrow(), Vec::from_iter(0..50));
-        assert_eq!(semaphore.available_permits(), 3);
-    });
+    };
+    let tasks: Vec<_> = (0..50).map(|number| spawn(acquire(number))).collect();
+    let_others_run().await;
+    semaphore.add_permits(3);
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(*order.borrow(), Vec::from_iter(0..50));
+    assert_eq!(semaphore.available_permits(), 3);
 }
 
 #[test]
@@ -335,7 +333,7 @@ fn a_notice_that_nobody_waits_for_is_kept_once() {
         notify.notify_one();
         notify.notified().await;
         assert!(is_pending(&mut notify.notified()).await);
-        // And none is kept from one who was dropped while it waited.
+        // And no notification is kept from a waiter that was dropped while it waited.
         assert!(is_pending(&mut notify.notified()).await);
     });
 }
@@ -393,7 +391,7 @@ fn a_notice_given_to_who_is_dropped_goes_to_the_next() {
         notify.notify_one();
         drop(first);
         ready(poll_once(&mut second).await);
-        // If nobody waits, it is kept.
+        // If nothing waits, the notification is kept.
         let mut third = notify.notified();
         assert!(is_pending(&mut third).await);
         notify.notify_one();
@@ -534,7 +532,7 @@ fn a_full_channel_makes_its_senders_wait_in_order() {
         assert!(is_pending(&mut second).await);
         assert!(is_pending(&mut third).await);
         assert_eq!(receiver.recv().await, Some(0));
-        // The room is for who waits.
+        // The room is for the sender that waits.
         assert_eq!(sender.try_send(9), Err(TrySendError::Full(9)));
         assert!(is_pending(&mut third).await);
         ready(poll_once(&mut second).await).unwrap();
@@ -628,7 +626,7 @@ fn a_closed_channel_gives_messages_back_and_what_it_holds_out() {
         assert!(sender.reserve().await.is_err());
         assert_eq!(receiver.recv().await, Some(1));
         assert_eq!(receiver.recv().await, Some(2));
-        // Who was given room before may still send.
+        // A sender that got room before may still send.
         assert!(is_pending(&mut receiver.recv()).await);
         assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
         room.send(3);
@@ -650,7 +648,7 @@ fn a_receiver_of_a_closed_channel_ends_when_the_last_room_is_given_back() {
         drop(room);
         assert_eq!(receives.await.unwrap(), None);
 
-        // So does the room of who was given it while it waited, and is dropped.
+        // So does the room of a sender that got it while it waited, and is then dropped.
         let (sender, mut receiver) = mpsc::channel(1);
         sender.try_send(1).unwrap();
         let mut second = sender.send(2);
@@ -728,7 +726,7 @@ fn a_channel_ends_with_its_last_sender() {
 
 #[test]
 fn an_unbounded_channel_is_never_full() {
-    in_every_order(|| async {
+    in_loop(|| async {
         let (sender, mut receiver) = mpsc::unbounded();
         let other = sender.clone();
         assert!(sender.same_channel(&other));
@@ -843,65 +841,63 @@ fn a_crowd_of_waiters_can_leave_in_any_order() {
     });
 }
 
-#[test]
-fn a_crowd_of_tasks_that_wait_can_be_aborted_in_any_order() {
-    in_loop(|| async {
-        const MANY: usize = 100_000;
-        let mutex = Rc::new(Mutex::new(0));
-        let held = mutex.lock().await;
-        let wait = || {
-            let mutex = Rc::clone(&mutex);
-            async move { *mutex.lock().await += 1 }
-        };
-        let tasks: Vec<_> = (0..MANY).map(|_| spawn(wait())).collect();
-        let_others_run().await;
-        for step in 0..MANY {
-            let index = step * 76_543 % MANY;
-            if !index.is_multiple_of(1000) {
-                tasks[index].abort();
-            }
+#[headwaiter::test(within = "60s")]
+async fn a_crowd_of_tasks_that_wait_can_be_aborted_in_any_order() {
+    let _beside_others = beside_other_tests();
+    const MANY: usize = 100_000;
+    let mutex = Rc::new(Mutex::new(0));
+    let held = mutex.lock().await;
+    let wait = || {
+        let mutex = Rc::clone(&mutex);
+        async move { *mutex.lock().await += 1 }
+    };
+    let tasks: Vec<_> = (0..MANY).map(|_| spawn(wait())).collect();
+    let_others_run().await;
+    for step in 0..MANY {
+        let index = step * 76_543 % MANY;
+        if !index.is_multiple_of(1000) {
+            tasks[index].abort();
         }
-        drop(held);
-        for (index, task) in tasks.into_iter().enumerate() {
-            assert_eq!(task.await.is_ok(), index.is_multiple_of(1000));
-        }
-        assert_eq!(*mutex.lock().await, MANY / 1000);
-    });
+    }
+    drop(held);
+    for (index, task) in tasks.into_iter().enumerate() {
+        assert_eq!(task.await.is_ok(), index.is_multiple_of(1000));
+    }
+    assert_eq!(*mutex.lock().await, MANY / 1000);
 }
 
 /// How long a channel may be busy before the test has failed.
 const BUSY: Duration = Duration::from_secs(5);
 
-#[test]
-fn two_tasks_with_a_busy_channel_do_not_starve_a_timer() {
-    in_loop(|| async {
-        let fired = Rc::new(Cell::new(false));
-        let (ping, mut pings) = mpsc::channel(8);
-        let (pong, mut pongs) = mpsc::channel(8);
-        let start = Instant::now();
-        let is_over = {
-            let fired = Rc::clone(&fired);
-            move || fired.get() || start.elapsed() > BUSY
-        };
-        let answers = spawn(async move {
-            while let Some(number) = pings.recv().await {
-                pong.send(number).await.unwrap();
-            }
-        });
-        let asks = spawn(async move {
-            let mut asked = 0_u64;
-            while !is_over() {
-                ping.send(asked).await.unwrap();
-                assert_eq!(pongs.recv().await, Some(asked));
-                asked += 1;
-            }
-        });
-        sleep(ms(10)).await;
-        assert!(!asks.is_finished(), "the timer is later than {BUSY:?}");
-        fired.set(true);
-        asks.await.unwrap();
-        answers.await.unwrap();
+#[headwaiter::test(within = "60s")]
+async fn two_tasks_with_a_busy_channel_do_not_starve_a_timer() {
+    let _beside_others = beside_other_tests();
+    let fired = Rc::new(Cell::new(false));
+    let (ping, mut pings) = mpsc::channel(8);
+    let (pong, mut pongs) = mpsc::channel(8);
+    let start = Instant::now();
+    let is_over = {
+        let fired = Rc::clone(&fired);
+        move || fired.get() || start.elapsed() > BUSY
+    };
+    let answers = spawn(async move {
+        while let Some(number) = pings.recv().await {
+            pong.send(number).await.unwrap();
+        }
     });
+    let asks = spawn(async move {
+        let mut asked = 0_u64;
+        while !is_over() {
+            ping.send(asked).await.unwrap();
+            assert_eq!(pongs.recv().await, Some(asked));
+            asked += 1;
+        }
+    });
+    sleep(ms(10)).await;
+    assert!(!asks.is_finished(), "the timer is later than {BUSY:?}");
+    fired.set(true);
+    asks.await.unwrap();
+    answers.await.unwrap();
 }
 
 /// Runs an operation that is always ready, over and over, and checks that a timer fires meanwhile.
@@ -922,43 +918,42 @@ async fn busy_beside_a_timer<F: Future>(mut operation: impl FnMut() -> F + 'stat
     busy.await.unwrap();
 }
 
-#[test]
-fn operations_that_never_wait_do_not_starve_a_timer() {
-    in_loop(|| async {
-        let mutex = Rc::new(Mutex::new(()));
-        busy_beside_a_timer(move || {
-            let mutex = Rc::clone(&mutex);
-            async move { drop(mutex.lock().await) }
-        })
-        .await;
-        let semaphore = Rc::new(Semaphore::new(1));
-        busy_beside_a_timer(move || Rc::clone(&semaphore).acquire_owned()).await;
-        let notify = Rc::new(Notify::new());
-        busy_beside_a_timer(move || {
-            let notify = Rc::clone(&notify);
-            notify.notify_one();
-            async move { notify.notified().await }
-        })
-        .await;
-        busy_beside_a_timer(|| {
-            let (sender, receiver) = oneshot::channel();
-            sender.send(()).unwrap();
-            receiver
-        })
-        .await;
-        let (sender, receiver) = mpsc::channel(1);
-        let channel = Rc::new((sender, RefCell::new(Some(receiver))));
-        busy_beside_a_timer(move || {
-            let channel = Rc::clone(&channel);
-            async move {
-                let mut receiver = channel.1.take().unwrap();
-                channel.0.send(()).await.unwrap();
-                receiver.recv().await.unwrap();
-                channel.1.replace(Some(receiver));
-            }
-        })
-        .await;
-    });
+#[headwaiter::test(within = "60s")]
+async fn operations_that_never_wait_do_not_starve_a_timer() {
+    let _beside_others = beside_other_tests();
+    let mutex = Rc::new(Mutex::new(()));
+    busy_beside_a_timer(move || {
+        let mutex = Rc::clone(&mutex);
+        async move { drop(mutex.lock().await) }
+    })
+    .await;
+    let semaphore = Rc::new(Semaphore::new(1));
+    busy_beside_a_timer(move || Rc::clone(&semaphore).acquire_owned()).await;
+    let notify = Rc::new(Notify::new());
+    busy_beside_a_timer(move || {
+        let notify = Rc::clone(&notify);
+        notify.notify_one();
+        async move { notify.notified().await }
+    })
+    .await;
+    busy_beside_a_timer(|| {
+        let (sender, receiver) = oneshot::channel();
+        sender.send(()).unwrap();
+        receiver
+    })
+    .await;
+    let (sender, receiver) = mpsc::channel(1);
+    let channel = Rc::new((sender, RefCell::new(Some(receiver))));
+    busy_beside_a_timer(move || {
+        let channel = Rc::clone(&channel);
+        async move {
+            let mut receiver = channel.1.take().unwrap();
+            channel.0.send(()).await.unwrap();
+            receiver.recv().await.unwrap();
+            channel.1.replace(Some(receiver));
+        }
+    })
+    .await;
 }
 
 #[test]
@@ -1354,14 +1349,14 @@ fn wakers_may_use_what_they_wait_for_when_they_are_woken_or_dropped() {
                 playground.play();
             }
             PLAYGROUND.set(None);
-            // Nothing was lost, and nothing given twice: in the end all is there again.
+            // Nothing was lost or granted twice: in the end all permits are back.
             playground.permits.take();
             drop(playground.guard.take());
             let mut acquires = playground.acquires.take();
             while !acquires.is_empty() {
                 let before = acquires.len();
                 acquires.retain_mut(|acquire| poll_with(Waker::noop(), acquire).is_pending());
-                // Whoever wants more than there are lets nobody by.
+                // A waiter that wants more permits than there are blocks all behind it.
                 if acquires.len() == before {
                     drop(acquires.remove(0));
                 }
@@ -1370,10 +1365,7 @@ fn wakers_may_use_what_they_wait_for_when_they_are_woken_or_dropped() {
             while !locks.is_empty() {
                 let before = locks.len();
                 locks.retain_mut(|lock| poll_with(Waker::noop(), lock).is_pending());
-                assert!(
-                    locks.len() < before,
-                    "seed {seed}: {before} wait for a lock that nobody has"
-                );
+                assert!(locks.len() < before, "seed {seed}: {before} wait for a lock that is free");
             }
             assert_eq!(
                 playground.semaphore.available_permits(),
@@ -1397,27 +1389,26 @@ fn permits_that_come_back_to_a_full_semaphore_break_nothing() {
     assert!(semaphore.try_acquire().is_ok());
 }
 
-#[test]
-fn room_that_was_given_before_the_receiver_was_dropped_is_of_no_use() {
-    in_loop(|| async {
-        let dropped = Rc::new(Cell::new(0));
-        let message = || {
-            let dropped = Rc::clone(&dropped);
-            OnDrop(move || dropped.set(dropped.get() + 1))
-        };
-        let (sender, mut receiver) = mpsc::channel(2);
-        let room = sender.reserve().await.unwrap();
-        sender.try_send(message()).unwrap();
-        let mut given = sender.send(message());
-        assert!(is_pending(&mut given).await);
-        drop(receiver.recv().await);
-        assert_eq!(dropped.get(), 1);
-        drop(receiver);
-        room.send(message());
-        assert_eq!(dropped.get(), 2);
-        drop(given.await.unwrap_err());
-        assert_eq!(dropped.get(), 3);
-    });
+#[headwaiter::test(within = "60s")]
+async fn room_that_was_given_before_the_receiver_was_dropped_is_of_no_use() {
+    let _beside_others = beside_other_tests();
+    let dropped = Rc::new(Cell::new(0));
+    let message = || {
+        let dropped = Rc::clone(&dropped);
+        OnDrop(move || dropped.set(dropped.get() + 1))
+    };
+    let (sender, mut receiver) = mpsc::channel(2);
+    let room = sender.reserve().await.unwrap();
+    sender.try_send(message()).unwrap();
+    let mut given = sender.send(message());
+    assert!(is_pending(&mut given).await);
+    drop(receiver.recv().await);
+    assert_eq!(dropped.get(), 1);
+    drop(receiver);
+    room.send(message());
+    assert_eq!(dropped.get(), 2);
+    drop(given.await.unwrap_err());
+    assert_eq!(dropped.get(), 3);
 }
 
 #[test]
@@ -1488,8 +1479,8 @@ fn the_other_end_learns_that_a_task_has_panicked() {
     });
 }
 
-/// Runs what `make` gives until its first wait, its second and so on, and drops it there: at once, or after others have run,
-/// who may have handed it what it waits for. After each of these `check` must find all in order. Ends with the run that is over
+/// Runs the future of `make` until its first wait, its second and so on, and drops it there: at once, or after other tasks have
+/// run, which may have given it what it waits for. After each drop, `check` must find all in order. Ends with the run that is over
 /// before it could be dropped, which must have waited `waits` times at least.
 pub async fn drop_at_every_await(waits: usize, make: impl AsyncFn(), check: impl AsyncFn()) {
     for others_run in [false, true] {
@@ -1623,7 +1614,7 @@ fn no_notice_is_lost_by_a_drop_at_any_await() {
 #[test]
 fn a_oneshot_channel_outlives_a_drop_at_every_await() {
     in_every_order(|| async {
-        // Of the receiver, awaited by reference: what is sent then is there for the next who awaits it.
+        // A receiver, awaited by reference: the next task that awaits it gets what is sent then.
         for sent_before_drop in [false, true] {
             for polls in 0..3 {
                 let (sender, mut receiver) = oneshot::channel();
@@ -1646,7 +1637,7 @@ fn a_oneshot_channel_outlives_a_drop_at_every_await() {
                 assert_eq!(receiver.await, Ok("soup"));
             }
         }
-        // Of the receiver itself: its sender is told.
+        // The receiver itself: its sender learns of the drop.
         for polls in 0..3 {
             let (mut sender, mut receiver) = oneshot::channel::<()>();
             for _ in 0..polls {
@@ -1657,7 +1648,7 @@ fn a_oneshot_channel_outlives_a_drop_at_every_await() {
             ready(poll_once(&mut sender.closed()).await);
             assert_eq!(sender.send(()), Err(()));
         }
-        // Of who waits for the end: the channel works as before, and so does the next who waits.
+        // A wait for the end: the channel works as before, and so does the next such wait.
         for polls in 0..3 {
             let (mut sender, mut receiver) = oneshot::channel();
             let mut closed = sender.closed();
@@ -1714,7 +1705,7 @@ fn no_message_is_lost_by_a_drop_at_any_await_of_a_sender() {
             assert_eq!(sender.capacity(), 1);
         };
         drop_at_every_await(5, send_all_ways, check).await;
-        // And of those who wait for the end.
+        // And a wait for the end.
         let mut closed = sender.closed();
         assert!(is_pending(&mut closed).await);
         drop(closed);
@@ -1756,7 +1747,7 @@ fn no_message_is_lost_by_a_drop_at_any_await_of_a_receiver() {
     });
 }
 
-/// Each a task, and each lets the next go on. In quadratic time this would take many minutes.
+/// Each waiter is a task, and each lets the next continue. In quadratic time this would take many minutes.
 #[test]
 fn a_hundred_thousand_tasks_that_wait_are_served_in_order_and_in_linear_time() {
     const MANY: usize = 100_000;

@@ -40,45 +40,43 @@ fn panic_of(error: JoinError) -> String {
     panic_text(|| resume_unwind(error.into_panic()))
 }
 
-#[test]
-fn an_aborted_task_whose_drop_panics_has_panicked() {
-    in_loop(|| async {
-        // Before its first poll, and while it waits.
-        let queued = spawn(Bomb("queued"));
-        queued.abort();
-        let waiting = spawn(async {
-            let _bomb = Bomb("waiting");
-            sleep(ms(1000)).await;
-        });
-        yield_now().await;
-        waiting.abort();
-        assert_eq!(panic_of(queued.await.unwrap_err()), "queued");
-        let error = waiting.await.unwrap_err();
-        let text = error.to_string();
-        assert!(
-            text.contains("(spawned at tests/promises/task_failures.rs:")
-                && text.ends_with("panicked: waiting"),
-            "{text}"
-        );
-        assert_eq!(panic_of(error), "waiting");
+#[headwaiter::test(within = "60s")]
+async fn an_aborted_task_whose_drop_panics_has_panicked() {
+    let _beside_others = beside_other_tests();
+    // Before its first poll, and while it waits.
+    let queued = spawn(Bomb("queued"));
+    queued.abort();
+    let waiting = spawn(async {
+        let _bomb = Bomb("waiting");
+        sleep(ms(1000)).await;
     });
+    yield_now().await;
+    waiting.abort();
+    assert_eq!(panic_of(queued.await.unwrap_err()), "queued");
+    let error = waiting.await.unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("(spawned at tests/promises/task_failures.rs:")
+            && text.ends_with("panicked: waiting"),
+        "{text}"
+    );
+    assert_eq!(panic_of(error), "waiting");
 }
 
-#[test]
-fn a_task_that_aborts_itself_and_panics_in_its_drop_has_panicked() {
-    in_loop(|| async {
-        let (tell, told) = headwaiter::sync::oneshot::channel::<task::JoinHandle<()>>();
-        let (back, handle) = headwaiter::sync::oneshot::channel();
-        let task = spawn(async move {
-            let _bomb = Bomb("itself");
-            let own: task::JoinHandle<()> = told.await.unwrap();
-            own.abort();
-            back.send(own).unwrap();
-            pending::<()>().await;
-        });
-        tell.send(task).unwrap();
-        assert_eq!(panic_of(handle.await.unwrap().await.unwrap_err()), "itself");
+#[headwaiter::test(within = "60s")]
+async fn a_task_that_aborts_itself_and_panics_in_its_drop_has_panicked() {
+    let _beside_others = beside_other_tests();
+    let (tell, told) = headwaiter::sync::oneshot::channel::<task::JoinHandle<()>>();
+    let (back, handle) = headwaiter::sync::oneshot::channel();
+    let task = spawn(async move {
+        let _bomb = Bomb("itself");
+        let own: task::JoinHandle<()> = told.await.unwrap();
+        own.abort();
+        back.send(own).unwrap();
+        pending::<()>().await;
     });
+    tell.send(task).unwrap();
+    assert_eq!(panic_of(handle.await.unwrap().await.unwrap_err()), "itself");
 }
 
 #[test]
@@ -152,16 +150,15 @@ fn a_panic_in_the_drop_of_an_aborted_task_is_logged_once_and_only_if_nothing_joi
 }
 
 /// The token drops a future inside the task that awaits it: so that task panics, and there is no other.
-#[test]
-fn a_panic_in_the_drop_of_what_a_token_cuts_goes_on_in_the_task_that_awaits_it() {
-    in_loop(|| async {
-        let closing = CancelToken::new();
-        let token = closing.clone();
-        let task = spawn(async move { token.run(Bomb("cut")).await });
-        yield_now().await;
-        closing.cancel();
-        assert_eq!(panic_of(task.await.unwrap_err()), "cut");
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_panic_in_the_drop_of_what_a_token_cuts_goes_on_in_the_task_that_awaits_it() {
+    let _beside_others = beside_other_tests();
+    let closing = CancelToken::new();
+    let token = closing.clone();
+    let task = spawn(async move { token.run(Bomb("cut")).await });
+    yield_now().await;
+    closing.cancel();
+    assert_eq!(panic_of(task.await.unwrap_err()), "cut");
 }
 
 #[test]
@@ -225,7 +222,7 @@ fn what_needs_a_loop_says_in_a_job_to_take_a_handle_along() {
                     "{text}"
                 );
             }
-            // As it says.
+            // What the message advises works.
             let handle = Handle::current();
             let job = spawn_blocking(move || handle.spawn(|| async { 7 }).wait());
             assert_eq!(job.await.unwrap().unwrap(), 7);
@@ -233,7 +230,7 @@ fn what_needs_a_loop_says_in_a_job_to_take_a_handle_along() {
             let job = spawn_blocking(|| block_on(async { spawn(async { 8 }).await }));
             assert_eq!(job.await.unwrap().unwrap(), 8);
         });
-        // On other threads it says what it always said.
+        // On other threads the message is the usual one.
         let reset = |nap: &mut Sleep| {
             panic_text(|| {
                 _ = Pin::new(nap).poll(&mut Context::from_waker(std::task::Waker::noop()));

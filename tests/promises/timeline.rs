@@ -1,4 +1,4 @@
-//! The timeline, and what it draws: each drawing is read by who will read it, and small ones are compared to the letter.
+//! The timeline, and what it draws: each drawing is parsed, as its readers will, and small ones are compared to the letter.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -138,7 +138,7 @@ fn a_wait_says_for_what() {
             let same = door.clone();
             let knocker = named("knocker").spawn(async move { drop(same.lock().await) });
             let both = named("both").spawn(async {
-                // The timer of the second is not told of again when the first is over.
+                // The timer of the second sleep is not reported again when the first is over.
                 futures_lite::future::zip(sleep(ms(1)), sleep(ms(2))).await;
             });
             let kept: Rc<RefCell<Option<Waker>>> = Rc::default();
@@ -493,7 +493,7 @@ fn between_two_runs_the_loop_is_not_there() {
     });
 }
 
-/// Aborts these tasks before each turn. What an observer does is not told to others.
+/// Aborts these tasks before each turn. What an observer does is not reported to other observers.
 struct Aborts(Rc<RefCell<Vec<JoinHandle<()>>>>);
 
 impl Observer for Aborts {

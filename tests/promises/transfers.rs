@@ -24,14 +24,14 @@ fn async_pair() -> (Async<std::os::unix::net::UnixStream>, Async<std::os::unix::
     (Async::new(one).unwrap(), Async::new(other).unwrap())
 }
 
-/// Lets the events come that a registration brings, so that only an edge wakes.
+/// Lets the events of a registration arrive, so that only a new edge wakes.
 async fn settle() {
     for _ in 0..200 {
         yield_now().await;
     }
 }
 
-/// What it comes to at its first poll.
+/// The output of a future that must be ready at its first poll.
 async fn at_once<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let polled = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await;
@@ -64,22 +64,21 @@ async fn passes_many_slices(
     }
 }
 
-#[test]
-fn after_more_slices_than_one_call_takes_the_next_operation_does_not_hang() {
-    in_loop(|| async {
-        for slices in [1023, 1024, 1025, 3000] {
-            let (one, other) = tcp().await;
-            passes_many_slices(&one, &other, slices).await;
-            let (one, other) = UnixStream::pair().unwrap();
-            passes_many_slices(&one, &other, slices).await;
-            let (reader, writer) = pipe().unwrap();
-            passes_many_slices(&reader, &writer, slices).await;
-            let (one, other) = async_pair();
-            passes_many_slices(&one, &other, slices).await;
-            let (one, other) = tcp().await;
-            passes_many_slices(one.into_split().0, other.into_split().1, slices).await;
-        }
-    });
+#[headwaiter::test(within = "60s")]
+async fn after_more_slices_than_one_call_takes_the_next_operation_does_not_hang() {
+    let _beside_others = beside_other_tests();
+    for slices in [1023, 1024, 1025, 3000] {
+        let (one, other) = tcp().await;
+        passes_many_slices(&one, &other, slices).await;
+        let (one, other) = UnixStream::pair().unwrap();
+        passes_many_slices(&one, &other, slices).await;
+        let (reader, writer) = pipe().unwrap();
+        passes_many_slices(&reader, &writer, slices).await;
+        let (one, other) = async_pair();
+        passes_many_slices(&one, &other, slices).await;
+        let (one, other) = tcp().await;
+        passes_many_slices(one.into_split().0, other.into_split().1, slices).await;
+    }
 }
 
 #[test]
@@ -142,100 +141,96 @@ async fn nothing_is_written_at_once(mut writer: impl AsyncWrite + Unpin) {
     at_once(writer.write_all(&[])).await.unwrap();
 }
 
-#[test]
-fn a_transfer_of_nothing_never_waits() {
-    in_loop(|| async {
-        let (one, other) = tcp().await;
-        nothing_is_read_at_once(&one).await;
-        nothing_is_written_at_once(&other).await;
-        let (one, other) = tcp().await;
-        nothing_is_read_at_once(one.into_split().0).await;
-        nothing_is_written_at_once(other.into_split().1).await;
-        let (one, other) = UnixStream::pair().unwrap();
-        nothing_is_read_at_once(&one).await;
-        nothing_is_written_at_once(&other).await;
-        let (reader, writer) = pipe().unwrap();
-        nothing_is_read_at_once(&reader).await;
-        nothing_is_written_at_once(&writer).await;
-        let (mut one, mut other) = async_pair();
-        nothing_is_read_at_once(&one).await;
-        nothing_is_written_at_once(&other).await;
-        nothing_is_read_at_once(&mut other).await;
-        nothing_is_written_at_once(&mut one).await;
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_transfer_of_nothing_never_waits() {
+    let _beside_others = beside_other_tests();
+    let (one, other) = tcp().await;
+    nothing_is_read_at_once(&one).await;
+    nothing_is_written_at_once(&other).await;
+    let (one, other) = tcp().await;
+    nothing_is_read_at_once(one.into_split().0).await;
+    nothing_is_written_at_once(other.into_split().1).await;
+    let (one, other) = UnixStream::pair().unwrap();
+    nothing_is_read_at_once(&one).await;
+    nothing_is_written_at_once(&other).await;
+    let (reader, writer) = pipe().unwrap();
+    nothing_is_read_at_once(&reader).await;
+    nothing_is_written_at_once(&writer).await;
+    let (mut one, mut other) = async_pair();
+    nothing_is_read_at_once(&one).await;
+    nothing_is_written_at_once(&other).await;
+    nothing_is_read_at_once(&mut other).await;
+    nothing_is_written_at_once(&mut one).await;
 }
 
-#[test]
-fn the_methods_of_the_streams_do_not_wait_for_nothing_either() {
-    in_loop(|| async {
-        let (mut one, _other) = tcp().await;
-        assert_eq!(at_once(one.read(&mut [])).await.unwrap(), 0);
+#[headwaiter::test(within = "60s")]
+async fn the_methods_of_the_streams_do_not_wait_for_nothing_either() {
+    let _beside_others = beside_other_tests();
+    let (mut one, _other) = tcp().await;
+    assert_eq!(at_once(one.read(&mut [])).await.unwrap(), 0);
+    assert_eq!(one.try_read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    assert_eq!(at_once(one.read(&mut [])).await.unwrap(), 0);
+    assert_eq!(at_once(one.peek(&mut [])).await.unwrap(), 0);
+    at_once(one.read_exact(&mut [])).await.unwrap();
+    at_once(one.write_all(&[])).await.unwrap();
+    let (mut one, _other) = UnixStream::pair().unwrap();
+    assert_eq!(at_once(one.read(&mut [])).await.unwrap(), 0);
+    let (reader, _writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let mut reader = PipeReader::from_fd(reader).unwrap();
+    assert_eq!(at_once(reader.read(&mut [])).await.unwrap(), 0);
+    assert_eq!(reader.try_read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    assert_eq!(at_once(reader.read(&mut [])).await.unwrap(), 0);
+    assert_eq!(at_once(stdout().write(&[])).await.unwrap(), 0);
+}
+
+#[headwaiter::test(within = "60s")]
+async fn a_try_to_read_or_write_nothing_never_says_that_it_would_block() {
+    let _beside_others = beside_other_tests();
+    let (one, _other) = tcp().await;
+    let (local, _remote) = UnixStream::pair().unwrap();
+    let (ours, _ours_writer) = pipe().unwrap();
+    let (foreign, foreign_writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let foreign = PipeReader::from_fd(foreign).unwrap();
+    let foreign_writer = PipeWriter::from_fd(foreign_writer).unwrap();
+    // The second time it is known that there is nothing to read.
+    for _ in 0..2 {
+        assert_eq!(one.try_read(&mut []).unwrap(), 0);
+        assert_eq!(local.try_read(&mut []).unwrap(), 0);
+        assert_eq!(ours.try_read(&mut []).unwrap(), 0);
+        assert_eq!(foreign.try_read(&mut []).unwrap(), 0);
         assert_eq!(one.try_read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        assert_eq!(at_once(one.read(&mut [])).await.unwrap(), 0);
-        assert_eq!(at_once(one.peek(&mut [])).await.unwrap(), 0);
-        at_once(one.read_exact(&mut [])).await.unwrap();
-        at_once(one.write_all(&[])).await.unwrap();
-        let (mut one, _other) = UnixStream::pair().unwrap();
-        assert_eq!(at_once(one.read(&mut [])).await.unwrap(), 0);
-        let (reader, _writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
-        let mut reader = PipeReader::from_fd(reader).unwrap();
-        assert_eq!(at_once(reader.read(&mut [])).await.unwrap(), 0);
-        assert_eq!(reader.try_read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        assert_eq!(at_once(reader.read(&mut [])).await.unwrap(), 0);
-        assert_eq!(at_once(stdout().write(&[])).await.unwrap(), 0);
-    });
+        assert_eq!(local.try_read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(ours.try_read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(foreign.try_read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+    while one.try_write(&[0; 4096]).is_ok() {}
+    while local.try_write(&[0; 4096]).is_ok() {}
+    while foreign_writer.try_write(&[0; 4096]).is_ok() {}
+    assert_eq!(one.try_write(&[]).unwrap(), 0);
+    assert_eq!(local.try_write(&[]).unwrap(), 0);
+    assert_eq!(foreign_writer.try_write(&[]).unwrap(), 0);
 }
 
-#[test]
-fn a_try_to_read_or_write_nothing_never_says_that_it_would_block() {
-    in_loop(|| async {
-        let (one, _other) = tcp().await;
-        let (local, _remote) = UnixStream::pair().unwrap();
-        let (ours, _ours_writer) = pipe().unwrap();
-        let (foreign, foreign_writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
-        let foreign = PipeReader::from_fd(foreign).unwrap();
-        let foreign_writer = PipeWriter::from_fd(foreign_writer).unwrap();
-        // The second time it is known that there is nothing to read.
-        for _ in 0..2 {
-            assert_eq!(one.try_read(&mut []).unwrap(), 0);
-            assert_eq!(local.try_read(&mut []).unwrap(), 0);
-            assert_eq!(ours.try_read(&mut []).unwrap(), 0);
-            assert_eq!(foreign.try_read(&mut []).unwrap(), 0);
-            assert_eq!(one.try_read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-            assert_eq!(local.try_read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-            assert_eq!(ours.try_read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-            assert_eq!(foreign.try_read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        }
-        while one.try_write(&[0; 4096]).is_ok() {}
-        while local.try_write(&[0; 4096]).is_ok() {}
-        while foreign_writer.try_write(&[0; 4096]).is_ok() {}
-        assert_eq!(one.try_write(&[]).unwrap(), 0);
-        assert_eq!(local.try_write(&[]).unwrap(), 0);
-        assert_eq!(foreign_writer.try_write(&[]).unwrap(), 0);
-    });
-}
-
-#[test]
-fn a_file_does_not_wait_for_nothing() {
-    in_loop(|| async {
-        let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
-            .join(format!("headwaiter-transfers-{}", std::process::id()));
-        let mut file = headwaiter::fs::File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&path)
-            .await
-            .unwrap();
-        at_once(file.write_all(&[])).await.unwrap();
-        assert_eq!(at_once(file.write(&[])).await.unwrap(), 0);
-        assert_eq!(at_once(file.read(&mut [])).await.unwrap(), 0);
-        at_once(file.read_exact(&mut [])).await.unwrap();
-        assert_eq!(at_once(file.read_at(&mut [], 0)).await.unwrap(), 0);
-        assert_eq!(at_once(file.write_at(&[], 0)).await.unwrap(), 0);
-        assert_eq!(at_once(AsyncReadExt::read_vectored(&mut file, &mut [])).await.unwrap(), 0);
-        assert_eq!(at_once(AsyncWriteExt::write_vectored(&mut file, &[])).await.unwrap(), 0);
-        headwaiter::fs::remove_file(&path).await.unwrap();
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_file_does_not_wait_for_nothing() {
+    let _beside_others = beside_other_tests();
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("headwaiter-transfers-{}", std::process::id()));
+    let mut file = headwaiter::fs::File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&path)
+        .await
+        .unwrap();
+    at_once(file.write_all(&[])).await.unwrap();
+    assert_eq!(at_once(file.write(&[])).await.unwrap(), 0);
+    assert_eq!(at_once(file.read(&mut [])).await.unwrap(), 0);
+    at_once(file.read_exact(&mut [])).await.unwrap();
+    assert_eq!(at_once(file.read_at(&mut [], 0)).await.unwrap(), 0);
+    assert_eq!(at_once(file.write_at(&[], 0)).await.unwrap(), 0);
+    assert_eq!(at_once(AsyncReadExt::read_vectored(&mut file, &mut [])).await.unwrap(), 0);
+    assert_eq!(at_once(AsyncWriteExt::write_vectored(&mut file, &[])).await.unwrap(), 0);
+    headwaiter::fs::remove_file(&path).await.unwrap();
 }

@@ -1,5 +1,5 @@
-//! What the README and the pages of `docs/` show of what programs say is held against a real run. Where they differ, the test
-//! fails; told to, it rewrites the page instead. One command does that for all pages: it stands in `docs/trace.md`.
+//! Compares the output of programs that the README and the pages of `docs/` show with that of a real run. Where they differ, the
+//! test fails, or rewrites the page if [`BLESS`] is set. `docs/trace.md` has the command that does so for all pages.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ const BLESS: &str = "HEADWAITER_BLESS";
 /// Held while a page is read and written: the tests of a file run side by side.
 static PAGES: Mutex<()> = Mutex::new(());
 
-/// Runs an example, which must end well, and returns the lines that it says. `page` must show them, but for their numbers, as
+/// Runs an example, which must succeed, and returns the lines of its output. `page` must show them, except for numbers, where
 /// [`shown`] finds them.
 #[track_caller]
 pub fn run_as_shown(page: &str, name: &'static str) -> Vec<String> {
@@ -23,8 +23,8 @@ pub fn run_as_shown(page: &str, name: &'static str) -> Vec<String> {
     said.lines().map(str::to_owned).collect()
 }
 
-/// As [`run_as_shown`], with the trace of the loop. When the kernel reports what is not the same in every run: it may be as
-/// shown in another.
+/// As [`run_as_shown`], with the trace of the loop. The order of kernel events varies between runs, so one run in ten must be
+/// as shown.
 #[track_caller]
 pub fn trace_as_shown(page: &str, name: &'static str) {
     let command = format!("RUST_LOG=headwaiter=trace cargo run --example {name}");
@@ -38,6 +38,12 @@ pub fn trace_as_shown(page: &str, name: &'static str) {
         }
     }
     must_show_output(page, &command, &said);
+}
+
+/// Checks that a page shows this output of an example, as [`run_as_shown`] does.
+#[track_caller]
+pub fn must_show_said(page: &str, name: &str, said: &[String]) {
+    must_show_output(page, &format!("cargo run --example {name}"), &said.join("\n"));
 }
 
 #[track_caller]

@@ -74,9 +74,9 @@ fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
 /// [`alone`](super::alone): with a level for all tests at which their loops make more turns.
 #[track_caller]
 pub fn logged(level: LevelFilter, test: impl FnOnce() + Send + 'static) -> Vec<String> {
-    // Elsewhere threads without a name are not told apart.
+    // Elsewhere, threads without a name cannot be distinguished.
     let one_at_a_time = cfg!(not(target_os = "linux")).then(|| lock(&ONE_WATCHES));
-    let lines = captured(level, false, test);
+    let lines = captured(level, false, Box::new(test));
     drop(one_at_a_time);
     lines
 }
@@ -85,19 +85,15 @@ pub fn logged(level: LevelFilter, test: impl FnOnce() + Send + 'static) -> Vec<S
 #[track_caller]
 pub fn logged_with_watchers(test: impl FnOnce() + Send + 'static) -> Vec<String> {
     let _one_at_a_time = lock(&ONE_WATCHES);
-    captured(LevelFilter::Warn, true, test)
+    captured(LevelFilter::Warn, true, Box::new(test))
 }
 
 #[track_caller]
-fn captured(
-    level: LevelFilter,
-    watches: bool,
-    test: impl FnOnce() + Send + 'static,
-) -> Vec<String> {
+fn captured(level: LevelFilter, watches: bool, test: Box<dyn FnOnce() + Send>) -> Vec<String> {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let is_verbose = level > LevelFilter::Warn;
     let _alone = if is_verbose { no_other_test() } else { None };
-    let _beside_others = if is_verbose { None } else { beside_other_tests() };
+    let _beside_others = (!is_verbose).then(beside_other_tests);
     let _ = log::set_logger(&Logger); // Only the first time.
     let capture = leaked(Capture {
         test: thread::current().name().map(str::to_owned),
@@ -109,10 +105,10 @@ fn captured(
     });
     lock(&CAPTURES).push(capture);
     log::set_max_level(level.max(LevelFilter::Warn));
-    run(|| {
+    run(Box::new(|| {
         set_kernel_name(&capture.mark);
         test();
-    });
+    }));
     log::set_max_level(LevelFilter::Warn);
     lock(&CAPTURES).retain(|other| !std::ptr::eq(*other, capture));
     std::mem::take(&mut lock(&capture.lines))
@@ -173,7 +169,7 @@ pub fn without_stalls(mut said: Vec<String>) -> Vec<String> {
     said
 }
 
-/// As [`logged`], without what it says of stalls.
+/// As [`logged`], without the lines about stalls.
 #[track_caller]
 pub fn logged_without_stalls(
     level: LevelFilter,

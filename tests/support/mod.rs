@@ -13,7 +13,7 @@ use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
 use std::task::{Context, Poll, Waker};
@@ -53,10 +53,24 @@ thread_local! {
     static HOLDS_RUNNING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Waits until no test runs that must be alone.
-fn beside_other_tests() -> Option<RwLockReadGuard<'static, ()>> {
+/// Waits until no test runs that must be [`alone`], and lets none begin while the guard lives: for tests with an attribute, which
+/// are not [`bounded`]. (A type of its own, because a lock that is held while a task waits looks like a mistake.)
+pub fn beside_other_tests() -> BesideOtherTests {
     let hold = || RUNNING.read().unwrap_or_else(PoisonError::into_inner);
-    (!HOLDS_RUNNING.get()).then(hold)
+    let guard = (!HOLDS_RUNNING.get()).then(hold);
+    HOLDS_RUNNING.set(true);
+    BesideOtherTests { guard }
+}
+
+#[must_use]
+pub struct BesideOtherTests {
+    guard: Option<RwLockReadGuard<'static, ()>>,
+}
+
+impl Drop for BesideOtherTests {
+    fn drop(&mut self) {
+        HOLDS_RUNNING.set(self.guard.is_none());
+    }
 }
 
 /// Waits until no other test runs, and lets none begin while the guard lives.
@@ -69,7 +83,7 @@ fn no_other_test() -> Option<RwLockWriteGuard<'static, ()>> {
 #[track_caller]
 pub fn bounded(test: impl FnOnce() + Send + 'static) {
     let _beside_others = beside_other_tests();
-    run(test);
+    run(Box::new(test));
 }
 
 /// As [`bounded`], while no other test runs that is bounded: for one that looks at what all tests of a process share, such as its
@@ -78,18 +92,29 @@ pub fn bounded(test: impl FnOnce() + Send + 'static) {
 #[track_caller]
 pub fn alone(test: impl FnOnce() + Send + 'static) {
     let _alone = no_other_test();
-    run(test);
+    run(Box::new(test));
 }
 
-/// Starts a child process while no other test runs, see [`alone`]. They go on when it has begun its program.
+/// Starts a child process while no other test runs, see [`alone`]. The others continue when it has begun its program.
 pub fn spawn_alone(mut command: Command) -> Child {
     let _alone = no_other_test();
     command.spawn().expect("the program starts")
 }
 
-/// Runs a test on a thread of its own, which has the name of the test.
+/// Runs a program to its end, as [`spawn_alone`], and returns all that it says. It may take as long as a [`bounded`] test.
 #[track_caller]
-fn run(test: impl FnOnce() + Send + 'static) {
+pub fn output_of(mut command: Command) -> Output {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = spawn_alone(command);
+    let (ended, end) = mpsc::channel();
+    bounded(move || ended.send(child.wait_with_output().unwrap()).unwrap());
+    end.recv().unwrap()
+}
+
+/// Runs a test on a thread of its own, which has the name of the test. The test is boxed, so that this code is compiled once and not
+/// for each test: together with [`block_on`] that saves a fifth of the time to build the tests.
+#[track_caller]
+fn run(test: Box<dyn FnOnce() + Send>) {
     let (done, ended) = mpsc::channel();
     let runner = thread::Builder::new().name(thread::current().name().unwrap_or("test").to_owned());
     let running = runner.spawn(move || {
@@ -110,31 +135,45 @@ fn run(test: impl FnOnce() + Send + 'static) {
 
 /// As [`bounded`], in a loop of its own that takes no deadlock.
 #[track_caller]
-pub fn in_loop<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
+pub fn in_loop<F: Future<Output = ()> + 'static>(test: impl FnOnce() -> F + Send + 'static) {
     bounded(|| {
-        EventLoop::builder().deadlock(Deadlock::Fail).build().expect("a loop").block_on(test());
+        block_on(
+            &mut EventLoop::builder().deadlock(Deadlock::Fail).build().expect("a loop"),
+            Box::pin(test()),
+        );
     });
 }
 
-/// As [`in_loop`], and after that in some loops that permute what has no order of its own: for tests whose promise
-/// does not depend on the order in which ready tasks run. In those loops the clock is virtual.
+/// As [`EventLoop::block_on`], for a future that is boxed for the same reason as in [`run`].
+pub fn block_on(event_loop: &mut EventLoop, test: Boxed) {
+    event_loop.block_on(test);
+}
+
+pub type Boxed = Pin<Box<dyn Future<Output = ()>>>;
+
+/// As [`in_loop`], and then in some loops that permute the order in which ready tasks run: for promises that do not depend on
+/// that order. In those loops the clock is virtual.
 #[track_caller]
-pub fn in_every_order<F: Future<Output = ()>>(test: impl Fn() -> F + Send + 'static) {
+pub fn in_every_order<F: Future<Output = ()> + 'static>(test: impl Fn() -> F + Send + 'static) {
+    bounded(move || run_in_every_order(&|| Box::pin(test())));
+}
+
+fn run_in_every_order(test: &dyn Fn() -> Boxed) {
     const SEEDS: u64 = 50;
-    bounded(move || {
-        headwaiter::block_on(test());
-        print!("under the seeds");
-        for seed in 0..SEEDS {
-            print!(" {seed}"); // Shown if it fails: of a test that hangs, the last is the one.
-            headwaiter::explore([seed], &test);
-        }
-    });
+    headwaiter::block_on(test());
+    print!("under the seeds");
+    for seed in 0..SEEDS {
+        print!(" {seed}"); // Shown if it fails: of a test that hangs, the last is the one.
+        headwaiter::explore([seed], test);
+    }
 }
 
 /// As [`bounded`], in a loop with a virtual clock.
 #[track_caller]
-pub fn in_virtual_time<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
-    bounded(|| virtual_loop().block_on(test()));
+pub fn in_virtual_time<F: Future<Output = ()> + 'static>(
+    test: impl FnOnce() -> F + Send + 'static,
+) {
+    bounded(|| block_on(&mut virtual_loop(), Box::pin(test())));
 }
 
 pub fn virtual_loop() -> EventLoop {
@@ -285,13 +324,17 @@ impl<T: Unpin, F: FnMut(&mut Context<'_>) -> Poll<()> + Unpin> Future for Holdin
     }
 }
 
-/// A panic whose words the compiler cannot know to be constant.
+/// Panics with a text that is not a constant.
 pub fn burns(text: &str) {
     panic!("{text} is on fire");
 }
 
 /// What a panic said.
 pub fn panic_text(run: impl FnOnce()) -> String {
+    panic_text_of(Box::new(run))
+}
+
+fn panic_text_of(run: Box<dyn FnOnce() + '_>) -> String {
     let payload =
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).expect_err("it should panic");
     match payload.downcast::<String>() {
@@ -343,7 +386,7 @@ pub fn raise_file_limit() {
     }
 }
 
-/// Both ends of a new terminal: the one of who sits before it, and the one of the program.
+/// Both ends of a new terminal: that of the user, and that of the program.
 #[cfg(target_os = "linux")]
 pub fn terminal() -> (std::os::fd::OwnedFd, std::os::fd::OwnedFd) {
     use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};

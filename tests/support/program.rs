@@ -1,4 +1,4 @@
-//! The programs of `examples/`, run by the tests as what they are.
+//! Runs the programs of `examples/` for the tests.
 
 use std::io::{BufRead, BufReader, PipeReader, pipe};
 use std::process::{Child, Command, Stdio};
@@ -9,11 +9,11 @@ use std::time::Duration;
 /// A program that does nothing for so long has failed. No test waits for this while all is well.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How a deadlock, a lost waker and quiescence are reported: no example may be told of one, but that which is about it.
+/// How a deadlock, a lost waker and quiescence are reported. Only the example `deadlock` may log one.
 const REPORTS: [&str; 3] =
     ["deadlock:", "nobody has kept its waker", "nothing can wake this event loop"];
 
-/// A program of `examples/` that runs, and what it says. Dropping it ends it.
+/// A running program of `examples/`, and its output. Dropping it ends it.
 pub struct Program {
     name: &'static str,
     pub child: Child,
@@ -22,7 +22,7 @@ pub struct Program {
 
 pub struct Said {
     pub lines: Vec<String>,
-    /// It may still say something.
+    /// The program may still write more.
     open: bool,
 }
 
@@ -83,7 +83,7 @@ impl Program {
         kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
     }
 
-    /// Takes in all it says to the end, so that it never waits for a reader.
+    /// Reads all of its output, so that it never waits for a reader.
     fn listen(&self, pipe: PipeReader) {
         let transcript = Arc::clone(&self.transcript);
         thread::spawn(move || {
@@ -143,7 +143,7 @@ impl Drop for Program {
     }
 }
 
-/// Whether the programs are there. They say so if not.
+/// Whether the programs are installed. Prints which one is not.
 pub fn have(programs: &[&str]) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let missing = programs
@@ -172,7 +172,7 @@ pub fn figure(said: &[String], labels: &[&str]) -> f64 {
         .unwrap_or_else(|_| panic!("no number behind {labels:?}: {rest:?}"))
 }
 
-/// An example must say all this, in lines of its own or as a part of them, in this order.
+/// Checks that the lines of an example contain all these texts, in this order.
 #[track_caller]
 pub fn tells(said: &[String], sentences: &[&str]) {
     let mut lines = said.iter();

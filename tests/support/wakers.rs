@@ -1,4 +1,4 @@
-//! Wakers of another crate, as far as headwaiter can see.
+//! Wakers that are not of headwaiter's tasks, as another executor has them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -10,7 +10,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use pin_project_lite::pin_project;
 
-use crate::{compat::scratch, io::byte_stream::PollBytes};
+use crate::io::{byte_stream::PollBytes, scratch};
 
 /// Up to this many bytes in several slices, such as a header and a short body, are written as one
 /// slice. Copying them costs less than a vectored system call costs more, and TLS makes one record

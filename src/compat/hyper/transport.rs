@@ -12,8 +12,8 @@ use futures_io::{AsyncRead, AsyncWrite};
 use hyper::rt::{Read, ReadBufCursor, Write};
 
 use super::io::Io;
+use crate::io::{byte_stream::PollBytes, scratch};
 use crate::time::{Sleep, sleep};
-use crate::{compat::scratch, io::byte_stream::PollBytes};
 
 /// How long a closed connection is read from, for a peer that is still sending.
 const LINGER: Duration = Duration::from_secs(5);

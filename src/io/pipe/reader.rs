@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll};
 
 use crate::io::byte_stream::{ByteRead, as_raw_fd, async_read};
-use crate::io::readiness::{HasSource, readiness};
+use crate::io::readiness::{HasSource, poll_ready_names, readiness};
 use crate::io::syscall::{in_one_call, is_short, read_fifo, set_nonblocking};
 use crate::reactor::{Direction, FdSource, Ready, Registered, Wait};
 use crate::{io::byte_stream::PollBytes, io::futures::read_methods};
@@ -68,6 +68,38 @@ impl PipeReader {
         PipeReader::from_std(fd.into())
     }
 
+    /// As [`from_std`](Self::from_std), for the file of a FIFO. It must be one, and open for reading.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if it is not a FIFO, or not open for reading; otherwise as
+    /// [`from_std`](Self::from_std). The file is closed then.
+    ///
+    /// # Panics
+    ///
+    /// Outside any event loop.
+    #[cfg(target_os = "linux")]
+    #[track_caller]
+    pub fn from_file(file: std::fs::File) -> io::Result<Self> {
+        super::open::expect_end(&file, super::open::End::Reading)?;
+        PipeReader::from_file_unchecked(file)
+    }
+
+    /// As [`from_file`](Self::from_file), without looking at the file first. What is not a pipe may
+    /// read in unexpected ways, but never blocks the loop if the kernel can watch it.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_std`](Self::from_std).
+    ///
+    /// # Panics
+    ///
+    /// Outside any event loop.
+    #[track_caller]
+    pub fn from_file_unchecked(file: std::fs::File) -> io::Result<Self> {
+        PipeReader::from_fd(file.into())
+    }
+
     /// Returns the reader of std, in blocking mode again, for instance to be the standard input of
     /// a child.
     ///
@@ -103,6 +135,8 @@ impl PipeReader {
 
     readiness!(read);
 
+    poll_ready_names!(poll_read_ready = poll_readable;);
+
     /// Reads without waiting.
     ///
     /// It spends no [budget](crate::sync#the-cooperative-budget), so it is never refused as a
@@ -125,6 +159,28 @@ impl PipeReader {
         };
         self.registered.try_io(Direction::Read, op, |n| self.ours && is_short(*n, asked))
     }
+
+    /// As [`try_read`](Self::try_read), into several buffers in turn. At most 1,024 of them are used.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_read`](Self::try_read).
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop that the pipe belongs to.
+    #[track_caller]
+    pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let (range, asked) = in_one_call(bufs);
+        let bufs = &mut bufs[range];
+        let op = |io: &FdSource<io::PipeReader>| {
+            if asked == 0 { Ok(0) } else { self.read_with(io, |mut io| io.read_vectored(bufs)) }
+        };
+        self.registered.try_io(Direction::Read, op, |n| self.ours && is_short(*n, asked))
+    }
+
+    #[cfg(feature = "bytes")]
+    crate::io::buffers::try_read_buf_methods!();
 
     /// Calls `read`, and again if it returns the 0 of a FIFO that has no writer yet.
     fn read_with(

@@ -12,7 +12,7 @@ use std::{panic::Location, pin::Pin};
 
 use super::nosignal::{write, write_vectored};
 use crate::io::byte_stream::{ByteWrite, as_raw_fd, async_write};
-use crate::io::readiness::{HasSource, readiness};
+use crate::io::readiness::{HasSource, poll_ready_names, readiness};
 use crate::io::syscall::{in_one_call, is_short, set_nonblocking};
 use crate::reactor::{Direction, FdSource, Ready, Registered, Wait};
 use crate::{io::byte_stream::PollBytes, io::futures::write_methods};
@@ -55,6 +55,38 @@ impl PipeWriter {
         PipeWriter::from_std(fd.into())
     }
 
+    /// As [`from_std`](Self::from_std), for the file of a FIFO. It must be one, and open for writing.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if it is not a FIFO, or not open for writing; otherwise as
+    /// [`from_std`](Self::from_std). The file is closed then.
+    ///
+    /// # Panics
+    ///
+    /// Outside any event loop.
+    #[cfg(target_os = "linux")]
+    #[track_caller]
+    pub fn from_file(file: std::fs::File) -> io::Result<Self> {
+        super::open::expect_end(&file, super::open::End::Writing)?;
+        PipeWriter::from_file_unchecked(file)
+    }
+
+    /// As [`from_file`](Self::from_file), without looking at the file first. What is not a pipe may
+    /// write in unexpected ways, but never blocks the loop if the kernel can watch it.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_std`](Self::from_std).
+    ///
+    /// # Panics
+    ///
+    /// Outside any event loop.
+    #[track_caller]
+    pub fn from_file_unchecked(file: std::fs::File) -> io::Result<Self> {
+        PipeWriter::from_fd(file.into())
+    }
+
     /// Returns the writer of std, in blocking mode again, for instance to be the standard output of
     /// a child.
     ///
@@ -93,6 +125,8 @@ impl PipeWriter {
     }
 
     readiness!(write only);
+
+    poll_ready_names!(poll_write_ready = poll_writable;);
 
     /// Waits until every reader is gone: every write from then on fails with `BrokenPipe`.
     ///
@@ -145,6 +179,24 @@ impl PipeWriter {
             |io| write(io.get(), buf),
             |n| is_short(*n, buf.len()),
         )
+    }
+
+    /// As [`try_write`](Self::try_write), from several buffers in turn. At most 1,024 of them are
+    /// used.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_write`](Self::try_write).
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop that the pipe belongs to.
+    #[track_caller]
+    pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let (range, asked) = in_one_call(bufs);
+        let bufs = &bufs[range];
+        let op = |io: &FdSource<io::PipeWriter>| write_vectored(io.get(), bufs);
+        self.registered.try_io(Direction::Write, op, |n| is_short(*n, asked))
     }
 }
 

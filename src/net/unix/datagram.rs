@@ -3,6 +3,7 @@
 //! What it shares with UDP sockets is in `net/datagram.rs`. This file adds what only Unix datagram
 //! sockets have: paths, and a receiver whose queue is full.
 
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::{io, net::Shutdown, os::unix::net::SocketAddr, panic::Location, path::Path, pin::Pin};
 
@@ -36,6 +37,8 @@ use crate::reactor::{Direction, Registered};
 /// ```
 pub struct UnixDatagram {
     registered: Registered<mio::net::UnixDatagram>,
+    /// The pause of `poll_send_to`, which has no future that could keep it.
+    resend: Mutex<Option<Retry>>,
 }
 
 socket!(UnixDatagram, mio::net::UnixDatagram);
@@ -49,7 +52,8 @@ impl DatagramSocket for UnixDatagram {
 impl UnixDatagram {
     #[track_caller]
     fn new(io: mio::net::UnixDatagram) -> io::Result<Self> {
-        Ok(UnixDatagram { registered: Registered::quiet(io, "Unix datagram socket")? })
+        let registered = Registered::quiet(io, "Unix datagram socket")?;
+        Ok(UnixDatagram { registered, resend: Mutex::new(None) })
     }
 
     /// Makes a socket that is bound to a path, so that others can send to it. A file is made there,
@@ -179,6 +183,56 @@ impl UnixDatagram {
         }
     }
 
+    /// As [`send_to`](Self::send_to), for a future of your own.
+    ///
+    /// While the receiver's queue is full, the task of `cx` is woken for the next try. The socket
+    /// keeps one timer for that, and one waker: of all calls that were pending, the last decides
+    /// which task is woken. The timer ends when a call is ready.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_to`](Self::send_to).
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop that the socket belongs to.
+    #[track_caller]
+    pub fn poll_send_to(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+        path: impl AsRef<Path>,
+    ) -> Poll<io::Result<usize>> {
+        // Taken out, so that no lock is held while the timer drops a foreign waker.
+        let lock = || self.resend.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = lock().take();
+        let mut retry = kept.unwrap_or_else(|| Retry::at(Location::caller()));
+        let polled = self.poll_resend(cx, buf, path.as_ref(), &mut retry);
+        if polled.is_pending() {
+            *lock() = Some(retry);
+        }
+        polled
+    }
+
+    #[track_caller]
+    fn poll_resend(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+        path: &Path,
+        retry: &mut Retry,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(retry.poll_ready(cx));
+            // After `pause`, the next iteration polls the timer, which registers the waker.
+            match self.send_once(buf, path) {
+                Ok(None) => retry.pause(),
+                Ok(Some(bytes)) => return Poll::Ready(Ok(bytes)),
+                Err(error) => return Poll::Ready(Err(about_path("send to", path, error))),
+            }
+        }
+    }
+
     /// Sends once. `None` if that would block because the receiver's queue is full. It is hidden
     /// from the reactor, because it is not about the readiness of this socket.
     #[track_caller]
@@ -222,15 +276,6 @@ impl<P: AsRef<Path>> Future for UnixSendTo<'_, P> {
     /// and none when the other's queue has room again.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let path = this.path.as_ref();
-        loop {
-            ready!(this.retry.poll_ready(cx));
-            // After `pause`, the next iteration polls the timer, which registers the waker.
-            match this.socket.send_once(this.buf, path) {
-                Ok(None) => this.retry.pause(),
-                Ok(Some(bytes)) => return Poll::Ready(Ok(bytes)),
-                Err(error) => return Poll::Ready(Err(about_path("send to", path, error))),
-            }
-        }
+        this.socket.poll_resend(cx, this.buf, this.path.as_ref(), &mut this.retry)
     }
 }

@@ -11,7 +11,7 @@ use super::address;
 use super::{Retry, about_path};
 use crate::fmt::debug_struct;
 use crate::net::socket::{socket, socket_methods};
-use crate::net::stream::{stream_methods, stream_traits};
+use crate::net::stream::{StreamIo, stream_methods, stream_traits};
 use crate::reactor::Registered;
 
 /// A connection between two processes of one machine, or two parts of one.
@@ -43,10 +43,14 @@ pub struct UnixStream {
 
 socket!(UnixStream, mio::net::UnixStream);
 
-// A short read does not mean that the buffer is empty: a read also ends before or after a message
-// with credentials or file descriptors, for which the kernel makes no further event. (recvmsg(2)
-// would tell, but costs as much more as the system call that it would save.)
-stream_traits!(UnixStream, SocketAddr, SHORT_READ_EMPTIES: false);
+stream_traits!(UnixStream, SocketAddr);
+
+impl StreamIo for mio::net::UnixStream {
+    // A read also ends before or after a message with credentials or file descriptors, for which
+    // the kernel makes no further event. (recvmsg(2) would tell, but costs as much more as the
+    // system call that it would save.)
+    const SHORT_READ_EMPTIES: bool = false;
+}
 
 impl UnixStream {
     #[track_caller]

@@ -30,7 +30,7 @@ pub(super) struct Entry {
     /// How many permits it waits for. Only a semaphore uses it.
     pub(super) need: u32,
     /// The task to wake while it waits, unless there is a foreign waker.
-    task: TaskNumber,
+    pub(super) task: TaskNumber,
     /// A foreign waker to wake while it waits. Kept apart, because one word is moved faster than
     /// two.
     pub(super) foreign: Option<Waker>,

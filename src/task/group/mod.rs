@@ -36,6 +36,9 @@ use crate::state::{Children, Step, TaskNumber, Wake, discard};
 /// that is being polled: it is dropped after its poll). Outside its running loop, the loop drops
 /// them at its next turn.
 ///
+/// The children have no outputs besides errors. To take an output of each, in the order in which
+/// they end, use a [`JoinSet`](super::JoinSet).
+///
 /// A child may spawn others into the group through a [`Spawner`], and may have groups of its own. A
 /// finished child leaves nothing behind, whether or not the group is being joined: a server can
 /// spawn a task for each client into one group for years.
@@ -293,6 +296,9 @@ impl<E> fmt::Debug for TaskGroup<E> {
     }
 }
 
+/// What a joiner waits for.
+const END: &str = "the end of a group";
+
 /// The future of [`TaskGroup::join`]. Dropping it cancels the group.
 #[must_use = "futures do nothing unless awaited, and dropping this one cancels the group"]
 pub struct JoinGroup<E> {
@@ -329,11 +335,11 @@ impl<E> Future for JoinGroup<E> {
         shared.assert_at_home();
         if shared.alive.get() > 0 {
             if let Some(task) = TaskNumber::of(cx.waker()) {
-                this.record.wait_for_all(task, &shared.children, this.place);
+                this.record.wait_for_tasks(task, &shared.children, END, this.place);
             }
             discard(shared.joiner.replace(Some(Wake::of(cx.waker()))));
             let place = this.place;
-            report(|| Step::AwaitSync { what: "the end of a group", place });
+            report(|| Step::AwaitSync { what: END, place });
             return Poll::Pending;
         }
         // Only a join that completes spends budget. One that waits registers its waker in any case.

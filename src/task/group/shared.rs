@@ -11,7 +11,7 @@ use log::Level;
 use pin_project_lite::pin_project;
 
 use crate::state::{
-    Children, Flags, JoinError, Key, LoopId, Slot, Stage, TASK, Wake, discard, say,
+    Children, Flags, JoinError, Key, LoopId, Rare, Slot, Stage, TASK, Wake, discard, say,
 };
 use crate::task::insert::insert;
 use crate::task::join::abort;
@@ -167,7 +167,8 @@ impl<E: 'static> Shared<E> {
         let index = child.membership.index;
         // No handle joins it, so it is removed and its body dropped as soon as it has ended.
         let flags = Flags::QUEUED.or(Flags::DETACHED);
-        let key = insert(Box::pin(child), flags, name, place).ok_or(GroupClosed)?;
+        let rare = name.map(Rare::named);
+        let key = insert(Box::pin(child), flags, rare, place).ok_or(GroupClosed)?;
         if let Some(child) = self.children.borrow_mut().get_mut(index) {
             *child = key.slot;
             return Ok(());
@@ -279,7 +280,7 @@ impl<E> Drop for Membership<E> {
                 if let Wake::Task(number) = joiner
                     && let Some(mut door) = Door::open()
                 {
-                    door.suspect_joiner(number);
+                    door.suspect_waiter(number);
                 }
                 group.joiner.set(Some(joiner));
             }

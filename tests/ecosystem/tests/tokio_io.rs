@@ -64,6 +64,11 @@ fn every_stream_carries_what_tokios_helpers_write() {
         let ((read, _write), (_read, write)) = (one.into_split(), other.into_split());
         carries(read, write).await;
 
+        let (mut one, mut other) = connected().await;
+        carries(one.split().0, other.split().1).await;
+        let (mut one, mut other) = UnixStream::pair().unwrap();
+        carries(one.split().0, other.split().1).await;
+
         let (one, other) = io::pipe().unwrap();
         carries(Async::new(one).unwrap(), Async::new(other).unwrap()).await;
     });
@@ -163,7 +168,7 @@ fn a_stream_that_reads_from_another_within_its_own_read_mixes_no_bytes() {
         let (one, mut other) = connected().await;
         AsyncWriteExt::write_all(&mut other, b"soup and bread").await.unwrap();
         AsyncWriteExt::shutdown(&mut other).await.unwrap();
-        // hyper's trait over futures-io's over tokio's; and the same for who reads with futures-io again.
+        // hyper's trait over futures-io's over tokio's; and the same for a reader that uses futures-io again.
         let mut order = Vec::new();
         let mut nested = Io::new(Io::new(Nested(one)));
         futures_lite::AsyncReadExt::read_to_end(&mut nested, &mut order).await.unwrap();

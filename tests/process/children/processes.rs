@@ -1,4 +1,4 @@
-//! Child processes: how they end, what they say, and that nothing stays of them. The programs are those that any
+//! Child processes: how they end, what they write, and that nothing is left of them. The programs are those that any
 //! Linux has.
 #![cfg(target_os = "linux")]
 
@@ -40,14 +40,14 @@ fn in_a_loop<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) 
     with_children(|| block_on(test()));
 }
 
-/// What the kernel says of a child of ours that it still knows: `Z` is a zombie. `None`: it was reaped.
+/// The state of a child of this process in the kernel: `Z` is a zombie. `None`: it was reaped.
 fn state_of(id: u32) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     // The name, in parentheses, may have anything in it.
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_whitespace();
     let (state, parent) = (fields.next()?.chars().next()?, fields.next()?);
-    // Else the number has come to be another's.
+    // Otherwise another process has the number now.
     (parent == getpid().as_raw_nonzero().to_string()).then_some(state)
 }
 
@@ -65,6 +65,14 @@ async fn is_reaped(id: u32) {
 
 fn end(id: u32) {
     kill_process(Pid::from_raw(id as i32).unwrap(), Signal::KILL).unwrap();
+}
+
+#[test]
+fn a_program_may_be_called_by_another_name() {
+    in_a_loop(|| async {
+        let output = shell("echo $0").arg0("kitchen").output().await.unwrap();
+        assert_eq!(output.stdout, b"kitchen\n");
+    });
 }
 
 #[test]
@@ -117,7 +125,7 @@ fn a_command_is_run_as_it_was_told() {
 fn output_takes_in_more_than_the_pipes_hold_from_both_streams() {
     in_a_loop(|| async {
         let big = "soup".repeat(25_000);
-        // Errors first: who reads the standard output to its end before would wait for ever.
+        // Errors first: reading the standard output to its end before the errors would hang.
         let mut command =
             shell("printf %s \"$BIG\" \"$BIG\" \"$BIG\" >&2; printf %s \"$BIG\" \"$BIG\"; exit 3");
         let output = command.env("BIG", &big).output().await.unwrap();
@@ -321,7 +329,7 @@ fn an_output_that_is_dropped_half_way_leaves_a_child_that_is_reaped() {
         let mut output = pin!(child.wait_with_output());
         assert!(poll_once(&mut output).await.is_pending());
         output.set(shell("exit 0").output());
-        // Nobody reads what it says: it ends by SIGPIPE.
+        // Nothing reads its output, so SIGPIPE ends it.
         is_reaped(id).await;
         assert!(output.await.unwrap().status.success());
     });
@@ -360,7 +368,7 @@ fn an_output_that_a_grandchild_holds_is_cut_after_the_grace_with_all_that_came_a
                     let mut output =
                         if grace == Duration::MAX { output } else { output.grace(grace) };
                     if grace == Duration::MAX {
-                        // Without a grace it waits for the grandchild. Then one is given.
+                        // Without a grace period it waits for the grandchild. Then a grace period is set.
                         assert!(
                             future::or(
                                 async {
@@ -400,7 +408,7 @@ fn an_output_that_a_grandchild_holds_is_cut_after_the_grace_with_all_that_came_a
 #[test]
 fn an_output_that_is_killed_half_way_loses_neither_what_came_nor_the_status() {
     in_a_loop(|| async {
-        // It says so when it has written, through what would be its standard input.
+        // The child reports that it has written, through its standard input.
         let (mut reader, writer) = headwaiter::io::pipe().unwrap();
         let mut command = shell("echo soup; sleep 1000 & echo $!; echo written >&0; wait");
         let mut output = command.stdin(writer.into_std().unwrap()).output().grace(ms(1));
@@ -547,7 +555,7 @@ fn children_inherit_neither_files_nor_signal_handlers() {
     if !have(PROGRAMS) {
         return;
     }
-    // What whoever started this test has left open is not ours.
+    // Descriptors that were open before this test do not count.
     let mut child = std::process::Command::new("cat")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -596,14 +604,14 @@ fn the_virtual_clock_stands_still_while_a_child_is_under_way() {
                 timeout(ms(1), shell("sleep 0.05; echo soup").output()).await.unwrap().unwrap();
             assert_eq!(output.stdout, b"soup\n");
             assert_eq!(now(), start);
-            // One that nobody waits for any more does not hold it.
+            // A child that is no longer awaited does not hold the clock.
             let child = sleeper().spawn().unwrap();
             let id = child.id().unwrap();
             drop(child);
             sleep(Duration::from_secs(3600)).await;
             assert_eq!(now() - start, Duration::from_secs(3600));
             end(id);
-            // The kernel is asked each time, with a grace.
+            // The loop asks the kernel each time, with a grace period.
             is_reaped(id).await;
         });
     });

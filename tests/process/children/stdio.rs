@@ -25,7 +25,7 @@ use rustix::termios::{Action, OptionalActions, tcflow, tcgetattr, tcsetattr};
 
 const MIB: usize = 1 << 20;
 
-/// What a child says to its test stands in lines of its own, beside what the test harness says.
+/// What a child reports to its test has lines of its own, among those of the test harness.
 const MARK: &str = "::";
 
 /// Where a child reports: its standard output, as it was at the start.
@@ -243,12 +243,12 @@ async fn give_up_a_write() {
     };
     assert_eq!(writes(&mut stdout, 3_u64.to_ne_bytes()).await, 8);
     assert_eq!(writes(&mut stdout, 4_u64.to_ne_bytes()).await, 8);
-    // A wrong one, given up: the next is told of its error, and the one after it is as any other.
+    // A write that is invalid and is dropped: the next write returns its error, and the one after that works.
     assert!(poll_once(&mut stdout.write(&[0; 3])).await.is_pending());
     let error = stdout.write(&one).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert_eq!(stdout.write(&one).await.unwrap(), 8);
-    // A handle that goes while its write is under way.
+    // A handle that is dropped while its write is in flight.
     let mut other = headwaiter::io::stdout();
     assert!(poll_once(&mut other.write_all(&5_u64.to_ne_bytes())).await.is_pending());
     drop(other);
@@ -260,7 +260,7 @@ async fn give_up_a_write() {
 #[allow(unsafe_code)]
 fn close_standard_input() {
     use std::os::fd::FromRawFd;
-    // SAFETY: nobody in this child uses the descriptor, but for `stdin`, which is to find out that it is closed.
+    // SAFETY: nothing in this child uses the descriptor except `stdin`, which is to find out that it is closed.
     drop(unsafe { OwnedFd::from_raw_fd(0) });
 }
 
@@ -491,8 +491,8 @@ fn of_several_handles_each_byte_goes_to_one() {
 #[test]
 fn a_read_that_was_given_up_loses_nothing() {
     bounded(|| {
-        // An eventfd cannot be opened again, so that a thread reads it, all eight bytes at once; also if somebody
-        // has set it to non-blocking mode.
+        // An eventfd cannot be opened again, so a thread reads it, all eight bytes at once, even if it is in
+        // non-blocking mode.
         for flags in [EventfdFlags::CLOEXEC, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK] {
             let input = eventfd(0, flags).unwrap();
             let ours = input.try_clone().unwrap();
@@ -713,7 +713,7 @@ fn a_write_that_was_given_up_is_written_once_and_its_error_is_heard() {
             assert_eq!(child.says(), "written");
             assert_eq!(child.says(), "done");
             child.ends_well();
-            // 1 given up, 2, 3, 4, 1, and 5 that may have been dropped before it was begun.
+            // The dropped 1, then 2, 3, 4, 1, and the 5 that may have been dropped before it began.
             sum += number();
             assert!(sum == 11 || sum == 16, "{sum}");
         }

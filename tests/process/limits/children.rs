@@ -35,7 +35,7 @@ fn however_few_files_are_left_a_child_is_started_or_an_error_says_why_and_no_zom
                 drop(files);
             }
             assert!(started > 0 && refused > 0, "{started} started, {refused} refused");
-            // Who was started and could not be watched was killed, and is reaped when there is another.
+            // A child that was started and could not be watched was killed. It is reaped when the next child is started.
             while !children().is_empty() {
                 assert!(Command::new("true").status().await.unwrap().success());
             }

@@ -19,7 +19,7 @@ use headwaiter::{EventLoop, Interest, Next, block_on, on_ready, spawn};
 use log::LevelFilter;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Takes connections in, and keeps them. Gives how many have come, and the task.
+/// Accepts connections and keeps them. Returns their number and the task.
 macro_rules! serve {
     ($listener:expr) => {{
         let listener = $listener;
@@ -64,7 +64,7 @@ macro_rules! accept_holds_back {
         drop(files);
         let (listener, first) = timeout(Duration::from_secs(10), accepting).await.unwrap().unwrap();
 
-        // The stream of connections logs it, and goes on.
+        // The stream of connections logs the error and continues.
         let files = use_up();
         let (came, serving) = serve!(listener);
         sleep(ms(100)).await;
@@ -192,7 +192,7 @@ fn use_up() -> Vec<File> {
     std::iter::from_fn(|| File::open("/dev/null").ok()).collect()
 }
 
-/// Leaves so few descriptors, from none on, and makes something: it is made or it is an error, and when it is gone nothing is
+/// Makes something with no descriptor left, with one left, and so on. It is made or it is an error; and after its drop nothing is
 /// left, neither a descriptor nor a slot.
 #[track_caller]
 fn is_made_or_leaves_nothing<T>(what: &str, make: impl AsyncFn() -> io::Result<T>) {
@@ -221,7 +221,7 @@ fn is_made_or_leaves_nothing<T>(what: &str, make: impl AsyncFn() -> io::Result<T
             within_a_minute(what, || sources_and_timers() == slots).await;
         });
         drop(event_loop);
-        // A thread may hold some for a moment after it was told to end.
+        // A thread that ends may hold some for a moment.
         block_on(within_a_minute(what, || open_files() == before + OF_A_LOOP));
     }
     assert!(made > 0 && refused > 0, "{what}: made {made} times, refused {refused} times");

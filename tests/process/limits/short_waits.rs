@@ -14,7 +14,7 @@ fn timer_descriptors() -> usize {
 
 const SHORT: Duration = Duration::from_micros(300);
 
-/// The least that a wait was late. (How late the others are is for the machine to say.)
+/// By how much the most punctual wait was late. (How late the others are depends on the machine.)
 fn least_lateness(mut wait: impl FnMut()) -> Duration {
     let lateness = |_| {
         let start = Instant::now();

@@ -1,0 +1,81 @@
+//! The guards that own a reference to their [`RwLock`], so that they can be moved into a task. They
+//! have no `map`: that needs `unsafe` code.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::rc::Rc;
+
+use super::RwLock;
+use super::guard::guard_traits;
+use super::raw::{Held, Hold};
+use super::value::Taken;
+
+/// A guard that reads, from [`RwLock::read_owned`]. Dropping it unlocks.
+///
+/// A leaked guard leaves the lock locked for reading for ever.
+#[must_use = "a guard that is dropped at once protects nothing"]
+pub struct OwnedRwLockReadGuard<T> {
+    // Dropped in this order: what then gets the lock must be alone with the value.
+    value: Rc<T>,
+    hold: Hold<Rc<RwLock<T>>>,
+}
+
+/// A guard that writes, from [`RwLock::write_owned`]. Dropping it unlocks.
+///
+/// A leaked guard leaves the lock locked for writing for ever.
+#[must_use = "a guard that is dropped at once protects nothing"]
+pub struct OwnedRwLockWriteGuard<T> {
+    // Dropped in this order: the value is back when the lock is free.
+    value: Taken<T>,
+    hold: Hold<Rc<RwLock<T>>>,
+}
+
+impl<T> OwnedRwLockReadGuard<T> {
+    /// The caller must have locked it for reading.
+    pub(super) fn new(lock: Rc<RwLock<T>>, held: Held) -> Self {
+        let value = lock.value.share();
+        let hold = Hold::new(lock, held);
+        OwnedRwLockReadGuard { value, hold }
+    }
+
+    /// Returns the lock.
+    pub fn rwlock(this: &Self) -> &Rc<RwLock<T>> {
+        this.hold.lock()
+    }
+}
+
+impl<T> OwnedRwLockWriteGuard<T> {
+    /// The caller must have locked it for writing.
+    pub(super) fn new(lock: Rc<RwLock<T>>, held: Held) -> Self {
+        let value = Taken::from(Rc::clone(&lock));
+        let hold = Hold::new(lock, held);
+        OwnedRwLockWriteGuard { value, hold }
+    }
+
+    /// Goes on reading what it has written, as
+    /// [`RwLockWriteGuard::downgrade`](super::RwLockWriteGuard::downgrade).
+    pub fn downgrade(self) -> OwnedRwLockReadGuard<T> {
+        let OwnedRwLockWriteGuard { value, mut hold } = self;
+        drop(value);
+        let value = hold.lock().value.share();
+        hold.downgrade();
+        OwnedRwLockReadGuard { value, hold }
+    }
+
+    /// Returns the lock.
+    pub fn rwlock(this: &Self) -> &Rc<RwLock<T>> {
+        this.hold.lock()
+    }
+}
+
+guard_traits! {
+    [T] OwnedRwLockReadGuard<T> => T, |this| &this.value;
+    [T] OwnedRwLockWriteGuard<T> => T, |this| this.value.get();
+}
+
+impl<T> DerefMut for OwnedRwLockWriteGuard<T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        self.value.get_mut()
+    }
+}

@@ -1,0 +1,300 @@
+//! `Interval` and `Sleep`: what tokio's documentation promises of their deadlines, resets and missed ticks.
+
+use std::future::Future;
+use std::panic::Location;
+use std::pin::{Pin, pin};
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use crate::support::*;
+use futures_core::Stream;
+use futures_lite::StreamExt;
+use futures_lite::future::poll_once;
+use headwaiter::time::{self, Interval, MissedTickBehavior, interval, interval_at, sleep};
+use headwaiter::{Clock, EventLoop, dump, spawn};
+
+const BEHAVIORS: [MissedTickBehavior; 3] =
+    [MissedTickBehavior::Burst, MissedTickBehavior::Delay, MissedTickBehavior::Skip];
+
+/// When the next ticks were due, and when they came, in ms since the start.
+async fn ticks(ticks: &mut Interval, count: usize, start: Instant) -> Vec<(u128, u128)> {
+    let mut seen = Vec::new();
+    for _ in 0..count {
+        let due = ticks.tick().await;
+        seen.push(((due - start).as_millis(), (time::now() - start).as_millis()));
+    }
+    seen
+}
+
+#[test]
+fn the_first_tick_of_an_interval_is_due_at_once_and_of_interval_at_at_its_start() {
+    in_virtual_time(|| async {
+        let start = time::now();
+        let mut at_once = interval(ms(10));
+        assert_eq!(at_once.period(), ms(10));
+        assert_eq!(at_once.missed_tick_behavior(), MissedTickBehavior::Burst);
+        assert_eq!(ticks(&mut at_once, 3, start).await, [(0, 0), (10, 10), (20, 20)]);
+        let start = time::now();
+        let mut later = interval_at(start + ms(50), ms(10));
+        assert_eq!(ticks(&mut later, 3, start).await, [(50, 50), (60, 60), (70, 70)]);
+    });
+}
+
+#[test]
+fn an_interval_of_zero_is_refused() {
+    in_virtual_time(|| async {
+        for said in [
+            panic_text(|| drop(interval(Duration::ZERO))),
+            panic_text(|| drop(interval_at(time::now(), Duration::ZERO))),
+        ] {
+            assert!(said.contains("an interval of zero would tick without end"), "{said}");
+        }
+    });
+}
+
+#[test]
+fn a_dropped_tick_is_not_lost() {
+    in_virtual_time(|| async {
+        let start = time::now();
+        let mut interval = interval(ms(10));
+        interval.tick().await;
+        assert!(poll_once(interval.tick()).await.is_none());
+        sleep(ms(15)).await;
+        // The timer has fired, and its tick was not returned.
+        assert!(poll_once(interval.tick()).await.is_some());
+        assert_eq!(ticks(&mut interval, 1, start).await, [(20, 20)]);
+    });
+}
+
+/// A tick is awaited two and a half periods late.
+#[test]
+fn missed_ticks_are_made_up_for_delayed_or_skipped() {
+    for (behavior, expected) in [
+        // Due at its multiples, and as fast as possible until it has caught up.
+        (MissedTickBehavior::Burst, vec![(50, 175), (100, 175), (150, 175), (200, 200)]),
+        // From then on at multiples of the period from the late tick.
+        (MissedTickBehavior::Delay, vec![(50, 175), (225, 225), (275, 275)]),
+        // The next multiple from the start.
+        (MissedTickBehavior::Skip, vec![(50, 175), (200, 200), (250, 250)]),
+    ] {
+        in_virtual_time(move || async move {
+            let start = time::now();
+            let mut interval = interval(ms(50));
+            interval.set_missed_tick_behavior(behavior);
+            assert_eq!(interval.missed_tick_behavior(), behavior);
+            interval.tick().await;
+            time::advance(ms(175)).await;
+            let seen = ticks(&mut interval, expected.len(), start).await;
+            assert_eq!(seen, expected, "{behavior:?}");
+        });
+    }
+}
+
+#[test]
+fn a_tick_that_is_up_to_5_ms_late_is_not_missed() {
+    for behavior in BEHAVIORS {
+        in_virtual_time(move || async move {
+            let start = time::now();
+            let mut interval = interval(ms(50));
+            interval.set_missed_tick_behavior(behavior);
+            interval.tick().await;
+            time::advance(ms(55)).await;
+            let seen = ticks(&mut interval, 2, start).await;
+            assert_eq!(seen, [(50, 55), (100, 100)], "{behavior:?}");
+        });
+    }
+}
+
+#[test]
+fn reset_puts_the_next_tick_one_period_from_now_and_forgets_missed_ones() {
+    for behavior in BEHAVIORS {
+        in_virtual_time(move || async move {
+            let start = time::now();
+            let mut interval = interval(ms(100));
+            interval.set_missed_tick_behavior(behavior);
+            interval.tick().await;
+            sleep(ms(50)).await;
+            interval.reset();
+            assert_eq!(ticks(&mut interval, 2, start).await, [(150, 150), (250, 250)]);
+            sleep(ms(350)).await;
+            interval.reset();
+            let seen = ticks(&mut interval, 2, start).await;
+            assert_eq!(seen, [(700, 700), (800, 800)], "{behavior:?}");
+        });
+    }
+}
+
+#[test]
+fn reset_immediately_makes_the_next_tick_due_now() {
+    for behavior in BEHAVIORS {
+        in_virtual_time(move || async move {
+            let start = time::now();
+            let mut interval = interval(ms(100));
+            interval.set_missed_tick_behavior(behavior);
+            interval.tick().await;
+            sleep(ms(50)).await;
+            interval.reset_immediately();
+            let seen = ticks(&mut interval, 3, start).await;
+            assert_eq!(seen, [(50, 50), (150, 150), (250, 250)], "{behavior:?}");
+        });
+    }
+}
+
+#[test]
+fn reset_after_puts_the_next_tick_that_far_also_beyond_the_period() {
+    for behavior in BEHAVIORS {
+        in_virtual_time(move || async move {
+            let start = time::now();
+            let mut interval = interval(ms(100));
+            interval.set_missed_tick_behavior(behavior);
+            interval.tick().await;
+            sleep(ms(50)).await;
+            interval.reset_after(ms(20));
+            assert_eq!(ticks(&mut interval, 2, start).await, [(70, 70), (170, 170)]);
+            interval.reset_after(ms(230));
+            let seen = ticks(&mut interval, 2, start).await;
+            assert_eq!(seen, [(400, 400), (500, 500)], "{behavior:?}");
+            interval.reset_after(Duration::MAX);
+            assert!(poll_once(interval.tick()).await.is_none());
+        });
+    }
+}
+
+#[test]
+fn reset_at_a_future_instant_is_exact_and_at_a_past_one_the_missed_ticks_count() {
+    for (behavior, expected) in [
+        (MissedTickBehavior::Burst, vec![(250, 500), (350, 500), (450, 500), (550, 550)]),
+        (MissedTickBehavior::Delay, vec![(250, 500), (600, 600)]),
+        (MissedTickBehavior::Skip, vec![(250, 500), (550, 550)]),
+    ] {
+        in_virtual_time(move || async move {
+            let start = time::now();
+            let mut interval = interval(ms(100));
+            interval.set_missed_tick_behavior(behavior);
+            interval.tick().await;
+            interval.reset_at(start + ms(300));
+            assert_eq!(ticks(&mut interval, 2, start).await, [(300, 300), (400, 400)]);
+            sleep(ms(100)).await;
+            interval.reset_at(start + ms(250));
+            let seen = ticks(&mut interval, expected.len(), start).await;
+            assert_eq!(seen, expected, "{behavior:?}");
+        });
+    }
+}
+
+#[test]
+fn a_reset_before_the_first_tick_and_between_two_polls_of_a_tick_counts() {
+    in_virtual_time(|| async {
+        let start = time::now();
+        let mut early = interval(ms(100));
+        early.reset();
+        assert_eq!(ticks(&mut early, 2, start).await, [(100, 100), (200, 200)]);
+        // A tick that was awaited and given up, and whose timer has fired since.
+        assert!(poll_once(early.tick()).await.is_none());
+        sleep(ms(150)).await;
+        early.reset();
+        assert_eq!(ticks(&mut early, 1, start).await, [(450, 450)]);
+    });
+}
+
+/// Difference: tokio's interval can be reset anywhere, as its timers are shared between threads.
+#[test]
+fn an_interval_is_reset_in_its_own_loop_only() {
+    bounded(|| {
+        let (mut one, mut other) = (virtual_loop(), virtual_loop());
+        let mut interval = one.block_on(async {
+            let mut interval = interval(ms(10));
+            interval.tick().await;
+            assert!(poll_once(interval.tick()).await.is_none());
+            interval
+        });
+        let now = one.enter(time::now);
+        let said = panic_text(|| interval.reset_at(now));
+        assert!(said.contains("a `Sleep` was used outside any event loop"), "{said}");
+        let said = panic_text(|| other.enter(|| interval.reset()));
+        assert!(said.contains("in another event loop than the one that made it"), "{said}");
+        one.block_on(interval.tick());
+    });
+}
+
+/// Difference: in tokio this is `IntervalStream` of tokio-stream.
+#[test]
+fn an_interval_is_an_endless_stream_of_its_ticks() {
+    in_virtual_time(|| async {
+        let start = time::now();
+        let mut interval = interval(ms(10));
+        interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        assert_eq!(Stream::size_hint(&interval), (usize::MAX, None));
+        for due in [0, 10, 20] {
+            assert_eq!(interval.next().await.unwrap() - start, ms(due));
+        }
+        sleep(ms(25)).await;
+        let rest: Vec<_> = interval.take(3).map(|due| due - start).collect().await;
+        assert_eq!(rest, [ms(30), ms(50), ms(60)]);
+    });
+}
+
+#[test]
+fn a_wait_for_a_tick_is_in_the_dump_with_its_place() {
+    in_virtual_time(|| async {
+        let line = Location::caller().line() + 3;
+        let ticking = spawn(async move {
+            let mut interval = interval_at(time::now() + ms(100), ms(100));
+            interval.tick().await;
+        });
+        sleep(ms(10)).await;
+        let said = dump().to_string();
+        assert!(said.contains(&format!("intervals.rs:{line}:")), "{said}");
+        assert!(said.contains("due in 90 ms"), "{said}");
+        ticking.await.unwrap();
+    });
+}
+
+#[test]
+fn a_sleep_has_elapsed_when_its_timer_has_fired_and_can_be_reset_before_and_after() {
+    in_virtual_time(|| async {
+        let start = time::now();
+        let mut nap = pin!(sleep(ms(10)));
+        assert_eq!((nap.deadline() - start, nap.is_elapsed()), (ms(10), false));
+        assert!(poll_once(nap.as_mut()).await.is_none());
+        sleep(ms(20)).await;
+        assert!(nap.is_elapsed(), "its timer has fired, although it was not polled again");
+        nap.as_mut().await;
+        assert!(nap.is_elapsed());
+        nap.as_mut().reset(start + ms(50));
+        assert_eq!((nap.deadline() - start, nap.is_elapsed()), (ms(50), false));
+        assert!(poll_once(nap.as_mut()).await.is_none());
+        nap.as_mut().reset(start + ms(30));
+        nap.as_mut().await;
+        assert_eq!((time::now() - start, nap.is_elapsed()), (ms(30), true));
+    });
+}
+
+/// Difference: in tokio, the first poll of a sleep whose deadline has passed is ready.
+#[test]
+fn a_sleep_that_was_never_polled_has_not_elapsed() {
+    in_virtual_time(|| async {
+        let mut nap = pin!(sleep(ms(10)));
+        sleep(ms(20)).await;
+        assert!(!nap.is_elapsed());
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(nap.as_mut().poll(&mut cx).is_pending());
+        nap.await;
+    });
+}
+
+#[test]
+fn outside_its_loop_a_sleep_has_elapsed_only_if_a_poll_has_said_so() {
+    bounded(|| {
+        let mut event_loop = EventLoop::builder().clock(Clock::Virtual).build().unwrap();
+        let mut nap = event_loop.enter(|| sleep(ms(10)));
+        event_loop.block_on(async {
+            assert!(poll_once(&mut nap).await.is_none());
+            sleep(ms(20)).await;
+            assert!(nap.is_elapsed());
+        });
+        assert!(!nap.is_elapsed());
+        event_loop.block_on(Pin::new(&mut nap));
+        assert!(nap.is_elapsed());
+    });
+}
