@@ -138,3 +138,7 @@ mod shutdown {}
 #[cfg(all(doctest, feature = "signal"))]
 #[doc = include_str!("../docs/questions.md")]
 mod questions {}
+
+#[cfg(all(doctest, unix))]
+#[doc = include_str!("../docs/from-tokio.md")]
+mod from_tokio {}

@@ -67,7 +67,7 @@
 //!             }
 //!         }
 //!     });
-//!     let minutes = |minutes| Duration::from_secs(60 * minutes);
+//!     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
 //!     orders.send(Order::Reserve("Anna", minutes(10))).unwrap();
 //!     orders.send(Order::Reserve("Ben", minutes(20))).unwrap();
 //!     orders.send(Order::Reserve("Cleo", minutes(30))).unwrap();

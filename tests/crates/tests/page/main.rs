@@ -1,7 +1,9 @@
-//! The claims of `docs/ecosystem.md`, in one program, for all of it needs the same crates.
+//! The claims of `docs/ecosystem.md` and the ported program of `docs/from-tokio.md`, in one program,
+//! because all of it needs the same crates.
 
 mod as_it_is;
 mod needs_tokio;
+mod ported;
 mod web;
 
 /// Whether the page quotes this text, on one line or on two.
