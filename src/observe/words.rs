@@ -9,8 +9,11 @@ use crate::state::{Awaited, Holder, Lock, Slot, State, TaskLabel, TaskNumber, pl
 const MOST_HOLDERS: usize = 4;
 
 pub(super) fn lock_name(lock: Option<&Lock>) -> String {
-    let name = lock.and_then(|lock| lock.name.as_deref());
-    name.map_or_else(|| "a lock".to_owned(), |name| format!("the lock \"{}\"", visible(name)))
+    match lock {
+        Some(Lock { name: Some(name), .. }) => format!("the lock \"{}\"", visible(name)),
+        Some(Lock { kind, name: None, .. }) => (*kind).to_owned(),
+        None => "a lock".to_owned(),
+    }
 }
 
 /// Describes what a task waits for. Names locks and tasks; for a source or a timer gives only its

@@ -186,6 +186,10 @@ pub(crate) fn find(id: LoopId) -> Option<Arc<Shared>> {
 #[cold]
 #[inline(never)]
 pub(crate) fn wake_from_afar(task: TaskNumber) {
+    // A future that takes its place in a queue before its first poll has no task yet.
+    if !task.is_some() {
+        return;
+    }
     let shared = table().loops.get(task.narrow() as usize).cloned();
     if let Some(shared) = shared {
         shared.notify(shared.inbox.push_wake(task));

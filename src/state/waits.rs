@@ -66,6 +66,8 @@ pub(crate) enum Awaited {
 
 /// A lock for which a task waits or has waited.
 pub(crate) struct Lock {
+    /// What it is, as the reports call it if it has no name.
+    pub(crate) kind: &'static str,
     pub(crate) name: Option<Rc<str>>,
     pub(crate) holders: Holders,
 }

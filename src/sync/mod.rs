@@ -6,6 +6,8 @@
 //! | [`RwLock`] | a value that several tasks at a time may read, or one may write |
 //! | [`Semaphore`] | a limited number of permits |
 //! | [`Notify`] | an event without data |
+//! | [`Barrier`] | a number of tasks that wait for each other |
+//! | [`OnceCell`], [`SetOnce`] | a value that is made once, or set once |
 //! | [`oneshot`] | one value, from one task to another |
 //! | [`watch`] | one value that changes, and tasks that watch it |
 //! | [`mpsc`] | many messages, from many tasks to one |
@@ -29,7 +31,7 @@
 //!
 //! Nothing here needs a loop: operations that complete immediately work anywhere on the thread,
 //! also in a `drop`, and the futures can be awaited in any executor. The two ends of a channel may
-//! be in two loops of one thread.
+//! be in two loops of one thread. (The exception is [`mpsc::Sender::send_timeout`], for its timer.)
 //!
 //! # The cooperative budget
 //!
@@ -48,9 +50,15 @@
 //! [`task::consume_budget`](crate::task::consume_budget).
 
 mod mutex;
+mod owned_lock;
+mod raw_mutex;
 mod rwlock;
 mod notify;
 mod semaphore;
+mod permit;
+mod barrier;
+mod once_cell;
+mod set_once;
 mod wait_list;
 mod single_waiter;
 
@@ -59,13 +67,15 @@ pub mod broadcast;
 pub mod mpsc;
 pub mod oneshot;
 
-pub use self::mutex::{Lock, Mutex, MutexGuard, TryLockError};
-pub use self::notify::{Notified, Notify};
+pub use self::barrier::{Barrier, BarrierWait, BarrierWaitResult};
+pub use self::mutex::{Lock, MappedMutexGuard, Mutex, MutexGuard, TryLockError};
+pub use self::notify::{Notified, Notify, OwnedNotified};
+pub use self::once_cell::{GetOrInit, GetOrTryInit, OnceCell, SetError};
+pub use self::owned_lock::{LockOwned, OwnedMutexGuard};
+pub use self::permit::{OwnedSemaphorePermit, Permit, SemaphorePermit};
 pub use self::rwlock::{
     LockRead, LockReadOwned, LockWrite, LockWriteOwned, OwnedRwLockReadGuard,
     OwnedRwLockWriteGuard, RwLock, RwLockMappedWriteGuard, RwLockReadGuard, RwLockWriteGuard,
 };
-pub use self::semaphore::{
-    Acquire, AcquireError, OwnedSemaphorePermit, Permit, Semaphore, SemaphorePermit,
-    TryAcquireError,
-};
+pub use self::semaphore::{Acquire, AcquireError, Semaphore, TryAcquireError};
+pub use self::set_once::{SetOnce, SetOnceError, SetOnceWait};

@@ -1,17 +1,16 @@
 //! [`Mutex`]: a value that one task at a time may use, also across an `await`.
 //!
-//! Unlocking hands the lock to the first waiter. The mutex records which task holds it and where
-//! that task locked it, for the detection of deadlocks.
+//! The lock itself is a [`RawMutex`]. A guard borrows the value for as long as it holds the lock; an
+//! owned guard (`owned_lock.rs`) borrows it only when it is asked to.
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{RefCell, RefMut};
 use std::ops::{Deref, DerefMut};
 use std::task::{Context, Poll, ready};
-use std::{fmt, panic::Location, pin::Pin, rc::Rc};
+use std::{fmt, panic::Location, pin::Pin};
 
-use super::wait_list::{ListWait, WaitList};
+use super::raw_mutex::{Held, RawMutex};
+use super::wait_list::ListWait;
 use crate::fmt::{debug_struct, error_message};
-use crate::state::{Awaited, Holder, Holders, TaskLabel, Wake};
-use crate::{door::Door, door::waker::RawNumber, task::wait_record::WaitRecord};
 
 /// A value that one task at a time may use.
 ///
@@ -43,27 +42,15 @@ use crate::{door::Door, door::waker::RawNumber, task::wait_record::WaitRecord};
 /// });
 /// ```
 pub struct Mutex<T: ?Sized> {
-    lock: RawMutex,
+    pub(super) lock: RawMutex,
     /// Borrowed while there is a guard.
-    value: RefCell<T>,
-}
-
-/// The lock without the value, and so without its type.
-struct RawMutex {
-    /// Where it was locked. `None` if it is free; then no task waits.
-    held_at: Cell<Option<&'static Location<'static>>>,
-    /// The task that locked it, if known. Meaningless while it is free.
-    owner: Cell<RawNumber>,
-    waiting: WaitList,
-    name: Option<Rc<str>>,
-    /// Its entry in the loop's table of waits, from the first wait on.
-    record: Cell<WaitRecord>,
+    pub(super) value: RefCell<T>,
 }
 
 impl<T> Mutex<T> {
     /// Makes an unlocked mutex.
     pub const fn new(value: T) -> Self {
-        Mutex { lock: RawMutex::new(None), value: RefCell::new(value) }
+        Mutex { lock: RawMutex::new("a mutex", None), value: RefCell::new(value) }
     }
 
     /// As [`new`](Self::new), with a name for [`dump`](crate::dump) and for the report of a
@@ -77,7 +64,8 @@ impl<T> Mutex<T> {
     /// assert_eq!(format!("{till:?}"), r#"Mutex { name: "till", value: 100 }"#);
     /// ```
     pub fn named(name: impl Into<String>, value: T) -> Self {
-        Mutex { lock: RawMutex::new(Some(name.into().into())), value: RefCell::new(value) }
+        let lock = RawMutex::new("a mutex", Some(name.into().into()));
+        Mutex { lock, value: RefCell::new(value) }
     }
 
     /// Returns the value. No guard can be left, except a leaked one, which has no effect.
@@ -124,12 +112,11 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     #[track_caller]
     pub fn try_lock(&self) -> Result<MutexGuard<'_, T>, TryLockError> {
-        if self.lock.held_at.get().is_some() {
-            return Err(TryLockError("the mutex is locked"));
+        if self.lock.try_lock(Location::caller()) {
+            Ok(self.guard())
+        } else {
+            Err(TryLockError("the mutex is locked"))
         }
-        let owner = Door::open().and_then(|door| door.polled());
-        self.lock.hold(Location::caller(), owner.map_or(RawNumber::NONE, RawNumber::from));
-        Ok(self.guard())
     }
 
     /// Returns the value without locking: the exclusive borrow excludes other uses.
@@ -140,86 +127,7 @@ impl<T: ?Sized> Mutex<T> {
     /// The caller must have locked it.
     #[inline]
     fn guard(&self) -> MutexGuard<'_, T> {
-        MutexGuard { value: self.value.borrow_mut(), _held: Held(&self.lock) }
-    }
-}
-
-impl RawMutex {
-    const fn new(name: Option<Rc<str>>) -> Self {
-        RawMutex {
-            held_at: Cell::new(None),
-            owner: Cell::new(RawNumber::NONE),
-            waiting: WaitList::new("a mutex"),
-            name,
-            record: Cell::new(WaitRecord::NONE),
-        }
-    }
-
-    /// Waits for the lock. The result is always `true`.
-    #[inline]
-    fn poll_lock(&self, wait: &mut ListWait, cx: &Context<'_>) -> Poll<bool> {
-        let place = wait.place();
-        let done = |granted| {
-            let is_ours = granted || self.held_at.get().is_none();
-            is_ours.then(|| {
-                self.hold(place, RawNumber::of(cx.waker()));
-                true
-            })
-        };
-        self.waiting.poll_for(wait, cx, done, || self.awaited())
-    }
-
-    /// Describes to the loop the lock that a task begins to wait for, and its holder.
-    fn awaited(&self) -> Awaited {
-        let mut record = self.record.take();
-        let mut lock = record.lock(self.name.as_ref(), Holders::One(self.holder()));
-        if lock.is_none() && self.waiting.is_single() {
-            // The record is of another loop, in which no task waits any more.
-            record.end();
-            lock = record.lock(self.name.as_ref(), Holders::One(self.holder()));
-        }
-        self.record.set(record);
-        lock.map_or(Awaited::FromTasks("a lock"), Awaited::Lock)
-    }
-
-    /// Returns the task that holds the lock. `None` if it was taken outside any task of this crate.
-    fn holder(&self) -> Option<Holder> {
-        Some(Holder { task: self.owner.get().task()?, place: self.held_at.get()? })
-    }
-
-    #[inline]
-    fn hold(&self, place: &'static Location<'static>, owner: RawNumber) {
-        self.held_at.set(Some(place));
-        self.owner.set(owner);
-    }
-
-    #[inline]
-    fn unlock(&self) {
-        if self.waiting.is_empty() {
-            self.held_at.set(None);
-        } else {
-            self.hand_over();
-        }
-    }
-
-    /// Grants the lock to the first waiter. It is never free in between, because a later task could
-    /// then get ahead of the waiters.
-    fn hand_over(&self) {
-        let Some(next) = self.waiting.grant(1) else { return };
-        let owner =
-            if let Wake::Task(number) = next.wake { number.into() } else { RawNumber::NONE };
-        self.hold(next.place, owner);
-        let mut record = self.record.take();
-        record.hand_over(self.holder());
-        self.record.set(record);
-        next.wake.wake();
-    }
-
-    /// Removes a future from the queue, and unlocks if it had been granted the lock.
-    fn leave(&self, wait: &mut ListWait) {
-        if self.waiting.leave(wait) {
-            self.unlock();
-        }
+        MutexGuard { value: self.value.borrow_mut(), held: Held(&self.lock) }
     }
 }
 
@@ -227,18 +135,14 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
     /// Shows the value, or where it was locked, and the task that locked it if known.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut mutex = f.debug_struct("Mutex");
-        if let Some(name) = &self.lock.name {
+        if let Some(name) = self.lock.name() {
             mutex.field("name", name);
         }
-        match (self.lock.held_at.get(), self.try_lock()) {
+        match (self.lock.held_at(), self.try_lock()) {
             (_, Ok(guard)) => mutex.field("value", &&*guard),
             (Some(place), Err(_)) => {
                 mutex.field("locked_at", &format_args!("{place}"));
-                let owner = Door::open().and_then(|door| {
-                    let slot = door.slot_of(self.lock.owner.get().task()?)?;
-                    Some(TaskLabel { slot, name: door.tasks.name(slot) }.to_string())
-                });
-                match owner {
+                match self.lock.owner_label() {
                     Some(owner) => mutex.field("locked_by", &format_args!("{owner}")),
                     None => &mut mutex,
                 }
@@ -297,16 +201,60 @@ debug_struct!(impl[T: ?Sized] for Lock<'_, T> as "Lock", |this| wait: this.wait,
 pub struct MutexGuard<'a, T: ?Sized> {
     // Dropped in this order: dropping the second wakes a task, which may borrow the value at once.
     value: RefMut<'a, T>,
-    _held: Held<'a>,
+    held: Held<'a>,
 }
 
-/// Unlocks when it is dropped.
-struct Held<'a>(&'a RawMutex);
+/// The guard of a part of a [`Mutex`]'s value, from [`MutexGuard::map`].
+pub type MappedMutexGuard<'a, T> = MutexGuard<'a, T>;
 
-impl Drop for Held<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.0.unlock();
+impl<'a, T: ?Sized> MutexGuard<'a, T> {
+    /// Makes a guard of a part of the value. The mutex stays locked until that guard is dropped.
+    ///
+    /// This is an associated function, so call it as `MutexGuard::map(guard, ..)`: a method would
+    /// hide one of the value.
+    ///
+    /// ```
+    /// use headwaiter::sync::{Mutex, MutexGuard};
+    ///
+    /// let table = Mutex::new((4, vec!["soup"]));
+    /// let mut orders = MutexGuard::map(table.try_lock().unwrap(), |table| &mut table.1);
+    /// orders.push("fish");
+    /// assert!(table.try_lock().is_err());
+    /// drop(orders); // Unlocks.
+    /// assert_eq!(table.try_lock().unwrap().1, ["soup", "fish"]);
+    /// ```
+    pub fn map<U: ?Sized, F>(this: Self, f: F) -> MappedMutexGuard<'a, U>
+    where
+        F: FnOnce(&mut T) -> &mut U,
+    {
+        let MutexGuard { value, held } = this;
+        MutexGuard { value: RefMut::map(value, f), held }
+    }
+
+    /// Like [`map`](Self::map), for a part that may be missing.
+    ///
+    /// ```
+    /// use headwaiter::sync::{Mutex, MutexGuard};
+    ///
+    /// let orders = Mutex::new(vec!["soup"]);
+    /// let last = MutexGuard::try_map(orders.try_lock().unwrap(), |orders| orders.last_mut());
+    /// assert_eq!(*last.unwrap(), "soup");
+    /// let third = MutexGuard::try_map(orders.try_lock().unwrap(), |orders| orders.get_mut(2));
+    /// assert_eq!(third.unwrap_err().len(), 1); // The guard of the whole.
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns the guard itself if `f` returns `None`.
+    pub fn try_map<U: ?Sized, F>(this: Self, f: F) -> Result<MappedMutexGuard<'a, U>, Self>
+    where
+        F: FnOnce(&mut T) -> Option<&mut U>,
+    {
+        let MutexGuard { value, held } = this;
+        match RefMut::filter_map(value, f) {
+            Ok(value) => Ok(MutexGuard { value, held }),
+            Err(value) => Err(MutexGuard { value, held }),
+        }
     }
 }
 

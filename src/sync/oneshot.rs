@@ -52,8 +52,8 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
         closing: SingleWaiter::new(),
     };
     let channel = Rc::new(Channel { value: Cell::new(None), raw });
-    let receiver =
-        Receiver { channel: Rc::clone(&channel), place: Location::caller(), done: false };
+    let (place, done, told_closed) = (Location::caller(), false, false);
+    let receiver = Receiver { channel: Rc::clone(&channel), place, done, told_closed };
     (Sender { channel, has_polled: false }, receiver)
 }
 
@@ -212,6 +212,9 @@ pub struct Receiver<T> {
     place: &'static Location<'static>,
     /// Whether it has returned its result.
     done: bool,
+    /// Whether `try_recv` has reported that no value can come. A poll is still an error then, not a
+    /// panic.
+    told_closed: bool,
 }
 
 impl<T> Receiver<T> {
@@ -229,8 +232,32 @@ impl<T> Receiver<T> {
             self.done = true;
             return self.channel.value.take().ok_or(TryRecvError::Closed);
         }
-        let is_over = raw.sender_gone.get() || raw.closed.get();
-        Err(if is_over { TryRecvError::Closed } else { TryRecvError::Empty })
+        self.told_closed = raw.sender_gone.get() || raw.closed.get();
+        Err(if self.told_closed { TryRecvError::Closed } else { TryRecvError::Empty })
+    }
+
+    /// Whether there is no value to receive now: none was sent yet, it was received, or none can
+    /// come.
+    pub fn is_empty(&self) -> bool {
+        !self.channel.raw.filled.get()
+    }
+
+    /// Whether the receiver has given its result, as a future or by [`try_recv`](Self::try_recv): the
+    /// value, or that none can come. Then it should not be polled any more.
+    ///
+    /// ```
+    /// use headwaiter::sync::oneshot;
+    ///
+    /// headwaiter::block_on(async {
+    ///     let (order, mut dish) = oneshot::channel();
+    ///     order.send("soup").unwrap();
+    ///     assert!(!dish.is_empty() && !dish.is_terminated());
+    ///     assert_eq!((&mut dish).await, Ok("soup"));
+    ///     assert!(dish.is_empty() && dish.is_terminated());
+    /// });
+    /// ```
+    pub fn is_terminated(&self) -> bool {
+        self.done || self.told_closed
     }
 
     /// Closes the channel: sending fails from now on. A value that was sent before can still be

@@ -4,6 +4,7 @@
 use std::task::{Context, Poll, ready};
 use std::{borrow::Borrow, cell::Cell, panic::Location, pin::Pin, rc::Rc};
 
+use super::permit::{OwnedSemaphorePermit, Permit, SemaphorePermit};
 use super::wait_list::{ListWait, WaitList};
 use crate::fmt::{debug_struct, error_message};
 use crate::state::Awaited;
@@ -110,6 +111,13 @@ impl Permits {
         }
     }
 
+    /// Takes up to `count` permits that are free for ever. Returns how many there were.
+    fn forget(&self, count: usize) -> usize {
+        let forgotten = self.available().min(count);
+        self.free.set(self.free.get() - forgotten);
+        forgotten
+    }
+
     /// Removes a future from the queue, and releases what it had been granted.
     pub(super) fn leave(&self, wait: &mut ListWait) {
         let granted = self.waiting.leave(wait);
@@ -145,7 +153,7 @@ impl Permits {
 /// # Ok::<(), headwaiter::sync::AcquireError>(())
 /// ```
 pub struct Semaphore {
-    permits: Permits,
+    pub(super) permits: Permits,
 }
 
 impl Semaphore {
@@ -263,6 +271,18 @@ impl Semaphore {
         Permit::try_new(self, 1)
     }
 
+    /// As [`try_acquire_many`](Self::try_acquire_many), for permits that can be moved into a task.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_acquire`](Self::try_acquire). No permit is taken then.
+    pub fn try_acquire_many_owned(
+        self: Rc<Self>,
+        permits: u32,
+    ) -> Result<OwnedSemaphorePermit, TryAcquireError> {
+        Permit::try_new(self, permits)
+    }
+
     /// Adds permits. They are granted to the waiters first.
     ///
     /// # Panics
@@ -276,6 +296,25 @@ impl Semaphore {
             "headwaiter: `Semaphore::add_permits` would make more permits than `Semaphore::MAX_PERMITS`: add no more than were taken with `forget`"
         );
         self.permits.give(permits);
+    }
+
+    /// Reduces the permits of the semaphore by those of `permits` that are free now. Returns how many
+    /// that were: 0 while a task waits.
+    ///
+    /// To reduce them also by permits that are in use, acquire these and
+    /// [`forget`](Permit::forget) them.
+    ///
+    /// ```
+    /// use headwaiter::sync::Semaphore;
+    ///
+    /// let ovens = Semaphore::new(3);
+    /// let oven = ovens.try_acquire().unwrap();
+    /// assert_eq!(ovens.forget_permits(5), 2);
+    /// drop(oven);
+    /// assert_eq!(ovens.available_permits(), 1);
+    /// ```
+    pub fn forget_permits(&self, permits: usize) -> usize {
+        self.permits.forget(permits)
     }
 
     /// Returns how many permits [`try_acquire_many`](Self::try_acquire_many) could take now: 0
@@ -340,7 +379,7 @@ impl<S: Borrow<Semaphore>> Future for Acquire<S> {
         let taken = ready!(semaphore.permits.poll_take(&mut this.wait, cx));
         let semaphore = this.semaphore.take();
         Poll::Ready(match semaphore.filter(|_| taken) {
-            Some(semaphore) => Ok(Permit { semaphore, count: this.wait.need() }),
+            Some(semaphore) => Ok(Permit::new(semaphore, this.wait.need())),
             None => Err(AcquireError(())),
         })
     }
@@ -351,49 +390,6 @@ impl<S: Borrow<Semaphore>> Drop for Acquire<S> {
         if let (Some(semaphore), true) = (&self.semaphore, self.wait.has_place()) {
             semaphore.borrow().permits.leave(&mut self.wait);
         }
-    }
-}
-
-/// Permits of a [`Semaphore`]. Dropping them releases them.
-#[must_use = "a permit that is dropped at once permits nothing"]
-#[derive(Debug)]
-pub struct Permit<S: Borrow<Semaphore>> {
-    semaphore: S,
-    count: u32,
-}
-
-/// A [`Permit`] that borrows its semaphore.
-pub type SemaphorePermit<'a> = Permit<&'a Semaphore>;
-
-/// A [`Permit`] that can be moved into a task.
-pub type OwnedSemaphorePermit = Permit<Rc<Semaphore>>;
-
-impl<S: Borrow<Semaphore>> Permit<S> {
-    fn try_new(semaphore: S, count: u32) -> Result<Self, TryAcquireError> {
-        let permits = &semaphore.borrow().permits;
-        if permits.is_closed() {
-            return Err(TryAcquireError::Closed);
-        }
-        if !permits.try_take(count) {
-            return Err(TryAcquireError::NoPermits);
-        }
-        Ok(Permit { semaphore, count })
-    }
-
-    /// Returns how many permits this is.
-    pub fn num_permits(&self) -> usize {
-        self.count as usize
-    }
-
-    /// Drops it without releasing the permits, which reduces the permits of the semaphore.
-    pub fn forget(mut self) {
-        self.count = 0;
-    }
-}
-
-impl<S: Borrow<Semaphore>> Drop for Permit<S> {
-    fn drop(&mut self) {
-        self.semaphore.borrow().permits.give(self.count as usize);
     }
 }
 

@@ -1,20 +1,18 @@
 //! [`WaitList`]: where the futures of `sync` wait, first come, first served. A future keeps its
 //! place in the list as a [`ListWait`], and gives it up when it is dropped, in constant time. The
 //! list does not know what is waited for, and needs no loop; if one runs, it gets a
-//! [record](WaitRecord) of each wait. Wakers are never cloned, woken or dropped while the list is
-//! borrowed, because they may be foreign.
+//! [record](crate::task::wait_record::WaitRecord) of each wait. Wakers are never cloned, woken or
+//! dropped while the list is borrowed, because they may be foreign.
+
+mod list;
 
 use std::task::{Context, Poll, Waker};
 use std::{cell::RefCell, iter, marker::PhantomData, mem, panic::Location, rc::Rc};
 
-use slab::Slab;
-
+pub(super) use self::list::End;
+use self::list::{EntryState, List, NIL};
 use crate::door::{Door, report, yield_to_others};
-use crate::state::{Awaited, Step, TaskNumber, Wake, discard};
-use crate::task::wait_record::WaitRecord;
-
-/// No index: the end of the list, or a future that has no place in it.
-const NIL: usize = usize::MAX;
+use crate::state::{Awaited, State, Step, TaskNumber, Wake, discard};
 
 /// The waiters for one thing, first come, first served.
 pub(super) struct WaitList {
@@ -23,45 +21,6 @@ pub(super) struct WaitList {
     list: RefCell<List>,
     /// Nothing in `sync` may leave its thread.
     not_send: PhantomData<Rc<()>>,
-}
-
-struct List {
-    /// The entry with index 0. Most lists never have more than this one, and so allocate nothing.
-    first: Entry,
-    /// The others, whose indexes begin at 1. Allocated for the second waiter.
-    others: Option<Box<Slab<Entry>>>,
-    head: usize,
-    tail: usize,
-}
-
-/// A future's entry. It stays until the future leaves, so its index is not reused before.
-struct Entry {
-    state: EntryState,
-    /// How many permits it waits for. Only a semaphore uses it.
-    need: u32,
-    /// The task to wake while it waits, unless there is a foreign waker.
-    task: TaskNumber,
-    /// A foreign waker to wake while it waits. Kept apart, because one word is moved faster than
-    /// two.
-    foreign: Option<Waker>,
-    place: &'static Location<'static>,
-    /// While a task of this crate waits.
-    record: WaitRecord,
-    prev: usize,
-    next: usize,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum EntryState {
-    /// Unused. Only the first entry is ever so.
-    Vacant,
-    /// It is linked into the list. In the other states it is not.
-    Waits,
-    /// It was woken to look again.
-    Called,
-    /// It was woken and granted what it waited for. If it is dropped before it takes that, the next
-    /// gets it.
-    Granted,
 }
 
 /// A future's place in a list.
@@ -111,8 +70,7 @@ impl ListWait {
 impl WaitList {
     #[inline]
     pub(super) const fn new(what: &'static str) -> Self {
-        let list = List { first: Entry::VACANT, others: None, head: NIL, tail: NIL };
-        WaitList { what, list: RefCell::new(list), not_send: PhantomData }
+        WaitList { what, list: RefCell::new(List::new()), not_send: PhantomData }
     }
 
     /// Whether nothing waits. A future that was woken does not wait any more.
@@ -146,7 +104,8 @@ impl WaitList {
         cx: &Context<'_>,
         done: impl Fn(bool) -> Option<bool>,
     ) -> Poll<bool> {
-        self.poll_for(wait, cx, done, || Awaited::FromTasks(self.what))
+        let what = || Awaited::FromTasks(self.what);
+        self.poll_or(wait, cx, done, what, |state, wait| self.enter_in(state, wait, cx))
     }
 
     /// Like [`poll`](Self::poll). `what` says what the future waits for, and is called only if it
@@ -158,6 +117,20 @@ impl WaitList {
         cx: &Context<'_>,
         done: impl Fn(bool) -> Option<bool>,
         what: impl FnOnce() -> Awaited,
+    ) -> Poll<bool> {
+        // `what` may open the door itself.
+        self.poll_or(wait, cx, done, what, |_, _| false)
+    }
+
+    /// `enter_in` may begin the wait while the door is open. It returns whether it has.
+    #[inline]
+    fn poll_or(
+        &self,
+        wait: &mut ListWait,
+        cx: &Context<'_>,
+        done: impl Fn(bool) -> Option<bool>,
+        what: impl FnOnce() -> Awaited,
+        enter_in: impl FnOnce(&mut State, &mut ListWait) -> bool,
     ) -> Poll<bool> {
         let is_over = |wait: &ListWait| done(wait.has_place() && self.is_granted(wait.index));
         let Some(mut door) = Door::open() else {
@@ -175,8 +148,9 @@ impl WaitList {
             door.shut();
             return self.end(wait, result);
         }
+        let has_entered = enter_in(&mut door, wait);
         door.shut();
-        self.wait(wait, cx, done, what)
+        if has_entered { Poll::Pending } else { self.wait(wait, cx, done, what) }
     }
 
     #[inline]
@@ -237,27 +211,63 @@ impl WaitList {
         Poll::Pending
     }
 
+    /// The usual case of [`wait`](Self::wait), with one opening of the door: a task of this loop
+    /// waits, and no observer is told. Returns `false` in the other cases.
+    fn enter_in(&self, state: &mut State, wait: &mut ListWait, cx: &Context<'_>) -> bool {
+        let task = TaskNumber::of(cx.waker()).filter(|task| task.is_of(state.id));
+        let Some(task) = task.filter(|_| !state.outbox.is_active()) else { return false };
+        let mut list = self.list.borrow_mut();
+        let entry = list.enter(wait, task);
+        // A foreign waker of an earlier poll is dropped with nothing borrowed.
+        entry.foreign.is_none()
+            && entry.record.wait_in(state, task, Awaited::FromTasks(self.what), wait.place)
+    }
+
     fn enter(&self, wait: &mut ListWait, task: TaskNumber, foreign: Option<Waker>) {
-        let before = mem::replace(self.list.borrow_mut().enter(wait, task), foreign);
+        let before = mem::replace(&mut self.list.borrow_mut().enter(wait, task).foreign, foreign);
         report(|| Step::AwaitSync { what: self.what, place: wait.place });
         drop(before);
     }
 
     #[inline(never)]
     fn is_granted(&self, index: usize) -> bool {
-        self.list.borrow_mut().at_mut(index).state == EntryState::Granted
+        matches!(self.list.borrow_mut().at_mut(index).state, EntryState::Granted(_))
+    }
+
+    /// Takes a place in the queue without a waker, unless the wait is over. Returns whether it is.
+    /// `done` is that of [`poll`](Self::poll).
+    pub(super) fn enroll(&self, wait: &mut ListWait, done: impl Fn(bool) -> Option<bool>) -> bool {
+        if done(wait.has_place() && self.is_granted(wait.index)).is_some() {
+            self.leave(wait);
+            return true;
+        }
+        let mut list = self.list.borrow_mut();
+        // A place that it has already keeps its waker.
+        if !wait.has_place() || list.at_mut(wait.index).state != EntryState::Waits {
+            list.enter(wait, TaskNumber::NONE);
+        }
+        false
     }
 
     /// Gives the future's place up. Returns whether it had been granted what it waited for.
     pub(super) fn leave(&self, wait: &mut ListWait) -> bool {
+        self.leave_granted(wait).is_some()
+    }
+
+    /// Like [`leave`](Self::leave). Returns from which end of the queue it was granted that.
+    pub(super) fn leave_granted(&self, wait: &mut ListWait) -> Option<End> {
         if !wait.has_place() {
-            return false;
+            return None;
         }
-        let left = self.list.borrow_mut().leave(mem::replace(&mut wait.index, NIL));
-        if let Some(waker) = left.foreign {
+        let (state, foreign, _record) =
+            self.list.borrow_mut().leave(mem::replace(&mut wait.index, NIL));
+        if let Some(waker) = foreign {
             discard(waker);
         }
-        left.state == EntryState::Granted
+        match state {
+            EntryState::Granted(end) => Some(end),
+            _ => None,
+        }
     }
 
     /// Grants the first waiter what it waits for, if that is no more than `free`.
@@ -271,137 +281,44 @@ impl WaitList {
         if need as usize > free {
             return None;
         }
-        let wake = self.call(EntryState::Granted)?;
+        let wake = self.call(EntryState::Granted(End::First))?;
         Some(Granted { need, place, wake })
+    }
+
+    /// Grants the waiter at this end what it waits for, whatever that needs. Returns what to wake.
+    pub(super) fn grant_at(&self, end: End) -> Option<Wake> {
+        self.call(EntryState::Granted(end))
     }
 
     /// Wakes all that wait now, so that they look again. They are granted nothing.
     pub(super) fn call_all(&self) {
-        // Taken out first: a foreign waker may make others begin to wait.
-        let wakes: Vec<Wake> = iter::from_fn(|| self.call(EntryState::Called)).collect();
-        for wake in wakes {
+        // Woken after all were taken out: a foreign waker may make others begin to wait.
+        let mut others = Vec::new();
+        if let Some(mut door) = Door::open() {
+            let mut list = self.list.borrow_mut();
+            while let Some((wake, mut record)) = list.call(EntryState::Called) {
+                match wake {
+                    Wake::Task(task) if task.is_of(door.id) => {
+                        record.end_in(&mut door);
+                        door.wake_task(task);
+                    }
+                    wake => others.push((wake, record)),
+                }
+            }
+        } else {
+            let mut list = self.list.borrow_mut();
+            others.extend(iter::from_fn(|| list.call(EntryState::Called)));
+        }
+        for (wake, record) in others {
+            drop(record);
             wake.wake();
         }
     }
 
-    /// Unlinks the first waiter and puts it into this state. Returns what to wake.
+    /// Unlinks a waiter and puts it into this state: the last one if it is granted something from
+    /// that end, and the first one otherwise. Returns what to wake.
     fn call(&self, state: EntryState) -> Option<Wake> {
         let (wake, _record) = self.list.borrow_mut().call(state)?;
         Some(wake)
     }
-}
-
-impl List {
-    /// Stores the task to wake. Returns where a foreign waker is stored, or may be from before. A
-    /// future that is new, or was woken, goes to the end.
-    #[inline]
-    fn enter(&mut self, wait: &mut ListWait, task: TaskNumber) -> &mut Option<Waker> {
-        if !wait.has_place() {
-            wait.index = self.find_vacant();
-        }
-        let entry = self.at_mut(wait.index);
-        entry.task = task;
-        if entry.state != EntryState::Waits {
-            entry.state = EntryState::Waits;
-            entry.need = wait.need;
-            entry.place = wait.place;
-            self.link(wait.index);
-        }
-        &mut self.at_mut(wait.index).foreign
-    }
-
-    /// A future has taken what it asks for without having waited, and keeps it here until its next
-    /// poll.
-    fn grant_now(&mut self, wait: &mut ListWait) {
-        if !wait.has_place() {
-            wait.index = self.find_vacant();
-        }
-        let entry = self.at_mut(wait.index);
-        debug_assert!(
-            entry.state != EntryState::Waits,
-            "nothing is free while a future waits for it"
-        );
-        entry.state = EntryState::Granted;
-    }
-
-    /// Links an entry at the end.
-    #[inline]
-    fn link(&mut self, index: usize) {
-        let before = mem::replace(&mut self.tail, index);
-        let entry = self.at_mut(index);
-        (entry.prev, entry.next) = (before, NIL);
-        match before {
-            NIL => self.head = index,
-            before => self.at_mut(before).next = index,
-        }
-    }
-
-    /// Unlinks the first entry, which is woken.
-    fn call(&mut self, state: EntryState) -> Option<(Wake, WaitRecord)> {
-        let index = Some(self.head).filter(|index| *index != NIL)?;
-        let entry = self.at_mut(index);
-        entry.state = state;
-        let record = mem::take(&mut entry.record);
-        let wake = entry.foreign.take().map_or(Wake::Task(entry.task), Wake::Foreign);
-        let (prev, next) = (entry.prev, entry.next);
-        self.unlink(prev, next);
-        Some((wake, record))
-    }
-
-    /// Frees an entry, linked or not.
-    fn leave(&mut self, index: usize) -> Entry {
-        let left = mem::replace(self.at_mut(index), Entry::VACANT);
-        if left.state == EntryState::Waits {
-            self.unlink(left.prev, left.next);
-        }
-        if let (Some(index), Some(others)) = (index.checked_sub(1), &mut self.others) {
-            others.remove(index);
-        }
-        left
-    }
-
-    /// Closes the gap between these.
-    fn unlink(&mut self, prev: usize, next: usize) {
-        match prev {
-            NIL => self.head = next,
-            prev => self.at_mut(prev).next = next,
-        }
-        match next {
-            NIL => self.tail = prev,
-            next => self.at_mut(next).prev = prev,
-        }
-    }
-
-    #[inline]
-    fn find_vacant(&mut self) -> usize {
-        if self.first.state == EntryState::Vacant { 0 } else { self.add_entry() }
-    }
-
-    #[cold]
-    fn add_entry(&mut self) -> usize {
-        1 + self.others.get_or_insert_default().insert(Entry::VACANT)
-    }
-
-    #[inline]
-    fn at_mut(&mut self, index: usize) -> &mut Entry {
-        match index.checked_sub(1) {
-            None => &mut self.first,
-            Some(index) => {
-                &mut self.others.as_mut().expect("an index of 1 or more is of the others")[index]
-            }
-        }
-    }
-}
-
-impl Entry {
-    const VACANT: Entry = Entry {
-        state: EntryState::Vacant,
-        need: 0,
-        task: TaskNumber::NONE,
-        foreign: None,
-        place: Location::caller(),
-        record: WaitRecord::NONE,
-        prev: NIL,
-        next: NIL,
-    };
 }

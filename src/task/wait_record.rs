@@ -115,12 +115,17 @@ impl WaitRecord {
 
     /// Records a lock for which a task waits, and its holders. Returns `None` if the lock cannot
     /// have a record in this loop, for instance because it has one in another loop of this thread.
-    pub(crate) fn lock(&mut self, name: Option<&Rc<str>>, holders: Holders) -> Option<Slot> {
+    pub(crate) fn lock(
+        &mut self,
+        kind: &'static str,
+        name: Option<&Rc<str>>,
+        holders: Holders,
+    ) -> Option<Slot> {
         let mut door = Door::open()?;
         let is_new = self.0.is_none();
         match self.get_or_insert(&mut door)? {
             Record::Lock(lock) => lock.holders = holders,
-            record if is_new => *record = Record::Lock(Lock { name: name.cloned(), holders }),
+            record if is_new => *record = Record::Lock(Lock { kind, name: name.cloned(), holders }),
             _ => return None,
         }
         self.0.map(|key| key.slot)

@@ -34,7 +34,7 @@ async fn spend_all_and_the_unit() {
     assert_eq!(poll_once(consume_budget()).await, Some(()));
 }
 
-async fn is_refused<F: Future + Unpin>(future: &mut F) -> bool {
+pub async fn is_refused<F: Future + Unpin>(future: &mut F) -> bool {
     spend_all_and_the_unit().await;
     poll_once(future).await.is_none()
 }

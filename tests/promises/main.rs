@@ -8,10 +8,13 @@
 mod support;
 
 mod attributes;
+mod barrier;
 mod batches;
 mod broadcast;
 mod budget;
 mod cancellation;
+mod cells;
+mod channels;
 mod connect;
 mod contracts;
 mod copy;
@@ -30,9 +33,12 @@ mod halves;
 mod interests;
 mod intervals;
 mod join_set;
+mod notices;
 mod observers;
 mod offload;
+mod owned_locks;
 mod passed_fds;
+mod permits;
 mod readiness;
 mod rwlock;
 #[cfg(feature = "signal")] // Which the example `echo_server` needs.

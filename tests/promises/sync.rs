@@ -23,7 +23,7 @@ use headwaiter::time::{sleep, timeout};
 use headwaiter::{EventLoop, spawn};
 
 /// Polls it with a waker of another crate at each poll, as a combinator of another crate would.
-async fn wrapped<F: Future>(future: F) -> F::Output {
+pub async fn wrapped<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     poll_fn(|cx| {
         let waker = forwarding(cx.waker().clone()).into();
@@ -33,17 +33,17 @@ async fn wrapped<F: Future>(future: F) -> F::Output {
 }
 
 /// Polls outside any task.
-fn poll_with<F: Future + Unpin>(waker: &Waker, future: &mut F) -> Poll<F::Output> {
+pub fn poll_with<F: Future + Unpin>(waker: &Waker, future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(waker))
 }
 
-async fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
+pub async fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
     poll_once(future).await.is_pending()
 }
 
 /// What it is ready with, which it must be now.
 #[track_caller]
-fn ready<R>(poll: Poll<R>) -> R {
+pub fn ready<R>(poll: Poll<R>) -> R {
     match poll {
         Poll::Ready(result) => result,
         Poll::Pending => panic!("it should be ready"),
@@ -51,7 +51,7 @@ fn ready<R>(poll: Poll<R>) -> R {
 }
 
 /// Lets all tasks that can continue run for a while.
-async fn let_others_run() {
+pub async fn let_others_run() {
     for _ in 0..20 {
         yield_now().await;
     }
@@ -601,7 +601,7 @@ fn a_channel_without_room_is_a_panic_that_says_so() {
         let text = panic_text(|| drop(mpsc::channel::<()>(0)));
         assert!(text.contains("`mpsc::channel(0)`"), "{text}");
         let text = panic_text(|| drop(mpsc::channel::<()>(Semaphore::MAX_PERMITS + 1)));
-        assert!(text.contains("`mpsc::unbounded`"), "{text}");
+        assert!(text.contains("`mpsc::unbounded_channel`"), "{text}");
     });
 }
 
@@ -1482,7 +1482,7 @@ fn the_other_end_learns_that_a_task_has_panicked() {
 /// Runs the future of `make` until its first wait, its second and so on, and drops it there: at once, or after other tasks have
 /// run, which may have given it what it waits for. After each drop, `check` must find all in order. Ends with the run that is over
 /// before it could be dropped, which must have waited `waits` times at least.
-async fn drop_at_every_await(waits: usize, make: impl AsyncFn(), check: impl AsyncFn()) {
+pub async fn drop_at_every_await(waits: usize, make: impl AsyncFn(), check: impl AsyncFn()) {
     for others_run in [false, true] {
         for polls in 0.. {
             let mut future = Box::pin(make());

@@ -9,8 +9,8 @@ use tokio::sync as theirs;
 
 use crate::{Row, measure, tokio_runtime};
 
-pub const ROWS: [fn() -> Row; 6] =
-    [lock, round_trip, round_trip_with_main, oneshot, stream, contended];
+pub const ROWS: [fn() -> Row; 7] =
+    [lock, round_trip, round_trip_with_main, oneshot, stream, contended, barrier];
 
 fn lock() -> Row {
     const COUNT: u32 = 100_000;
@@ -247,6 +247,49 @@ fn contended() -> Row {
                     task.await.unwrap();
                 }
                 assert_eq!(*mutex.lock().await, TASKS * EACH);
+            });
+        },
+    )
+}
+
+/// Tasks that wait for each other again and again. An operation is one wait.
+fn barrier() -> Row {
+    const TASKS: u32 = 8;
+    const EACH: u32 = 2_000;
+    let mut event_loop = headwaiter::EventLoop::new().expect("an event loop");
+    let tokio = tokio_runtime();
+    measure(
+        "barrier, 8 tasks",
+        0.35,
+        TASKS * EACH,
+        || {
+            event_loop.block_on(async {
+                let barrier = Rc::new(ours::Barrier::new(TASKS as usize));
+                let task = |barrier: Rc<ours::Barrier>| async move {
+                    for _ in 0..EACH {
+                        barrier.wait().await;
+                    }
+                };
+                let tasks: Vec<_> =
+                    (0..TASKS).map(|_| headwaiter::spawn(task(Rc::clone(&barrier)))).collect();
+                for task in tasks {
+                    task.await.unwrap();
+                }
+            });
+        },
+        || {
+            tokio.block_on(async {
+                let barrier = Arc::new(theirs::Barrier::new(TASKS as usize));
+                let task = |barrier: Arc<theirs::Barrier>| async move {
+                    for _ in 0..EACH {
+                        barrier.wait().await;
+                    }
+                };
+                let tasks: Vec<_> =
+                    (0..TASKS).map(|_| tokio::spawn(task(Arc::clone(&barrier)))).collect();
+                for task in tasks {
+                    task.await.unwrap();
+                }
             });
         },
     )

@@ -54,6 +54,38 @@ impl<T> From<SendError<T>> for TrySendError<T> {
     }
 }
 
+/// The error of [`send_timeout`](super::Sender::send_timeout). Contains the message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum SendTimeoutError<T> {
+    /// There was no room in time.
+    Timeout(T),
+    /// The receiver was closed or dropped.
+    Closed(T),
+}
+
+impl<T> SendTimeoutError<T> {
+    /// Returns the message.
+    pub fn into_inner(self) -> T {
+        match self {
+            SendTimeoutError::Timeout(message) | SendTimeoutError::Closed(message) => message,
+        }
+    }
+}
+
+impl<T> fmt::Debug for SendTimeoutError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SendTimeoutError::Timeout(_) => "Timeout(..)",
+            SendTimeoutError::Closed(_) => "Closed(..)",
+        })
+    }
+}
+
+error_message!(impl[T] for SendTimeoutError<T>, |this| match this {
+    SendTimeoutError::Timeout(_) => "the channel stayed full until the time was over",
+    SendTimeoutError::Closed(_) => "the channel is closed",
+});
+
 /// The error of [`try_recv`](super::Receiver::try_recv).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TryRecvError {

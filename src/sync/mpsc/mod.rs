@@ -1,21 +1,27 @@
-//! [`channel`] and [`unbounded`]: messages from many tasks to one, in the order in which they were
-//! sent.
+//! [`channel`] and [`unbounded_channel`]: messages from many tasks to one, in the order in which
+//! they were sent.
 //!
 //! A bounded channel makes its senders wait while it is full: room for a message is a permit like
 //! that of a [`Semaphore`], which a message holds until it is received.
 
 mod shared;
 mod sender;
+mod permit;
+mod send_timeout;
+mod weak;
 mod receiver;
 pub mod error;
 
 use std::cell::{Cell, RefCell};
 use std::{collections::VecDeque, panic::Location, rc::Rc};
 
-pub use self::receiver::{Receiver, Recv, UnboundedReceiver};
+pub use self::permit::{OwnedPermit, Permit, PermitIterator, Reserve, ReserveMany, ReserveOwned};
+pub use self::receiver::{Receiver, Recv, RecvMany, UnboundedReceiver};
+pub use self::send_timeout::SendTimeout;
 use self::sender::End;
-pub use self::sender::{Closed, Permit, Reserve, Send, Sender, UnboundedSender};
+pub use self::sender::{Closed, Send, Sender, UnboundedSender};
 use self::shared::{Channel, Raw};
+pub use self::weak::{WeakSender, WeakUnboundedSender};
 use super::semaphore::{Permits, Semaphore};
 use super::single_waiter::SingleWaiter;
 use super::wait_list::WaitList;
@@ -52,7 +58,7 @@ pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     );
     assert!(
         capacity <= Semaphore::MAX_PERMITS,
-        "headwaiter: `mpsc::channel` with more than `Semaphore::MAX_PERMITS`: use `mpsc::unbounded` for \"no limit\""
+        "headwaiter: `mpsc::channel` with more than `Semaphore::MAX_PERMITS`: use `mpsc::unbounded_channel` for \"no limit\""
     );
     let (end, receiver) = ends(capacity);
     (Sender { end }, receiver)
@@ -66,7 +72,7 @@ pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 /// use headwaiter::sync::mpsc;
 ///
 /// headwaiter::block_on(async {
-///     let (bell, mut waiter) = mpsc::unbounded();
+///     let (bell, mut waiter) = mpsc::unbounded_channel();
 ///     bell.send("table 4").unwrap();
 ///     assert_eq!(waiter.recv().await, Some("table 4"));
 ///     drop(waiter);
@@ -74,9 +80,15 @@ pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 /// });
 /// ```
 #[track_caller]
-pub fn unbounded<T>() -> (UnboundedSender<T>, UnboundedReceiver<T>) {
+pub fn unbounded_channel<T>() -> (UnboundedSender<T>, UnboundedReceiver<T>) {
     let (end, receiver) = ends(Semaphore::MAX_PERMITS);
     (UnboundedSender { end }, receiver)
+}
+
+/// A shorter name of [`unbounded_channel`].
+#[track_caller]
+pub fn unbounded<T>() -> (UnboundedSender<T>, UnboundedReceiver<T>) {
+    unbounded_channel()
 }
 
 #[track_caller]
@@ -86,6 +98,7 @@ fn ends<T>(capacity: usize) -> (End<T>, Receiver<T>) {
         capacity,
         messages: Cell::new(0),
         senders: Cell::new(1),
+        weak_senders: Cell::new(0),
         receiver_gone: Cell::new(false),
         receiving: SingleWaiter::new(),
         closing: WaitList::new("the end of a channel"),

@@ -9,7 +9,8 @@ use super::error::TryRecvError;
 use super::shared::Channel;
 use crate::fmt::debug_struct;
 
-/// Receives from a [`channel`](super::channel()) or an [`unbounded`](super::unbounded()) one. It is
+/// Receives from a [`channel`](super::channel()) or an
+/// [`unbounded_channel`](super::unbounded_channel). It is
 /// also a [`Stream`].
 ///
 /// Dropping it drops the messages that it has not received, and wakes the waiting senders.
@@ -20,7 +21,7 @@ pub struct Receiver<T> {
     pub(super) place: &'static Location<'static>,
 }
 
-/// Receives from an [`unbounded`](super::unbounded()) channel.
+/// Receives from an [`unbounded_channel`](super::unbounded_channel).
 pub type UnboundedReceiver<T> = Receiver<T>;
 
 impl<T> Receiver<T> {
@@ -39,6 +40,46 @@ impl<T> Receiver<T> {
     #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         self.channel.poll_take(self.place, cx)
+    }
+
+    /// Waits for a message, and moves up to `limit` messages from the channel to the end of `buffer`.
+    /// Returns how many: 0 at the end of the channel, or if `limit` is 0.
+    ///
+    /// It returns as soon as there is one message, so `limit` is no number to wait for. It costs one
+    /// unit of the [budget](crate::sync#the-cooperative-budget), however many messages there are.
+    ///
+    /// Cancel-safe: a dropped future has received nothing.
+    ///
+    /// ```
+    /// use headwaiter::sync::mpsc;
+    ///
+    /// headwaiter::block_on(async {
+    ///     let (orders, mut kitchen) = mpsc::unbounded_channel();
+    ///     for dish in ["soup", "fish", "cake"] {
+    ///         orders.send(dish).unwrap();
+    ///     }
+    ///     drop(orders);
+    ///     let mut tray = Vec::new();
+    ///     assert_eq!(kitchen.recv_many(&mut tray, 2).await, 2);
+    ///     assert_eq!(kitchen.recv_many(&mut tray, 2).await, 1);
+    ///     assert_eq!(tray, ["soup", "fish", "cake"]);
+    ///     assert_eq!(kitchen.recv_many(&mut tray, 2).await, 0); // The end.
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn recv_many<'a>(&'a mut self, buffer: &'a mut Vec<T>, limit: usize) -> RecvMany<'a, T> {
+        RecvMany { receiver: self, buffer, limit, place: Location::caller() }
+    }
+
+    /// As [`recv_many`](Self::recv_many), for a future of your own. Only the waker of the last poll
+    /// is woken. The wait is reported at the place where the channel was made.
+    pub fn poll_recv_many(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut Vec<T>,
+        limit: usize,
+    ) -> Poll<usize> {
+        self.channel.poll_take_many(self.place, cx, buffer, limit)
     }
 
     /// Takes a message if there is one.
@@ -108,6 +149,30 @@ impl<T> Receiver<T> {
     pub fn len(&self) -> usize {
         self.channel.raw.messages.get()
     }
+
+    /// Returns for how many more messages there is room now: 0 while a sender waits for room.
+    ///
+    /// For an unbounded channel this is a number that is never reached.
+    pub fn capacity(&self) -> usize {
+        self.channel.raw.room.available()
+    }
+
+    /// Returns for how many messages there is room when the channel is empty.
+    ///
+    /// For an unbounded channel this is a number that is never reached.
+    pub fn max_capacity(&self) -> usize {
+        self.channel.raw.capacity
+    }
+
+    /// Returns how many senders there are.
+    pub fn sender_strong_count(&self) -> usize {
+        self.channel.raw.senders.get()
+    }
+
+    /// Returns how many weak senders there are.
+    pub fn sender_weak_count(&self) -> usize {
+        self.channel.raw.weak_senders.get()
+    }
 }
 
 impl<T> Stream for Receiver<T> {
@@ -160,3 +225,30 @@ impl<T> Drop for Recv<'_, T> {
 }
 
 debug_struct!(impl[T] for Recv<'_, T> as "Recv", |this| place: this.place, ..);
+
+/// The future of [`Receiver::recv_many`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct RecvMany<'a, T> {
+    receiver: &'a mut Receiver<T>,
+    buffer: &'a mut Vec<T>,
+    limit: usize,
+    place: &'static Location<'static>,
+}
+
+impl<T> Future for RecvMany<'_, T> {
+    type Output = usize;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<usize> {
+        let this = &mut *self;
+        this.receiver.channel.poll_take_many(this.place, cx, this.buffer, this.limit)
+    }
+}
+
+impl<T> Drop for RecvMany<'_, T> {
+    fn drop(&mut self) {
+        self.receiver.channel.raw.receiving.leave();
+    }
+}
+
+debug_struct!(impl[T] for RecvMany<'_, T> as "RecvMany",
+    |this| limit: this.limit, place: this.place, ..);

@@ -1,7 +1,7 @@
 //! The sending ends of a channel, and their futures.
 
 use std::task::{Context, Poll, ready};
-use std::{fmt, panic::Location, pin::Pin, rc::Rc};
+use std::{panic::Location, pin::Pin, rc::Rc};
 
 use super::error::{SendError, TrySendError};
 use super::shared::{Channel, Raw};
@@ -11,6 +11,12 @@ use crate::{fmt::debug_struct, sync::wait_list::ListWait};
 pub(super) struct End<T>(pub(super) Rc<Channel<T>>);
 
 impl<T> End<T> {
+    pub(super) fn count(channel: &Rc<Channel<T>>) -> Self {
+        let senders = &channel.raw.senders;
+        senders.set(senders.get() + 1);
+        End(Rc::clone(channel))
+    }
+
     fn is_closed(&self) -> bool {
         self.0.raw.room.is_closed()
     }
@@ -27,9 +33,7 @@ impl<T> End<T> {
 
 impl<T> Clone for End<T> {
     fn clone(&self) -> Self {
-        let senders = &self.0.raw.senders;
-        senders.set(senders.get() + 1);
-        End(Rc::clone(&self.0))
+        End::count(&self.0)
     }
 }
 
@@ -84,7 +88,7 @@ impl<T> Sender<T> {
     /// [`TrySendError::Full`] if there is no room, or other senders wait for it;
     /// [`TrySendError::Closed`] if the receiver was closed or dropped. Both contain the message.
     pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
-        match self.end.0.try_room() {
+        match self.end.0.raw.try_room(1) {
             Ok(()) => {
                 self.end.0.put(message);
                 Ok(())
@@ -92,41 +96,6 @@ impl<T> Sender<T> {
             Err(TrySendError::Full(())) => Err(TrySendError::Full(message)),
             Err(TrySendError::Closed(())) => Err(TrySendError::Closed(message)),
         }
-    }
-
-    /// Waits until there is room, and holds it until the message is sent.
-    ///
-    /// Cancel-safe, but the place in the queue is lost. Room that the future had just been granted
-    /// goes to the next sender.
-    ///
-    /// ```
-    /// use headwaiter::sync::mpsc;
-    ///
-    /// headwaiter::block_on(async {
-    ///     let (orders, mut kitchen) = mpsc::channel(1);
-    ///     let room = orders.reserve().await.unwrap();
-    ///     assert!(orders.try_send("fish").is_err()); // The room is taken.
-    ///     room.send("soup"); // This neither waits nor fails.
-    ///     assert_eq!(kitchen.recv().await, Some("soup"));
-    /// });
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`SendError`], if the receiver is closed or dropped before there is room.
-    #[track_caller]
-    pub fn reserve(&self) -> Reserve<'_, T> {
-        Reserve { sender: self, wait: ListWait::at(Location::caller()) }
-    }
-
-    /// As [`reserve`](Self::reserve), if there is room and no other sender waits for it.
-    ///
-    /// # Errors
-    ///
-    /// As [`try_send`](Self::try_send), without a message.
-    pub fn try_reserve(&self) -> Result<Permit<'_, T>, TrySendError<()>> {
-        self.end.0.try_room()?;
-        Ok(Permit { channel: Some(&self.end.0) })
     }
 
     /// Whether the receiver was closed or dropped, so that every send fails.
@@ -165,7 +134,7 @@ impl<T> Clone for Sender<T> {
 debug_struct!(impl[T] for Sender<T> as "Sender",
     |this| capacity: this.capacity(), closed: this.is_closed(), ..);
 
-/// Sends into an [`unbounded`](super::unbounded()) channel. Clone it for each task that sends; the
+/// Sends into an [`unbounded_channel`](super::unbounded_channel) channel. Clone it for each task that sends; the
 /// channel ends when the last clone is dropped.
 pub struct UnboundedSender<T> {
     pub(super) end: End<T>,
@@ -178,7 +147,7 @@ impl<T> UnboundedSender<T> {
     ///
     /// [`SendError`] with the message, if the receiver was closed or dropped.
     pub fn send(&self, message: T) -> Result<(), SendError<T>> {
-        match self.end.0.try_room() {
+        match self.end.0.raw.try_room(1) {
             Ok(()) => {
                 self.end.0.put(message);
                 Ok(())
@@ -222,6 +191,21 @@ pub struct Send<'a, T> {
     wait: ListWait,
 }
 
+impl<T> Send<'_, T> {
+    /// Takes the message back. If room had just been granted for it, that goes to the next sender.
+    pub(super) fn take_back(&mut self) -> Option<T> {
+        self.leave();
+        self.message.take()
+    }
+
+    #[inline]
+    fn leave(&mut self) {
+        if self.wait.has_place() {
+            self.sender.end.0.raw.leave(&mut self.wait);
+        }
+    }
+}
+
 impl<T> Unpin for Send<'_, T> {}
 
 impl<T> Future for Send<'_, T> {
@@ -251,75 +235,11 @@ impl<T> Future for Send<'_, T> {
 impl<T> Drop for Send<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if self.wait.has_place() {
-            self.sender.end.0.raw.leave(&mut self.wait);
-        }
+        self.leave();
     }
 }
 
 debug_struct!(impl[T] for Send<'_, T> as "Send", |this| wait: this.wait, ..);
-
-/// The future of [`Sender::reserve`].
-#[must_use = "futures do nothing unless awaited"]
-pub struct Reserve<'a, T> {
-    sender: &'a Sender<T>,
-    wait: ListWait,
-}
-
-impl<'a, T> Future for Reserve<'a, T> {
-    type Output = Result<Permit<'a, T>, SendError<()>>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let channel = &*this.sender.end.0;
-        if ready!(channel.raw.poll_room(&mut this.wait, cx)) {
-            Poll::Ready(Ok(Permit { channel: Some(channel) }))
-        } else {
-            Poll::Ready(Err(SendError(())))
-        }
-    }
-}
-
-impl<T> Drop for Reserve<'_, T> {
-    fn drop(&mut self) {
-        if self.wait.has_place() {
-            self.sender.end.0.raw.leave(&mut self.wait);
-        }
-    }
-}
-
-debug_struct!(impl[T] for Reserve<'_, T> as "Reserve", |this| wait: this.wait, ..);
-
-/// Room for one message, from [`Sender::reserve`]. Dropping it releases the room.
-#[must_use = "dropping it gives the room back"]
-pub struct Permit<'a, T> {
-    /// `None` once it was used.
-    channel: Option<&'a Channel<T>>,
-}
-
-impl<T> Permit<'_, T> {
-    /// Sends without waiting. If the receiver was closed after the room was granted, it still
-    /// receives the message. If it was dropped, so is the message.
-    pub fn send(mut self, message: T) {
-        if let Some(channel) = self.channel.take() {
-            channel.put(message);
-        }
-    }
-}
-
-impl<T> Drop for Permit<'_, T> {
-    fn drop(&mut self) {
-        if let Some(channel) = self.channel {
-            channel.raw.give_room_back();
-        }
-    }
-}
-
-impl<T> fmt::Debug for Permit<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Permit")
-    }
-}
 
 /// The future of [`Sender::closed`] and [`UnboundedSender::closed`].
 #[must_use = "futures do nothing unless awaited"]

@@ -30,6 +30,7 @@ pub(super) struct Raw {
     /// The length of the queue.
     pub(super) messages: Cell<usize>,
     pub(super) senders: Cell<usize>,
+    pub(super) weak_senders: Cell<usize>,
     pub(super) receiver_gone: Cell<bool>,
     pub(super) receiving: SingleWaiter,
     /// The waiters of `closed`.
@@ -43,9 +44,19 @@ impl Raw {
         Poll::Ready(has_room && !self.receiver_gone.get())
     }
 
+    /// Takes room for `count` messages if there is as much and no sender waits for it.
+    #[inline]
+    pub(super) fn try_room(&self, count: u32) -> Result<(), TrySendError<()>> {
+        match &self.room {
+            room if room.try_take(count) => Ok(()),
+            room if room.is_closed() => Err(TrySendError::Closed(())),
+            _ => Err(TrySendError::Full(())),
+        }
+    }
+
     /// Releases room that was granted and is not used.
-    pub(super) fn give_room_back(&self) {
-        self.room.give(1);
+    pub(super) fn give_room_back(&self, count: usize) {
+        self.room.give(count);
         self.tell_end();
     }
 
@@ -88,6 +99,24 @@ impl Raw {
         Poll::Ready(is_there)
     }
 
+    /// Like [`poll_message`](Self::poll_message), for up to `limit` messages. Returns how many there
+    /// are, or 0 at the end of the channel.
+    pub(super) fn poll_messages(
+        &self,
+        place: &'static Location<'static>,
+        cx: &Context<'_>,
+        limit: usize,
+    ) -> Poll<usize> {
+        self.receiving.poll("a message", place, cx, || match self.messages.get() {
+            0 => self.is_over().then_some(0),
+            messages => {
+                let count = messages.min(limit);
+                self.messages.set(messages - count);
+                Some(count)
+            }
+        })
+    }
+
     /// Whether the queue is empty and no message can come: no sender is left, or the channel was
     /// closed and no sender holds room.
     pub(super) fn is_over(&self) -> bool {
@@ -118,10 +147,29 @@ impl<T> Channel<T> {
     pub(super) fn take(&self) -> Option<T> {
         let mut queue = self.queue.borrow_mut();
         let message = queue.pop_front();
-        if queue.is_empty() && queue.capacity() > KEPT {
-            queue.shrink_to(KEPT);
-        }
+        shrink(&mut queue);
         message
+    }
+
+    /// Moves up to `limit` messages into `buffer`. Returns how many, or 0 at the end of the channel.
+    pub(super) fn poll_take_many(
+        &self,
+        place: &'static Location<'static>,
+        cx: &Context<'_>,
+        buffer: &mut Vec<T>,
+        limit: usize,
+    ) -> Poll<usize> {
+        if limit == 0 {
+            return Poll::Ready(0);
+        }
+        let count = ready!(self.raw.poll_messages(place, cx, limit));
+        let mut queue = self.queue.borrow_mut();
+        buffer.extend(queue.drain(..count));
+        shrink(&mut queue);
+        drop(queue);
+        // Last, because it may wake a foreign waker.
+        self.raw.room.give(count);
+        Poll::Ready(count)
     }
 
     #[inline]
@@ -133,12 +181,12 @@ impl<T> Channel<T> {
         let is_there = ready!(self.raw.poll_message(place, cx));
         Poll::Ready(if is_there { self.take() } else { None })
     }
+}
 
-    pub(super) fn try_room(&self) -> Result<(), TrySendError<()>> {
-        match &self.raw.room {
-            room if room.try_take(1) => Ok(()),
-            room if room.is_closed() => Err(TrySendError::Closed(())),
-            _ => Err(TrySendError::Full(())),
-        }
+/// Frees what an empty queue does not need.
+#[inline]
+fn shrink<T>(queue: &mut VecDeque<T>) {
+    if queue.is_empty() && queue.capacity() > KEPT {
+        queue.shrink_to(KEPT);
     }
 }

@@ -206,11 +206,11 @@ impl RawRwLock {
     fn awaited(&self, need: u32) -> Awaited {
         let mut record = self.record.take();
         let holders = || Holders::Shared(Rc::clone(&self.holders));
-        let mut lock = record.lock(self.name.as_ref(), holders());
+        let mut lock = record.lock("a lock", self.name.as_ref(), holders());
         if lock.is_none() && self.permits.waiting().is_single() {
             // The record is of another loop, in which no task waits any more.
             record.end();
-            lock = record.lock(self.name.as_ref(), holders());
+            lock = record.lock("a lock", self.name.as_ref(), holders());
         }
         self.record.set(record);
         match lock {

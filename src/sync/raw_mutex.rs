@@ -1,0 +1,181 @@
+//! [`RawMutex`]: a lock without a value. Unlocking hands it to the first waiter. It records which
+//! task holds it and where that task locked it, for the detection of deadlocks.
+//!
+//! [`Mutex`](super::Mutex) is built on it, and so is [`OnceCell`](super::OnceCell), whose initialiser
+//! holds the lock. It runs no user code, except foreign wakers.
+
+use std::task::{Context, Poll};
+use std::{cell::Cell, panic::Location, rc::Rc};
+
+use super::wait_list::{ListWait, WaitList};
+use crate::state::{Awaited, Holder, Holders, TaskLabel, Wake};
+use crate::{door::Door, door::waker::RawNumber, task::wait_record::WaitRecord};
+
+/// A lock without a value, and so without its type.
+pub(super) struct RawMutex {
+    /// Where it was locked. `None` if it is free; then no task waits.
+    held_at: Cell<Option<&'static Location<'static>>>,
+    /// The task that locked it, if known. Meaningless while it is free.
+    owner: Cell<RawNumber>,
+    waiting: WaitList,
+    name: Option<Rc<str>>,
+    /// Its entry in the loop's table of waits, from the first wait on.
+    record: Cell<WaitRecord>,
+}
+
+impl RawMutex {
+    /// `what` is what waiters wait for, as log lines call it.
+    pub(super) const fn new(what: &'static str, name: Option<Rc<str>>) -> Self {
+        RawMutex {
+            held_at: Cell::new(None),
+            owner: Cell::new(RawNumber::NONE),
+            waiting: WaitList::new(what),
+            name,
+            record: Cell::new(WaitRecord::NONE),
+        }
+    }
+
+    pub(super) fn name(&self) -> Option<&Rc<str>> {
+        self.name.as_ref()
+    }
+
+    /// Where it was locked, or `None` if it is free.
+    pub(super) fn held_at(&self) -> Option<&'static Location<'static>> {
+        self.held_at.get()
+    }
+
+    /// Names the task that holds the lock, if that is a task of the loop that runs here.
+    pub(super) fn owner_label(&self) -> Option<String> {
+        let door = Door::open()?;
+        let slot = door.slot_of(self.owner.get().task()?)?;
+        Some(TaskLabel { slot, name: door.tasks.name(slot) }.to_string())
+    }
+
+    /// Locks for the task that is being polled, if the lock is free.
+    #[inline]
+    pub(super) fn try_lock(&self, place: &'static Location<'static>) -> bool {
+        if self.held_at.get().is_some() {
+            return false;
+        }
+        let owner = Door::open().and_then(|door| door.polled());
+        self.hold(place, owner.map_or(RawNumber::NONE, RawNumber::from));
+        true
+    }
+
+    /// Waits for the lock. The result is always `true`.
+    #[inline]
+    pub(super) fn poll_lock(&self, wait: &mut ListWait, cx: &Context<'_>) -> Poll<bool> {
+        self.poll_lock_unless("a lock", wait, cx, || false)
+    }
+
+    /// Like [`poll_lock`](Self::poll_lock), but the wait also ends, without the lock, when
+    /// `is_over`: then the result is `false`. `kind` is what the reports call the lock.
+    #[inline(always)]
+    pub(super) fn poll_lock_unless(
+        &self,
+        kind: &'static str,
+        wait: &mut ListWait,
+        cx: &Context<'_>,
+        is_over: impl Fn() -> bool,
+    ) -> Poll<bool> {
+        let place = wait.place();
+        let done = |granted: bool| {
+            if !granted && is_over() {
+                return Some(false);
+            }
+            let is_ours = granted || self.held_at.get().is_none();
+            is_ours.then(|| {
+                self.hold(place, RawNumber::of(cx.waker()));
+                true
+            })
+        };
+        self.waiting.poll_for(wait, cx, done, || self.awaited(kind))
+    }
+
+    /// Describes to the loop the lock that a task begins to wait for, and its holder.
+    fn awaited(&self, kind: &'static str) -> Awaited {
+        let mut record = self.record.take();
+        let mut lock = record.lock(kind, self.name.as_ref(), Holders::One(self.holder()));
+        if lock.is_none() && self.waiting.is_single() {
+            // The record is of another loop, in which no task waits any more.
+            record.end();
+            lock = record.lock(kind, self.name.as_ref(), Holders::One(self.holder()));
+        }
+        self.record.set(record);
+        lock.map_or(Awaited::FromTasks(kind), Awaited::Lock)
+    }
+
+    /// Returns the task that holds the lock. `None` if it was taken outside any task of this crate.
+    fn holder(&self) -> Option<Holder> {
+        Some(Holder { task: self.owner.get().task()?, place: self.held_at.get()? })
+    }
+
+    #[inline]
+    fn hold(&self, place: &'static Location<'static>, owner: RawNumber) {
+        self.held_at.set(Some(place));
+        self.owner.set(owner);
+    }
+
+    /// Forgets which task holds the lock, because its guard can be moved to another one.
+    pub(super) fn disown(&self) {
+        self.owner.set(RawNumber::NONE);
+        self.tell_holder();
+    }
+
+    #[inline]
+    pub(super) fn unlock(&self) {
+        if self.waiting.is_empty() {
+            self.held_at.set(None);
+        } else {
+            self.hand_over();
+        }
+    }
+
+    /// Grants the lock to the first waiter. It is never free in between, because a later task could
+    /// then get ahead of the waiters.
+    fn hand_over(&self) {
+        let Some(next) = self.waiting.grant(1) else { return };
+        let owner =
+            if let Wake::Task(number) = next.wake { number.into() } else { RawNumber::NONE };
+        self.hold(next.place, owner);
+        self.tell_holder();
+        next.wake.wake();
+    }
+
+    /// Updates the holder in the loop's table of waits.
+    #[inline]
+    fn tell_holder(&self) {
+        let mut record = self.record.take();
+        record.hand_over(self.holder());
+        self.record.set(record);
+    }
+
+    /// Unlocks for the last time, and wakes all waiters: what they wait for is over.
+    pub(super) fn unlock_for_all(&self) {
+        self.held_at.set(None);
+        self.waiting.call_all();
+    }
+
+    /// Removes a future from the queue, and unlocks if it had been granted the lock.
+    pub(super) fn leave(&self, wait: &mut ListWait) {
+        if self.leave_queue(wait) {
+            self.unlock();
+        }
+    }
+
+    /// Removes a future from the queue. Returns whether it had been granted the lock, which is then
+    /// still locked.
+    pub(super) fn leave_queue(&self, wait: &mut ListWait) -> bool {
+        self.waiting.leave(wait)
+    }
+}
+
+/// Unlocks when it is dropped.
+pub(super) struct Held<'a>(pub(super) &'a RawMutex);
+
+impl Drop for Held<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.unlock();
+    }
+}
