@@ -56,7 +56,7 @@ pub(super) enum EntryState {
 
 /// An end of the queue.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::sync) enum End {
+pub(crate) enum End {
     /// The future that has waited longest.
     First,
     /// The future that began to wait last.
