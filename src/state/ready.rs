@@ -166,7 +166,7 @@ impl Ready {
         self.0 &= !Ready::EXCEPTIONAL;
     }
 
-    /// Whether an event with these bits wakes the waiters of a side. Those who wait for urgent data
+    /// Whether an event with these bits wakes the waiters of a side. Those for urgent data
     /// are among the readers.
     pub(crate) fn wakes(self, direction: Direction) -> bool {
         self.allows(direction) || (direction == Direction::Read && self.is_exceptional())

@@ -10,7 +10,7 @@ use crate::fmt::{debug_struct, error_message};
 /// A value that is set once, and then only read. Tasks can wait until it is set.
 ///
 /// Use a [`oneshot`](super::oneshot) to move a value to one task, and this one where several tasks
-/// read it. Where those who need the value also make it, use a [`OnceCell`](super::OnceCell).
+/// read it. Where the tasks that need the value also make it, use a [`OnceCell`](super::OnceCell).
 ///
 /// ```
 /// use headwaiter::sync::SetOnce;
