@@ -1,9 +1,11 @@
 //! Files to std and back without waiting, the size of their buffers, and directories with options.
 
 use std::io::{Read as _, SeekFrom};
+use std::sync::mpsc;
 
 use crate::support::*;
 use headwaiter::fs::{DirBuilder, File};
+use headwaiter::{EventLoop, spawn_blocking};
 
 #[test]
 fn an_idle_file_becomes_one_of_std_at_once_at_its_position() {
@@ -34,20 +36,28 @@ fn an_idle_file_becomes_one_of_std_at_once_at_its_position() {
 
 #[test]
 fn a_file_whose_operation_is_in_flight_is_returned_and_nothing_is_lost() {
-    in_loop(|| async {
-        let folder = Folder::new();
-        let path = folder.path("menu");
-        let mut file = File::create(&path).await.unwrap();
-        assert!(poll_once(&mut file.write(b"soup")).await.is_pending());
-        let file = file.try_into_std().expect_err("a write is in flight");
-        file.into_std().await.unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), b"soup");
+    bounded(|| {
+        let mut event_loop = EventLoop::builder().blocking_threads(1).build().unwrap();
+        event_loop.block_on(async {
+            let folder = Folder::new();
+            let path = folder.path("menu");
+            let mut file = File::create(&path).await.unwrap();
+            // The only thread of the pool is busy, so the write stays in the queue.
+            let (release, gate) = mpsc::channel();
+            let busy = spawn_blocking(move || gate.recv().unwrap());
+            assert!(poll_once(&mut file.write(b"soup")).await.is_pending());
+            let file = file.try_into_std().expect_err("a write is in flight");
+            release.send(()).unwrap();
+            busy.await.unwrap();
+            file.into_std().await.unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), b"soup");
 
-        let file = File::open(&path).await.unwrap();
-        let metadata = file.metadata();
-        let file = file.try_into_std().expect_err("it may still be asked for its metadata");
-        assert_eq!(metadata.await.unwrap().len(), 4);
-        file.try_into_std().unwrap();
+            let file = File::open(&path).await.unwrap();
+            let metadata = file.metadata();
+            let file = file.try_into_std().expect_err("it may still be asked for its metadata");
+            assert_eq!(metadata.await.unwrap().len(), 4);
+            file.try_into_std().unwrap();
+        });
     });
 }
 
