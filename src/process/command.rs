@@ -177,7 +177,7 @@ impl Command {
     }
 
     /// std's command, to change: for what has no method here, for instance all of
-    /// [`CommandExt`](std::os::unix::process::CommandExt).
+    /// [the `CommandExt` of std](std::os::unix::process::CommandExt).
     pub fn as_std_mut(&mut self) -> &mut std::process::Command {
         // What the caller sets cannot be seen from here.
         self.stdin_is_set = true;
