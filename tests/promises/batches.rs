@@ -1,5 +1,5 @@
-//! The ready queue and its batches, against a model: random tasks that wake, spawn, abort, join and drop each other, yield, end
-//! and panic, also in their drops. The model is told of each step as it happens, and knows which tasks may be polled next.
+//! The ready queue and its batches, against a model. Random tasks wake, spawn, abort, join and drop each other, yield, end and panic,
+//! also in their drops. The model follows each step as it happens, and so knows which tasks may be polled next.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

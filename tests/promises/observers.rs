@@ -1,4 +1,4 @@
-//! Which steps an observer is told of, and what it may do.
+//! The steps that an observer is told of, and what the observer may do.
 
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
