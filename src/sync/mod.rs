@@ -59,6 +59,7 @@ mod permit;
 mod barrier;
 mod once_cell;
 mod set_once;
+mod closed;
 mod wait_list;
 mod single_waiter;
 

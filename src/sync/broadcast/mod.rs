@@ -36,7 +36,8 @@ pub mod error;
 use std::rc::Rc;
 
 pub use self::receiver::{Receiver, Recv};
-pub use self::sender::{Closed, Sender, WeakSender};
+pub use self::sender::{Sender, WeakSender};
+pub use super::closed::Closed;
 
 /// Makes a channel that keeps at least `capacity` messages for receivers that have not got them:
 /// as many as the next power of two, as tokio's does. The memory is allocated as it is needed.

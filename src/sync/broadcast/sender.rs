@@ -1,12 +1,12 @@
 //! The sending ends of a channel that sends each message to all receivers.
 
-use std::task::{Context, Poll};
-use std::{panic::Location, pin::Pin, rc::Rc};
+use std::rc::Rc;
 
 use super::error::SendError;
 use super::receiver::Receiver;
-use super::shared::{Raw, Shared};
-use crate::{fmt::debug_struct, sync::wait_list::ListWait};
+use super::shared::Shared;
+use crate::fmt::debug_struct;
+use crate::sync::closed::Closed;
 
 /// Sends to all receivers of a [`channel`](super::channel()). Clone it for each task that sends; the
 /// channel ends when the last clone is dropped.
@@ -112,7 +112,8 @@ impl<T> Sender<T> {
     /// ```
     #[track_caller]
     pub fn closed(&self) -> Closed<'_> {
-        Closed { raw: &self.shared.raw, wait: ListWait::at(Location::caller()) }
+        let raw = &self.shared.raw;
+        Closed::new(&raw.closing, &raw.receivers)
     }
 
     /// Returns how many senders there are, with this one and without weak ones.
@@ -196,27 +197,3 @@ impl<T> Drop for WeakSender<T> {
 
 debug_struct!(impl[T] for WeakSender<T> as "WeakSender",
     |this| strong_count: this.strong_count(), ..);
-
-/// The future of [`Sender::closed`].
-#[must_use = "futures do nothing unless awaited"]
-pub struct Closed<'a> {
-    raw: &'a Raw,
-    wait: ListWait,
-}
-
-impl Future for Closed<'_> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        this.raw.poll_closed(&mut this.wait, cx)
-    }
-}
-
-impl Drop for Closed<'_> {
-    fn drop(&mut self) {
-        self.raw.closing.leave(&mut self.wait);
-    }
-}
-
-debug_struct!(impl[] for Closed<'_> as "Closed", |this| wait: this.wait, ..);

@@ -54,10 +54,6 @@ impl Raw {
         self.receiving.poll(wait, cx, done).map(|_| ())
     }
 
-    pub(super) fn poll_closed(&self, wait: &mut ListWait, cx: &Context<'_>) -> Poll<()> {
-        self.closing.poll(wait, cx, |_| (self.receivers.get() == 0).then_some(false)).map(|_| ())
-    }
-
     pub(super) fn add_sender(&self) {
         self.senders.set(self.senders.get() + 1);
     }

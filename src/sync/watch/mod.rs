@@ -36,9 +36,10 @@ pub mod error;
 use std::rc::Rc;
 
 pub use self::receiver::{Changed, Receiver, WaitFor};
-pub use self::sender::{Closed, Sender};
+pub use self::sender::Sender;
 pub use self::shared::Ref;
 use self::shared::Shared;
+pub use super::closed::Closed;
 
 /// Makes a channel that holds one value, `init` at first.
 ///

@@ -1,12 +1,13 @@
 //! The sending ends of a channel that holds one value.
 
-use std::task::{Context, Poll};
-use std::{panic::Location, pin::Pin, rc::Rc};
+use std::panic::Location;
+use std::rc::Rc;
 
 use super::error::SendError;
 use super::receiver::Receiver;
-use super::shared::{Raw, Ref, Shared};
-use crate::{fmt::debug_struct, sync::wait_list::ListWait};
+use super::shared::{Ref, Shared};
+use crate::fmt::debug_struct;
+use crate::sync::closed::Closed;
 
 /// Changes the value of a [`channel`](super::channel()). Clone it for each task that does; the
 /// receivers are told when the last clone is dropped.
@@ -158,7 +159,8 @@ impl<T> Sender<T> {
     /// ```
     #[track_caller]
     pub fn closed(&self) -> Closed<'_> {
-        Closed { raw: &self.shared.raw, wait: ListWait::at(Location::caller()) }
+        let raw = &self.shared.raw;
+        Closed::new(&raw.closing, &raw.receivers)
     }
 
     /// Returns how many receivers there are.
@@ -198,27 +200,3 @@ impl<T> Drop for Sender<T> {
 
 debug_struct!(impl[T] for Sender<T> as "Sender",
     |this| receivers: this.receiver_count(), ..);
-
-/// The future of [`Sender::closed`].
-#[must_use = "futures do nothing unless awaited"]
-pub struct Closed<'a> {
-    raw: &'a Raw,
-    wait: ListWait,
-}
-
-impl Future for Closed<'_> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        this.raw.poll_closed(&mut this.wait, cx)
-    }
-}
-
-impl Drop for Closed<'_> {
-    fn drop(&mut self) {
-        self.raw.leave_closed(&mut self.wait);
-    }
-}
-
-debug_struct!(impl[] for Closed<'_> as "Closed", |this| wait: this.wait, ..);

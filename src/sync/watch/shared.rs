@@ -24,7 +24,7 @@ pub(super) struct Raw {
     /// The receivers that wait for a change.
     pub(super) changing: WaitList,
     /// The waiters of `closed`.
-    closing: WaitList,
+    pub(super) closing: WaitList,
 }
 
 impl Raw {
@@ -41,14 +41,6 @@ impl Raw {
             is_over.then_some(false)
         };
         self.changing.poll(wait, cx, done).map(|_| ())
-    }
-
-    pub(super) fn poll_closed(&self, wait: &mut ListWait, cx: &Context<'_>) -> Poll<()> {
-        self.closing.poll(wait, cx, |_| (self.receivers.get() == 0).then_some(false)).map(|_| ())
-    }
-
-    pub(super) fn leave_closed(&self, wait: &mut ListWait) {
-        self.closing.leave(wait);
     }
 
     fn tell_change(&self) {
