@@ -22,7 +22,6 @@ use crate::{about::about, door::Door, io::byte_stream::PollBytes};
 /// One of the three streams, for the whole process.
 struct Standard {
     name: &'static str,
-    direction: Direction,
     /// Makes a second descriptor of it.
     duplicate: fn() -> io::Result<OwnedFd>,
     /// Serves the handles that the kernel cannot watch.
@@ -31,21 +30,18 @@ struct Standard {
 
 static STDIN: Standard = Standard {
     name: "standard input",
-    direction: Direction::Read,
     duplicate: || io::stdin().as_fd().try_clone_to_owned(),
     thread: StreamThread::new("standard input", Direction::Read),
 };
 
 static STDOUT: Standard = Standard {
     name: "standard output",
-    direction: Direction::Write,
     duplicate: || io::stdout().as_fd().try_clone_to_owned(),
     thread: StreamThread::new("standard output", Direction::Write),
 };
 
 static STDERR: Standard = Standard {
     name: "standard error",
-    direction: Direction::Write,
     duplicate: || io::stderr().as_fd().try_clone_to_owned(),
     thread: StreamThread::new("standard error", Direction::Write),
 };
@@ -79,7 +75,7 @@ impl Stream {
         let file = File::from((standard.duplicate)()?);
         let is_pipe = file.metadata()?.file_type().is_fifo();
         #[cfg(target_os = "linux")]
-        let file = match watched::watch(standard.name, standard.direction, file) {
+        let file = match watched::watch(standard.name, standard.thread.direction, file) {
             Ok(watched) => return Ok(Backend::Watched(watched)),
             Err(file) => file,
         };

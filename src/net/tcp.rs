@@ -15,7 +15,7 @@ use self::connect::Connect;
 use super::socket::{socket, socket_methods};
 use super::stream::{StreamIo, stream_methods, stream_traits};
 use super::{options::socket_options, resolve::address::ToSocketAddrs};
-use crate::door::{Door, is_running};
+use crate::door::Door;
 use crate::reactor::{Direction, Ready, Registered, Wait};
 
 /// What the loop calls these sockets in log lines and messages.
@@ -270,7 +270,7 @@ impl LingeringClose {
             linger.is_some_and(|linger| !linger.is_zero())
         };
         // On a thread without a loop there is no stall to report.
-        if is_running() && lingers() {
+        if crate::door::is_running() && lingers() {
             self.began = Door::open().and_then(|door| NonZero::new(door.clock.now_nanos()));
         }
     }

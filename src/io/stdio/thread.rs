@@ -28,7 +28,7 @@ const MOST: usize = 64 * 1024;
 /// What the handles of one stream, on any threads, share with the thread that serves them.
 pub(super) struct StreamThread {
     name: &'static str,
-    direction: Direction,
+    pub(super) direction: Direction,
     /// How long the thread stays without a request.
     idle_for: Duration,
     state: Mutex<State>,

@@ -30,7 +30,13 @@ pub(super) fn start() -> io::Result<Timer> {
 }
 
 /// Consumes a tick. Linux restarts a periodic timerfd only when it is read.
+#[cfg(target_os = "linux")]
 pub(super) fn tick(timer: &Timer) -> io::Result<()> {
     rustix::io::read(timer.get(), &mut [0; 8])?;
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn tick(_: &Timer) -> io::Result<()> {
     Ok(())
 }
