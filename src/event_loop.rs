@@ -117,13 +117,15 @@ impl EventLoop {
     /// The phases of a turn, in order:
     ///
     /// 1. It asks the kernel for events. Inside `block_on`, with tasks ready, it does so only if 64
-    ///    tasks were polled since the last time, or one of them has spent its budget.
+    ///    tasks were polled since the last time, or one of them has spent its budget, or 5 ms have
+    ///    passed.
     /// 2. It dispatches the events: it wakes tasks and calls callbacks.
     /// 3. It handles messages from other threads.
     /// 4. It fires the timers that are due. If nothing has happened so far in this turn, a virtual
     ///    clock jumps first.
     /// 5. It polls the tasks that are ready now. A task that is woken meanwhile, even by itself,
-    ///    runs in the next turn.
+    ///    runs in the next turn. If the polls take longer than 5 ms together, the tasks that are
+    ///    left run in the next turn, before all others.
     ///
     /// Under a [virtual clock](crate::Clock::Virtual), `max_wait` also limits how far the clock
     /// jumps.

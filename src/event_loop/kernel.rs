@@ -182,7 +182,7 @@ impl Accounting {
         let waited = now.saturating_sub(asked);
         state.counts.waited(waited);
         state.clock.set_turn(now);
-        state.budget.is_overspent = false;
+        state.budget.kernel_answered(state.tasks.polls_made(), now, self.asked.is_some());
         drop(door);
         // Even if the loop did not sleep: the watcher sees that the loop makes progress.
         self.tell_watcher(false);

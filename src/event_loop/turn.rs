@@ -67,7 +67,7 @@ impl Driver {
     // The order in which things run (a public contract: see `EventLoop::turn`):
     //
     // 1. The loop asks the kernel for events. If tasks are ready, it does not wait, and inside
-    //    `block_on` it asks only after 64 polls. Otherwise the loop sleeps here, until
+    //    `block_on` it asks only after 64 polls or 5 ms. Otherwise the loop sleeps here, until
     //      - a source becomes ready: the kernel reports an event;
     //      - another thread sends a message: it writes to an eventfd, which is an event too;
     //      - the next timer is due: by the timeout of the wait, or below 5 ms by the alarm (a
@@ -81,7 +81,7 @@ impl Driver {
     // 3. The loop takes the messages of other threads: wakes, drops of handles, closures.
     // 4. Due timers fire. Before that, a virtual clock jumps if phases 2 and 3 found no work.
     // 5. The loop polls the tasks that are ready. A task that is woken meanwhile runs in the next
-    //    batch.
+    //    batch. Once 5 ms have passed since phase 1, the rest of the batch is left to the next turn.
     //
     // To wake a task is to put it into the ready queue. Only phase 5 polls.
     pub(super) fn turn(

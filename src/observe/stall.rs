@@ -10,8 +10,7 @@ use log::Level;
 
 use super::words::task_and_place;
 use crate::state::{
-    Effect, Id, LOOP, Outcome, POLLS_BETWEEN_WAITS, SAMPLED, Slot, State, Step, TIMED_FOR, Tasks,
-    plural,
+    Effect, Id, LOOP, Outcome, SAMPLED, Slot, State, Step, TIMED_FOR, Tasks, plural,
 };
 
 /// The default threshold, which equals asyncio's `slow_callback_duration`.
@@ -44,13 +43,7 @@ impl State {
         self.stalls.forget_before(answered);
         let tasks = &self.tasks;
         self.stalls.poll_was_timed(took, || name(tasks, slot));
-        if !self.stalls.is_timing(answered) {
-            return;
-        }
-        // Several polls of this length would add up to a stall, so the kernel is asked before the
-        // next batch.
-        self.budget.is_overspent |= took > self.stalls.threshold / u64::from(POLLS_BETWEEN_WAITS);
-        if took > self.stalls.threshold {
+        if self.stalls.is_timing(answered) && took > self.stalls.threshold {
             self.stalls.by_poll = true;
             if let Some(unreported) = self.stalls.line(self.clock.now_nanos(), true) {
                 let cause = format!("By {}", task_and_place(self, slot));

@@ -1,23 +1,88 @@
-//! The cooperative budget: how many operations that complete at once a task may do in one poll.
-//! Every operation of the crate spends one unit. `task/budget.rs` has the user-facing API. Pure
-//! data.
+//! The cooperative budgets. One limits how many operations that complete at once a task may do in
+//! one poll: every operation of the crate spends one unit. `task/budget.rs` has its user-facing API.
+//! The other limits how long polls may follow each other before the kernel is asked; the turn and
+//! the batch spend it. Pure data.
+
+use super::tasks::POLLS_BETWEEN_WAITS;
 
 /// The budget of one poll. The figure is tokio's: large enough to cost nothing, and small enough
 /// that 128 reads of a full socket stay well under a millisecond.
 const UNITS: u32 = 128;
 
+/// While tasks are ready, the kernel is asked at the end of the poll in which this time has passed
+/// since it last answered, in nanoseconds.
+const TIME: u64 = 5_000_000;
+
+/// After a sleep, the tasks that run may be others than before, so their polls may be longer: the
+/// time is checked after this many polls at the latest.
+const CHECKED_AFTER_SLEEP: u64 = 8;
+
 pub(crate) struct Budget {
     /// What is left of [`UNITS`] for the user code that runs now.
     left: u32,
-    /// A task has spent its budget, or a timed poll took long, since the kernel was last asked.
-    /// Then the kernel is asked before the next batch: otherwise 64 polls of 128 operations each
-    /// could run first.
+    /// A task has spent its units, or the polls since the kernel last answered have spent their
+    /// time. Then the kernel is asked before the next batch, although fewer polls were made than
+    /// usual between two waits.
     pub(crate) is_overspent: bool,
+    /// When the kernel last answered, in nanoseconds of the loop's clock.
+    answered: u64,
+    /// The number of polls that the loop had made when the time was last checked, and that time.
+    checked: (u64, u64),
+    /// After how many polls the time is checked next. Reading the clock takes longer than a short
+    /// poll, so this adapts to how long polls take.
+    interval: u64,
 }
 
 impl Budget {
     pub(crate) fn new() -> Self {
-        Budget { left: UNITS, is_overspent: false }
+        Budget {
+            left: UNITS,
+            is_overspent: false,
+            answered: 0,
+            checked: (0, 0),
+            interval: CHECKED_AFTER_SLEEP,
+        }
+    }
+
+    /// Starts the time anew: the kernel has answered, after the loop has made `polls` polls.
+    pub(crate) fn kernel_answered(&mut self, polls: u64, now: u64, has_slept: bool) {
+        if has_slept {
+            self.interval = self.interval.min(CHECKED_AFTER_SLEEP);
+        } else {
+            self.adapt(polls, now, TIME);
+        }
+        (self.is_overspent, self.answered, self.checked) = (false, now, (polls, now));
+    }
+
+    /// Whether to [check the time](Self::check_time) before the next poll.
+    #[inline]
+    pub(crate) fn is_check_due(&self, polls: u64) -> bool {
+        polls - self.checked.0 >= self.interval
+    }
+
+    /// Returns whether the time is over.
+    pub(crate) fn check_time(&mut self, polls: u64, now: u64) -> bool {
+        let left = TIME.saturating_sub(now.saturating_sub(self.answered));
+        self.adapt(polls, now, left);
+        self.checked = (polls, now);
+        self.is_overspent |= left == 0;
+        left == 0
+    }
+
+    /// As [`check_time`](Self::check_time), under a virtual clock, which stands still during a poll.
+    pub(crate) fn skip_check(&mut self, polls: u64) {
+        self.checked.0 = polls;
+    }
+
+    /// Chooses the next interval: as many polls as fit into the time that is left, if they take as
+    /// long as those since the last check did.
+    fn adapt(&mut self, polls: u64, now: u64, left: u64) {
+        let made = polls - self.checked.0;
+        if made > 0 {
+            let took = now.saturating_sub(self.checked.1);
+            let fit = left.saturating_mul(made) / took.max(1);
+            self.interval = fit.min(2 * self.interval).clamp(1, u64::from(POLLS_BETWEEN_WAITS));
+        }
     }
 
     /// Refills the budget. Called before a task is polled.
@@ -98,5 +163,65 @@ mod tests {
         assert!(budget.is_overspent);
         budget.refill();
         assert!(budget.is_whole() && budget.spend());
+    }
+
+    /// Makes `count` polls of `nanos` each with the kernel asked whenever it is due. Returns the
+    /// longest time in which it was not, and how often the clock was read.
+    fn poll(
+        budget: &mut Budget,
+        (made, now): &mut (u64, u64),
+        count: u64,
+        nanos: u64,
+    ) -> (u64, u64) {
+        let (mut longest, mut reads) = (0, 0);
+        let (mut asked_at, mut asked_after) = (*now, *made);
+        for _ in 0..count {
+            if budget.is_check_due(*made) {
+                reads += 1;
+                assert_eq!(budget.check_time(*made, *now), budget.is_overspent);
+            }
+            if budget.is_overspent || *made - asked_after >= u64::from(POLLS_BETWEEN_WAITS) {
+                budget.kernel_answered(*made, *now, false);
+                longest = longest.max(*now - asked_at);
+                (asked_at, asked_after) = (*now, *made);
+            }
+            *made += 1;
+            *now += nanos;
+        }
+        (longest, reads)
+    }
+
+    #[test]
+    fn polls_of_any_length_leave_the_kernel_unasked_for_5_ms_and_the_poll_that_runs() {
+        for nanos in (0..22).map(|power| 10 << power) {
+            let (mut budget, mut at) = (Budget::new(), (0, 0));
+            budget.kernel_answered(0, 0, false);
+            poll(&mut budget, &mut at, 200, nanos);
+            let (longest, _) = poll(&mut budget, &mut at, 2000, nanos);
+            assert!(longest < TIME + nanos, "{longest} with polls of {nanos}");
+        }
+    }
+
+    #[test]
+    fn the_clock_is_read_once_in_64_short_polls_at_most() {
+        let (mut budget, mut at) = (Budget::new(), (0, 0));
+        poll(&mut budget, &mut at, 200, 20);
+        let (_, reads) = poll(&mut budget, &mut at, 64_000, 20);
+        assert!(reads <= 1000, "{reads}");
+    }
+
+    #[test]
+    fn polls_that_become_long_delay_the_kernel_for_64_of_them_once() {
+        let (mut budget, mut at) = (Budget::new(), (0, 0));
+        poll(&mut budget, &mut at, 10_000, 20);
+        let (longest, _) = poll(&mut budget, &mut at, 130, 1_000_000);
+        assert!(longest <= 64_000_000 + TIME, "{longest}");
+        let (longest, _) = poll(&mut budget, &mut at, 1000, 1_000_000);
+        assert!(longest < TIME + 1_000_000, "{longest}");
+        // After a sleep, a few suffice.
+        poll(&mut budget, &mut at, 10_000, 20);
+        budget.kernel_answered(at.0, at.1, true);
+        let (longest, _) = poll(&mut budget, &mut at, 1000, 1_000_000);
+        assert!(longest <= 8_000_000, "{longest}");
     }
 }

@@ -30,6 +30,9 @@ pub(crate) struct Main<'a> {
 /// Inside `block_on`, until the kernel is due (after 64 polls), the next batch follows immediately
 /// if the phases in between would find no work. That is the case while tasks only wake each other
 /// and no timer is armed.
+///
+/// Polls that take long together end the turn, although tasks of the batch are left: they are the
+/// first of the next turn.
 pub(crate) struct Batch {
     /// The body of the polled task. It is taken out of its slot, so the poll can change the slot.
     body: Option<Body>,
@@ -48,8 +51,8 @@ impl Batch {
             let state = &mut *door;
             if state.tasks.is_batch_over() {
                 state.tasks.begin_batch(&mut state.shuffle);
+                state.counts.batch(state.tasks.batch_len(), state.tasks.count());
             }
-            state.counts.batch(state.tasks.batch_len(), state.tasks.count());
             batch.first = state.tasks.polls_made();
             batch.last = batch.first + u64::from(allowed);
         }
@@ -72,6 +75,10 @@ impl Batch {
             return true;
         }
         state.budget.refill();
+        let polls = state.tasks.polls_made();
+        if state.budget.is_check_due(polls) && state.is_time_over(polls) {
+            return false;
+        }
         if state.tasks.is_batch_over() && !begin_next_batch(state, self.last) {
             return false;
         }
@@ -163,6 +170,17 @@ fn begin_poll(slot: Slot) {
 }
 
 impl State {
+    /// Reads the clock. Returns whether the kernel was not asked for so long that the turn must end.
+    #[cold]
+    #[inline(never)]
+    fn is_time_over(&mut self, polls: u64) -> bool {
+        if self.clock.is_virtual() {
+            self.budget.skip_check(polls);
+            return false;
+        }
+        self.budget.check_time(polls, self.clock.now_nanos())
+    }
+
     /// Puts the body of the polled task back into its slot, or ends the task. Returns whether it
     /// left an output in the batch that must be dropped.
     #[inline(always)]

@@ -17,7 +17,7 @@ use crate::support::*;
 use headwaiter::net::{TcpListener, TcpStream};
 use headwaiter::task::{self, yield_now};
 use headwaiter::time::{self, sleep, timeout};
-use headwaiter::{EventLoop, Handle, Interest, Next, block_on, on_ready, spawn};
+use headwaiter::{EventLoop, Handle, Interest, Next, block_on, on_ready, spawn, stats};
 
 #[test]
 fn a_turn_dispatches_events_then_mail_then_timers_then_tasks() {
@@ -132,6 +132,44 @@ async fn with_tasks_ready_the_kernel_is_asked_after_64_polls() {
         assert!(waited < 64 + TASKS, "round {round}: {waited} polls");
         assert!(round == 0 || waited > 64 - 2 * TASKS, "round {round}: {waited} polls");
     }
+}
+
+#[headwaiter::test(within = "60s")]
+async fn beside_long_polls_the_kernel_is_asked_every_5_ms_and_their_order_stays() {
+    let _beside_others = beside_other_tests();
+    /// A piece that takes 1 ms, or longer if the machine is busy.
+    async fn compute() {
+        let began = Instant::now();
+        while began.elapsed() < ms(1) {}
+        yield_now().await;
+    }
+    let asked = || stats().turn_times.count;
+    for _ in 0..20 {
+        compute().await; // The loop has to notice that the polls have become long.
+    }
+    let before = asked();
+    for _ in 0..60 {
+        compute().await;
+    }
+    assert!(asked() - before >= 60 / 6, "one task: {} times", asked() - before);
+
+    let before = asked();
+    let order = Rc::new(RefCell::new(Vec::new()));
+    let tasks = [0; 20].map(|_| {
+        let order = Rc::clone(&order);
+        spawn(async move {
+            for _ in 0..3 {
+                order.borrow_mut().push(task::id());
+                compute().await;
+            }
+        })
+    });
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert!(asked() - before >= 60 / 6, "a batch of 20: {} times", asked() - before);
+    let order = order.borrow();
+    assert!(order[..20] == order[20..40] && order[..20] == order[40..], "{order:?}");
 }
 
 #[headwaiter::test(within = "60s")]
@@ -436,7 +474,7 @@ fn after_a_panic_of_the_main_future_the_rest_of_its_batch_runs_first() {
                 *order.borrow(),
                 ["the rest of its batch", "the next batch", "the next main"]
             );
-            let stats = event_loop.enter(headwaiter::stats);
+            let stats = event_loop.enter(stats);
             assert_eq!((stats.polls, stats.wakes), (before + 1 + 5, before + 2), "{stats}");
             // Every 512th poll is timed. With 509 before, that is the one that panics, and its time is not known.
             let timed = if before == 508 { 1 } else { 0 };
@@ -508,7 +546,7 @@ fn however_a_task_ends_it_does_in_a_poll_that_is_timed_as_in_any_other() {
                     }
                     let case = format!("{end:?} in poll {}, joined: {joined}", yields + 1);
                     assert_eq!(Rc::strong_count(&future), 1, "{case}");
-                    let stats = event_loop.enter(headwaiter::stats);
+                    let stats = event_loop.enter(stats);
                     assert_eq!((stats.polls, stats.wakes), (yields + 1, yields), "{case}");
                     assert_eq!(stats.poll_times.count, stats.polls / 512, "{case}");
                     if let Some(task) = own_handle.take() {
