@@ -28,7 +28,7 @@ impl Driver {
         door.update_observed();
         let mut wait = self.wait_for(&mut door, progress);
         if door.outbox.is_observed() {
-            door.timing_mask = 0;
+            door.budget.check_next();
             door.outbox.report(|| Step::Turn { number, wait });
             drop(door);
             // An observer may have woken a task, or armed a timer.
@@ -182,7 +182,7 @@ impl Accounting {
         let waited = now.saturating_sub(asked);
         state.counts.waited(waited);
         state.clock.set_turn(now);
-        state.budget.kernel_answered(state.tasks.polls_made(), now, self.asked.is_some());
+        state.budget.kernel_answered(state.tasks.polls_made(), now, waited);
         drop(door);
         // Even if the loop did not sleep: the watcher sees that the loop makes progress.
         self.tell_watcher(false);

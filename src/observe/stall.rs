@@ -17,21 +17,46 @@ use crate::state::{
 pub(crate) const THRESHOLD: Duration = Duration::from_millis(100);
 
 impl State {
-    /// Starts timing a poll, and decides whether the next poll is timed too.
-    pub(crate) fn begin_timed_poll(&mut self) {
-        let now = self.clock.now_nanos();
-        let are_all_timed = self.outbox.is_observed() || self.stalls.is_timing(now);
-        self.timing_mask = if are_all_timed { 0 } else { SAMPLED - 1 };
-        self.poll_began = Some(now);
-        self.tasks.to_check |= Tasks::TIMED;
+    /// Begins a poll after which the clock is read. While an observer wants steps and soon after a
+    /// stall, the next poll is such a poll too, and their durations are measured; otherwise that of
+    /// a sample is.
+    pub(crate) fn begin_checked_poll(&mut self) {
+        self.tasks.to_check |= Tasks::CHECKED;
+        if self.are_all_timed() || self.tasks.polls_made().is_multiple_of(SAMPLED) {
+            self.poll_began = Some(self.clock.now_nanos());
+        }
     }
 
-    /// Records the end of a poll. Does nothing unless the poll was timed.
+    fn are_all_timed(&self) -> bool {
+        self.outbox.is_observed() || self.stalls.is_timing(self.clock.turn_nanos())
+    }
+
+    /// Ends a poll. Does nothing unless the clock is to be read after it. If the kernel is due, the
+    /// rest of the batch is left to the next turn.
     #[cold]
     #[inline(never)]
     pub(crate) fn end_poll(&mut self, slot: Slot, outcome: Outcome) {
-        let Some(began) = self.poll_began.take() else { return };
-        let took = self.clock.now_nanos().saturating_sub(began);
+        if self.tasks.to_check & Tasks::CHECKED == 0 {
+            return;
+        }
+        self.tasks.to_check &= !Tasks::CHECKED;
+        let now = self.clock.now_nanos();
+        if self
+            .budget
+            .check_time(self.tasks.polls_made(), (!self.clock.is_virtual()).then_some(now))
+        {
+            self.tasks.cut_batch();
+        }
+        if let Some(began) = self.poll_began.take() {
+            self.poll_was_timed(slot, outcome, now.saturating_sub(began));
+        }
+        if self.are_all_timed() {
+            self.budget.check_next();
+        }
+    }
+
+    /// Records the duration of a poll.
+    fn poll_was_timed(&mut self, slot: Slot, outcome: Outcome, took: u64) {
         // A task that yields has woken itself and may have computed, so its poll does not count as
         // one that did nothing.
         let waits = outcome == Outcome::Pending && !self.tasks.is_queued(slot);
@@ -72,7 +97,7 @@ impl State {
         let longest = self.stalls.longest.take().filter(|(took, _)| *took > busy / 2);
         self.counts.stalls += 1;
         self.stalls.timed_until = now + TIMED_FOR;
-        self.timing_mask = 0;
+        self.budget.check_next();
         if mem::take(&mut self.stalls.by_poll) {
             return;
         }

@@ -4,8 +4,8 @@
 
 use super::histogram::Histogram;
 
-/// One poll in this many is timed, unless all of them are. With one in 64, reading the clock twice
-/// would cost a tenth of a short poll. A power of two.
+/// One poll in this many is timed, unless all of them are. A power of two, and a multiple of the
+/// number of polls after which the [budget](super::budget::Budget) checks the time.
 pub(crate) const SAMPLED: u64 = 512;
 
 /// The counters of a loop. Times are in nanoseconds.

@@ -121,10 +121,8 @@ pub(crate) struct State {
     /// Taken out while they are told a step.
     /// The first one writes the log lines.
     pub(crate) observers: Vec<Box<dyn Observer>>,
-    /// When the poll in progress began, if it is timed.
+    /// When the poll in progress began, if its duration is measured.
     pub(crate) poll_began: Option<u64>,
-    /// A poll is timed if its number has none of these bits: one in 512, or each.
-    pub(crate) timing_mask: u64,
     /// Boxed, because it is large and rarely touched.
     pub(crate) counts: Box<Counts>,
     pub(crate) stalls: Stalls,
@@ -159,7 +157,6 @@ impl State {
             is_closing: false,
             observers: Vec::new(),
             poll_began: None,
-            timing_mask: SAMPLED - 1,
             counts: Box::new(Counts::new()),
             stalls: Stalls::new(stall_threshold),
         }

@@ -34,8 +34,8 @@ pub(crate) struct Tasks {
     pub(crate) to_check: u8,
 }
 
-/// With tasks ready, the kernel is asked at the first turn boundary after this many polls. (After a
-/// stall, one long poll is enough.)
+/// With tasks ready, the kernel is asked at the first turn boundary after this many polls, or sooner:
+/// see [`Budget`](super::budget::Budget).
 pub(crate) const POLLS_BETWEEN_WAITS: u32 = 64;
 
 /// A queue of up to this many entries never gives memory back.
@@ -50,8 +50,8 @@ impl Tasks {
     pub(crate) const UNKEPT: u8 = 1;
     /// The polled task waits for a task that itself waits, for a held lock, or for a group.
     pub(crate) const BLOCKED: u8 = 2;
-    /// The poll is timed.
-    pub(crate) const TIMED: u8 = 4;
+    /// The clock is read after the poll.
+    pub(crate) const CHECKED: u8 = 4;
     /// The task was aborted during its poll. (Its flag says so too, but only these bits are checked
     /// after each poll.)
     pub(crate) const ABORTED: u8 = 8;
@@ -131,6 +131,11 @@ impl Tasks {
         if self.ready.capacity() > KEPT && self.ready.len() < self.ready.capacity() / 4 {
             self.ready.shrink_to(KEPT.max(2 * self.ready.len()));
         }
+    }
+
+    /// Leaves the rest of the batch to the next one, which it begins.
+    pub(crate) fn cut_batch(&mut self) {
+        self.batch_end = self.done;
     }
 
     /// How many entries of the batch are left.

@@ -31,8 +31,8 @@ pub(crate) struct Main<'a> {
 /// if the phases in between would find no work. That is the case while tasks only wake each other
 /// and no timer is armed.
 ///
-/// Polls that take long together end the turn, although tasks of the batch are left: they are the
-/// first of the next turn.
+/// If the kernel is due sooner, because the polls take long, the rest of the batch is left to the
+/// next turn.
 pub(crate) struct Batch {
     /// The body of the polled task. It is taken out of its slot, so the poll can change the slot.
     body: Option<Body>,
@@ -75,10 +75,6 @@ impl Batch {
             return true;
         }
         state.budget.refill();
-        let polls = state.tasks.polls_made();
-        if state.budget.is_check_due(polls) && state.is_time_over(polls) {
-            return false;
-        }
         if state.tasks.is_batch_over() && !begin_next_batch(state, self.last) {
             return false;
         }
@@ -86,13 +82,13 @@ impl Batch {
         state.shared.polled.store(published, Ordering::Relaxed);
         let number = TaskNumber::new(state.key(slot));
         state.tasks.polled_number = number;
-        let is_timed = state.tasks.polls_made() & state.timing_mask == 0;
+        let is_checked = state.budget.is_check_due(state.tasks.polls_made());
         door.shut();
         // Dropping this waker would do nothing; `ManuallyDrop` saves the call.
         let waker = ManuallyDrop::new(number.waker());
         let mut cx = Context::from_waker(&waker);
-        if is_timed {
-            begin_poll(slot);
+        if is_checked {
+            begin_checked_poll(slot);
         }
         // Only the main future has no body here: `block_on` holds it.
         let Some(body) = body else {
@@ -113,8 +109,8 @@ impl Batch {
         if main.future.as_mut().poll(cx).is_ready() {
             self.last = 0; // No other batch follows.
             if let Some(mut door) = Door::open() {
-                door.tasks.to_check = 0;
                 door.end_poll(main.slot, Outcome::Finished);
+                door.tasks.to_check = 0;
             }
         }
     }
@@ -158,29 +154,17 @@ fn begin_next_batch(state: &mut State, last: u64) -> bool {
     begins
 }
 
-/// Begins a poll whose duration is measured: while an observer wants steps, soon after a stall, and
-/// otherwise for a sample.
+/// Begins a poll after which the clock is read.
 #[cold]
 #[inline(never)]
-fn begin_poll(slot: Slot) {
+fn begin_checked_poll(slot: Slot) {
     report(|| Step::Poll { task: Id(slot) });
     if let Some(mut door) = Door::open() {
-        door.begin_timed_poll();
+        door.begin_checked_poll();
     }
 }
 
 impl State {
-    /// Reads the clock. Returns whether the kernel was not asked for so long that the turn must end.
-    #[cold]
-    #[inline(never)]
-    fn is_time_over(&mut self, polls: u64) -> bool {
-        if self.clock.is_virtual() {
-            self.budget.skip_check(polls);
-            return false;
-        }
-        self.budget.check_time(polls, self.clock.now_nanos())
-    }
-
     /// Puts the body of the polled task back into its slot, or ends the task. Returns whether it
     /// left an output in the batch that must be dropped.
     #[inline(always)]
@@ -203,18 +187,18 @@ impl State {
         false
     }
 
-    /// As [`settle`](Self::settle), after a poll that was timed, in which the task was aborted, or
-    /// after which it may be stuck.
+    /// As [`settle`](Self::settle), after a poll after which the clock is read, in which the task was
+    /// aborted, or after which it may be stuck.
     #[cold]
     #[inline(never)]
     fn settle_unusual(&mut self, batch: &mut Batch) -> bool {
         let slot = self.tasks.polled;
+        let is_finished = mem::take(&mut batch.is_finished);
+        self.end_poll(slot, if is_finished { Outcome::Finished } else { Outcome::Pending });
         let to_check = mem::take(&mut self.tasks.to_check);
-        if mem::take(&mut batch.is_finished) {
-            self.end_poll(slot, Outcome::Finished);
+        if is_finished {
             return self.end_task(slot, &mut batch.body);
         }
-        self.end_poll(slot, Outcome::Pending);
         if let Some(body) = batch.body.take() {
             match self.tasks.slots.get_mut(slot) {
                 Some(task) if to_check & Tasks::ABORTED == 0 => task.give_back(Some(body)),
