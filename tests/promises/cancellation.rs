@@ -33,7 +33,7 @@ fn numbered(number: usize, woken: &Arc<Mutex<Vec<usize>>>) -> Waker {
 }
 
 #[test]
-fn a_token_cancels_its_clones_and_all_below_and_nobody_above_or_beside() {
+fn a_token_cancels_its_clones_and_descendants_and_no_ancestors_or_siblings() {
     let root = CancelToken::new();
     let (left, right) = (root.child(), root.child());
     let (leaf, twin) = (left.child(), left.clone());
@@ -97,7 +97,7 @@ fn a_tree_agrees_with_a_model_whatever_is_dropped_and_cancelled_in_it() {
 }
 
 #[test]
-fn those_who_wait_are_woken_in_the_order_in_which_they_began() {
+fn waiters_of_a_token_are_woken_in_the_order_in_which_they_began() {
     let woken = Arc::new(Mutex::new(Vec::new()));
     let root = CancelToken::new();
     let branch = root.child();
@@ -584,7 +584,7 @@ async fn leaked_waits_are_harmless() {
 }
 
 #[test]
-fn the_error_says_what_happened_and_is_an_io_error_that_nobody_retries() {
+fn cancelled_is_an_io_error_that_no_reader_retries() {
     assert_eq!(Cancelled.to_string(), "cancelled before the operation was done");
     let error = io::Error::from(Cancelled);
     assert_eq!(error.kind(), io::ErrorKind::Other);

@@ -170,7 +170,7 @@ fn recv_many_of_none_is_ready_at_once_and_takes_nothing() {
 }
 
 #[test]
-fn recv_many_waits_for_a_message_and_makes_room_for_those_who_wait() {
+fn recv_many_waits_for_a_message_and_makes_room_for_waiting_senders() {
     in_every_order(|| async {
         let (orders, mut kitchen) = mpsc::channel(2);
         let sends: Vec<_> = (0..5)

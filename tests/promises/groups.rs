@@ -100,7 +100,7 @@ fn the_first_error_cancels_the_rest_and_is_returned_after_all_have_ended() {
 }
 
 #[test]
-fn a_failure_ends_the_others_though_nobody_joins_yet() {
+fn a_failure_ends_the_others_before_the_group_is_joined() {
     in_every_order(|| async {
         let drops = Drops::default();
         let group = TaskGroup::new();
@@ -162,7 +162,7 @@ impl Drop for FailsThenPanics {
 }
 
 #[test]
-fn children_whose_drops_panic_harm_nobody_else() {
+fn children_whose_drops_panic_harm_nothing_else() {
     in_every_order(|| async {
         let drops = Drops::default();
         let fill = |group: &TaskGroup<&'static str>| {
@@ -263,7 +263,7 @@ fn dropping_the_group_drops_its_children_inside_the_call() {
 }
 
 #[test]
-fn a_join_that_is_dropped_half_way_ends_the_children_and_leaves_nobody_to_wake() {
+fn a_join_that_is_dropped_half_way_ends_the_children_and_leaves_no_waker() {
     in_every_order(|| async {
         let drops = Drops::default();
         let group = TaskGroup::<()>::new();

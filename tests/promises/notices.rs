@@ -213,7 +213,7 @@ fn an_owned_future_can_be_moved_into_a_task_and_outlives_its_notify_handle() {
 }
 
 #[test]
-fn notify_last_wakes_who_began_to_wait_last() {
+fn notify_last_wakes_the_task_that_began_to_wait_last() {
     in_every_order(|| async {
         let orders = Notify::new();
         let mut waits: Vec<_> = (0..4).map(|_| Box::pin(orders.notified())).collect();

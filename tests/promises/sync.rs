@@ -83,7 +83,7 @@ fn a_mutex_is_locked_in_the_order_in_which_it_was_asked_for() {
 }
 
 #[test]
-fn a_lock_handed_to_who_is_dropped_goes_to_the_next() {
+fn a_lock_granted_to_a_dropped_future_goes_to_the_next() {
     in_every_order(|| async {
         let mutex = Mutex::new(());
         let held = mutex.lock().await;
@@ -216,7 +216,7 @@ async fn a_semaphore_serves_in_order() {
 }
 
 #[test]
-fn who_wants_many_permits_is_not_overtaken_by_who_wants_few() {
+fn a_request_for_many_permits_is_not_overtaken_by_later_ones_for_few() {
     in_every_order(|| async {
         let semaphore = Semaphore::new(1);
         let (mut many, mut few) = (semaphore.acquire_many(3), semaphore.acquire());
@@ -238,7 +238,7 @@ fn who_wants_many_permits_is_not_overtaken_by_who_wants_few() {
 }
 
 #[test]
-fn who_gives_up_waiting_for_many_permits_lets_those_behind_go_on() {
+fn a_request_for_many_permits_that_is_dropped_lets_the_next_continue() {
     in_every_order(|| async {
         let semaphore = Semaphore::new(1);
         let (mut many, mut few) = (semaphore.acquire_many(3), semaphore.acquire());
@@ -251,7 +251,7 @@ fn who_gives_up_waiting_for_many_permits_lets_those_behind_go_on() {
 }
 
 #[test]
-fn permits_handed_to_who_is_dropped_go_to_the_next() {
+fn permits_granted_to_a_dropped_future_go_to_the_next() {
     in_every_order(|| async {
         let semaphore = Semaphore::new(0);
         let (mut first, mut second, mut third) =
@@ -326,7 +326,7 @@ fn more_permits_than_there_can_be_are_a_panic_that_says_so() {
 }
 
 #[test]
-fn a_notice_that_nobody_waits_for_is_kept_once() {
+fn a_notice_without_a_waiter_is_kept_once() {
     in_every_order(|| async {
         let notify = Notify::new();
         notify.notify_one();
@@ -339,7 +339,7 @@ fn a_notice_that_nobody_waits_for_is_kept_once() {
 }
 
 #[test]
-fn notify_one_wakes_who_has_waited_longest() {
+fn notify_one_wakes_the_task_that_has_waited_longest() {
     in_every_order(|| async {
         let notify = Notify::new();
         let (mut first, mut second) = (notify.notified(), notify.notified());
@@ -382,7 +382,7 @@ fn notify_serves_a_crowd_in_the_order_in_which_it_came() {
 }
 
 #[test]
-fn a_notice_given_to_who_is_dropped_goes_to_the_next() {
+fn a_notice_granted_to_a_dropped_future_goes_to_the_next() {
     in_every_order(|| async {
         let notify = Notify::new();
         let (mut first, mut second) = (notify.notified(), notify.notified());
@@ -402,7 +402,7 @@ fn a_notice_given_to_who_is_dropped_goes_to_the_next() {
 }
 
 #[test]
-fn notify_waiters_is_for_all_who_were_there_and_for_nobody_else() {
+fn notify_waiters_wakes_all_futures_made_before_it_and_no_others() {
     in_every_order(|| async {
         let notify = Notify::new();
         notify.notify_waiters();
@@ -456,7 +456,7 @@ fn a_oneshot_receiver_learns_that_its_sender_is_gone() {
 }
 
 #[test]
-fn a_oneshot_sender_gets_its_value_back_if_nobody_wants_it() {
+fn a_oneshot_sender_gets_its_value_back_if_the_receiver_is_gone() {
     in_every_order(|| async {
         let (sender, receiver) = oneshot::channel();
         assert!(!sender.is_closed());
@@ -477,7 +477,7 @@ fn a_oneshot_sender_gets_its_value_back_if_nobody_wants_it() {
 }
 
 #[test]
-fn a_oneshot_sender_can_wait_until_nobody_wants_its_value() {
+fn a_oneshot_sender_can_wait_until_the_receiver_is_gone() {
     in_every_order(|| async {
         let (mut sender, receiver) = oneshot::channel::<()>();
         assert!(is_pending(&mut sender.closed()).await);
@@ -490,7 +490,7 @@ fn a_oneshot_sender_can_wait_until_nobody_wants_its_value() {
 }
 
 #[test]
-fn a_oneshot_value_that_nobody_received_is_dropped_with_the_receiver() {
+fn a_oneshot_value_that_was_not_received_is_dropped_with_the_receiver() {
     in_every_order(|| async {
         let dropped = Rc::new(Cell::new(0));
         let count = Rc::clone(&dropped);
