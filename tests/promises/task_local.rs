@@ -366,6 +366,29 @@ fn a_task_is_dropped_and_fails_inside_its_inherited_scope() {
     });
 }
 
+/// There the scope of the task cannot be entered, so its future is dropped outside of that.
+#[test]
+fn a_task_that_is_aborted_inside_with_ends_all_the_same() {
+    in_every_order(|| async {
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let held = Notes(Rc::clone(&seen));
+        let guest = Rc::new(RefCell::new(vec!["Anna"]));
+        let scope = TABLE.scope_inherited(7, async {
+            let task = spawn(async move {
+                let _held = held;
+                let _at_the_drop = OnDrop(|| assert_eq!(GUEST.get().borrow()[..], ["Anna"]));
+                pending::<()>().await;
+            });
+            yield_now().await;
+            TABLE.with(|_| task.abort());
+            assert_eq!(seen.borrow().len(), 1);
+            assert!(task.await.unwrap_err().is_cancelled());
+            assert_eq!(TABLE.get(), 7);
+        });
+        GUEST.scope_inherited(guest, scope).await;
+    });
+}
+
 #[test]
 fn a_job_and_a_callback_inherit_nothing() {
     in_loop(|| async {

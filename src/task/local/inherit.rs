@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::ptr;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::{LocalKey, Refused, Value};
 use crate::state::{Body, JoinError, Stage};
@@ -70,14 +70,15 @@ pub(super) trait Inherited {
     /// Makes the value the current one of its key.
     fn enter(&mut self) -> Result<(), Refused>;
 
-    /// Restores the value that was current before.
+    /// Restores the value that was current before. A no-op if the scope was not entered.
     fn leave(&mut self);
 }
 
 struct InheritedValue<T: 'static> {
     key: &'static LocalKey<T>,
-    /// While it is entered, the value that was current before.
+    /// While the scope is entered, the value that was current before.
     value: Option<Value<T>>,
+    /// `Some` while the scope is entered.
     asked: Option<Asked>,
 }
 
@@ -89,9 +90,10 @@ impl<T> Inherited for InheritedValue<T> {
     }
 
     fn leave(&mut self) {
-        self.asked = None;
-        // Refused only while the thread ends.
-        let _ = self.key.swap(&mut self.value);
+        if self.asked.take().is_some() {
+            // Refused only while the thread ends.
+            let _ = self.key.swap(&mut self.value);
+        }
     }
 }
 
@@ -119,21 +121,15 @@ struct Inheriting {
     body: Option<Body>,
 }
 
-impl Inheriting {
-    /// Runs `run` with the body inside the scopes.
-    fn run<R>(&mut self, run: impl FnOnce(Pin<&mut dyn Stage>) -> R) -> Option<R> {
-        let body = self.body.as_mut()?;
-        let _entered = Entered::new(&mut self.values);
-        Some(run(body.as_mut()))
-    }
-}
-
 impl Stage for Inheriting {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        let is_ready = this.run(|body| body.poll(cx).is_ready()).unwrap_or(true);
-        if !is_ready {
-            return Poll::Pending;
+        if let Some(body) = &mut this.body {
+            let entered = Entered::new(&mut this.values);
+            if let Some(refused) = &entered.refused {
+                refused.panic();
+            }
+            ready!(body.as_mut().poll(cx));
         }
         // The future is gone; only its output is left.
         this.values.clear();
@@ -142,7 +138,10 @@ impl Stage for Inheriting {
 
     fn fail(self: Pin<&mut Self>, error: JoinError) {
         let this = self.get_mut();
-        this.run(|body| body.fail(error));
+        if let Some(body) = &mut this.body {
+            let _entered = Entered::new(&mut this.values);
+            body.as_mut().fail(error);
+        }
         this.values.clear();
     }
 
@@ -166,28 +165,27 @@ impl Drop for Inheriting {
     }
 }
 
-/// A guard: while it lives, all these values are the current ones of their keys.
+/// A guard: while it lives, these values are the current ones of their keys, except those that were
+/// refused.
 struct Entered<'a> {
     values: &'a mut [Box<dyn Inherited>],
-    count: usize,
+    /// A poll panics then. A task that is aborted inside `with` ends outside that scope instead.
+    refused: Option<Refused>,
 }
 
 impl<'a> Entered<'a> {
     fn new(values: &'a mut [Box<dyn Inherited>]) -> Self {
-        let mut entered = Entered { values, count: 0 };
-        for at in 0..entered.values.len() {
-            match entered.values[at].enter() {
-                Ok(()) => entered.count += 1,
-                Err(refused) => refused.panic(),
-            }
+        let mut refused = None;
+        for value in &mut *values {
+            refused = value.enter().err().or(refused);
         }
-        entered
+        Entered { values, refused }
     }
 }
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        for value in self.values[..self.count].iter_mut().rev() {
+        for value in self.values.iter_mut().rev() {
             value.leave();
         }
     }

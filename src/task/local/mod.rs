@@ -51,7 +51,7 @@ impl<T: 'static> LocalKey<T> {
         LocalKey { stored }
     }
 
-    /// Runs `future` with this value. When it is ready or dropped, the value is dropped after it.
+    /// Runs `future` with this value. The value is dropped with the returned future, after `future`.
     ///
     /// A scope inside a scope of the same key hides the outer value. The tasks that the future
     /// spawns do not see the value.
@@ -223,7 +223,7 @@ enum Refused {
 impl Refused {
     #[cold]
     #[track_caller]
-    fn panic(self) -> ! {
+    fn panic(&self) -> ! {
         match self {
             Refused::Borrowed => panic!(
                 "headwaiter: a scope of a task-local key was entered inside `with` of the same key: clone the value with `get` instead, and enter the scope after that"
