@@ -1,10 +1,10 @@
 //! [`Mutex`]: a value that one task at a time may use, also across an `await`.
 //!
 //! The lock itself is a [`RawMutex`]. A guard borrows the value for as long as it holds the lock; an
-//! owned guard (`owned_lock.rs`) borrows it only when it is asked to.
+//! owned guard (`owned_lock.rs`) takes the value out, and its drop puts it back.
 
 use std::cell::{RefCell, RefMut};
-use std::ops::{Deref, DerefMut};
+use std::ops::DerefMut;
 use std::task::{Context, Poll, ready};
 use std::{fmt, panic::Location, pin::Pin};
 
@@ -41,16 +41,18 @@ use crate::fmt::{debug_struct, error_message};
 ///     assert_eq!(*count.lock().await, 10);
 /// });
 /// ```
-pub struct Mutex<T: ?Sized> {
+pub struct Mutex<T> {
     pub(super) lock: RawMutex,
-    /// Borrowed while there is a guard.
-    pub(super) value: RefCell<T>,
+    /// Borrowed while there is a guard. `None` while an owned guard has the value.
+    pub(super) value: RefCell<Option<T>>,
 }
+
+pub(super) const IS_THERE: &str = "only an owned guard takes the value, and it excludes others";
 
 impl<T> Mutex<T> {
     /// Makes an unlocked mutex.
     pub const fn new(value: T) -> Self {
-        Mutex { lock: RawMutex::new("a mutex", None), value: RefCell::new(value) }
+        Mutex { lock: RawMutex::new("a mutex", None), value: RefCell::new(Some(value)) }
     }
 
     /// As [`new`](Self::new), with a name for [`dump`](crate::dump) and for the report of a
@@ -65,16 +67,15 @@ impl<T> Mutex<T> {
     /// ```
     pub fn named(name: impl Into<String>, value: T) -> Self {
         let lock = RawMutex::new("a mutex", Some(name.into().into()));
-        Mutex { lock, value: RefCell::new(value) }
+        Mutex { lock, value: RefCell::new(Some(value)) }
     }
 
     /// Returns the value. No guard can be left, except a leaked one, which has no effect.
     pub fn into_inner(self) -> T {
-        self.value.into_inner()
+        // An owned guard, leaked or not, keeps the mutex alive, so there is none.
+        self.value.into_inner().expect(IS_THERE)
     }
-}
 
-impl<T: ?Sized> Mutex<T> {
     /// Waits for the lock, and returns its guard.
     ///
     /// Cancel-safe, but the place in the queue is lost: a dropped future has no lock. If it had
@@ -121,17 +122,18 @@ impl<T: ?Sized> Mutex<T> {
 
     /// Returns the value without locking: the exclusive borrow excludes other uses.
     pub fn get_mut(&mut self) -> &mut T {
-        self.value.get_mut()
+        self.value.get_mut().as_mut().expect(IS_THERE)
     }
 
     /// The caller must have locked it.
     #[inline]
     fn guard(&self) -> MutexGuard<'_, T> {
-        MutexGuard { value: self.value.borrow_mut(), held: Held(&self.lock) }
+        let value = RefMut::map(self.value.borrow_mut(), |value| value.as_mut().expect(IS_THERE));
+        MutexGuard { value, held: Held(&self.lock) }
     }
 }
 
-impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
+impl<T: fmt::Debug> fmt::Debug for Mutex<T> {
     /// Shows the value, or where it was locked, and the task that locked it if known.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut mutex = f.debug_struct("Mutex");
@@ -167,12 +169,12 @@ impl<T> From<T> for Mutex<T> {
 
 /// The future of [`Mutex::lock`].
 #[must_use = "futures do nothing unless awaited"]
-pub struct Lock<'a, T: ?Sized> {
+pub struct Lock<'a, T> {
     mutex: &'a Mutex<T>,
     wait: ListWait,
 }
 
-impl<'a, T: ?Sized> Future for Lock<'a, T> {
+impl<'a, T> Future for Lock<'a, T> {
     type Output = MutexGuard<'a, T>;
 
     #[inline]
@@ -183,7 +185,7 @@ impl<'a, T: ?Sized> Future for Lock<'a, T> {
     }
 }
 
-impl<T: ?Sized> Drop for Lock<'_, T> {
+impl<T> Drop for Lock<'_, T> {
     #[inline]
     fn drop(&mut self) {
         if self.wait.has_place() {
@@ -192,7 +194,7 @@ impl<T: ?Sized> Drop for Lock<'_, T> {
     }
 }
 
-debug_struct!(impl[T: ?Sized] for Lock<'_, T> as "Lock", |this| wait: this.wait, ..);
+debug_struct!(impl[T] for Lock<'_, T> as "Lock", |this| wait: this.wait, ..);
 
 /// The guard of a [`Mutex`], which gives access to its value. Dropping it unlocks.
 ///
@@ -258,31 +260,48 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
     }
 }
 
-impl<T: ?Sized> Deref for MutexGuard<'_, T> {
-    type Target = T;
+/// Implements what all guards have in common: `Deref`, `Debug` and `Display`.
+macro_rules! guard_traits {
+    ($([$($generics:tt)*] $guard:ty => $target:ty, |$this:ident| $value:expr;)*) => {$(
+        impl<$($generics)*> ::std::ops::Deref for $guard {
+            type Target = $target;
 
-    #[inline]
-    fn deref(&self) -> &T {
-        &self.value
-    }
+            #[inline]
+            fn deref(&self) -> &$target {
+                let $this = self;
+                $value
+            }
+        }
+
+        impl<$($generics)*> ::std::fmt::Debug for $guard
+        where
+            $target: ::std::fmt::Debug,
+        {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                ::std::fmt::Debug::fmt(&**self, f)
+            }
+        }
+
+        impl<$($generics)*> ::std::fmt::Display for $guard
+        where
+            $target: ::std::fmt::Display,
+        {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                ::std::fmt::Display::fmt(&**self, f)
+            }
+        }
+    )*};
+}
+pub(super) use guard_traits;
+
+guard_traits! {
+    [T: ?Sized] MutexGuard<'_, T> => T, |this| &this.value;
 }
 
 impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
         &mut self.value
-    }
-}
-
-impl<T: ?Sized + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&**self, f)
-    }
-}
-
-impl<T: ?Sized + fmt::Display> fmt::Display for MutexGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&**self, f)
     }
 }
 

@@ -1,15 +1,15 @@
 //! [`OwnedMutexGuard`]: holds a [`Mutex`] locked without borrowing it, so that it can be moved into
 //! another task. It has no owner for the detection of deadlocks, because any task may unlock.
 
-use std::cell::{Ref, RefMut};
+use std::ops::DerefMut;
 use std::task::{Context, Poll, ready};
-use std::{fmt, panic::Location, pin::Pin, rc::Rc};
+use std::{panic::Location, pin::Pin, rc::Rc};
 
-use super::mutex::{Mutex, TryLockError};
+use super::mutex::{IS_THERE, Mutex, TryLockError, guard_traits};
 use super::wait_list::ListWait;
 use crate::fmt::debug_struct;
 
-impl<T: ?Sized> Mutex<T> {
+impl<T> Mutex<T> {
     /// As [`lock`](Self::lock), for a guard that can be moved into another task.
     ///
     /// Cancel-safe, but the place in the queue is lost, as with [`lock`](Self::lock).
@@ -24,7 +24,7 @@ impl<T: ?Sized> Mutex<T> {
     ///     let orders = Rc::new(Mutex::new(Vec::new()));
     ///     let mut held = Rc::clone(&orders).lock_owned().await;
     ///     headwaiter::spawn(async move {
-    ///         held.borrow_mut().push("soup");
+    ///         held.push("soup");
     ///         // Dropping the guard unlocks.
     ///     });
     ///     assert_eq!(*orders.lock().await, ["soup"]);
@@ -52,15 +52,15 @@ impl<T: ?Sized> Mutex<T> {
 
 /// The future of [`Mutex::lock_owned`].
 #[must_use = "futures do nothing unless awaited"]
-pub struct LockOwned<T: ?Sized> {
+pub struct LockOwned<T> {
     /// `None` once it was moved into the guard.
     mutex: Option<Rc<Mutex<T>>>,
     wait: ListWait,
 }
 
-impl<T: ?Sized> Unpin for LockOwned<T> {}
+impl<T> Unpin for LockOwned<T> {}
 
-impl<T: ?Sized> Future for LockOwned<T> {
+impl<T> Future for LockOwned<T> {
     type Output = OwnedMutexGuard<T>;
 
     /// # Panics
@@ -78,7 +78,7 @@ impl<T: ?Sized> Future for LockOwned<T> {
     }
 }
 
-impl<T: ?Sized> Drop for LockOwned<T> {
+impl<T> Drop for LockOwned<T> {
     fn drop(&mut self) {
         if let (Some(mutex), true) = (&self.mutex, self.wait.has_place()) {
             mutex.lock.leave(&mut self.wait);
@@ -86,67 +86,51 @@ impl<T: ?Sized> Drop for LockOwned<T> {
     }
 }
 
-debug_struct!(impl[T: ?Sized] for LockOwned<T> as "LockOwned", |this| wait: this.wait, ..);
+debug_struct!(impl[T] for LockOwned<T> as "LockOwned", |this| wait: this.wait, ..);
 
 /// The guard of a [`Mutex`] in an [`Rc`], from [`Mutex::lock_owned`]. Dropping it unlocks.
 ///
-/// Unlike the guard of [`Mutex::lock`] it does not dereference to the value: call
-/// [`borrow`](Self::borrow) and [`borrow_mut`](Self::borrow_mut). (A guard that owns the mutex and
-/// also refers into it would need unsafe code, which this crate does not use for that.)
+/// It contains the value while it lives, because a guard that refers into a mutex that it owns would
+/// need `unsafe` code. So locking and unlocking move the value (put a large one into a [`Box`]), the
+/// value must have a size, and there is no `map`.
 ///
 /// A leaked guard leaves the mutex locked for ever.
 #[must_use = "a guard that is dropped at once protects nothing"]
-pub struct OwnedMutexGuard<T: ?Sized> {
+pub struct OwnedMutexGuard<T> {
+    /// `None` only after the drop has put it back.
+    value: Option<T>,
     mutex: Rc<Mutex<T>>,
 }
 
-impl<T: ?Sized> OwnedMutexGuard<T> {
+impl<T> OwnedMutexGuard<T> {
     /// The caller must have locked the mutex.
     fn new(mutex: Rc<Mutex<T>>) -> Self {
         mutex.lock.disown();
-        OwnedMutexGuard { mutex }
+        let value = mutex.value.take();
+        OwnedMutexGuard { value, mutex }
     }
 
-    /// Gives access to the value.
-    ///
-    /// # Panics
-    ///
-    /// If what [`borrow_mut`](Self::borrow_mut) returned was leaked.
-    #[track_caller]
-    pub fn borrow(&self) -> Ref<'_, T> {
-        self.mutex.value.borrow()
-    }
-
-    /// Gives exclusive access to the value.
-    ///
-    /// # Panics
-    ///
-    /// If what an earlier `borrow_mut` or [`borrow`](Self::borrow) returned was leaked.
-    #[track_caller]
-    pub fn borrow_mut(&mut self) -> RefMut<'_, T> {
-        self.mutex.value.borrow_mut()
-    }
-
-    /// Returns the mutex. This is an associated function, as tokio's is.
+    /// Returns the mutex. This is an associated function, so that it hides no method of the value.
     pub fn mutex(this: &Self) -> &Rc<Mutex<T>> {
         &this.mutex
     }
 }
 
-impl<T: ?Sized> Drop for OwnedMutexGuard<T> {
+guard_traits! {
+    [T] OwnedMutexGuard<T> => T, |this| this.value.as_ref().expect(IS_THERE);
+}
+
+impl<T> DerefMut for OwnedMutexGuard<T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        self.value.as_mut().expect(IS_THERE)
+    }
+}
+
+impl<T> Drop for OwnedMutexGuard<T> {
     fn drop(&mut self) {
+        // Before the unlock, which may wake a task that uses the value at once.
+        self.mutex.value.replace(self.value.take());
         self.mutex.lock.unlock();
-    }
-}
-
-impl<T: ?Sized + fmt::Debug> fmt::Debug for OwnedMutexGuard<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.borrow(), f)
-    }
-}
-
-impl<T: ?Sized + fmt::Display> fmt::Display for OwnedMutexGuard<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&*self.borrow(), f)
     }
 }

@@ -1,15 +1,18 @@
 //! What the owned and the mapped guards of `headwaiter::sync::Mutex` promise, and what a `oneshot::Receiver` says of itself, a
 //! test for each.
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Waker;
 
+use crate::support::wakers::foreign;
 use crate::support::*;
 use crate::sync::{drop_at_every_await, is_pending, poll_with, ready, wrapped};
 use headwaiter::spawn;
 use headwaiter::sync::oneshot::error::TryRecvError;
-use headwaiter::sync::{Mutex, MutexGuard, OwnedMutexGuard, oneshot};
+use headwaiter::sync::{LockOwned, Mutex, MutexGuard, OwnedMutexGuard, oneshot};
 use headwaiter::task::yield_now;
 use headwaiter::time::sleep;
 
@@ -20,8 +23,8 @@ fn an_owned_guard_can_be_moved_into_another_task() {
         let mut held = Rc::clone(&till).lock_owned().await;
         let task = spawn(async move {
             yield_now().await;
-            *held.borrow_mut() += 5;
-            assert_eq!((*held.borrow(), format!("{held:?} {held}")), (105, "105 105".to_owned()));
+            *held += 5;
+            assert_eq!((*held, format!("{held:?} {held}")), (105, "105 105".to_owned()));
         });
         assert!(till.try_lock().is_err());
         assert_eq!(*till.lock().await, 105);
@@ -36,7 +39,7 @@ fn an_owned_guard_knows_its_mutex_and_keeps_it() {
     assert!(Rc::ptr_eq(OwnedMutexGuard::mutex(&held), &till));
     let weak = Rc::downgrade(&till);
     drop(till);
-    assert_eq!(*held.borrow(), 1);
+    assert_eq!(*held, 1);
     drop(held);
     assert!(weak.upgrade().is_none());
 }
@@ -144,22 +147,38 @@ fn a_panic_with_an_owned_guard_unlocks() {
         let held = Rc::clone(&till).lock_owned().await;
         let burns = spawn(async move {
             let mut held = held;
-            let _part = held.borrow_mut();
+            *held = 2;
             panic!("on fire");
         });
         let burns: Result<(), _> = burns.await;
         assert!(burns.unwrap_err().is_panic());
-        assert_eq!(*till.lock().await, 1);
+        assert_eq!(*till.lock().await, 2);
     });
 }
 
+/// A foreign waker may use the value as soon as it is woken.
 #[test]
-fn an_owned_guard_serves_values_without_a_size() {
-    let till: Rc<Mutex<[u8]>> = Rc::new(Mutex::new([1, 2, 3]));
+fn the_value_is_back_before_the_unlock_wakes_a_waiter() {
+    thread_local! {
+        static NEXT: RefCell<Option<LockOwned<Vec<u32>>>> = const { RefCell::new(None) };
+    }
+    let till = Rc::new(Mutex::new(vec![1]));
     let mut held = Rc::clone(&till).try_lock_owned().unwrap();
-    held.borrow_mut()[1] = 9;
+    held.push(2);
+    assert!(!format!("{till:?}").contains("value"), "{till:?}");
+    NEXT.set(Some(Rc::clone(&till).lock_owned()));
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let note = Arc::clone(&seen);
+    let waker = foreign(move || {
+        let mut next = NEXT.take().unwrap();
+        note.lock().unwrap().extend_from_slice(&ready(poll_with(Waker::noop(), &mut next)));
+    });
+    NEXT.with_borrow_mut(|next| {
+        assert!(poll_with(&waker, next.as_mut().unwrap()).is_pending());
+    });
     drop(held);
-    assert_eq!(*till.try_lock().unwrap(), [1, 9, 3]);
+    assert_eq!(*seen.lock().unwrap(), [1, 2]);
+    assert_eq!(Rc::into_inner(till).unwrap().into_inner(), [1, 2]);
 }
 
 #[test]

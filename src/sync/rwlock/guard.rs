@@ -1,11 +1,11 @@
 //! The guards that borrow their [`RwLock`].
 
 use std::cell::{Ref, RefMut};
-use std::fmt;
-use std::ops::{Deref, DerefMut};
+use std::ops::DerefMut;
 
 use super::RwLock;
 use super::raw::{Held, Hold, RawRwLock};
+use crate::sync::mutex::guard_traits;
 
 /// A guard of an [`RwLock`] that reads its value. Dropping it unlocks.
 ///
@@ -195,40 +195,6 @@ impl<'a, T: ?Sized> RwLockMappedWriteGuard<'a, T> {
         }
     }
 }
-
-/// Implements what all guards have in common: `Deref`, `Debug` and `Display`.
-macro_rules! guard_traits {
-    ($([$($generics:tt)*] $guard:ty => $target:ty, |$this:ident| $value:expr;)*) => {$(
-        impl<$($generics)*> Deref for $guard {
-            type Target = $target;
-
-            #[inline]
-            fn deref(&self) -> &$target {
-                let $this = self;
-                $value
-            }
-        }
-
-        impl<$($generics)*> fmt::Debug for $guard
-        where
-            $target: fmt::Debug,
-        {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&**self, f)
-            }
-        }
-
-        impl<$($generics)*> fmt::Display for $guard
-        where
-            $target: fmt::Display,
-        {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(&**self, f)
-            }
-        }
-    )*};
-}
-pub(super) use guard_traits;
 
 guard_traits! {
     [T: ?Sized] RwLockReadGuard<'_, T> => T, |this| &this.value;

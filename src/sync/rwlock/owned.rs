@@ -1,14 +1,13 @@
 //! The guards that own a reference to their [`RwLock`], so that they can be moved into a task. They
 //! have no `map`: that needs `unsafe` code.
 
-use std::fmt;
-use std::ops::{Deref, DerefMut};
+use std::ops::DerefMut;
 use std::rc::Rc;
 
 use super::RwLock;
-use super::guard::guard_traits;
 use super::raw::{Held, Hold};
 use super::value::Taken;
+use crate::sync::mutex::guard_traits;
 
 /// A guard that reads, from [`RwLock::read_owned`]. Dropping it unlocks.
 ///
