@@ -14,7 +14,7 @@ use crate::support::*;
 use headwaiter::net::{TcpListener, TcpStream};
 use headwaiter::task::{self, JoinGroup, Spawner, TaskGroup, yield_now};
 use headwaiter::time::{sleep, timeout};
-use headwaiter::{EventLoop, explore, spawn};
+use headwaiter::{EventLoop, dump, explore, spawn};
 use log::LevelFilter;
 
 /// Counts what was dropped.
@@ -323,6 +323,21 @@ fn the_joiner_is_woken_once_by_the_last_child_and_not_at_all_when_it_was_dropped
         // Ours, and the test's.
         drop(waker);
         assert_eq!(Arc::strong_count(&wakes), 1);
+    });
+}
+
+/// The loop does not know what a foreign waker wakes, so the task that polled before is not shown any more.
+#[test]
+fn a_join_that_goes_on_with_a_foreign_waker_is_no_wait_of_the_task_that_polled_it_before() {
+    in_loop(|| async {
+        let group = TaskGroup::<()>::new();
+        group.spawn(pending());
+        let mut join = group.join();
+        assert!(poll_once(&mut join).await.is_pending());
+        assert!(dump().to_string().contains("the end of a group"));
+        assert!(polled(&mut join).is_pending());
+        let said = dump().to_string();
+        assert!(!said.contains("the end of a group"), "{said}");
     });
 }
 

@@ -1,7 +1,7 @@
 //! [`TaskGroup`]: tasks that belong together, none of which outlives the group.
 //!
-//! The group never polls its children; it counts them, and keeps their numbers to abort them.
-//! `shared.rs` has what it shares with them.
+//! The group never polls its children; it keeps their numbers to abort them. `shared.rs` has what it
+//! shares with them.
 
 mod shared;
 mod spawner;
@@ -121,7 +121,6 @@ impl<E> TaskGroup<E> {
         let shared = Shared {
             home,
             children: Children::default(),
-            alive: Cell::new(0),
             closed: Cell::new(false),
             refused: Cell::new(false),
             failed: Cell::new(0),
@@ -204,7 +203,7 @@ impl<E> TaskGroup<E> {
 
     /// Returns how many children have not ended.
     pub fn len(&self) -> usize {
-        self.shared.alive.get()
+        self.shared.len()
     }
 
     /// Whether no child is left.
@@ -333,9 +332,10 @@ impl<E> Future for JoinGroup<E> {
         let this = &mut *self;
         let shared = &this.group.shared;
         shared.assert_at_home();
-        if shared.alive.get() > 0 {
-            if let Some(task) = TaskNumber::of(cx.waker()) {
-                this.record.wait_for_tasks(task, &shared.children, END, this.place);
+        if shared.len() > 0 {
+            match TaskNumber::of(cx.waker()) {
+                Some(task) => this.record.wait_for_tasks(task, &shared.children, END, this.place),
+                None => this.record.end(),
             }
             discard(shared.joiner.replace(Some(Wake::of(cx.waker()))));
             let place = this.place;

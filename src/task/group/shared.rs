@@ -11,7 +11,7 @@ use log::Level;
 use pin_project_lite::pin_project;
 
 use crate::state::{
-    Children, Flags, JoinError, Key, LoopId, Rare, Slot, Stage, TASK, Wake, discard, say,
+    Children, Flags, Id, JoinError, Key, LoopId, Rare, Slot, Stage, TASK, Wake, discard, say,
 };
 use crate::task::insert::insert;
 use crate::task::join::abort;
@@ -35,13 +35,9 @@ impl From<GroupClosed> for io::Error {
 pub(crate) struct Shared<E> {
     /// The loop of all children.
     pub(super) home: LoopId,
-    /// The tasks of the children, to abort them. Emptied when the group is closed. Never borrowed
-    /// while user code runs.
+    /// The tasks of the children that have not ended. Never borrowed while user code runs.
     pub(super) children: Children,
-    /// Returns how many children have not ended. After an abort, more than `children` has, until
-    /// all are dropped.
-    pub(super) alive: Cell<usize>,
-    /// Cancelled, failed, joined or dropped: nothing can be spawned any more.
+    /// Cancelled, joined or dropped. A failure closes the group too: see `is_closed`.
     pub(super) closed: Cell<bool>,
     /// Whether a spawn into the closed group was logged.
     pub(super) refused: Cell<bool>,
@@ -61,27 +57,37 @@ pub(super) enum Failure<E> {
     Lost(JoinError),
 }
 
-/// No task has this slot.
-const NO_TASK: Slot = Slot::new(u32::MAX, 0);
-
 impl<E> Shared<E> {
     #[track_caller]
     pub(super) fn assert_at_home(&self) {
-        drop(Door::at_home(self.key(NO_TASK), "a `TaskGroup`"));
+        drop(Door::at_home(self.key(Id::NONE.0), "a `TaskGroup`"));
     }
 
     fn key(&self, slot: Slot) -> Key {
         Key { home: self.home, slot }
     }
 
-    /// Closes the group and aborts its children. Each abort drops a child, whose drop may call any
-    /// method of this group; but it cannot spawn, because the group is closed first.
+    /// How many children have not ended.
+    pub(super) fn len(&self) -> usize {
+        self.children.borrow().len()
+    }
+
+    /// Closes the group and aborts its children, once. Each abort drops a child, whose drop may call
+    /// any method of this group; but it cannot spawn, because the group is closed first.
     pub(super) fn cancel(&self) {
-        self.closed.set(true);
-        let children = mem::take(&mut *self.children.borrow_mut());
-        for (_, slot) in children {
+        if self.closed.replace(true) {
+            return;
+        }
+        // Copied, because each abort drops a child, which leaves the list.
+        let children: Vec<Slot> = self.children.borrow().iter().map(|(_, slot)| *slot).collect();
+        for slot in children {
             abort(self.key(slot));
         }
+    }
+
+    /// Whether nothing can be spawned any more.
+    fn is_closed(&self) -> bool {
+        self.closed.get() || self.has_failed()
     }
 
     /// Whether the failure of a child ended the others.
@@ -98,7 +104,7 @@ impl<E> Shared<E> {
     }
 
     pub(super) fn fmt(&self, f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
-        let (alive, failed, closed) = (self.alive.get(), self.failed.get(), self.closed.get());
+        let (alive, failed, closed) = (self.len(), self.failed.get(), self.is_closed());
         let mut fields = f.debug_struct(name);
         fields.field("alive", &alive).field("failed", &failed).field("closed", &closed).finish()
     }
@@ -132,7 +138,7 @@ impl<E: 'static> Shared<E> {
     {
         let spawned = self.try_spawn(future, name, place);
         // On a loop that is being dropped, every spawn fails: that is no mistake of the caller.
-        if spawned.is_err() && self.closed.get() && !self.refused.replace(true) {
+        if spawned.is_err() && self.is_closed() && !self.refused.replace(true) {
             let why = if self.has_failed() {
                 "a child has failed, which ended it (`TaskGroup::isolated` lets each fail alone)"
             } else {
@@ -159,7 +165,7 @@ impl<E: 'static> Shared<E> {
         F: Future<Output = Result<(), E>> + 'static,
     {
         self.assert_at_home();
-        if self.closed.get() {
+        if self.is_closed() {
             discard(future);
             return Err(GroupClosed);
         }
@@ -169,13 +175,15 @@ impl<E: 'static> Shared<E> {
         let flags = Flags::QUEUED.or(Flags::DETACHED);
         let rare = name.map(Rare::named);
         let key = insert(Box::pin(child), flags, rare, place).ok_or(GroupClosed)?;
+        if self.is_closed() {
+            // An observer of the spawn has cancelled the group.
+            abort(key);
+            return Err(GroupClosed);
+        }
         if let Some(child) = self.children.borrow_mut().get_mut(index) {
             *child = key.slot;
-            return Ok(());
         }
-        // A logger or an observer of the spawn has cancelled the group.
-        abort(key);
-        Err(GroupClosed)
+        Ok(())
     }
 }
 
@@ -232,8 +240,7 @@ struct Membership<E> {
 
 impl<E> Membership<E> {
     fn new(group: &Rc<Shared<E>>) -> Self {
-        group.alive.set(group.alive.get() + 1);
-        let index = group.children.borrow_mut().insert(NO_TASK);
+        let index = group.children.borrow_mut().insert(Id::NONE.0);
         Membership { group: Rc::clone(group), index, has_failed: false }
     }
 
@@ -252,7 +259,6 @@ impl<E> Membership<E> {
             }
             (Some(_), Failure::Lost(error)) => error.log(),
             (None, failure) => {
-                group.closed.set(true);
                 if is_first {
                     group.failure.set(Some(failure));
                 } else if let Failure::Lost(error) = failure {
@@ -267,14 +273,12 @@ impl<E> Drop for Membership<E> {
     /// Reports the end of the child, whose future was dropped.
     fn drop(&mut self) {
         let group = &self.group;
-        // If the group was cancelled, the entry is gone, and its index cannot have been reused.
-        let _ = group.children.borrow_mut().try_remove(self.index);
-        group.alive.set(group.alive.get() - 1);
+        group.children.borrow_mut().remove(self.index);
         if group.has_failed() {
             group.cancel();
         }
         match group.joiner.take() {
-            Some(joiner) if group.alive.get() == 0 => joiner.wake(),
+            Some(joiner) if group.len() == 0 => joiner.wake(),
             Some(joiner) => {
                 // It still waits for the others, and they may wait for it.
                 if let Wake::Task(number) = joiner

@@ -19,8 +19,7 @@ use crate::state::{Id, JoinError, Step, TaskNumber, Wake, discard};
 
 /// Tasks with outputs of one type, which are taken in the order in which the tasks end.
 ///
-/// A child is a task as of [`spawn`](crate::spawn), and starts without that anything awaits the
-/// set. Each child fails alone: its panic is a [`JoinError`] that
+/// A child is a task as of [`spawn`](crate::spawn), and runs whether or not the set is awaited. Each child fails alone: its panic is a [`JoinError`] that
 /// [`join_next`](Self::join_next) returns, and the others continue. Dropping the set aborts the
 /// children that have not ended: inside that call, except the one that is being polled, which is
 /// dropped after its poll. Outside its running loop, the loop drops them at its next turn.
@@ -183,8 +182,7 @@ impl<T: 'static> JoinSet<T> {
     }
 }
 
-/// Joining. All of it panics in another loop than that of the tasks, or in none, unless the set is
-/// empty.
+/// Joining. Unless the set is empty, each of these panics outside the loop of its tasks.
 impl<T> JoinSet<T> {
     /// Waits until a task of the set has ended, removes it, and returns its output. Returns `None`
     /// if the set is empty.
@@ -329,7 +327,7 @@ impl<T> JoinSet<T> {
         Poll::Pending
     }
 
-    /// For a joiner that is dropped: it waits no more.
+    /// For a joiner that is dropped: ends its wait.
     #[inline]
     fn leave(&mut self) {
         // Also if it was woken and has not looked yet: then only the record is left.

@@ -44,9 +44,6 @@ impl<T> Finished<T> {
     }
 }
 
-/// No task has this slot.
-const NO_TASK: Slot = Slot::new(u32::MAX, 0);
-
 impl<T> Shared<T> {
     pub(super) fn new(home: LoopId) -> Rc<Self> {
         Rc::new(Shared {
@@ -60,7 +57,7 @@ impl<T> Shared<T> {
 
     /// A key of the loop of all children, to open its door.
     pub(super) fn key(&self) -> Key {
-        Key { home: self.home, slot: NO_TASK }
+        Key { home: self.home, slot: Id::NONE.0 }
     }
 
     /// How many children the set has, with those that have ended.
@@ -99,13 +96,13 @@ impl<T> Shared<T> {
 
     /// Notes that a child has ended, and wakes the joiner.
     fn end(&self, index: usize, result: Option<Result<T, JoinError>>) {
-        let slot = self.children.borrow_mut().try_remove(index).unwrap_or(NO_TASK);
+        let id = Id(self.children.borrow_mut().remove(index));
         if self.forgotten.get() {
             return discard(result);
         }
         // Without a result the loop is being dropped, and the child with it.
         let result = result.unwrap_or_else(|| Err(JoinError::cancelled(None)));
-        self.finished.borrow_mut().push_back(Finished { id: Id(slot), result });
+        self.finished.borrow_mut().push_back(Finished { id, result });
         if let Some(joiner) = self.joiner.take() {
             joiner.wake();
         }
@@ -124,7 +121,7 @@ impl<T: 'static> Shared<T> {
     where
         F: Future<Output = T> + 'static,
     {
-        let index = self.children.borrow_mut().insert(NO_TASK);
+        let index = self.children.borrow_mut().insert(Id::NONE.0);
         let stage = Spawned::Running { future };
         let child = Child { stage, index, set: Rc::clone(self) };
         // No handle joins it, so it is removed and its body dropped as soon as it has ended.
