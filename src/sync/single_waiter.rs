@@ -48,7 +48,7 @@ impl SingleWaiter {
         let state = &mut *door;
         if !state.budget.allows() {
             drop(door);
-            return self.refuse(what, place, cx);
+            return self.refuse(cx);
         }
         if let Some(result) = done() {
             state.budget.count();
@@ -89,34 +89,38 @@ impl SingleWaiter {
         Poll::Pending
     }
 
-    /// The task has spent its budget. It waits here, and is woken at once to look again.
+    /// The task has spent its budget. Its waker is stored, and it is woken at once to look again. No
+    /// wait is recorded, because the next poll may find what it asks for, which ends no record.
     #[cold]
-    fn refuse<R>(
-        &self,
-        what: &'static str,
-        place: &'static Location<'static>,
-        cx: &Context<'_>,
-    ) -> Poll<R> {
-        self.enter(Wake::of(cx.waker()), what, place);
+    fn refuse<R>(&self, cx: &Context<'_>) -> Poll<R> {
+        drop(self.store(Wake::of(cx.waker())));
         yield_to_others(cx)
     }
 
-    /// Stores the waker in place of the last poll's.
+    /// Begins a wait.
     fn enter(&self, wake: Wake, what: &'static str, place: &'static Location<'static>) {
-        let before = match wake {
+        let task = wake.task();
+        let before = self.store(wake);
+        self.with_record(|record| match task {
+            Some(task) => record.wait(task, Awaited::FromTasks(what), place),
+            None => record.end(),
+        });
+        report(|| Step::AwaitSync { what, place });
+        drop(before);
+    }
+
+    /// Stores the waker in place of the last poll's. Returns that if it is foreign, to be dropped.
+    fn store(&self, wake: Wake) -> Option<Waker> {
+        match wake {
             Wake::Task(task) => {
                 self.task.set(task);
-                self.with_record(|record| record.wait(task, Awaited::FromTasks(what), place));
                 self.foreign.take()
             }
             Wake::Foreign(waker) => {
                 self.task.set(TaskNumber::NONE);
-                self.with_record(WaitRecord::end);
                 self.foreign.replace(Some(waker))
             }
-        };
-        report(|| Step::AwaitSync { what, place });
-        drop(before);
+        }
     }
 
     /// Wakes the waiter, if there is one. From here on it does not wait any more.

@@ -66,6 +66,37 @@ fn opposite() -> (JoinHandle<()>, JoinHandle<()>) {
     (named("a", both(left.clone(), right.clone())), named("b", both(right, left)))
 }
 
+/// What a task has received after its budget had refused it is no wait any more.
+#[test]
+fn a_receive_that_was_refused_once_hides_no_deadlock() {
+    let said = logged(Deadlock::Warn, || async {
+        let (bell, mut rings) = mpsc::unbounded_channel();
+        for _ in 0..200 {
+            bell.send(()).unwrap();
+        }
+        let (left, right) = (Rc::new(Mutex::new(())), Rc::new(Mutex::new(())));
+        let (other_left, other_right) = (Rc::clone(&left), Rc::clone(&right));
+        let a = named("a", async move {
+            let _left = left.lock().await;
+            for _ in 0..200 {
+                rings.next().await;
+            }
+            let _right = right.lock().await;
+        });
+        let b = named("b", async move {
+            let _right = other_right.lock().await;
+            yield_now().await;
+            let _left = other_left.lock().await;
+        });
+        sleep(ms(1)).await;
+        a.abort();
+        b.await.unwrap();
+        drop(bell);
+    });
+    assert_eq!(said.len(), 1, "{said:#?}");
+    assert!(said[0].contains("2 tasks wait for each other"), "{said:#?}");
+}
+
 /// A line of a report: `task 3 "b" (spawned at ...) waits at FILE:12:34 for the lock "left", which task 2 "a" holds since
 /// FILE:10:34`.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
