@@ -93,7 +93,7 @@ impl SingleWaiter {
     /// wait is recorded, because the next poll may find what it asks for, which ends no record.
     #[cold]
     fn refuse<R>(&self, cx: &Context<'_>) -> Poll<R> {
-        drop(self.store(Wake::of(cx.waker())));
+        discard(self.store(Wake::of(cx.waker())));
         yield_to_others(cx)
     }
 
@@ -106,7 +106,7 @@ impl SingleWaiter {
             None => record.end(),
         });
         report(|| Step::AwaitSync { what, place });
-        drop(before);
+        discard(before);
     }
 
     /// Stores the waker in place of the last poll's. Returns that if it is foreign, to be dropped.

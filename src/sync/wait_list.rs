@@ -226,7 +226,9 @@ impl WaitList {
     fn enter(&self, wait: &mut ListWait, task: TaskNumber, foreign: Option<Waker>) {
         let before = mem::replace(&mut self.list.borrow_mut().enter(wait, task).foreign, foreign);
         report(|| Step::AwaitSync { what: self.what, place: wait.place });
-        drop(before);
+        if let Some(waker) = before {
+            discard(waker);
+        }
     }
 
     #[inline(never)]

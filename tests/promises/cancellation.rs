@@ -510,8 +510,7 @@ fn a_waker_may_use_its_token_in_its_wake_and_its_drop_and_may_panic() {
                 assert!(polled(&mut wait, &waker).is_pending());
             }));
             assert!(dropped.is_ok(), "a clone is left in the tree");
-            let replaced = catch_unwind(AssertUnwindSafe(|| polled(&mut wait, Waker::noop())));
-            assert_eq!(replaced.is_err(), what as usize == panics as usize);
+            assert!(polled(&mut wait, Waker::noop()).is_pending(), "the panic is logged");
             drop(wait);
             let mut wait = token.child().cancelled();
             if polled(&mut wait, &waker()).is_pending() {

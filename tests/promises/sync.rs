@@ -1105,6 +1105,22 @@ fn a_foreign_waker_is_woken_once_and_let_go() {
 }
 
 #[test]
+fn an_earlier_waker_that_panics_in_its_drop_fails_no_poll() {
+    bounded(|| {
+        let panics = || foreign_owning(OnDrop(|| panic!("the plates fell")), |_| ());
+        let (mutex, (sender, mut receiver)) = (Mutex::new(()), oneshot::channel::<()>());
+        let _held = mutex.try_lock().unwrap();
+        let mut lock = mutex.lock();
+        assert!(poll_with(&panics(), &mut lock).is_pending());
+        assert!(poll_with(&panics(), &mut receiver).is_pending());
+        // These drop the last clones of the wakers of the first polls.
+        assert!(poll_with(Waker::noop(), &mut lock).is_pending());
+        assert!(poll_with(Waker::noop(), &mut receiver).is_pending());
+        drop(sender);
+    });
+}
+
+#[test]
 fn the_loser_of_a_race_leaves_nothing() {
     in_every_order(|| async {
         let mutex = Mutex::new(());

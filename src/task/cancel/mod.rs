@@ -194,23 +194,24 @@ impl Cancellation {
         is_over
     }
 
-    /// Whether the token is cancelled. If not, stores `wake` in place of that of the last poll. The
-    /// one that is left over is dropped after the lock is released.
-    fn leave(&self, mut wake: Wake) -> bool {
+    /// Whether the token is cancelled. If not, stores `wake` in place of that of the last poll.
+    fn leave(&self, wake: Wake) -> bool {
         let mut guard = self.token.tree();
         let tree = &mut *guard;
         let node = &mut tree.nodes[self.token.node];
-        if node.cancelled {
-            return true;
-        }
-        match &mut node.waiter {
-            Some((_, waiting)) => mem::swap(waiting, &mut wake),
+        let is_cancelled = node.cancelled;
+        let unused = match &mut node.waiter {
+            _ if is_cancelled => Some(wake),
+            Some((_, waiting)) => Some(mem::replace(waiting, wake)),
             none => {
                 tree.waits += 1;
                 *none = Some((tree.waits, wake));
+                None
             }
-        }
-        false
+        };
+        drop(guard);
+        discard(unused);
+        is_cancelled
     }
 }
 
