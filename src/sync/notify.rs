@@ -1,4 +1,5 @@
-//! [`Notify`]: wakes tasks when something has happened, without data.
+//! [`Notify`]: wakes tasks when something has happened, without data. It is a [`WaitList`] with one
+//! notice to give, and a count by which a future detects that all were woken since it was made.
 
 use std::task::{Context, Poll};
 use std::{cell::Cell, panic::Location, pin::Pin, rc::Rc};

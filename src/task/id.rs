@@ -1,4 +1,5 @@
-//! [`id`] and [`try_id`]: which task runs. Users call them, for instance in a logger.
+//! [`id`] and [`try_id`]: which task is being polled. Users call them, for instance in a logger. They
+//! only read the state.
 
 use crate::door::Door;
 use crate::state::Id;

@@ -663,6 +663,21 @@ fn a_receiver_of_a_closed_channel_ends_when_the_last_room_is_given_back() {
     });
 }
 
+/// Difference: tokio leaves a task that has polled for a message asleep until the last sender is gone.
+#[test]
+fn closing_a_receiver_wakes_the_task_that_polls_it() {
+    in_every_order(|| async {
+        let (sender, receiver) = mpsc::channel::<()>(1);
+        let receiver = Rc::new(RefCell::new(receiver));
+        let polled = Rc::clone(&receiver);
+        let receives = spawn(poll_fn(move |cx| polled.borrow_mut().poll_recv(cx)));
+        let_others_run().await;
+        receiver.borrow_mut().close();
+        assert_eq!(receives.await.unwrap(), None);
+        drop(sender);
+    });
+}
+
 #[test]
 fn a_receiver_that_is_dropped_gives_messages_back() {
     in_every_order(|| async {

@@ -1,4 +1,7 @@
-//! The receiving end of a channel, and its future.
+//! The receiving end of a channel, and its futures.
+//!
+//! It takes messages by way of `shared.rs`, which releases their room. Its drop drops the messages
+//! with nothing borrowed.
 
 use std::task::{Context, Poll};
 use std::{panic::Location, pin::Pin, rc::Rc};
@@ -10,8 +13,7 @@ use super::shared::Channel;
 use crate::fmt::debug_struct;
 
 /// Receives from a [`channel`](super::channel()) or an
-/// [`unbounded_channel`](super::unbounded_channel). It is
-/// also a [`Stream`].
+/// [`unbounded_channel`](super::unbounded_channel). It is also a [`Stream`].
 ///
 /// Dropping it drops the messages that it has not received, and wakes the waiting senders.
 pub struct Receiver<T> {
@@ -45,8 +47,9 @@ impl<T> Receiver<T> {
     /// Waits for a message, and moves up to `limit` messages from the channel to the end of `buffer`.
     /// Returns how many: 0 at the end of the channel, or if `limit` is 0.
     ///
-    /// It returns as soon as there is one message, so `limit` is no number to wait for. It costs one
-    /// unit of the [budget](crate::sync#the-cooperative-budget), however many messages there are.
+    /// It returns as soon as there is one message, so `limit` is not a number to wait for. It costs
+    /// one unit of the [budget](crate::sync#the-cooperative-budget), however many messages there
+    /// are.
     ///
     /// Cancel-safe: a dropped future has received nothing.
     ///

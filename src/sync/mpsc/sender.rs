@@ -1,4 +1,7 @@
 //! The sending ends of a channel, and their futures.
+//!
+//! They take room and push messages by way of `shared.rs`. What holds room without a message is in
+//! `permit.rs`.
 
 use std::task::{Context, Poll, ready};
 use std::{panic::Location, pin::Pin, rc::Rc};
@@ -134,8 +137,8 @@ impl<T> Clone for Sender<T> {
 debug_struct!(impl[T] for Sender<T> as "Sender",
     |this| capacity: this.capacity(), closed: this.is_closed(), ..);
 
-/// Sends into an [`unbounded_channel`](super::unbounded_channel) channel. Clone it for each task that sends; the
-/// channel ends when the last clone is dropped.
+/// Sends into an [`unbounded_channel`](super::unbounded_channel). Clone it for each task that sends;
+/// the channel ends when the last clone is dropped.
 pub struct UnboundedSender<T> {
     pub(super) end: End<T>,
 }

@@ -129,6 +129,7 @@ impl Raw {
     pub(super) fn close(&self) {
         self.room.close();
         self.closing.call_all();
+        self.tell_end();
     }
 }
 

@@ -1,4 +1,6 @@
-//! Weak senders, which do not keep a channel open, and how many senders of each kind there are.
+//! Weak senders, which do not keep a channel open, and the counts of the senders of both kinds.
+//!
+//! Made by `downgrade`. They hold no permits and wake nothing: only strong senders end a channel.
 
 use std::rc::Rc;
 
