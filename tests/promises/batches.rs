@@ -16,7 +16,7 @@ use crate::support::random::Random;
 use crate::support::wakers::Foreign;
 use headwaiter::observe::{Observer, Step};
 use headwaiter::task::JoinHandle;
-use headwaiter::{EventLoop, spawn, stats};
+use headwaiter::{Clock, EventLoop, spawn, stats};
 
 #[derive(Default)]
 struct Task {
@@ -394,10 +394,11 @@ impl Observer for Ignores {
 
 const SEEDS: u64 = 60;
 
-/// In order or shuffled, with an observer or without, for few tasks or many.
+/// In order or shuffled, with an observer or without, for few tasks or many. Under a virtual clock no batch is cut because it takes
+/// long.
 fn loop_of(seed: u64) -> (EventLoop, Rc<World>) {
     let in_order = seed.is_multiple_of(2);
-    let mut builder = EventLoop::builder();
+    let mut builder = EventLoop::builder().clock(Clock::Virtual);
     if !in_order {
         builder = builder.shuffle(seed);
     }

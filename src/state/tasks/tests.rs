@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::door::Door;
 use crate::event_loop::EventLoop;
+use crate::state::Clock;
 use crate::task::{spawn, yield_now};
 
 /// How many entries the queue has, with those that had their turn, and for how many it has
@@ -22,6 +23,11 @@ async fn yield_for(turns: usize) {
     }
 }
 
+/// A loop whose batches are never cut because they take long.
+fn virtual_loop() -> EventLoop {
+    EventLoop::builder().clock(Clock::Virtual).build().expect("a loop")
+}
+
 fn turn(event_loop: &mut EventLoop) -> (usize, usize) {
     event_loop.turn(Some(Duration::ZERO)).expect("a turn");
     event_loop.enter(queue)
@@ -30,7 +36,7 @@ fn turn(event_loop: &mut EventLoop) -> (usize, usize) {
 #[test]
 fn however_many_yield_for_ever_the_queue_is_about_twice_as_long() {
     for crowd in [1, 2, 3, 63, 64, 65, 500] {
-        let mut event_loop = EventLoop::new().expect("a loop");
+        let mut event_loop = virtual_loop();
         event_loop.enter(|| (0..crowd).for_each(|_| drop(spawn(yield_for(usize::MAX)))));
         for _ in 0..1000 {
             let (length, room) = turn(&mut event_loop);
@@ -45,7 +51,7 @@ fn however_many_yield_for_ever_the_queue_is_about_twice_as_long() {
 
 #[test]
 fn a_past_crowd_leaves_no_queue_behind() {
-    let mut event_loop = EventLoop::new().expect("a loop");
+    let mut event_loop = virtual_loop();
     for _ in 0..3 {
         event_loop.enter(|| (0..100_000).for_each(|_| drop(spawn(yield_for(1)))));
         for _ in 0..2 {
@@ -59,7 +65,7 @@ fn a_past_crowd_leaves_no_queue_behind() {
 
 #[test]
 fn crowds_that_grow_and_shrink_keep_the_queue_in_proportion() {
-    let mut event_loop = EventLoop::new().expect("a loop");
+    let mut event_loop = virtual_loop();
     let mut before = 0;
     for round in 0..200 {
         let crowd = [1, 10, 100, 1000, 100, 10, 1, 1][round % 8];
@@ -78,7 +84,7 @@ fn crowds_that_grow_and_shrink_keep_the_queue_in_proportion() {
 
 #[test]
 fn tasks_that_end_before_their_turn_do_not_stay_in_the_queue() {
-    let mut event_loop = EventLoop::new().expect("a loop");
+    let mut event_loop = virtual_loop();
     event_loop.enter(|| (0..10_000).for_each(|_| spawn(async {}).abort()));
     let event_loop = &mut event_loop;
     assert_eq!(event_loop.next_deadline(), None);
