@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::{cell::Cell, panic::Location, rc::Rc};
 
 use super::wait_list::{ListWait, WaitList};
-use crate::state::{Awaited, Holder, Holders, TaskLabel, Wake};
+use crate::state::{Awaited, Holder, Holders, TaskLabel, TaskNumber, Wake};
 use crate::{door::Door, door::waker::RawNumber, task::wait_record::WaitRecord};
 
 /// A lock without a value, and so without its type.
@@ -105,9 +105,10 @@ impl RawMutex {
         lock.map_or(Awaited::FromTasks(kind), Awaited::Lock)
     }
 
-    /// Returns the task that holds the lock. `None` if it was taken outside any task of this crate.
+    /// Returns the task that holds the lock, if known, and where it was locked. `None` if it is free.
     fn holder(&self) -> Option<Holder> {
-        Some(Holder { task: self.owner.get().task()?, place: self.held_at.get()? })
+        let task = self.owner.get().task().unwrap_or(TaskNumber::NONE);
+        Some(Holder { task, place: self.held_at.get()? })
     }
 
     #[inline]

@@ -10,11 +10,11 @@ use std::task::Waker;
 use crate::support::wakers::foreign;
 use crate::support::*;
 use crate::sync::{drop_at_every_await, is_pending, poll_with, ready, wrapped};
-use headwaiter::spawn;
 use headwaiter::sync::oneshot::error::TryRecvError;
 use headwaiter::sync::{LockOwned, Mutex, MutexGuard, OwnedMutexGuard, oneshot};
 use headwaiter::task::yield_now;
 use headwaiter::time::sleep;
+use headwaiter::{dump, spawn};
 
 #[test]
 fn an_owned_guard_can_be_moved_into_another_task() {
@@ -137,6 +137,22 @@ fn a_task_that_gave_an_owned_guard_away_is_not_accused_of_a_deadlock() {
             drop(first);
             accused.await.unwrap();
         }
+    });
+}
+
+#[test]
+fn a_dump_shows_where_a_lock_was_locked_by_an_owned_guard() {
+    in_loop(|| async {
+        let till = Rc::new(Mutex::new(()));
+        let held = Rc::clone(&till).lock_owned().await;
+        let line = line!() - 1;
+        let waiter = spawn(async move { drop(till.lock().await) });
+        yield_now().await;
+        let text = dump().to_string();
+        let holder = format!("waits for a lock, which a task holds since {}:{line}:", file!());
+        assert!(text.contains(&holder), "{text}");
+        drop(held);
+        waiter.await.unwrap();
     });
 }
 
