@@ -166,8 +166,9 @@ fn each_command_of_the_papers_runs_an_example_or_a_test_that_is_there() {
             let of = |option| words.iter().skip_while(move |word| **word != option).nth(1);
             if let Some(name) = of("--example") {
                 examples += 1;
+                let files = [format!("examples/{name}.rs"), format!("examples/{name}/main.rs")];
                 assert!(
-                    Path::new(&format!("examples/{name}.rs")).is_file(),
+                    files.iter().any(|file| Path::new(file).is_file()),
                     "{}: {command}",
                     paper.display()
                 );

@@ -229,3 +229,24 @@ fn tail_f_explains_itself_when_it_cannot_follow() {
         }
     });
 }
+
+/// Linux counts the threads.
+#[test]
+fn the_war_story_is_told_of_each_server() {
+    bounded(|| {
+        let (status, text) = Program::start("war_story", &["--quick"]).end();
+        assert_eq!(status, Some(0), "{text}");
+        for (server, threads) in
+            [("8 threads", "9"), ("8 threads, at once", "33"), ("headwaiter", "1")]
+        {
+            let row =
+                text.lines().find_map(|line| line.strip_prefix(&format!("      20 {server}  ")));
+            let row = row.unwrap_or_else(|| panic!("no row for {server}: {text}"));
+            let figures: Vec<&str> = row.split_whitespace().collect();
+            // Not even a busy machine needs the whole patience of 20 clients for half of them.
+            assert!(figures[0].parse::<f64>().unwrap() >= 20.0, "{row}");
+            assert!(!cfg!(target_os = "linux") || figures[5] == threads, "{row}");
+        }
+        assert!(text.contains("\n20 clients (40 requests a second), headwaiter against"), "{text}");
+    });
+}
