@@ -60,6 +60,7 @@ mod barrier;
 mod once_cell;
 mod set_once;
 mod closed;
+mod lock_record;
 mod wait_list;
 mod single_waiter;
 

@@ -88,7 +88,7 @@ impl Notify {
     #[inline]
     fn notify_at(&self, end: End) {
         match self.waiting.grant_at(end) {
-            Some(wake) => wake.wake(),
+            Some(next) => next.wake(),
             None => self.notice.set(true),
         }
     }

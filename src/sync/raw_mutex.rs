@@ -7,9 +7,10 @@
 use std::task::{Context, Poll};
 use std::{cell::Cell, panic::Location, rc::Rc};
 
+use super::lock_record::LockRecord;
 use super::wait_list::{ListWait, WaitList};
-use crate::state::{Awaited, Holder, Holders, TaskLabel, TaskNumber, Wake};
-use crate::{door::Door, door::waker::RawNumber, task::wait_record::WaitRecord};
+use crate::door::{Door, waker::RawNumber};
+use crate::state::{Awaited, Holder, Holders, State, TaskLabel, TaskNumber};
 
 /// A lock without a value, and so without its type.
 pub(super) struct RawMutex {
@@ -18,9 +19,7 @@ pub(super) struct RawMutex {
     /// The task that locked it, if known. Meaningless while it is free.
     owner: Cell<RawNumber>,
     waiting: WaitList,
-    name: Option<Rc<str>>,
-    /// Its entry in the loop's table of waits, from the first wait on.
-    record: Cell<WaitRecord>,
+    record: LockRecord,
 }
 
 impl RawMutex {
@@ -30,13 +29,12 @@ impl RawMutex {
             held_at: Cell::new(None),
             owner: Cell::new(RawNumber::NONE),
             waiting: WaitList::new(what),
-            name,
-            record: Cell::new(WaitRecord::NONE),
+            record: LockRecord::new(name),
         }
     }
 
     pub(super) fn name(&self) -> Option<&Rc<str>> {
-        self.name.as_ref()
+        self.record.name()
     }
 
     /// Where it was locked, or `None` if it is free.
@@ -89,19 +87,13 @@ impl RawMutex {
                 true
             })
         };
-        self.waiting.poll_for(wait, cx, done, || self.awaited(kind))
+        self.waiting.poll_for(wait, cx, done, |state, wait| self.awaited_in(state, kind, wait))
     }
 
     /// Describes to the loop the lock that a task begins to wait for, and its holder.
-    fn awaited(&self, kind: &'static str) -> Awaited {
-        let mut record = self.record.take();
-        let mut lock = record.lock(kind, self.name.as_ref(), Holders::One(self.holder()));
-        if lock.is_none() && self.waiting.is_single() {
-            // The record is of another loop, in which no task waits any more.
-            record.end();
-            lock = record.lock(kind, self.name.as_ref(), Holders::One(self.holder()));
-        }
-        self.record.set(record);
+    fn awaited_in(&self, state: &mut State, kind: &'static str, wait: &ListWait) -> Awaited {
+        let holders = || Holders::One(self.holder());
+        let lock = self.record.describe_in(state, kind, holders, || self.waiting.is_alone(wait));
         lock.map_or(Awaited::FromTasks(kind), Awaited::Lock)
     }
 
@@ -119,8 +111,12 @@ impl RawMutex {
 
     /// Forgets which task holds the lock, because its guard can be moved to another one.
     pub(super) fn disown(&self) {
-        self.owner.set(RawNumber::NONE);
-        self.tell_holder();
+        self.set_owner(RawNumber::NONE);
+    }
+
+    fn set_owner(&self, owner: RawNumber) {
+        self.owner.set(owner);
+        self.record.hand_over(self.holder());
     }
 
     #[inline]
@@ -136,19 +132,9 @@ impl RawMutex {
     /// then get ahead of the waiters.
     fn hand_over(&self) {
         let Some(next) = self.waiting.grant(1) else { return };
-        let owner =
-            if let Wake::Task(number) = next.wake { number.into() } else { RawNumber::NONE };
-        self.hold(next.place, owner);
-        self.tell_holder();
-        next.wake.wake();
-    }
-
-    /// Updates the holder in the loop's table of waits.
-    #[inline]
-    fn tell_holder(&self) {
-        let mut record = self.record.take();
-        record.hand_over(self.holder());
-        self.record.set(record);
+        self.held_at.set(Some(next.place));
+        self.set_owner(next.task().map_or(RawNumber::NONE, RawNumber::from));
+        next.wake();
     }
 
     /// Unlocks for the last time, and wakes all waiters: what they wait for is over.

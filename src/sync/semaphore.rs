@@ -7,7 +7,7 @@ use std::{borrow::Borrow, cell::Cell, panic::Location, pin::Pin, rc::Rc};
 use super::permit::{OwnedSemaphorePermit, Permit, SemaphorePermit};
 use super::wait_list::{ListWait, WaitList};
 use crate::fmt::{debug_struct, error_message};
-use crate::state::Awaited;
+use crate::state::{Awaited, State};
 
 /// The permits that are free, and the queue of waiters.
 pub(super) struct Permits {
@@ -62,7 +62,7 @@ impl Permits {
         &self,
         wait: &mut ListWait,
         cx: &Context<'_>,
-        what: impl FnOnce() -> Awaited,
+        what: impl Fn(&mut State, &ListWait) -> Awaited,
     ) -> Poll<bool> {
         let need = wait.need();
         self.waiting.poll_for(wait, cx, |granted| self.take_granted(granted, need), what)
@@ -107,7 +107,7 @@ impl Permits {
     fn hand_out(&self) {
         while let Some(next) = self.waiting.grant(self.free.get()) {
             self.free.set(self.free.get() - next.need as usize);
-            next.wake.wake();
+            next.wake();
         }
     }
 

@@ -13,6 +13,7 @@ pub(super) use self::list::End;
 use self::list::{EntryState, List, NIL};
 use crate::door::{Door, report, yield_to_others};
 use crate::state::{Awaited, State, Step, TaskNumber, Wake, discard};
+use crate::task::wait_record::WaitRecord;
 
 /// The waiters for one thing, first come, first served.
 pub(super) struct WaitList {
@@ -31,12 +32,46 @@ pub(super) struct ListWait {
     place: &'static Location<'static>,
 }
 
-/// A waiter that was granted what it waits for.
-pub(super) struct Granted {
+/// A waiter that was taken out of the queue. The caller [wakes](Self::wake) it when it has updated
+/// its own state, with nothing borrowed.
+#[must_use]
+pub(super) struct Dequeued {
     pub(super) need: u32,
     pub(super) place: &'static Location<'static>,
-    /// To be woken when the caller has updated its own state, with nothing borrowed.
-    pub(super) wake: Wake,
+    wake: Wake,
+    record: WaitRecord,
+}
+
+impl Dequeued {
+    /// The task to wake, if it is one of this crate.
+    pub(super) fn task(&self) -> Option<TaskNumber> {
+        self.wake.task()
+    }
+
+    /// Ends its wait and wakes it.
+    pub(super) fn wake(self) {
+        let rest = match Door::open() {
+            Some(mut door) => self.wake_in(&mut door),
+            None => Some(self),
+        };
+        if let Some(Dequeued { wake, record, .. }) = rest {
+            drop(record);
+            wake.wake();
+        }
+    }
+
+    /// Wakes a task of this loop. Returns any other waiter.
+    #[inline]
+    fn wake_in(mut self, state: &mut State) -> Option<Self> {
+        match self.wake {
+            Wake::Task(task) if task.is_of(state.id) => {
+                self.record.end_in(state);
+                state.wake_task(task);
+                None
+            }
+            _ => Some(self),
+        }
+    }
 }
 
 impl ListWait {
@@ -87,10 +122,16 @@ impl WaitList {
         Some((first.need, first.task, first.place))
     }
 
-    /// Whether at most one future waits.
-    pub(super) fn is_single(&self) -> bool {
+    /// Whether this future is the first waiter.
+    #[inline]
+    pub(super) fn is_first(&self, wait: &ListWait) -> bool {
+        self.list.borrow().head == wait.index
+    }
+
+    /// Whether no future waits, or only this one.
+    pub(super) fn is_alone(&self, wait: &ListWait) -> bool {
         let list = self.list.borrow();
-        list.head == list.tail
+        list.head == list.tail && [NIL, wait.index].contains(&list.head)
     }
 
     /// The poll of a future that may wait here. `done` is told whether the future was granted what
@@ -104,33 +145,18 @@ impl WaitList {
         cx: &Context<'_>,
         done: impl Fn(bool) -> Option<bool>,
     ) -> Poll<bool> {
-        let what = || Awaited::FromTasks(self.what);
-        self.poll_or(wait, cx, done, what, |state, wait| self.enter_in(state, wait, cx))
+        self.poll_for(wait, cx, done, |_, _| Awaited::FromTasks(self.what))
     }
 
-    /// Like [`poll`](Self::poll). `what` says what the future waits for, and is called only if it
-    /// must wait.
+    /// Like [`poll`](Self::poll). `what` says what the future waits for. It is called only if the
+    /// future must wait, with the door open, so it runs no user code either.
     #[inline]
     pub(super) fn poll_for(
         &self,
         wait: &mut ListWait,
         cx: &Context<'_>,
         done: impl Fn(bool) -> Option<bool>,
-        what: impl FnOnce() -> Awaited,
-    ) -> Poll<bool> {
-        // `what` may open the door itself.
-        self.poll_or(wait, cx, done, what, |_, _| false)
-    }
-
-    /// `enter_in` may begin the wait while the door is open. It returns whether it has.
-    #[inline]
-    fn poll_or(
-        &self,
-        wait: &mut ListWait,
-        cx: &Context<'_>,
-        done: impl Fn(bool) -> Option<bool>,
-        what: impl FnOnce() -> Awaited,
-        enter_in: impl FnOnce(&mut State, &mut ListWait) -> bool,
+        what: impl Fn(&mut State, &ListWait) -> Awaited,
     ) -> Poll<bool> {
         let is_over = |wait: &ListWait| done(wait.has_place() && self.is_granted(wait.index));
         let Some(mut door) = Door::open() else {
@@ -148,7 +174,14 @@ impl WaitList {
             door.shut();
             return self.end(wait, result);
         }
-        let has_entered = enter_in(&mut door, wait);
+        let mut has_entered = false;
+        if let Some(task) = TaskNumber::of(cx.waker())
+            && task.is_of(door.id)
+            && !door.outbox.is_active()
+        {
+            let what = what(&mut door, wait);
+            has_entered = self.enter_in(&mut door, wait, task, what);
+        }
         door.shut();
         if has_entered { Poll::Pending } else { self.wait(wait, cx, done, what) }
     }
@@ -170,7 +203,7 @@ impl WaitList {
         wait: &mut ListWait,
         cx: &Context<'_>,
         done: impl Fn(bool) -> Option<bool>,
-        what: impl FnOnce() -> Awaited,
+        what: impl Fn(&mut State, &ListWait) -> Awaited,
     ) -> Poll<bool> {
         let is_over = wait.has_place()
             && self.list.borrow_mut().at_mut(wait.index).state != EntryState::Waits;
@@ -190,11 +223,14 @@ impl WaitList {
         wait: &mut ListWait,
         cx: &Context<'_>,
         done: impl Fn(bool) -> Option<bool>,
-        what: impl FnOnce() -> Awaited,
+        what: impl Fn(&mut State, &ListWait) -> Awaited,
     ) -> Poll<bool> {
         if let Some(task) = TaskNumber::of(cx.waker()) {
             self.enter(wait, task, None);
-            let what = what();
+            let what = match Door::open() {
+                Some(mut door) => what(&mut door, wait),
+                None => Awaited::FromTasks(self.what),
+            };
             self.list.borrow_mut().at_mut(wait.index).record.wait(task, what, wait.place);
             return Poll::Pending;
         }
@@ -212,15 +248,18 @@ impl WaitList {
     }
 
     /// The usual case of [`wait`](Self::wait), with one opening of the door: a task of this loop
-    /// waits, and no observer is told. Returns `false` in the other cases.
-    fn enter_in(&self, state: &mut State, wait: &mut ListWait, cx: &Context<'_>) -> bool {
-        let task = TaskNumber::of(cx.waker()).filter(|task| task.is_of(state.id));
-        let Some(task) = task.filter(|_| !state.outbox.is_active()) else { return false };
+    /// waits, and no observer is told. Returns `false` if it needs the other cases.
+    fn enter_in(
+        &self,
+        state: &mut State,
+        wait: &mut ListWait,
+        task: TaskNumber,
+        what: Awaited,
+    ) -> bool {
         let mut list = self.list.borrow_mut();
         let entry = list.enter(wait, task);
         // A foreign waker of an earlier poll is dropped with nothing borrowed.
-        entry.foreign.is_none()
-            && entry.record.wait_in(state, task, Awaited::FromTasks(self.what), wait.place)
+        entry.foreign.is_none() && entry.record.wait_in(state, task, what, wait.place)
     }
 
     fn enter(&self, wait: &mut ListWait, task: TaskNumber, foreign: Option<Waker>) {
@@ -273,23 +312,18 @@ impl WaitList {
     }
 
     /// Grants the first waiter what it waits for, if that is no more than `free`.
-    pub(super) fn grant(&self, free: usize) -> Option<Granted> {
-        let (need, place) = {
-            let mut list = self.list.borrow_mut();
-            let index = Some(list.head).filter(|index| *index != NIL)?;
-            let first = list.at_mut(index);
-            (first.need, first.place)
-        };
-        if need as usize > free {
+    pub(super) fn grant(&self, free: usize) -> Option<Dequeued> {
+        let mut list = self.list.borrow_mut();
+        let first = Some(list.head).filter(|index| *index != NIL)?;
+        if list.at_mut(first).need as usize > free {
             return None;
         }
-        let wake = self.call(EntryState::Granted(End::First))?;
-        Some(Granted { need, place, wake })
+        list.call(EntryState::Granted(End::First))
     }
 
-    /// Grants the waiter at this end what it waits for, whatever that needs. Returns what to wake.
-    pub(super) fn grant_at(&self, end: End) -> Option<Wake> {
-        self.call(EntryState::Granted(end))
+    /// Grants the waiter at this end what it waits for, whatever that needs.
+    pub(super) fn grant_at(&self, end: End) -> Option<Dequeued> {
+        self.list.borrow_mut().call(EntryState::Granted(end))
     }
 
     /// Wakes all that wait now, so that they look again. They are granted nothing.
@@ -298,29 +332,13 @@ impl WaitList {
         let mut others = Vec::new();
         if let Some(mut door) = Door::open() {
             let mut list = self.list.borrow_mut();
-            while let Some((wake, mut record)) = list.call(EntryState::Called) {
-                match wake {
-                    Wake::Task(task) if task.is_of(door.id) => {
-                        record.end_in(&mut door);
-                        door.wake_task(task);
-                    }
-                    wake => others.push((wake, record)),
-                }
+            while let Some(waiter) = list.call(EntryState::Called) {
+                others.extend(waiter.wake_in(&mut door));
             }
         } else {
             let mut list = self.list.borrow_mut();
             others.extend(iter::from_fn(|| list.call(EntryState::Called)));
         }
-        for (wake, record) in others {
-            drop(record);
-            wake.wake();
-        }
-    }
-
-    /// Unlinks a waiter and puts it into this state: the last one if it is granted something from
-    /// that end, and the first one otherwise. Returns what to wake.
-    fn call(&self, state: EntryState) -> Option<Wake> {
-        let (wake, _record) = self.list.borrow_mut().call(state)?;
-        Some(wake)
+        others.into_iter().for_each(Dequeued::wake);
     }
 }

@@ -113,19 +113,23 @@ impl WaitRecord {
         }
     }
 
-    /// Records a lock for which a task waits, and its holders. Returns `None` if the lock cannot
-    /// have a record in this loop, for instance because it has one in another loop of this thread.
-    pub(crate) fn lock(
+    /// Records in the current loop a lock for which a task waits, and its holders. Returns `None` if
+    /// the lock cannot have a record in this loop, for instance because it has one in another.
+    pub(crate) fn lock_in(
         &mut self,
+        state: &mut State,
         kind: &'static str,
         name: Option<&Rc<str>>,
-        holders: Holders,
+        holders: impl FnOnce() -> Holders,
     ) -> Option<Slot> {
-        let mut door = Door::open()?;
         let is_new = self.0.is_none();
-        match self.get_or_insert(&mut door)? {
-            Record::Lock(lock) => lock.holders = holders,
-            record if is_new => *record = Record::Lock(Lock { kind, name: name.cloned(), holders }),
+        match self.get_or_insert(state)? {
+            // The lock itself updates them.
+            Record::Lock(Lock { holders: Holders::Shared(_), .. }) => {}
+            Record::Lock(lock) => lock.holders = holders(),
+            record if is_new => {
+                *record = Record::Lock(Lock { kind, name: name.cloned(), holders: holders() });
+            }
             _ => return None,
         }
         self.0.map(|key| key.slot)

@@ -4,7 +4,7 @@ use std::cell::{Ref, RefMut};
 use std::ops::DerefMut;
 
 use super::RwLock;
-use super::raw::{Held, Hold, RawRwLock};
+use super::raw::{Held, HolderKey, RawRwLock};
 use crate::sync::mutex::guard_traits;
 
 /// A guard of an [`RwLock`] that reads its value. Dropping it unlocks.
@@ -14,7 +14,7 @@ use crate::sync::mutex::guard_traits;
 pub struct RwLockReadGuard<'a, T: ?Sized> {
     // Dropped in this order: dropping the second wakes a task, which may borrow the value at once.
     value: Ref<'a, T>,
-    hold: Hold<&'a RawRwLock>,
+    held: Held<&'a RawRwLock>,
 }
 
 /// A guard of an [`RwLock`] that writes its value. Dropping it unlocks.
@@ -23,21 +23,21 @@ pub struct RwLockReadGuard<'a, T: ?Sized> {
 #[must_use = "a guard that is dropped at once protects nothing"]
 pub struct RwLockWriteGuard<'a, T> {
     value: RefMut<'a, T>,
-    hold: Hold<&'a RwLock<T>>,
+    held: Held<&'a RwLock<T>>,
 }
 
 /// As [`RwLockWriteGuard`], for a part of the value.
 #[must_use = "a guard that is dropped at once protects nothing"]
 pub struct RwLockMappedWriteGuard<'a, T: ?Sized> {
     value: RefMut<'a, T>,
-    hold: Hold<&'a RawRwLock>,
+    held: Held<&'a RawRwLock>,
 }
 
 impl<'a, T> RwLockReadGuard<'a, T> {
     /// The caller must have locked it for reading.
     #[inline]
-    pub(super) fn new(lock: &'a RwLock<T>, held: Held) -> Self {
-        RwLockReadGuard { value: lock.value.read(), hold: Hold::new(&lock.raw, held) }
+    pub(super) fn new(lock: &'a RwLock<T>, key: HolderKey) -> Self {
+        RwLockReadGuard { value: lock.value.read(), held: Held::new(&lock.raw, key) }
     }
 }
 
@@ -53,7 +53,7 @@ impl<'a, T: ?Sized> RwLockReadGuard<'a, T> {
     /// assert!(order.try_write().is_err());
     /// ```
     pub fn map<U: ?Sized>(this: Self, part: impl FnOnce(&T) -> &U) -> RwLockReadGuard<'a, U> {
-        RwLockReadGuard { value: Ref::map(this.value, part), hold: this.hold }
+        RwLockReadGuard { value: Ref::map(this.value, part), held: this.held }
     }
 
     /// As [`map`](Self::map), for a part that may be missing.
@@ -66,8 +66,8 @@ impl<'a, T: ?Sized> RwLockReadGuard<'a, T> {
         part: impl FnOnce(&T) -> Option<&U>,
     ) -> Result<RwLockReadGuard<'a, U>, Self> {
         match Ref::filter_map(this.value, part) {
-            Ok(value) => Ok(RwLockReadGuard { value, hold: this.hold }),
-            Err(value) => Err(RwLockReadGuard { value, hold: this.hold }),
+            Ok(value) => Ok(RwLockReadGuard { value, held: this.held }),
+            Err(value) => Err(RwLockReadGuard { value, held: this.held }),
         }
     }
 }
@@ -75,12 +75,12 @@ impl<'a, T: ?Sized> RwLockReadGuard<'a, T> {
 impl<'a, T> RwLockWriteGuard<'a, T> {
     /// The caller must have locked it for writing.
     #[inline]
-    pub(super) fn new(lock: &'a RwLock<T>, held: Held) -> Self {
-        RwLockWriteGuard { value: lock.value.write(), hold: Hold::new(lock, held) }
+    pub(super) fn new(lock: &'a RwLock<T>, key: HolderKey) -> Self {
+        RwLockWriteGuard { value: lock.value.write(), held: Held::new(lock, key) }
     }
 
-    /// Goes on reading what it has written. No other task writes in between, and tasks that are
-    /// next in the queue and want to read may do so too.
+    /// Turns the guard into one that reads. No other task writes in between. Tasks that are next in
+    /// the queue and wait to read get the lock too.
     ///
     /// ```
     /// use headwaiter::sync::RwLock;
@@ -95,11 +95,11 @@ impl<'a, T> RwLockWriteGuard<'a, T> {
     /// });
     /// ```
     pub fn downgrade(self) -> RwLockReadGuard<'a, T> {
-        let RwLockWriteGuard { value, mut hold } = self;
+        let RwLockWriteGuard { value, mut held } = self;
         drop(value);
-        let value = hold.lock().value.read();
-        hold.downgrade();
-        RwLockReadGuard { value, hold: hold.into_raw() }
+        let value = held.lock().value.read();
+        held.downgrade();
+        RwLockReadGuard { value, held: held.into_raw() }
     }
 
     /// As [`downgrade`](Self::downgrade) and then [`map`](RwLockReadGuard::map).
@@ -119,17 +119,17 @@ impl<'a, T> RwLockWriteGuard<'a, T> {
         this: Self,
         part: impl FnOnce(&T) -> Option<&U>,
     ) -> Result<RwLockReadGuard<'a, U>, Self> {
-        let RwLockWriteGuard { value, mut hold } = this;
+        let RwLockWriteGuard { value, mut held } = this;
         drop(value);
-        let lock: &'a RwLock<T> = hold.lock();
+        let lock: &'a RwLock<T> = held.lock();
         match Ref::filter_map(lock.value.read(), part) {
             Ok(value) => {
-                hold.downgrade();
-                Ok(RwLockReadGuard { value, hold: hold.into_raw() })
+                held.downgrade();
+                Ok(RwLockReadGuard { value, held: held.into_raw() })
             }
             Err(value) => {
                 drop(value);
-                Err(RwLockWriteGuard { value: lock.value.write(), hold })
+                Err(RwLockWriteGuard { value: lock.value.write(), held })
             }
         }
     }
@@ -160,14 +160,14 @@ impl<'a, T> RwLockWriteGuard<'a, T> {
         part: impl FnOnce(&mut T) -> Option<&mut U>,
     ) -> Result<RwLockMappedWriteGuard<'a, U>, Self> {
         match RefMut::filter_map(this.value, part) {
-            Ok(value) => Ok(RwLockMappedWriteGuard { value, hold: this.hold.into_raw() }),
-            Err(value) => Err(RwLockWriteGuard { value, hold: this.hold }),
+            Ok(value) => Ok(RwLockMappedWriteGuard { value, held: this.held.into_raw() }),
+            Err(value) => Err(RwLockWriteGuard { value, held: this.held }),
         }
     }
 
     /// Returns a guard for the whole value, of the type that [`map`](Self::map) returns.
     pub fn into_mapped(this: Self) -> RwLockMappedWriteGuard<'a, T> {
-        RwLockMappedWriteGuard { value: this.value, hold: this.hold.into_raw() }
+        RwLockMappedWriteGuard { value: this.value, held: this.held.into_raw() }
     }
 }
 
@@ -177,7 +177,7 @@ impl<'a, T: ?Sized> RwLockMappedWriteGuard<'a, T> {
         this: Self,
         part: impl FnOnce(&mut T) -> &mut U,
     ) -> RwLockMappedWriteGuard<'a, U> {
-        RwLockMappedWriteGuard { value: RefMut::map(this.value, part), hold: this.hold }
+        RwLockMappedWriteGuard { value: RefMut::map(this.value, part), held: this.held }
     }
 
     /// As [`map`](Self::map), for a part that may be missing.
@@ -190,8 +190,8 @@ impl<'a, T: ?Sized> RwLockMappedWriteGuard<'a, T> {
         part: impl FnOnce(&mut T) -> Option<&mut U>,
     ) -> Result<RwLockMappedWriteGuard<'a, U>, Self> {
         match RefMut::filter_map(this.value, part) {
-            Ok(value) => Ok(RwLockMappedWriteGuard { value, hold: this.hold }),
-            Err(value) => Err(RwLockMappedWriteGuard { value, hold: this.hold }),
+            Ok(value) => Ok(RwLockMappedWriteGuard { value, held: this.held }),
+            Err(value) => Err(RwLockMappedWriteGuard { value, held: this.held }),
         }
     }
 }

@@ -15,7 +15,7 @@ macro_rules! lock_future {
     (
         $(#[$attributes:meta])*
         $name:ident[$($generics:tt)*] as $text:literal, $lock:ty => $guard:ty,
-        Access::$access:ident, owned: $is_owned:literal, |$this:ident, $held:ident| $make:expr
+        Access::$access:ident, owned: $is_owned:literal, |$this:ident, $key:ident| $make:expr
     ) => {
         $(#[$attributes])*
         #[must_use = "futures do nothing unless awaited"]
@@ -37,7 +37,7 @@ macro_rules! lock_future {
             fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
                 let $this = &mut *self;
                 let (access, wait) = (Access::$access, &mut $this.wait);
-                let $held = ready!($this.lock.raw.poll_lock(access, wait, cx, $is_owned));
+                let $key = ready!($this.lock.raw.poll_lock(access, wait, cx, $is_owned));
                 Poll::Ready($make)
             }
         }
@@ -58,23 +58,23 @@ macro_rules! lock_future {
 lock_future! {
     /// The future of [`RwLock::read`].
     LockRead['a, T] as "LockRead", &'a RwLock<T> => RwLockReadGuard<'a, T>,
-    Access::Read, owned: false, |this, held| RwLockReadGuard::new(this.lock, held)
+    Access::Read, owned: false, |this, key| RwLockReadGuard::new(this.lock, key)
 }
 
 lock_future! {
     /// The future of [`RwLock::write`].
     LockWrite['a, T] as "LockWrite", &'a RwLock<T> => RwLockWriteGuard<'a, T>,
-    Access::Write, owned: false, |this, held| RwLockWriteGuard::new(this.lock, held)
+    Access::Write, owned: false, |this, key| RwLockWriteGuard::new(this.lock, key)
 }
 
 lock_future! {
     /// The future of [`RwLock::read_owned`].
     LockReadOwned[T] as "LockReadOwned", Rc<RwLock<T>> => OwnedRwLockReadGuard<T>,
-    Access::Read, owned: true, |this, held| OwnedRwLockReadGuard::new(Rc::clone(&this.lock), held)
+    Access::Read, owned: true, |this, key| OwnedRwLockReadGuard::new(Rc::clone(&this.lock), key)
 }
 
 lock_future! {
     /// The future of [`RwLock::write_owned`].
     LockWriteOwned[T] as "LockWriteOwned", Rc<RwLock<T>> => OwnedRwLockWriteGuard<T>,
-    Access::Write, owned: true, |this, held| OwnedRwLockWriteGuard::new(Rc::clone(&this.lock), held)
+    Access::Write, owned: true, |this, key| OwnedRwLockWriteGuard::new(Rc::clone(&this.lock), key)
 }

@@ -12,7 +12,7 @@ use std::{fmt, panic::Location, rc::Rc};
 pub use self::guard::{RwLockMappedWriteGuard, RwLockReadGuard, RwLockWriteGuard};
 pub use self::lock::{LockRead, LockReadOwned, LockWrite, LockWriteOwned};
 pub use self::owned::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
-use self::raw::{Access, Held, RawRwLock};
+use self::raw::{Access, HolderKey, RawRwLock};
 use self::value::Value;
 use super::mutex::TryLockError;
 use crate::door::Door;
@@ -110,7 +110,7 @@ impl<T> RwLock<T> {
         RwLock { raw: RawRwLock::new(max_readers, name), value: Value::new(value) }
     }
 
-    /// Waits until no task writes and none waits to write, and returns a guard that reads.
+    /// Waits until no task writes or waits to write, and returns a guard that reads.
     ///
     /// Cancel-safe, but the place in the queue is lost: a dropped future has no lock. If it had
     /// just been granted the lock, that goes to the next waiter.
@@ -188,8 +188,8 @@ impl<T> RwLock<T> {
     /// [`TryLockError`], if it is locked for writing, or others wait for it.
     #[track_caller]
     pub fn try_read(&self) -> Result<RwLockReadGuard<'_, T>, TryLockError> {
-        let held = self.try_lock(Access::Read, polled_task, Location::caller())?;
-        Ok(RwLockReadGuard::new(self, held))
+        let key = self.try_lock(Access::Read, polled_task, Location::caller())?;
+        Ok(RwLockReadGuard::new(self, key))
     }
 
     /// Locks for writing without waiting, if no task reads or writes and none waits. It needs no
@@ -200,8 +200,8 @@ impl<T> RwLock<T> {
     /// [`TryLockError`], if it is locked, or others wait for it.
     #[track_caller]
     pub fn try_write(&self) -> Result<RwLockWriteGuard<'_, T>, TryLockError> {
-        let held = self.try_lock(Access::Write, polled_task, Location::caller())?;
-        Ok(RwLockWriteGuard::new(self, held))
+        let key = self.try_lock(Access::Write, polled_task, Location::caller())?;
+        Ok(RwLockWriteGuard::new(self, key))
     }
 
     /// As [`try_read`](Self::try_read), for a guard that can be moved into a task.
@@ -211,8 +211,8 @@ impl<T> RwLock<T> {
     /// As [`try_read`](Self::try_read).
     #[track_caller]
     pub fn try_read_owned(self: Rc<Self>) -> Result<OwnedRwLockReadGuard<T>, TryLockError> {
-        let held = self.try_lock(Access::Read, || None, Location::caller())?;
-        Ok(OwnedRwLockReadGuard::new(self, held))
+        let key = self.try_lock(Access::Read, || None, Location::caller())?;
+        Ok(OwnedRwLockReadGuard::new(self, key))
     }
 
     /// As [`try_write`](Self::try_write), for a guard that can be moved into a task.
@@ -222,8 +222,8 @@ impl<T> RwLock<T> {
     /// As [`try_write`](Self::try_write).
     #[track_caller]
     pub fn try_write_owned(self: Rc<Self>) -> Result<OwnedRwLockWriteGuard<T>, TryLockError> {
-        let held = self.try_lock(Access::Write, || None, Location::caller())?;
-        Ok(OwnedRwLockWriteGuard::new(self, held))
+        let key = self.try_lock(Access::Write, || None, Location::caller())?;
+        Ok(OwnedRwLockWriteGuard::new(self, key))
     }
 
     fn try_lock(
@@ -231,7 +231,7 @@ impl<T> RwLock<T> {
         access: Access,
         owner: fn() -> Option<TaskNumber>,
         place: &'static Location<'static>,
-    ) -> Result<Held, TryLockError> {
+    ) -> Result<HolderKey, TryLockError> {
         self.raw.try_lock(access, owner, place).ok_or(TryLockError(match access {
             Access::Read => "the lock is being written, or others wait for it",
             Access::Write => "the lock is in use, or others wait for it",

@@ -5,7 +5,7 @@ use std::ops::DerefMut;
 use std::rc::Rc;
 
 use super::RwLock;
-use super::raw::{Held, Hold};
+use super::raw::{Held, HolderKey};
 use super::value::Taken;
 use crate::sync::mutex::guard_traits;
 
@@ -14,9 +14,9 @@ use crate::sync::mutex::guard_traits;
 /// A leaked guard leaves the lock locked for reading for ever.
 #[must_use = "a guard that is dropped at once protects nothing"]
 pub struct OwnedRwLockReadGuard<T> {
-    // Dropped in this order: what then gets the lock must be alone with the value.
+    // Dropped in this order: a task that then gets the lock to write needs the only reference.
     value: Rc<T>,
-    hold: Hold<Rc<RwLock<T>>>,
+    held: Held<Rc<RwLock<T>>>,
 }
 
 /// A guard that writes, from [`RwLock::write_owned`]. Dropping it unlocks.
@@ -26,44 +26,44 @@ pub struct OwnedRwLockReadGuard<T> {
 pub struct OwnedRwLockWriteGuard<T> {
     // Dropped in this order: the value is back when the lock is free.
     value: Taken<T>,
-    hold: Hold<Rc<RwLock<T>>>,
+    held: Held<Rc<RwLock<T>>>,
 }
 
 impl<T> OwnedRwLockReadGuard<T> {
     /// The caller must have locked it for reading.
-    pub(super) fn new(lock: Rc<RwLock<T>>, held: Held) -> Self {
+    pub(super) fn new(lock: Rc<RwLock<T>>, key: HolderKey) -> Self {
         let value = lock.value.share();
-        let hold = Hold::new(lock, held);
-        OwnedRwLockReadGuard { value, hold }
+        let held = Held::new(lock, key);
+        OwnedRwLockReadGuard { value, held }
     }
 
     /// Returns the lock.
     pub fn rwlock(this: &Self) -> &Rc<RwLock<T>> {
-        this.hold.lock()
+        this.held.lock()
     }
 }
 
 impl<T> OwnedRwLockWriteGuard<T> {
     /// The caller must have locked it for writing.
-    pub(super) fn new(lock: Rc<RwLock<T>>, held: Held) -> Self {
+    pub(super) fn new(lock: Rc<RwLock<T>>, key: HolderKey) -> Self {
         let value = Taken::from(Rc::clone(&lock));
-        let hold = Hold::new(lock, held);
-        OwnedRwLockWriteGuard { value, hold }
+        let held = Held::new(lock, key);
+        OwnedRwLockWriteGuard { value, held }
     }
 
-    /// Goes on reading what it has written, as
+    /// Turns the guard into one that reads, as
     /// [`RwLockWriteGuard::downgrade`](super::RwLockWriteGuard::downgrade).
     pub fn downgrade(self) -> OwnedRwLockReadGuard<T> {
-        let OwnedRwLockWriteGuard { value, mut hold } = self;
+        let OwnedRwLockWriteGuard { value, mut held } = self;
         drop(value);
-        let value = hold.lock().value.share();
-        hold.downgrade();
-        OwnedRwLockReadGuard { value, hold }
+        let value = held.lock().value.share();
+        held.downgrade();
+        OwnedRwLockReadGuard { value, held }
     }
 
     /// Returns the lock.
     pub fn rwlock(this: &Self) -> &Rc<RwLock<T>> {
-        this.hold.lock()
+        this.held.lock()
     }
 }
 

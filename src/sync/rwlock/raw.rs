@@ -1,17 +1,19 @@
 //! [`RawRwLock`]: the lock without the value, and so without its type. The guards and the futures
-//! of this folder use it. It counts with [`Permits`] and tells the stuck-task analysis which tasks
-//! hold the lock. It never touches the value.
+//! of this folder use it. It counts with [`Permits`], and records which tasks hold the lock for the
+//! stuck-task analysis. It never touches the value.
 
-use std::cell::Cell;
 use std::task::{Context, Poll};
 use std::{mem, panic::Location, rc::Rc};
 
 use super::RwLock;
 use crate::door::Door;
-use crate::state::{Awaited, Holder, Holders, SharedHolders, TaskNumber};
+use crate::state::{Awaited, Holder, Holders, SharedHolders, State, TaskNumber};
+use crate::sync::lock_record::LockRecord;
 use crate::sync::semaphore::Permits;
 use crate::sync::wait_list::ListWait;
-use crate::task::wait_record::WaitRecord;
+
+/// What the reports and the log lines call a lock without a name.
+const KIND: &str = "a lock";
 
 pub(super) struct RawRwLock {
     /// One for each task that may read at the same time. A task that writes takes all of them.
@@ -19,29 +21,28 @@ pub(super) struct RawRwLock {
     max_readers: u32,
     /// The record of the lock shares it.
     holders: Rc<SharedHolders>,
-    name: Option<Rc<str>>,
-    /// Its entry in the loop's table of waits, from the first wait on.
-    record: Cell<WaitRecord>,
+    record: LockRecord,
 }
 
 /// What a guard holds. Dropping it unlocks.
-pub(super) struct Hold<L: Locked> {
+pub(super) struct Held<L: Locked> {
     lock: L,
-    held: Held,
+    key: HolderKey,
 }
 
-/// How a lock is held: by one of the other readers, with this index, or as below. One word, because
-/// each guard has it.
+/// Which of the [`SharedHolders`] a guard is: the one of the other readers with this index, or as
+/// below. One word, because each guard has it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Held(usize);
+pub(super) struct HolderKey(usize);
 
-impl Held {
-    const WRITE: Held = Held(usize::MAX);
-    /// Reads, as the first holder.
-    const READ: Held = Held(usize::MAX - 1);
+impl HolderKey {
+    /// The first holder, which writes.
+    const WRITE: HolderKey = HolderKey(usize::MAX);
+    /// The first holder, which reads.
+    const READ: HolderKey = HolderKey(usize::MAX - 1);
 }
 
-/// How a [`Hold`] refers to its lock.
+/// How a [`Held`] refers to its lock.
 pub(super) trait Locked {
     fn raw(&self) -> &RawRwLock;
 }
@@ -77,16 +78,15 @@ pub(super) enum Access {
 impl RawRwLock {
     pub(super) fn new(max_readers: u32, name: Option<Rc<str>>) -> Self {
         RawRwLock {
-            permits: Permits::new(max_readers as usize, "a lock"),
+            permits: Permits::new(max_readers as usize, KIND),
             max_readers,
             holders: Rc::default(),
-            name,
-            record: Cell::new(WaitRecord::NONE),
+            record: LockRecord::new(name),
         }
     }
 
     pub(super) fn name(&self) -> Option<&Rc<str>> {
-        self.name.as_ref()
+        self.record.name()
     }
 
     /// For an operation called at `place`.
@@ -103,7 +103,7 @@ impl RawRwLock {
         }
     }
 
-    /// Waits for the lock. The caller makes a [`Hold`] of the result.
+    /// Waits for the lock. The caller makes a [`Held`] of the result.
     #[inline]
     pub(super) fn poll_lock(
         &self,
@@ -111,10 +111,13 @@ impl RawRwLock {
         wait: &mut ListWait,
         cx: &Context<'_>,
         is_owned: bool,
-    ) -> Poll<Held> {
-        let (need, place) = (wait.need(), wait.place());
-        if self.permits.poll_take_for(wait, cx, || self.awaited(need)).is_pending() {
-            self.update_next_writer();
+    ) -> Poll<HolderKey> {
+        let place = wait.place();
+        let what = |state: &mut State, wait: &ListWait| self.awaited_in(state, wait);
+        if self.permits.poll_take_for(wait, cx, what).is_pending() {
+            if self.permits.waiting().is_first(wait) {
+                self.update_next_writer();
+            }
             return Poll::Pending;
         }
         // An owned guard may end in another task.
@@ -128,7 +131,7 @@ impl RawRwLock {
         access: Access,
         owner: impl FnOnce() -> Option<TaskNumber>,
         place: &'static Location<'static>,
-    ) -> Option<Held> {
+    ) -> Option<HolderKey> {
         let is_locked = self.permits.try_take(self.need(access));
         is_locked.then(|| self.hold(access, owner(), place))
     }
@@ -140,35 +143,35 @@ impl RawRwLock {
         access: Access,
         owner: Option<TaskNumber>,
         place: &'static Location<'static>,
-    ) -> Held {
+    ) -> HolderKey {
         let holders = &*self.holders;
         let holder = Holder { task: owner.unwrap_or(TaskNumber::NONE), place };
-        let held = match access {
+        let key = match access {
             Access::Read if holders.first.get().is_some() => {
-                return Held(holders.other_readers.borrow_mut().insert(holder));
+                return HolderKey(holders.other_readers.borrow_mut().insert(holder));
             }
-            Access::Read => Held::READ,
+            Access::Read => HolderKey::READ,
             Access::Write => {
                 holders.is_written.set(true);
-                Held::WRITE
+                HolderKey::WRITE
             }
         };
         holders.first.set(Some(holder));
-        held
+        key
     }
 
     #[inline]
-    fn unlock(&self, held: Held) {
+    fn unlock(&self, key: HolderKey) {
         let holders = &*self.holders;
         let mut permits = 1;
-        if held == Held::WRITE {
+        if key == HolderKey::WRITE {
             holders.is_written.set(false);
             permits = self.max_readers;
         }
-        if held == Held::WRITE || held == Held::READ {
+        if key == HolderKey::WRITE || key == HolderKey::READ {
             holders.first.set(None);
         } else {
-            holders.other_readers.borrow_mut().remove(held.0);
+            holders.other_readers.borrow_mut().remove(key.0);
         }
         self.give(permits);
     }
@@ -203,21 +206,14 @@ impl RawRwLock {
     }
 
     /// Describes to the loop the lock that a task begins to wait for, and its holders.
-    fn awaited(&self, need: u32) -> Awaited {
-        let mut record = self.record.take();
+    fn awaited_in(&self, state: &mut State, wait: &ListWait) -> Awaited {
         let holders = || Holders::Shared(Rc::clone(&self.holders));
-        let mut lock = record.lock("a lock", self.name.as_ref(), holders());
-        if lock.is_none() && self.permits.waiting().is_single() {
-            // The record is of another loop, in which no task waits any more.
-            record.end();
-            lock = record.lock("a lock", self.name.as_ref(), holders());
-        }
-        self.record.set(record);
-        match lock {
+        let is_alone = || self.permits.waiting().is_alone(wait);
+        match self.record.describe_in(state, KIND, holders, is_alone) {
             // With one reader at most, reading excludes as writing does.
-            Some(lock) if need == self.max_readers => Awaited::Lock(lock),
+            Some(lock) if wait.need() == self.max_readers => Awaited::Lock(lock),
             Some(lock) => Awaited::Read(lock),
-            None => Awaited::FromTasks("a lock"),
+            None => Awaited::FromTasks(KIND),
         }
     }
 
@@ -241,37 +237,38 @@ impl RawRwLock {
     }
 }
 
-impl<L: Locked> Hold<L> {
+impl<L: Locked> Held<L> {
     #[inline]
-    pub(super) fn new(lock: L, held: Held) -> Self {
-        Hold { lock, held }
+    pub(super) fn new(lock: L, key: HolderKey) -> Self {
+        Held { lock, key }
     }
 
     pub(super) fn lock(&self) -> &L {
         &self.lock
     }
 
-    /// Goes on reading what it has written. What waits to read may read too.
+    /// Turns a hold for writing into one for reading. Tasks that are next and wait to read may read
+    /// too.
     pub(super) fn downgrade(&mut self) {
         let raw = self.lock.raw();
         raw.holders.is_written.set(false);
-        self.held = Held::READ;
+        self.key = HolderKey::READ;
         raw.give(raw.max_readers - 1);
     }
 }
 
-impl<'a, T> Hold<&'a RwLock<T>> {
+impl<'a, T> Held<&'a RwLock<T>> {
     /// Forgets the type of the value.
-    pub(super) fn into_raw(self) -> Hold<&'a RawRwLock> {
-        let hold = Hold { lock: &self.lock.raw, held: self.held };
+    pub(super) fn into_raw(self) -> Held<&'a RawRwLock> {
+        let held = Held { lock: &self.lock.raw, key: self.key };
         mem::forget(self);
-        hold
+        held
     }
 }
 
-impl<L: Locked> Drop for Hold<L> {
+impl<L: Locked> Drop for Held<L> {
     #[inline]
     fn drop(&mut self) {
-        self.lock.raw().unlock(self.held);
+        self.lock.raw().unlock(self.key);
     }
 }

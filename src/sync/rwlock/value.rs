@@ -1,6 +1,6 @@
 //! [`Value`]: the value of a lock. Borrowed guards borrow it where it is. Owned guards cannot borrow
 //! it, so it is in an [`Rc`]: those that read share it, and one that writes takes it along and puts
-//! it back. The guards use it, and the lock sees to it that they exclude each other.
+//! it back. The guards use it; that they exclude each other is left to the lock.
 
 use std::cell::{Ref, RefCell, RefMut};
 use std::rc::Rc;

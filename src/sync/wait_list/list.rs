@@ -7,7 +7,7 @@ use std::task::Waker;
 
 use slab::Slab;
 
-use super::ListWait;
+use super::{Dequeued, ListWait};
 use crate::state::{TaskNumber, Wake};
 use crate::task::wait_record::WaitRecord;
 
@@ -112,18 +112,20 @@ impl List {
         }
     }
 
-    /// Unlinks the entry that is woken.
-    #[inline]
-    pub(super) fn call(&mut self, state: EntryState) -> Option<(Wake, WaitRecord)> {
+    /// Unlinks a waiter and puts it into this state: the last one if it is granted something from
+    /// that end, and the first one otherwise.
+    #[inline(always)]
+    pub(super) fn call(&mut self, state: EntryState) -> Option<Dequeued> {
         let index = if state == EntryState::Granted(End::Last) { self.tail } else { self.head };
         let index = Some(index).filter(|index| *index != NIL)?;
         let entry = self.at_mut(index);
         entry.state = state;
         let record = mem::take(&mut entry.record);
         let wake = entry.foreign.take().map_or(Wake::Task(entry.task), Wake::Foreign);
+        let (need, place) = (entry.need, entry.place);
         let (prev, next) = (entry.prev, entry.next);
         self.unlink(prev, next);
-        Some((wake, record))
+        Some(Dequeued { need, place, wake, record })
     }
 
     /// Frees an entry, linked or not. Returns its state, and what must be dropped.
