@@ -1,5 +1,6 @@
-//! [`OnceCell`]: a value that the first task that needs it makes, while the others wait. The task
-//! whose initialiser runs holds the cell's lock, so that it takes part in the detection of deadlocks.
+//! [`OnceCell`]: a value that is initialised by the first task that needs it, while others wait. That
+//! task holds the cell's lock meanwhile, so that it takes part in the detection of deadlocks. Nothing
+//! is borrowed while user code runs.
 
 use std::task::{Context, Poll, ready};
 use std::{cell, convert::Infallible, fmt, mem, panic::Location, pin::Pin};
@@ -13,7 +14,7 @@ use crate::fmt::{debug_struct, error_message};
 /// What the reports and the log lines call a cell.
 const KIND: &str = "a once cell";
 
-/// A value that is initialised once, by an asynchronous function, when it is needed first.
+/// A value that is initialised once, by an asynchronous function, when it is first needed.
 ///
 /// ```
 /// use headwaiter::sync::OnceCell;
@@ -106,8 +107,8 @@ impl<T> OnceCell<T> {
     /// If the initialiser panics, or its future is dropped, the cell stays empty, and the initialiser
     /// of the next waiter runs. Waiters are served in the order in which they began to wait.
     ///
-    /// Cancel-safe for the cell: what the initialiser has done until then is lost, but nothing else.
-    /// A future that is kept and not polled lets the other tasks wait, as with
+    /// Cancel-safe, except that the progress of the initialiser is lost if it is the one that runs. A
+    /// future that is kept and not polled makes the other tasks wait, as with
     /// [`Mutex::lock`](super::Mutex::lock).
     ///
     /// An initialiser that awaits the same cell waits for itself for ever, which is reported as a
@@ -263,6 +264,8 @@ where
             }
             *this.right = Some(Initialising(cell));
         }
+        // The future may have moved to another task since its last poll.
+        cell.lock.own(cx);
         if let Some(init) = this.init.take() {
             // A panic here or below ends the attempt when this future is dropped.
             this.running.set(Some(init()));

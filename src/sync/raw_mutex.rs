@@ -114,6 +114,11 @@ impl RawMutex {
         self.set_owner(RawNumber::NONE);
     }
 
+    /// Records that the task of this poll holds the lock: the future that holds it may have moved.
+    pub(super) fn own(&self, cx: &Context<'_>) {
+        self.set_owner(RawNumber::of(cx.waker()));
+    }
+
     fn set_owner(&self, owner: RawNumber) {
         self.owner.set(owner);
         self.record.hand_over(self.holder());

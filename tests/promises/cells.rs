@@ -84,26 +84,19 @@ fn an_initialiser_that_fails_leaves_the_cell_to_the_next_waiter() {
 #[test]
 fn an_initialiser_that_panics_or_is_dropped_leaves_the_cell_to_the_next_waiter() {
     in_every_order(|| async {
-        for (by_call, aborts) in [(false, false), (true, false), (false, true)] {
+        for aborts in [false, true] {
             let cell = Rc::new(OnceCell::new());
             let fails = spawn({
                 let cell = Rc::clone(&cell);
                 async move {
-                    if by_call {
-                        // The call itself panics, before there is a future.
-                        let make = || -> std::future::Ready<&str> { panic!("on fire") };
-                        yield_now().await;
-                        cell.get_or_init(make).await;
-                    } else {
-                        let make = || async {
-                            let_others_run().await;
-                            if aborts {
-                                pending::<()>().await;
-                            }
-                            panic!("on fire")
-                        };
-                        cell.get_or_init(make).await;
-                    }
+                    let make = || async {
+                        let_others_run().await;
+                        if aborts {
+                            pending::<()>().await;
+                        }
+                        panic!("on fire")
+                    };
+                    cell.get_or_init(make).await;
                 }
             });
             yield_now().await;
@@ -118,11 +111,34 @@ fn an_initialiser_that_panics_or_is_dropped_leaves_the_cell_to_the_next_waiter()
                 fails.abort();
                 assert!(fails.await.unwrap_err().is_cancelled());
             } else {
-                assert!(fails.await.is_err_and(|error| error.is_panic()) || by_call);
+                assert!(fails.await.unwrap_err().is_panic());
             }
             assert_eq!(next.await.unwrap(), "soup");
             assert_eq!(cell.get(), Some(&"soup"));
         }
+    });
+}
+
+#[test]
+fn an_initialiser_that_panics_when_it_is_called_leaves_the_cell_to_the_next_waiter() {
+    in_every_order(|| async {
+        let cell = OnceCell::new();
+        let mut fails = Box::pin(cell.get_or_try_init(|| async {
+            yield_now().await;
+            Err("burnt")
+        }));
+        let call = || -> std::future::Ready<Result<&str, &str>> { panic!("on fire") };
+        let mut panics = Box::pin(cell.get_or_try_init(call));
+        let mut next = Box::pin(cell.get_or_init(|| async { "soup" }));
+        assert!(is_pending(&mut fails).await);
+        assert!(is_pending(&mut panics).await);
+        assert!(is_pending(&mut next).await);
+        assert_eq!(fails.await, Err("burnt"));
+        let text = panic_text(|| assert!(poll_with(Waker::noop(), &mut panics).is_pending()));
+        assert_eq!(text, "on fire");
+        assert!(is_pending(&mut next).await, "the attempt ends with the future");
+        drop(panics);
+        assert_eq!(ready(poll_once(&mut next).await), &"soup");
     });
 }
 
@@ -280,6 +296,40 @@ fn an_initialiser_that_waits_for_a_timer_or_a_lock_is_no_deadlock() {
             assert_eq!(task.await.unwrap(), 1);
         }
     });
+}
+
+#[test]
+fn an_initialiser_that_moves_to_another_task_is_held_by_that_task() {
+    for waits_first in [false, true] {
+        in_virtual_time(move || async move {
+            let cell = Rc::new(OnceCell::new());
+            let cook = {
+                let cell = Rc::clone(&cell);
+                async move {
+                    let make = || async {
+                        headwaiter::time::sleep(ms(10)).await;
+                        "soup"
+                    };
+                    *cell.get_or_init(make).await
+                }
+            };
+            // This task begins to make the value, and another one makes it.
+            let mut cook = Box::pin(cook);
+            assert!(poll_once(&mut cook).await.is_pending());
+            let wait = || {
+                let cell = Rc::clone(&cell);
+                spawn(async move { *cell.get_or_init(pending).await })
+            };
+            let (cook, guest) = if waits_first {
+                let guest = wait();
+                (spawn(cook), guest)
+            } else {
+                (spawn(cook), wait())
+            };
+            assert_eq!(guest.await.unwrap(), "soup", "it does not wait for this task");
+            assert_eq!(cook.await.unwrap(), "soup");
+        });
+    }
 }
 
 /// Ready at the second poll. At its drop it calls a function.
@@ -441,7 +491,7 @@ fn an_initialiser_that_panics_outside_any_task_ends_its_attempt_when_it_is_dropp
 }
 
 #[test]
-fn set_once_wakes_all_who_wait_and_keeps_the_first_value() {
+fn set_once_wakes_all_waiters_and_keeps_the_first_value() {
     in_every_order(|| async {
         let menu = Rc::new(SetOnce::new());
         assert_eq!((menu.get(), menu.initialized()), (None, false));

@@ -661,7 +661,7 @@ fn a_writer_that_gives_up_reveals_the_deadlock_behind_it() {
 }
 
 #[test]
-fn correct_programs_are_never_accused() {
+fn no_deadlock_is_reported_for_a_correct_program() {
     for deadlock in [Deadlock::Warn, Deadlock::Fail] {
         let lines = logged::logged(LevelFilter::Warn, move || {
             let mut event_loop =
@@ -747,7 +747,7 @@ fn correct_programs_are_never_accused() {
 }
 
 #[test]
-fn a_dump_shows_who_holds_a_lock_and_who_waits_for_it() {
+fn a_dump_shows_which_tasks_hold_a_lock_and_which_wait_for_it() {
     in_virtual_time(|| async {
         let menu = Rc::new(RwLock::named("menu", ()));
         let mut tasks = Vec::new();
