@@ -16,7 +16,7 @@ use crate::fmt::debug_struct;
 /// use std::rc::Rc;
 ///
 /// headwaiter::block_on(async {
-///     let table = Rc::new(Barrier::new(3)); // Nobody eats before all three are served.
+///     let table = Rc::new(Barrier::new(3)); // No guest eats before all three are served.
 ///     let guests = ["soup", "fish", "cake"].map(|dish| {
 ///         let table = Rc::clone(&table);
 ///         headwaiter::spawn(async move {
@@ -56,11 +56,10 @@ impl Barrier {
     /// Arrives, and waits until as many have arrived as the barrier is for. The one that arrives
     /// last is the [leader](BarrierWaitResult::is_leader) of the round, and does not wait.
     ///
-    /// It arrives at the first poll of the future, and in tasks that arrive more than once a round
-    /// each `wait` counts.
+    /// The future arrives at its first poll. If a task makes several, each of them counts.
     ///
     /// Cancel-safe: a future that is dropped before the barrier opens does not count as arrived, so
-    /// the round waits for another. (In tokio it still counts.) If the leader's future is dropped
+    /// another one must arrive. (In tokio it still counts.) If the leader's future is dropped
     /// before it is ready, which only a task that has spent its
     /// [budget](crate::sync#the-cooperative-budget) can do, the round has no leader.
     #[track_caller]
@@ -72,8 +71,8 @@ impl Barrier {
     fn arrive(&self) -> Round {
         let number = self.rounds.get();
         let arrived = self.arrived.get() + 1;
-        let is_led = arrived == self.size;
-        if is_led {
+        let is_leader = arrived == self.size;
+        if is_leader {
             // Everything is ready for the next round before a waker, which may arrive, is woken.
             self.arrived.set(0);
             self.rounds.set(number.wrapping_add(1));
@@ -81,7 +80,7 @@ impl Barrier {
         } else {
             self.arrived.set(arrived);
         }
-        Round { number, is_led }
+        Round { number, is_leader }
     }
 
     fn is_over(&self, round: Round) -> bool {
@@ -97,7 +96,7 @@ debug_struct!(impl[] for Barrier as "Barrier",
 struct Round {
     number: u64,
     /// Whether the future was the last to arrive.
-    is_led: bool,
+    is_leader: bool,
 }
 
 /// The future of [`Barrier::wait`].
@@ -116,7 +115,8 @@ impl Future for BarrierWait<'_> {
         let BarrierWait { barrier, round, wait } = &mut *self;
         let round = *round.get_or_insert_with(|| barrier.arrive());
         let done = |_| barrier.is_over(round).then_some(false);
-        barrier.waiting.poll(wait, cx, done).map(|_| BarrierWaitResult { is_leader: round.is_led })
+        let is_leader = round.is_leader;
+        barrier.waiting.poll(wait, cx, done).map(|_| BarrierWaitResult { is_leader })
     }
 }
 

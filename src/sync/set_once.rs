@@ -83,7 +83,7 @@ impl<T> SetOnce<T> {
         self.value.into_inner()
     }
 
-    /// Waits until the value is set. Cancel-safe: there is nothing to lose.
+    /// Waits until the value is set. It is cancel-safe.
     #[track_caller]
     pub fn wait(&self) -> SetOnceWait<'_, T> {
         SetOnceWait { cell: self, wait: ListWait::at(Location::caller()) }

@@ -299,7 +299,7 @@ fn a_send_while_the_value_is_borrowed_panics_with_the_place_and_the_channel_stay
 }
 
 #[test]
-fn a_closure_that_panics_tells_nobody_and_the_channel_stays_usable() {
+fn a_closure_that_panics_wakes_no_receiver_and_the_channel_stays_usable() {
     in_loop(|| async {
         let (board, mut guest) = watch::channel(0);
         let text = panic_text(|| {
@@ -382,7 +382,7 @@ fn a_value_may_use_its_channel_when_it_is_dropped_or_panic() {
 }
 
 #[test]
-fn what_begins_to_wait_while_a_change_wakes_the_others_waits_for_the_next() {
+fn a_receiver_that_begins_to_wait_after_a_change_waits_for_the_next() {
     in_loop(|| async {
         let (board, guest) = watch::channel(0);
         let mut early = Box::pin({

@@ -19,22 +19,22 @@ error_message!(impl[T] for SendError<T>, "the channel has no receiver");
 /// The error of [`recv`](super::Receiver::recv).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecvError {
-    /// The receiver has got all messages, and all senders are gone.
+    /// The receiver has received all messages, and all senders are gone.
     Closed,
-    /// The receiver was too slow, and has missed this number of messages. The next receive goes on
-    /// with the oldest message that is left.
+    /// The receiver was too slow, and has missed this number of messages. The next receive
+    /// returns the oldest message that is left.
     Lagged(u64),
 }
 
 /// The error of [`try_recv`](super::Receiver::try_recv).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TryRecvError {
-    /// The receiver has got all messages, but one may still come.
+    /// The receiver has received all messages so far, and there are senders.
     Empty,
-    /// The receiver has got all messages, and all senders are gone.
+    /// The receiver has received all messages, and all senders are gone.
     Closed,
-    /// The receiver was too slow, and has missed this number of messages. The next receive goes on
-    /// with the oldest message that is left.
+    /// The receiver was too slow, and has missed this number of messages. The next receive
+    /// returns the oldest message that is left.
     Lagged(u64),
 }
 

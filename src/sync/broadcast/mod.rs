@@ -3,8 +3,8 @@
 //!
 //! # Lagging
 //!
-//! A send does not wait. A channel that is full drops its oldest message, whether all receivers
-//! have got it or not. A receiver that has missed messages is told how many, by
+//! A send does not wait. A channel that is full drops its oldest message, even if not all
+//! receivers have received it. A receiver that has missed messages is told how many, by
 //! [`RecvError::Lagged`](error::RecvError::Lagged) in place of the next message. It stays
 //! subscribed, and goes on with the oldest message that is left.
 //!
@@ -23,10 +23,11 @@
 //!
 //! # Messages
 //!
-//! A message is dropped when all its receivers have got it. The last of them gets the message
-//! itself, the others get clones. While a message is being cloned, it is out of the channel: code
-//! in its `Clone` may use the channel, and even push the message out, but a receiver that comes to
-//! the same message panics. A large message is cheaper in an [`Rc`].
+//! A message is dropped when all its receivers have received it. The last of them gets the message
+//! itself, the others get clones. A large message is cheaper in an [`Rc`].
+//!
+//! While a message is being cloned, it is out of the channel. Code in its `Clone` may use the
+//! channel, and may even push the message out, but to receive the same message there panics.
 
 mod shared;
 mod sender;
@@ -39,8 +40,8 @@ pub use self::receiver::{Receiver, Recv};
 pub use self::sender::{Sender, WeakSender};
 pub use super::closed::Closed;
 
-/// Makes a channel that keeps at least `capacity` messages for receivers that have not got them:
-/// as many as the next power of two, as tokio's does. The memory is allocated as it is needed.
+/// Makes a channel that keeps at least `capacity` messages for receivers that have not received
+/// them: `capacity` rounded up to a power of two, as in tokio. The memory is allocated as it is needed.
 ///
 /// ```
 /// use headwaiter::sync::broadcast::{self, error::RecvError};

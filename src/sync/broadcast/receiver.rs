@@ -145,15 +145,14 @@ impl<T: Clone> Future for Recv<'_, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let Receiver { shared, next } = &mut *this.receiver;
-        loop {
-            ready!(shared.raw.poll_message(&mut this.wait, cx, *next));
-            return Poll::Ready(match shared.take(next) {
-                Ok(message) => Ok(message),
-                Err(TryRecvError::Lagged(missed)) => Err(RecvError::Lagged(missed)),
-                Err(TryRecvError::Closed) => Err(RecvError::Closed),
-                Err(TryRecvError::Empty) => continue,
-            });
-        }
+        ready!(shared.raw.poll_message(&mut this.wait, cx, *next));
+        Poll::Ready(match shared.take(next) {
+            Ok(message) => Ok(message),
+            Err(TryRecvError::Lagged(missed)) => Err(RecvError::Lagged(missed)),
+            Err(TryRecvError::Closed) => Err(RecvError::Closed),
+            // No other receiver takes its messages, and a closed channel stays closed.
+            Err(TryRecvError::Empty) => unreachable!(),
+        })
     }
 }
 

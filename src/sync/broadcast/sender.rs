@@ -28,8 +28,8 @@ impl<T> Sender<T> {
 
     /// Sends without waiting, and returns how many receivers there are. It needs no loop.
     ///
-    /// Not all of them need to get the message: a slow one may [miss](super#lagging) it, or be
-    /// dropped.
+    /// Not all of them may receive the message: a slow one may [miss](super#lagging) it, and one may
+    /// be dropped before.
     ///
     /// # Errors
     ///
@@ -64,8 +64,7 @@ impl<T> Sender<T> {
         WeakSender { shared: Rc::clone(&self.shared) }
     }
 
-    /// Returns how many messages are in the channel: those that not all of their receivers have
-    /// got.
+    /// Returns how many messages are in the channel: those that some receiver has not received.
     ///
     /// ```
     /// use headwaiter::sync::broadcast;
@@ -98,7 +97,7 @@ impl<T> Sender<T> {
         Rc::ptr_eq(&self.shared, &other.shared)
     }
 
-    /// Waits until there is no receiver. Cancel-safe: there is nothing to lose.
+    /// Waits until there is no receiver. It is cancel-safe.
     ///
     /// ```
     /// use headwaiter::sync::broadcast;

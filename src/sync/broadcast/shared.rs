@@ -12,8 +12,8 @@ use crate::state::discard;
 use crate::sync::wait_list::{ListWait, WaitList};
 
 pub(super) struct Shared<T> {
-    /// The messages that not all of their receivers have got. Those behind them have got none
-    /// either: a receiver takes the messages in their order.
+    /// The messages that some receiver has not received. Receivers take them in order, so one that
+    /// has not received a message has not received any later one either.
     queue: RefCell<VecDeque<Message<T>>>,
     pub(super) raw: Raw,
 }
@@ -21,7 +21,7 @@ pub(super) struct Shared<T> {
 struct Message<T> {
     /// `None` while it is being cloned.
     value: Option<T>,
-    /// How many receivers have not got it. Never 0 in the queue.
+    /// How many receivers have not received it. Never 0 in the queue.
     unread: usize,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Raw {
 }
 
 impl Raw {
-    /// Waits until a receiver that comes to the message `next` has something to take.
+    /// Waits until the message `next` was sent, or all senders are gone.
     #[inline]
     pub(super) fn poll_message(
         &self,
@@ -95,7 +95,7 @@ impl<T> Shared<T> {
         self.queue.borrow().len()
     }
 
-    /// Appends a message and wakes the receivers. There must be one at least.
+    /// Appends a message and wakes the receivers, of which there must be at least one.
     pub(super) fn send(&self, value: T) {
         let Raw { capacity, head, tail, receivers, receiving, .. } = &self.raw;
         let mut queue = self.queue.borrow_mut();
@@ -133,19 +133,19 @@ impl<T> Shared<T> {
         let number = *next;
         *next += 1;
         if message.unread == 1 {
-            // Those that have not got an earlier message have not got this one either, so it is the
-            // first.
+            // A receiver that had not received an earlier message would not have received this one
+            // either, so it is the first.
             queue.pop_front();
             head.set(head.get() + 1);
             return Ok(value);
         }
         drop(queue);
-        let lent = Lent { shared: self, number, value: Some(value) };
-        // If this panics, the message is back for the others, and this receiver goes on behind it.
-        Ok(lent.value.clone().expect("a message is lent with its value"))
+        let cloning = Cloning { shared: self, number, value: Some(value) };
+        // If this panics, the message is put back for the others, and this receiver skips it.
+        Ok(cloning.value.clone().expect("only the drop takes the value out"))
     }
 
-    /// Counts a receiver less, which has not got the messages from `next` on.
+    /// Removes a receiver, which has not received the messages from `next` on.
     pub(super) fn drop_receiver(&self, next: u64) {
         let Raw { head, receivers, closing, .. } = &self.raw;
         receivers.set(receivers.get() - 1);
@@ -155,24 +155,24 @@ impl<T> Shared<T> {
         }
         let count = queue.iter().take_while(|message| message.unread == 0).count();
         head.set(head.get() + count as u64);
-        let got_by_all: Vec<_> = queue.drain(..count).collect();
+        let received_by_all: Vec<_> = queue.drain(..count).collect();
         drop(queue);
         if receivers.get() == 0 {
             closing.call_all();
         }
-        drop(got_by_all);
+        drop(received_by_all);
     }
 }
 
-/// A message that is being cloned. Dropping it puts the message back, or drops it if it was pushed
-/// out meanwhile or all have got it.
-struct Lent<'a, T> {
+/// A message that is being cloned. Its drop puts the message back, unless it was pushed out
+/// meanwhile or no other receiver needs it any more.
+struct Cloning<'a, T> {
     shared: &'a Shared<T>,
     number: u64,
     value: Option<T>,
 }
 
-impl<T> Drop for Lent<'_, T> {
+impl<T> Drop for Cloning<'_, T> {
     fn drop(&mut self) {
         let head = &self.shared.raw.head;
         let mut queue = self.shared.queue.borrow_mut();
@@ -183,7 +183,7 @@ impl<T> Drop for Lent<'_, T> {
                 message.value = self.value.take();
                 return;
             }
-            // The receivers that had not got it were dropped by its `Clone`.
+            // Its `Clone` has dropped all other receivers that had not received it.
             queue.pop_front();
             head.set(head.get() + 1);
         }

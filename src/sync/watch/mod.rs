@@ -1,5 +1,5 @@
-//! [`channel`]: one value that changes, and tasks that watch it. A receiver sees the latest value
-//! only; what it did not look at in time is gone.
+//! [`channel`]: one value that changes, and tasks that watch it. A receiver sees only the
+//! latest value: earlier ones that it has not borrowed are gone.
 //!
 //! A receiver has *seen* the value that was there when it was made. Each send makes a newer one,
 //! equal or not. [`Receiver::changed`] waits for a value that the receiver has not seen, and marks
@@ -8,7 +8,7 @@
 //! # Borrowing the value
 //!
 //! [`Ref`] borrows the value where it is. A send while a [`Ref`] exists panics, because both are on
-//! one thread and neither could wait for the other. So copy what you need, or drop the [`Ref`]
+//! one thread, where neither can wait for the other. So copy what you need, or drop the [`Ref`]
 //! before the next `await`:
 //!
 //! ```

@@ -50,8 +50,8 @@ impl<T> Receiver<T> {
         Ref { value, has_changed }
     }
 
-    /// Whether it has not seen the value, which stays so. It does not compare values: one that is
-    /// equal to the value before is new too.
+    /// Whether there is a value that it has not seen. Marks nothing as seen. It does not compare
+    /// values: one that is equal to the value before is new too.
     ///
     /// ```
     /// use headwaiter::sync::watch;
@@ -116,11 +116,11 @@ impl<T> Receiver<T> {
     }
 
     /// Waits until the value is one for which `is_wanted` returns `true`, and borrows it. It begins
-    /// with the present value, also if that was seen. Values that are replaced before this looks
-    /// are skipped.
+    /// with the present value, even if that was seen. Values that are replaced before the future is
+    /// polled are skipped.
     ///
-    /// Each value that it looks at is marked as seen. Cancel-safe: the values that a dropped future
-    /// has marked are not wanted.
+    /// Each value that it passes to `is_wanted` is marked as seen. Cancel-safe: a dropped future has
+    /// marked only values that are not wanted.
     ///
     /// If `is_wanted` panics, so does the future, and the channel stays usable.
     ///

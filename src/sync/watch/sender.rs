@@ -9,8 +9,8 @@ use super::shared::{Ref, Shared};
 use crate::fmt::debug_struct;
 use crate::sync::closed::Closed;
 
-/// Changes the value of a [`channel`](super::channel()). Clone it for each task that does; the
-/// receivers are told when the last clone is dropped.
+/// Changes the value of a [`channel`](super::channel()). Clone it for each task that does. The
+/// channel is closed when the last clone is dropped.
 pub struct Sender<T> {
     pub(super) shared: Rc<Shared<T>>,
 }
@@ -53,7 +53,7 @@ impl<T> Sender<T> {
 
     /// Changes the value in place, and wakes the receivers, if there are any.
     ///
-    /// If `modify` panics, what it has changed stays changed, and no receiver is told.
+    /// If `modify` panics, what it has changed stays changed, and no receiver is woken.
     ///
     /// # Panics
     ///
@@ -78,8 +78,8 @@ impl<T> Sender<T> {
     /// Changes the value in place, and wakes the receivers if `modify` returns `true`. Returns that
     /// too.
     ///
-    /// If `modify` changes the value and returns `false`, receivers see the change when they look,
-    /// but are not told.
+    /// If `modify` changes the value and returns `false`, receivers see the change when they
+    /// borrow the value, but are not woken.
     ///
     /// # Panics
     ///
@@ -145,7 +145,7 @@ impl<T> Sender<T> {
         self.receiver_count() == 0
     }
 
-    /// Waits until there is no receiver. Cancel-safe: there is nothing to lose.
+    /// Waits until there is no receiver. It is cancel-safe.
     ///
     /// ```
     /// use headwaiter::sync::watch;

@@ -43,7 +43,7 @@ impl Raw {
         self.changing.poll(wait, cx, done).map(|_| ())
     }
 
-    fn tell_change(&self) {
+    fn notify_receivers(&self) {
         self.version.set(self.version.get().wrapping_add(1));
         self.changing.call_all();
     }
@@ -113,7 +113,7 @@ impl<T> Shared<T> {
     #[track_caller]
     pub(super) fn replace(&self, value: T, what: &str) -> T {
         let before = mem::replace(&mut *self.write(what), value);
-        self.raw.tell_change();
+        self.raw.notify_receivers();
         before
     }
 
@@ -121,7 +121,7 @@ impl<T> Shared<T> {
     pub(super) fn modify(&self, modify: impl FnOnce(&mut T) -> bool, what: &str) -> bool {
         let is_changed = modify(&mut self.write(what));
         if is_changed {
-            self.raw.tell_change();
+            self.raw.notify_receivers();
         }
         is_changed
     }
