@@ -20,10 +20,12 @@ use super::tasks::Tasks;
 /// The loop checks for them before it sleeps; if it is never idle, every 64th time that it asks the
 /// kernel. It reports none of them twice (quiescence: not twice in the same `block_on`).
 ///
-/// There is one false report: the loop reports quiescence if the only thing that will wake it is
-/// [`JoinHandle::abort`](crate::task::JoinHandle::abort) on another thread, because the loop cannot
-/// see where a `JoinHandle` is. If that thread also has a [`Handle`](crate::Handle) of the loop,
-/// quiescence is not reported while the handle exists.
+/// False reports are rare. A quiescence is reported although something would wake the loop if that is
+/// only [`JoinHandle::abort`](crate::task::JoinHandle::abort) on another thread, because the loop
+/// cannot see where a `JoinHandle` is. If that thread also has a [`Handle`](crate::Handle) of the
+/// loop, quiescence is not reported while the handle exists. A deadlock is reported although its
+/// tasks could continue if a future that has locked a mutex was then moved into another task, or if
+/// an `abort` was going to end the cycle.
 ///
 /// ```
 /// use headwaiter::sync::Mutex;
