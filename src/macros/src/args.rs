@@ -75,7 +75,7 @@ impl Args {
         let (name, takes) = argument;
         match takes.read(value) {
             Some(Value::Setting(setting)) => self.calls.push((name, setting)),
-            // Where the value stands, a path that leads nowhere is reported.
+            // The compiler reports a path that does not exist at the place of the value.
             Some(Value::Path(path)) => {
                 self.krate = located(path, Span::call_site().located_at(value[0].span()));
             }

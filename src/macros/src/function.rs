@@ -1,5 +1,5 @@
-//! [`Function`]: the `async fn` below an attribute. It is only taken apart: the body and the return
-//! type are never looked into, and keep their spans.
+//! [`Function`]: the `async fn` below an attribute, split into the parts that the expansion needs.
+//! The body and the return type are not parsed, and keep their spans.
 
 use proc_macro::{Delimiter, Ident, TokenStream, TokenTree};
 
@@ -10,14 +10,14 @@ pub struct Function {
     pub attributes: Vec<TokenTree>,
     pub visibility: Vec<TokenTree>,
     pub name: Ident,
-    /// What stands after `->`. Empty if there is no return type, or `()`.
+    /// The return type, without the arrow. Empty if there is none, or if it is `()`.
     pub output: Vec<TokenTree>,
     /// All but the attributes and the visibility.
     pub item: Vec<TokenTree>,
 }
 
 impl Function {
-    /// Takes a function apart. Returns `None` if what is wrong leaves nothing to work with.
+    /// Splits a function into its parts. Returns `None` if an error leaves nothing to expand.
     pub fn parse(kind: Kind, item: TokenStream, errors: &mut Errors) -> Option<Function> {
         let attribute = kind.attribute();
         let tokens = flat(item);
@@ -64,8 +64,9 @@ impl Function {
         }
         if let Some(TokenTree::Group(parameters)) = rest.first() {
             let parameters: Vec<_> = flat(parameters.stream());
-            let receiver = parameters.iter().take(4).position(|token| is(token, "self"));
-            if let Some(at) = receiver {
+            // A receiver stands before its type, in which `self` begins a path.
+            let mut first = parameters.iter().take_while(|token| !is(token, ":"));
+            if let Some(at) = first.position(|token| is(token, "self")) {
                 errors.add(&parameters[at..=at], &format!("a function with `{attribute}` takes no `self`: move it out of the `impl` or the `trait`"));
             } else if !parameters.is_empty() {
                 errors.add(&parameters, &format!("a function with `{attribute}` takes no arguments, because nothing passes any: make them variables of its body"));

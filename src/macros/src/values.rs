@@ -80,7 +80,7 @@ pub enum Value {
     Path(TokenStream),
 }
 
-/// The text of a string literal. One with escapes is none of the values that there are.
+/// The text of a string literal. Escapes stay as they are: no value has any.
 fn text(value: &[TokenTree]) -> Option<String> {
     let [TokenTree::Literal(literal)] = value else { return None };
     let literal = literal.to_string();

@@ -10,6 +10,10 @@ mod tests {
     //                   ^^^^^^^^^^^^^^^^^^^^^^ a function with `#[headwaiter::test]` takes no arguments, because nothing passes any: make them variables of its body
 
     #[headwaiter::test]
+    async fn an_argument_of_this_module(_: self::Kitchen) {}
+    //                                  ^^^^^^^^^^^^^^^^ a function with `#[headwaiter::test]` takes no arguments, because nothing passes any: make them variables of its body
+
+    #[headwaiter::test]
     async fn generic<T: Fn(u8) -> Vec<u8>, const N: usize>() {}
     //              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ a function with `#[headwaiter::test]` cannot be generic, because nothing chooses its parameters: remove them
 
@@ -58,6 +62,10 @@ mod tests {
         #[headwaiter::test]
         async fn a_method(&self) {}
         //                 ^^^^ a function with `#[headwaiter::test]` takes no `self`: move it out of the `impl` or the `trait`
+
+        #[headwaiter::test]
+        async fn a_method_with_a_lifetime(&'static mut self) {}
+        //                                             ^^^^ a function with `#[headwaiter::test]` takes no `self`: move it out of the `impl` or the `trait`
     }
 
     #[allow(dead_code)]
