@@ -133,7 +133,8 @@ pub use headwaiter_macros::main;
 /// When the time is over,
 ///
 /// - a test whose loop still turns panics, with a [`dump`](crate::dump()) that says which task waits
-///   for what;
+///   for what (a `#[should_panic]` without `expected` accepts that panic too);
+/// - a test whose loop was blocked and that ends nevertheless panics at its end;
 /// - a test whose loop has not turned for a second more cannot be ended. Then a thread prints the
 ///   name of the test and the task that blocks its loop to standard error, and aborts the process.
 ///   The other tests of that process have no result then.

@@ -25,7 +25,7 @@ type BoxedTest<'a, T> = dyn Fn() -> Pin<Box<dyn Future<Output = T>>> + 'a;
 /// A test and its settings: see [`test`](macro@crate::test), which describes them.
 #[derive(Debug)]
 pub struct Test {
-    /// By which `cargo test` knows the test.
+    /// The name of the test for `cargo test`.
     path: String,
     clock: Clock,
     deadlock: Deadlock,
@@ -121,12 +121,14 @@ impl Test {
         let code = output.report(); // Prints an `Err`.
         if code != ExitCode::SUCCESS {
             replay.print();
+        } else if let Some(watch) = watch {
+            watch.expect_in_time();
         }
         code
     }
 }
 
-/// Says how to run the seed of a failure again, at the end of the test. Nothing without a seed.
+/// Prints how to run the seed of a failure again, when the test ends. Prints nothing without a seed.
 struct Replay<'a> {
     path: &'a str,
     seed: Option<u64>,
@@ -134,7 +136,8 @@ struct Replay<'a> {
 
 impl fmt::Display for Replay<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Replay { path, .. }, Some(seed)) = (self, self.seed) else { return Ok(()) };
+        let Some(seed) = self.seed else { return Ok(()) };
+        let path = self.path;
         // A test that ran because of such an option runs again only with it.
         let mut options =
             env::args().filter(|arg| arg == "--ignored" || arg == "--include-ignored");
@@ -149,13 +152,13 @@ impl fmt::Display for Replay<'_> {
 impl Replay<'_> {
     fn print(&self) {
         if self.seed.is_some() {
-            eprintln!("{self}"); // Which the test harness shows with the test.
+            eprintln!("{self}"); // The test harness shows it with the test.
         }
     }
 }
 
 impl Drop for Replay<'_> {
-    /// A panic passes by untouched, so that `#[should_panic]` sees it as it was.
+    /// Catches no panic, so that `#[should_panic]` sees it as it was.
     fn drop(&mut self) {
         if thread::panicking() {
             self.print();

@@ -10,7 +10,7 @@ use std::process;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::door::Door;
 use crate::observe::dump::dump;
@@ -28,6 +28,7 @@ pub(super) struct Watch {
 /// What the thread of the test and the watching thread share.
 struct Watched {
     test: String,
+    start: Instant,
     within: Duration,
     progress: Mutex<Progress>,
 }
@@ -38,7 +39,7 @@ struct Progress {
     event_loop: Option<RunningLoop>,
     /// The time is over.
     is_expired: bool,
-    /// What was in the loop then.
+    /// The dump of the loop, made after that.
     dump: Option<String>,
     /// The test has begun to panic.
     is_failing: bool,
@@ -56,8 +57,7 @@ const END_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Watch {
     pub(super) fn start(test: &str, within: Duration) -> Self {
-        let watched = Watched { test: test.to_owned(), within, progress: Mutex::default() };
-        let watched = Arc::new(watched);
+        let watched = Arc::new(Watched::new(test, within, Progress::default()));
         let (running, ended) = mpsc::channel();
         let watch = {
             let watched = Arc::clone(&watched);
@@ -93,6 +93,17 @@ impl Watch {
     pub(super) fn loop_is_gone(&self) {
         self.watched.progress().event_loop = None;
     }
+
+    /// Panics if the time is over. For a test that has ended: one that blocked its loop for a while
+    /// may not have been polled since.
+    #[track_caller]
+    pub(super) fn expect_in_time(&self) {
+        let Watched { test, start, within, .. } = &*self.watched;
+        assert!(
+            start.elapsed() <= *within,
+            "headwaiter: the test `{test}` has not ended within {within:?}: give it more time or fewer seeds, or look for what blocked its event loop"
+        );
+    }
 }
 
 impl Drop for Watch {
@@ -105,6 +116,11 @@ impl Drop for Watch {
 }
 
 impl Watched {
+    fn new(test: &str, within: Duration, progress: Progress) -> Self {
+        let (start, progress) = (Instant::now(), Mutex::new(progress));
+        Watched { test: test.to_owned(), start, within, progress }
+    }
+
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -118,7 +134,7 @@ impl Watched {
         progress.is_failing = true;
         let dump_at_expiry = progress.dump.take();
         drop(progress);
-        // If the time was over between two seeds, no loop was there to ask.
+        // There is none if the time was over between two seeds, when there was no loop.
         let dump = dump_at_expiry.unwrap_or_else(|| dump().to_string());
         let Watched { test, within, .. } = self;
         panic!(
@@ -126,8 +142,8 @@ impl Watched {
         );
     }
 
-    /// The body of the thread: waits for the end of the test. Returns why there is none, and will
-    /// be none.
+    /// The body of the thread: waits for the end of the test. If nothing can end the test, returns
+    /// why.
     fn wait(
         self: &Arc<Self>,
         ended: &Receiver<()>,
@@ -180,7 +196,7 @@ impl Watched {
         let replay =
             self.progress().event_loop.as_mut().map(|running| mem::take(&mut running.replay));
         let (Watched { test, within, .. }, replay) = (self, replay.unwrap_or_default());
-        // Not by a macro, whose output the test harness would keep until the end of the test.
+        // Not by a macro: the test harness would hold back its output until the test ends.
         let _ = writeln!(
             io::stderr(),
             "headwaiter: the test `{test}` has not ended within {within:?}, and nothing can end it, so this process is aborted: {why}\n{replay}"
@@ -196,8 +212,7 @@ mod tests {
     /// What the thread finds out about a test that ends at once, or never.
     fn wait(progress: Progress, ends: bool) -> (Arc<Watched>, Option<String>) {
         let within = Duration::from_millis(1);
-        let progress = Mutex::new(progress);
-        let watched = Arc::new(Watched { test: "soup".to_owned(), within, progress });
+        let watched = Arc::new(Watched::new("soup", within, progress));
         let (running, ended) = mpsc::channel();
         let running = (!ends).then_some(running);
         let why = watched.wait(&ended, within, within);

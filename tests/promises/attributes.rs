@@ -127,6 +127,14 @@ fn a_test_that_turns_for_ever_fails_in_time_with_a_dump() {
 }
 
 #[test]
+fn a_test_that_blocks_its_loop_and_ends_too_late_fails_and_keeps_its_error() {
+    let panic = "headwaiter: the test `attributes::failing::that_ends_too_late` has not ended within 50ms: ";
+    fails("that_ends_too_late", None, &["failing.rs:", panic]);
+    let [head, command] = replay("that_fails_too_late", 0);
+    fails("that_fails_too_late", None, &["Error: \"the soup is cold\"", &head, &command]);
+}
+
+#[test]
 fn the_time_is_that_of_all_seeds_together() {
     fails("of_too_many_seeds", None, &["has not ended within 50ms", "HEADWAITER_SEED="]);
 }

@@ -71,6 +71,19 @@ async fn that_sleeps_too_long() {
     sleep(Duration::from_secs(3600)).await;
 }
 
+#[headwaiter::test(within = "50ms")]
+#[ignore = "it fails"]
+async fn that_ends_too_late() {
+    thread::sleep(Duration::from_millis(60));
+}
+
+#[headwaiter::test(within = "50ms", seeds = 2)]
+#[ignore = "it fails"]
+async fn that_fails_too_late() -> Result<(), String> {
+    thread::sleep(Duration::from_millis(60));
+    Err("the soup is cold".to_owned())
+}
+
 #[headwaiter::test(within = "50ms", seeds = 4294967295)]
 #[ignore = "it fails"]
 async fn of_too_many_seeds() {}
