@@ -69,9 +69,11 @@ impl Ready {
     /// Urgent data. A read stops before it, so a short read does not mean that nothing is left.
     const URGENT: u8 = 32;
     /// The kernel has reported urgent data or an error that no operation for
-    /// `Interest::PRIORITY` has dealt with. Apart from `URGENT` and `ERROR`, which the reads and
-    /// writes need for longer.
-    const EXCEPTIONAL: u8 = 64;
+    /// `Interest::PRIORITY` has dealt with. Apart from `URGENT` and `ERROR`, which reads and writes
+    /// clear at other times.
+    const EXCEPTIONAL: u8 = Ready::NEW_URGENT | Ready::NEW_ERROR;
+    const NEW_URGENT: u8 = 64;
+    const NEW_ERROR: u8 = 128;
     pub(crate) const NONE: Ready = Ready(0);
     pub(crate) const READ: Ready = Ready(Ready::READABLE);
     #[cfg(unix)]
@@ -112,10 +114,10 @@ impl Ready {
             bits |= Ready::WRITE_CLOSED | Ready::WRITABLE;
         }
         if event.is_priority() {
-            bits |= Ready::URGENT | Ready::EXCEPTIONAL;
+            bits |= Ready::URGENT | Ready::NEW_URGENT;
         }
         if event.is_error() {
-            bits |= Ready::ERROR | Ready::EXCEPTIONAL | Ready::READABLE | Ready::WRITABLE;
+            bits |= Ready::ERROR | Ready::NEW_ERROR | Ready::READABLE | Ready::WRITABLE;
         }
         Ready(bits)
     }
@@ -178,13 +180,16 @@ impl Ready {
         if Direction::Read.is_in(interest) {
             bits |= Ready::READABLE | Ready::READ_CLOSED | Ready::URGENT;
         }
-        if is_priority(interest) {
-            bits |= Ready::URGENT | Ready::READ_CLOSED;
-        }
         if Direction::Write.is_in(interest) {
             bits |= Ready::WRITABLE | Ready::WRITE_CLOSED;
         }
-        Ready(self.0 & bits)
+        if !is_priority(interest) {
+            return Ready(self.0 & bits);
+        }
+        // A read clears `URGENT` when it finds nothing more, and only an operation for
+        // `Interest::PRIORITY` settles what this wait is for.
+        let urgent = if self.has_any(Ready::NEW_URGENT) { Ready::URGENT } else { 0 };
+        Ready((self.0 & (bits | Ready::READ_CLOSED) & !Ready::URGENT) | urgent)
     }
 
     /// Adds what the kernel has reported. Returns the bits that are new.

@@ -110,8 +110,10 @@ fn urgent_data_is_waited_for_beside_ordinary_data() {
         assert_eq!(kitchen.async_io(Interest::PRIORITY, take).await.unwrap(), 1);
         assert_eq!(&call, b"!");
 
-        // It is ready until an operation refutes it, which takes nothing from reads.
-        kitchen.ready(Interest::PRIORITY).await.unwrap();
+        // It is ready until an operation for it is refuted, whatever a read finds; and that takes nothing from reads.
+        assert!(kitchen.try_io(Interest::READABLE, refuted).is_err());
+        let ready = kitchen.ready(Interest::PRIORITY).await.unwrap();
+        assert!(ready.is_priority() && !ready.is_readable(), "{ready}");
         assert!(kitchen.try_io(Interest::PRIORITY, refuted).is_err());
         let mut again = Box::pin(kitchen.ready(Interest::PRIORITY));
         assert!(poll_once(&mut again).await.is_pending());
