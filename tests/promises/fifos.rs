@@ -75,9 +75,15 @@ fn what_is_not_a_fifo_or_not_that_end_of_one_is_refused() {
         assert_eq!(std::fs::read(&file).unwrap(), b"soup");
         let missing = pipe::OpenOptions::new().open_receiver(folder.path("no such")).unwrap_err();
         assert_eq!(missing.kind(), ErrorKind::NotFound);
-        // Left unchecked, the kernel does not watch a regular file.
+        // Left unchecked, the kernel does not watch a regular file. Its mode stays as it was.
         let error = pipe::OpenOptions::new().unchecked(true).open_receiver(&file).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+        let regular = StdOptions::new().read(true).write(true).open(&file).unwrap();
+        let error = PipeReader::from_file_unchecked(regular.try_clone().unwrap()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+        let error = PipeWriter::from_file_unchecked(regular.try_clone().unwrap()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+        assert!(!is_nonblocking(&regular));
 
         let reading = pipe::OpenOptions::new().open_receiver(&path).unwrap();
         let open = |read: bool| StdOptions::new().read(read).write(!read).open(&path).unwrap();

@@ -34,8 +34,8 @@ impl PipeReader {
     ///
     /// # Errors
     ///
-    /// If the kernel cannot set the mode or watch the descriptor (`PermissionDenied`: it is not a
-    /// pipe).
+    /// If the kernel cannot watch the descriptor (`PermissionDenied`: it is not a pipe) or set the
+    /// mode. The descriptor is closed then. The mode, which its duplicates share, is unchanged.
     ///
     /// # Panics
     ///
@@ -47,11 +47,10 @@ impl PipeReader {
 
     #[track_caller]
     pub(super) fn new(reader: io::PipeReader, ours: bool) -> io::Result<Self> {
-        set_nonblocking(&reader, true)?;
-        Ok(PipeReader {
-            registered: Registered::new(FdSource::new(reader), "pipe reader", Ready::BOTH)?,
-            ours,
-        })
+        let registered = Registered::new(FdSource::new(reader), "pipe reader", Ready::BOTH)?;
+        // After the registration, so that a descriptor that is refused keeps its mode.
+        set_nonblocking(registered.io(), true)?;
+        Ok(PipeReader { registered, ours })
     }
 
     /// As [`from_std`](Self::from_std), for a descriptor.
@@ -85,8 +84,8 @@ impl PipeReader {
         PipeReader::from_file_unchecked(file)
     }
 
-    /// As [`from_file`](Self::from_file), without looking at the file first. What is not a pipe may
-    /// read in unexpected ways, but never blocks the loop if the kernel can watch it.
+    /// As [`from_file`](Self::from_file), without checking the file first. A read of something that
+    /// is not a pipe may give other results, but never blocks the loop.
     ///
     /// # Errors
     ///

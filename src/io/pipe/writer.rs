@@ -27,18 +27,18 @@ impl PipeWriter {
     ///
     /// # Errors
     ///
-    /// If the kernel cannot set the mode or watch the descriptor (`PermissionDenied`: it is not a
-    /// pipe).
+    /// If the kernel cannot watch the descriptor (`PermissionDenied`: it is not a pipe) or set the
+    /// mode. The descriptor is closed then. The mode, which its duplicates share, is unchanged.
     ///
     /// # Panics
     ///
     /// Outside any event loop.
     #[track_caller]
     pub fn from_std(writer: io::PipeWriter) -> io::Result<Self> {
-        set_nonblocking(&writer, true)?;
-        Ok(PipeWriter {
-            registered: Registered::new(FdSource::new(writer), "pipe writer", Ready::BOTH)?,
-        })
+        let registered = Registered::new(FdSource::new(writer), "pipe writer", Ready::BOTH)?;
+        // After the registration, so that a descriptor that is refused keeps its mode.
+        set_nonblocking(registered.io(), true)?;
+        Ok(PipeWriter { registered })
     }
 
     /// As [`from_std`](Self::from_std), for a descriptor.
@@ -72,8 +72,8 @@ impl PipeWriter {
         PipeWriter::from_file_unchecked(file)
     }
 
-    /// As [`from_file`](Self::from_file), without looking at the file first. What is not a pipe may
-    /// write in unexpected ways, but never blocks the loop if the kernel can watch it.
+    /// As [`from_file`](Self::from_file), without checking the file first. A write to something that
+    /// is not a pipe may give other results, but never blocks the loop.
     ///
     /// # Errors
     ///
