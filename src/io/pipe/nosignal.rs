@@ -16,7 +16,7 @@ mod linux {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use rustix::event::{PollFd, PollFlags, Timespec};
-    use rustix::io::{Errno, ReadWriteFlags, pwritev2};
+    use rustix::io::{Errno, ReadWriteFlags, pwritev2, writev};
 
     /// RWF_NOSIGNAL, since Linux 6.18: what MSG_NOSIGNAL is for sockets.
     const NOSIGNAL: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x100);
@@ -43,21 +43,25 @@ mod linux {
 
     /// writev(2) without SIGPIPE. The caller passes no more slices than fit in one call.
     pub(crate) fn write_vectored(pipe: impl AsFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        if IS_SUPPORTED.load(Ordering::Relaxed) {
-            match pwritev2(&pipe, bufs, CURRENT_POSITION, NOSIGNAL) {
-                // Nothing was written, so the plain call below can be made in its place.
-                Err(error) if may_be_unsupported(error) => {
+        if !IS_SUPPORTED.load(Ordering::Relaxed) {
+            return Ok(writev(&pipe, bufs)?);
+        }
+        match pwritev2(&pipe, bufs, CURRENT_POSITION, NOSIGNAL) {
+            // Nothing was written, so the plain call can be made in its place.
+            Err(error) if may_be_unsupported(error) => {
+                let plain = writev(&pipe, bufs);
+                // If both calls fail in the same way, the error is about this write.
+                if plain != Err(error) {
                     IS_SUPPORTED.store(false, Ordering::Relaxed);
                 }
-                result => return Ok(result?),
+                Ok(plain?)
             }
+            result => Ok(result?),
         }
-        Ok(rustix::io::writev(&pipe, bufs)?)
     }
 
     /// Whether the error may mean that the call or the flag is unknown, to an old kernel or to a
-    /// sandbox: most seccomp filters of containers answer EPERM to calls they do not know. If the
-    /// error is about this write instead, writev(2) reports it again.
+    /// sandbox: most seccomp filters of containers answer EPERM to calls they do not know.
     fn may_be_unsupported(error: Errno) -> bool {
         matches!(error, Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM)
     }
@@ -77,13 +81,18 @@ mod linux {
         }
 
         #[test]
-        fn an_error_of_the_write_itself_is_told_whichever_call_is_made() {
+        fn an_error_of_the_write_itself_is_returned_and_says_nothing_of_the_kernel() {
             use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
             let sealed =
                 memfd_create("sealed", MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC).unwrap();
             fcntl_add_seals(&sealed, SealFlags::WRITE).unwrap();
+            // The first write finds out what the kernel knows.
+            let (_reader, writer) = io::pipe().unwrap();
+            assert_eq!(write(&writer, b"soup").unwrap(), 4);
+            let is_supported = IS_SUPPORTED.load(Ordering::Relaxed);
             let error = write(&sealed, b"soup").unwrap_err();
             assert_eq!(error.raw_os_error(), Some(Errno::PERM.raw_os_error()));
+            assert_eq!(IS_SUPPORTED.load(Ordering::Relaxed), is_supported);
         }
     }
 }
