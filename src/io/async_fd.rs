@@ -1,8 +1,9 @@
 //! [`Async`]: any file descriptor that the kernel can watch, with operations that the user brings.
 //!
-//! Its constructors that return the object on failure are in `async_fd/make.rs`. Its futures are [`With`] for an operation on `&T` and [`WithMut`] for one on `&mut T`; its traits
-//! of futures-io are in `async_fd/traits.rs`. An operation is user code, so it never runs while the
-//! loop's state is borrowed.
+//! Its futures are [`With`] for an operation on `&T` and [`WithMut`] for one on `&mut T`. The
+//! constructors that return the object on failure are in `async_fd/make.rs`, the traits of
+//! futures-io in `async_fd/traits.rs`. An operation is user code, so it never runs while the loop's
+//! state is borrowed.
 
 pub(super) mod make;
 mod traits;
