@@ -54,19 +54,20 @@ pub fn interval_at(start: Instant, period: Duration) -> Interval {
     }
 }
 
-/// What an [`Interval`] does when a tick is awaited after the next one was due.
+/// What an [`Interval`] does about a tick that is more than 5 ms late. A tick that is less late does
+/// not count as missed: the next one is due one period after it was due.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MissedTickBehavior {
     /// Ticks as fast as possible until it has caught up. No tick is lost.
     #[default]
     Burst,
-    /// Puts the next tick one period after the late one, if that was more than 5 ms late.
+    /// Puts the next tick one period after the time at which the late one was returned.
     Delay,
     /// Skips missed ticks. The next tick is at a multiple of the period from the start.
     Skip,
 }
 
-/// A tick that is no later than this does not count as missed. The figure is tokio's.
+/// A tick that is no later than this does not count as missed. The value is tokio's.
 const LATENESS: Duration = Duration::from_millis(5);
 
 /// A sequence of ticks at a fixed period. Created by [`interval`] and [`interval_at`].
@@ -103,7 +104,8 @@ impl Interval {
     ///
     /// # Panics
     ///
-    /// Panics if it is polled in another loop than the first tick was, or outside any event loop.
+    /// Polling it panics outside any event loop, and in another loop than the one in which this tick
+    /// was polled first.
     #[track_caller]
     pub fn tick(&mut self) -> Tick<'_> {
         self.sleep.place = Location::caller();
@@ -121,20 +123,19 @@ impl Interval {
         }
         let due = self.sleep.deadline();
         let now = now();
-        // The next tick is computed from the deadline, not from now, so that lateness does not add
-        // up.
+        let is_missed = now > due + LATENESS;
         let next = match self.missed {
-            MissedTickBehavior::Burst => due.checked_add(self.period),
-            MissedTickBehavior::Delay if now <= due + LATENESS => due.checked_add(self.period),
-            MissedTickBehavior::Delay => now.checked_add(self.period),
-            MissedTickBehavior::Skip => {
+            MissedTickBehavior::Delay if is_missed => now.checked_add(self.period),
+            MissedTickBehavior::Skip if is_missed => {
                 // How long ago the last multiple of the period was. The next tick is one period
                 // after it.
-                let past = now.saturating_duration_since(due).as_nanos() % self.period.as_nanos();
+                let past = (now - due).as_nanos() % self.period.as_nanos();
                 let past =
                     Duration::new((past / 1_000_000_000) as u64, (past % 1_000_000_000) as u32);
-                now.max(due).checked_add(self.period - past)
+                now.checked_add(self.period - past)
             }
+            // Computed from the deadline, not from now, so that lateness does not add up.
+            _ => due.checked_add(self.period),
         };
         // If an `Instant` cannot represent the next tick, the tick is put 30 years away.
         self.sleep.reset(next.unwrap_or_else(|| due + FAR_FUTURE));
@@ -162,7 +163,8 @@ impl Interval {
     ///
     /// # Panics
     ///
-    /// Panics outside any event loop, and in another loop than that in which a tick was awaited.
+    /// Panics outside any event loop, and in another loop than the one in which the next tick was
+    /// polled.
     #[track_caller]
     pub fn reset(&mut self) {
         self.reset_after(self.period);
@@ -191,12 +193,12 @@ impl Interval {
     }
 
     /// As [`reset`](Self::reset), but the next tick is due at `deadline`, however far that is. If
-    /// it has passed, the ticks since then count as missed, and the [`MissedTickBehavior`] decides
-    /// about them.
+    /// it has passed, the ticks since then count as missed, and are treated as the
+    /// [`MissedTickBehavior`] says.
     ///
     /// # Panics
     ///
-    /// In another loop than that in which a tick was awaited, or in none.
+    /// If the next tick was polled in a loop, panics outside that loop.
     #[track_caller]
     pub fn reset_at(&mut self, deadline: Instant) {
         self.sleep.reset(deadline);

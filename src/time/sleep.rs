@@ -110,13 +110,14 @@ impl Sleep {
     /// Panics if it was polled in a loop, and is not reset in that loop.
     #[track_caller]
     pub fn reset(&mut self, deadline: Instant) {
-        self.deadline = deadline;
-        self.done = false;
         if let Some(key) = self.timer {
             let mut door = Door::at_home(key, "a `Sleep`");
             let nanos = door.clock.nanos(deadline);
             door.timers.wheel.rearm(key.slot, nanos);
         }
+        // After the panic of another loop, so that it and the timer agree.
+        self.deadline = deadline;
+        self.done = false;
     }
 
     /// Returns whether a poll can be skipped because the timer has not fired. This is cheaper than
@@ -175,6 +176,8 @@ impl Sleep {
             // This poll may have another waker than the last one, so the stored waker is replaced.
             Some((armed, false)) if !is_overdue => {
                 state.tasks.keep();
+                // Each tick of an interval has a place of its own.
+                armed.waiter.place = Some(self.place);
                 let before = armed.set_wake(wake);
                 state.outbox.drop_wake(before.map(Wake::Foreign));
                 false

@@ -102,62 +102,59 @@ fn a_tick_that_is_up_to_5_ms_late_is_not_missed() {
             let seen = ticks(&mut interval, 2, start).await;
             assert_eq!(seen, [(50, 55), (100, 100)], "{behavior:?}");
         });
-    }
-}
-
-#[test]
-fn reset_puts_the_next_tick_one_period_from_now_and_forgets_missed_ones() {
-    for behavior in BEHAVIORS {
+        // Also if the next tick is due already.
         in_virtual_time(move || async move {
             let start = time::now();
-            let mut interval = interval(ms(100));
+            let mut interval = interval(ms(2));
             interval.set_missed_tick_behavior(behavior);
             interval.tick().await;
-            sleep(ms(50)).await;
-            interval.reset();
-            assert_eq!(ticks(&mut interval, 2, start).await, [(150, 150), (250, 250)]);
-            sleep(ms(350)).await;
-            interval.reset();
-            let seen = ticks(&mut interval, 2, start).await;
-            assert_eq!(seen, [(700, 700), (800, 800)], "{behavior:?}");
-        });
-    }
-}
-
-#[test]
-fn reset_immediately_makes_the_next_tick_due_now() {
-    for behavior in BEHAVIORS {
-        in_virtual_time(move || async move {
-            let start = time::now();
-            let mut interval = interval(ms(100));
-            interval.set_missed_tick_behavior(behavior);
-            interval.tick().await;
-            sleep(ms(50)).await;
-            interval.reset_immediately();
+            time::advance(ms(5)).await;
             let seen = ticks(&mut interval, 3, start).await;
-            assert_eq!(seen, [(50, 50), (150, 150), (250, 250)], "{behavior:?}");
+            assert_eq!(seen, [(2, 5), (4, 5), (6, 6)], "{behavior:?}");
         });
     }
 }
 
 #[test]
-fn reset_after_puts_the_next_tick_that_far_also_beyond_the_period() {
+fn a_reset_says_when_the_next_tick_is_due_and_forgets_missed_ones() {
+    type Reset = fn(&mut Interval);
+    // How long after the reset the next tick is due, in ms.
+    const RESETS: [(Reset, u128); 4] = [
+        (|interval| interval.reset(), 100),
+        (|interval| interval.reset_immediately(), 0),
+        (|interval| interval.reset_after(ms(20)), 20),
+        (|interval| interval.reset_after(ms(230)), 230),
+    ];
     for behavior in BEHAVIORS {
-        in_virtual_time(move || async move {
-            let start = time::now();
-            let mut interval = interval(ms(100));
-            interval.set_missed_tick_behavior(behavior);
-            interval.tick().await;
-            sleep(ms(50)).await;
-            interval.reset_after(ms(20));
-            assert_eq!(ticks(&mut interval, 2, start).await, [(70, 70), (170, 170)]);
-            interval.reset_after(ms(230));
-            let seen = ticks(&mut interval, 2, start).await;
-            assert_eq!(seen, [(400, 400), (500, 500)], "{behavior:?}");
-            interval.reset_after(Duration::MAX);
-            assert!(poll_once(interval.tick()).await.is_none());
-        });
+        for (reset, after) in RESETS {
+            in_virtual_time(move || async move {
+                let start = time::now();
+                let mut interval = interval(ms(100));
+                interval.set_missed_tick_behavior(behavior);
+                interval.tick().await;
+                // Before the next tick is due, and after three were missed.
+                for wait in [ms(50), ms(350)] {
+                    sleep(wait).await;
+                    reset(&mut interval);
+                    let next = (time::now() - start).as_millis() + after;
+                    let seen = ticks(&mut interval, 2, start).await;
+                    let expected = [(next, next), (next + 100, next + 100)];
+                    assert_eq!(seen, expected, "{behavior:?}, {after} ms after the reset");
+                }
+            });
+        }
     }
+}
+
+#[test]
+fn a_reset_to_a_time_that_no_clock_represents_puts_the_next_tick_far_away() {
+    in_virtual_time(|| async {
+        let mut interval = interval(ms(100));
+        interval.reset_after(Duration::MAX);
+        assert!(poll_once(interval.tick()).await.is_none());
+        sleep(Duration::from_secs(365 * 24 * 3600)).await;
+        assert!(poll_once(interval.tick()).await.is_none());
+    });
 }
 
 #[test]
@@ -213,7 +210,9 @@ fn an_interval_is_reset_in_its_own_loop_only() {
         assert!(said.contains("a `Sleep` was used outside any event loop"), "{said}");
         let said = panic_text(|| other.enter(|| interval.reset()));
         assert!(said.contains("in another event loop than the one that made it"), "{said}");
-        one.block_on(interval.tick());
+        // Neither has changed anything.
+        let start = now;
+        assert_eq!(one.block_on(interval.tick()) - start, ms(10));
     });
 }
 
@@ -237,9 +236,11 @@ fn an_interval_is_an_endless_stream_of_its_ticks() {
 #[test]
 fn a_wait_for_a_tick_is_in_the_dump_with_its_place() {
     in_virtual_time(|| async {
-        let line = Location::caller().line() + 3;
+        let line = Location::caller().line() + 5;
         let ticking = spawn(async move {
             let mut interval = interval_at(time::now() + ms(100), ms(100));
+            // The place of the tick that is awaited now, not of one that was given up.
+            assert!(poll_once(interval.tick()).await.is_none());
             interval.tick().await;
         });
         sleep(ms(10)).await;
