@@ -20,7 +20,7 @@ use super::operation::{Operation, on};
 /// })?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct DirBuilder {
     recursive: bool,
     /// The permissions, where the system has them.
@@ -30,14 +30,9 @@ pub struct DirBuilder {
 
 impl DirBuilder {
     /// Options with which one directory is created, with the default permissions.
-    #[allow(clippy::new_without_default, reason = "as std's")]
     #[must_use]
     pub fn new() -> Self {
-        DirBuilder {
-            recursive: false,
-            #[cfg(unix)]
-            mode: None,
-        }
+        DirBuilder::default()
     }
 
     /// Sets whether missing parents are created too, with the same permissions, and whether it is

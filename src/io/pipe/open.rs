@@ -32,7 +32,7 @@ use crate::about::about;
 /// })?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct OpenOptions {
     read_write: bool,
     unchecked: bool,
@@ -40,10 +40,9 @@ pub struct OpenOptions {
 
 impl OpenOptions {
     /// Options with nothing set.
-    #[allow(clippy::new_without_default, reason = "as std's")]
     #[must_use]
     pub fn new() -> Self {
-        OpenOptions { read_write: false, unchecked: false }
+        OpenOptions::default()
     }
 
     /// Sets whether the end is opened for reading *and* writing, so that the FIFO always has both
