@@ -2,7 +2,7 @@
 //! another thread, jobs for the pool of threads, timers, and an echo whose both ends are in the same loop.
 //!
 //! `cargo bench -p benches --bench event_loop [NAME]`. Where an iteration is of many tasks, timers or messages,
-//! `thrpt` is how many of them there are in a second. `benches/compare` measures the same beside tokio.
+//! `thrpt` is how many of them there are in a second. `benches/peers` measures the same beside other runtimes.
 
 use std::future::{Future, poll_fn};
 use std::hint::black_box;

@@ -1,7 +1,7 @@
 //! Files beside std's blocking calls: 512 MiB read from the page cache in pieces, on a file system that tells what it has in
 //! memory and on one that does not (a tmpfs), and small files whole.
 //!
-//! `cargo bench -p benches --bench files [NAME]`. `benches/compare` measures the same beside tokio, in turns.
+//! `cargo bench -p benches --bench files [NAME]`. `benches/peers` measures the same beside other runtimes, in turns.
 
 use std::hint::black_box;
 use std::io::{Read, Write};

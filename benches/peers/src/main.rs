@@ -20,10 +20,17 @@ mod driver {
 use std::process::ExitCode;
 
 use driver::arguments::Arguments;
+use driver::load::Clients;
 use driver::{machine, measure, page, peers, table, workloads};
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::parse(std::env::args().skip(1)) {
+    let given: Vec<String> = std::env::args().skip(1).collect();
+    if let [command, address, numbers @ ..] = &given[..]
+        && command == "client"
+    {
+        return client(address, numbers);
+    }
+    let arguments = match Arguments::parse(given.into_iter()) {
         Ok(arguments) => arguments,
         Err(usage) => {
             eprintln!("{usage}");
@@ -33,14 +40,13 @@ fn main() -> ExitCode {
     let limit = machine::raise_file_limit();
     let peers = peers::build(&arguments.peers);
     let workloads = workloads::all().into_iter().filter(|workload| arguments.wants(workload));
-    let load_before = machine::load_average();
+    let load = machine::load_average();
     let mut results = Vec::new();
     for workload in workloads {
         let result = measure::interleaved(workload, &peers, &arguments, limit);
         table::print(&result);
         results.push(result);
     }
-    let load = format!("{load_before} at the start, {} at the end", machine::load_average());
     table::print_summary(&results, &load);
     if let Some(folder) = &arguments.write
         && let Err(error) = page::write(folder, &results, &arguments, &load)
@@ -51,4 +57,21 @@ fn main() -> ExitCode {
     // A full run tells what failed and goes on. A quick one is there to find it.
     let failed = results.iter().any(|result| result.failed());
     if arguments.quick && failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn client(address: &str, numbers: &[String]) -> ExitCode {
+    machine::use_second_processor();
+    let numbers: Result<Vec<usize>, _> = numbers.iter().map(|number| number.parse()).collect();
+    let Ok([connections, size, messages]) = numbers.as_deref() else {
+        eprintln!("peers client ADDRESS CONNECTIONS SIZE MESSAGES");
+        return ExitCode::from(2);
+    };
+    let clients = Clients::echo(address, *connections, *size);
+    match clients.and_then(|clients| clients.keep_busy(*messages)) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{address}: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -7,12 +7,15 @@ use super::workloads::Workload;
 
 const USAGE: &str = "\
 usage: peers [--rounds N] [--only GROUP_OR_WORKLOAD,...] [--peers NAME,...] [--quick] [--write FOLDER]
+       peers client ADDRESS CONNECTIONS SIZE MESSAGES
 
   --rounds N      measurements of each workload on each peer, in turns (7)
   --only A,B      only these groups or workloads
   --peers A,B     only these peers
   --quick         one round of little work, only to see that it all runs: its figures mean nothing
-  --write FOLDER  also writes FOLDER/performance.md and the charts in FOLDER/performance/";
+  --write FOLDER  also writes FOLDER/performance.md and the charts in FOLDER/performance/
+
+`client` sends so many messages to an echo server and takes them back, for `instructions.sh`.";
 
 pub struct Arguments {
     pub rounds: usize,

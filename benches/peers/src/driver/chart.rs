@@ -1,7 +1,7 @@
 //! A bar chart of a group, as an SVG that follows the reader's choice of light or dark.
 
 use super::peers::Kind;
-use super::result::{Row, WorkloadResult, number};
+use super::result::{Row, Summary, WorkloadResult, number};
 
 /// Ours stands out by lightness too, not only by its hue.
 const STYLE: &str = "\
@@ -12,7 +12,7 @@ text{font:12px system-ui,sans-serif;fill:#1f2328}.title{font-weight:600}.ground{
 
 const WIDTH: usize = 760;
 const BAR_FROM: usize = 150;
-const BAR_LONGEST: usize = 440;
+const BAR_LONGEST: usize = 390;
 const BAR_STEP: usize = 17;
 
 /// Of the rows in which less is better, so that the shortest bar is always the best.
@@ -29,19 +29,18 @@ pub fn of_group(group: &str, results: &[&WorkloadResult]) -> String {
     )
 }
 
-/// A title, and a bar for each peer. A bar of more than four times the median of the row is cut, so that the others can be told apart.
+/// A title, and for each peer a bar, its median and the quartiles. A bar of more than four times the median of the row is cut, so that the others can be told apart.
 fn of_row(row: &Row<'_>, y: &mut usize) -> String {
-    let figures =
-        row.cells.iter().filter_map(|(peer, cell)| Some((*peer, cell.as_ref().ok()?.median)));
+    let figures = row.cells.iter().filter_map(|(peer, cell)| Some((*peer, *cell.as_ref().ok()?)));
     let figures: Vec<_> = figures.collect();
-    let mut sorted: Vec<f64> = figures.iter().map(|(_, median)| *median).collect();
+    let mut sorted: Vec<f64> = figures.iter().map(|(_, summary)| summary.median).collect();
     sorted.sort_by(f64::total_cmp);
     let Some(&largest) = sorted.last() else { return String::new() };
     let end = largest.min(4.0 * sorted[sorted.len() / 2]).max(f64::MIN_POSITIVE);
     let title = row.figure.title.replace('`', "");
     let mut text =
         format!("<text class=\"title\" x=\"12\" y=\"{y}\">{title}, {}</text>\n", row.figure.unit);
-    for (peer, median) in figures {
+    for (peer, Summary { median, quartiles: (low, high), .. }) in figures {
         *y += BAR_STEP;
         let class = match peer.kind {
             Kind::Ours => "ours",
@@ -49,16 +48,18 @@ fn of_row(row: &Row<'_>, y: &mut usize) -> String {
             Kind::Floor => "floor",
         };
         let width = (median / end).min(1.0) * BAR_LONGEST as f64;
-        let cut = if median > end { " (cut)" } else { "" };
+        let cut = if median > end { ", cut" } else { "" };
         text += &format!(
             "<text x=\"{}\" y=\"{y}\" text-anchor=\"end\">{}</text>\
              <rect class=\"{class}\" x=\"{BAR_FROM}\" y=\"{}\" width=\"{width:.1}\" height=\"11\"/>\
-             <text x=\"{:.1}\" y=\"{y}\">{}{cut}</text>\n",
+             <text x=\"{:.1}\" y=\"{y}\">{} ({}–{}){cut}</text>\n",
             BAR_FROM - 8,
             peer.title,
             *y - 10,
             BAR_FROM as f64 + width + 6.0,
             number(median),
+            number(low),
+            number(high),
         );
     }
     *y += 32;

@@ -41,7 +41,7 @@ pub fn description(load: &str) -> String {
     let here = env!("CARGO_MANIFEST_DIR");
     format!(
         "- Machine: {}, {cores} processors, {} {}\n- Compiler: {}, release, thin LTO, one codegen unit\n- Peers: {}\n\
-         - Date: {}, commit {}\n- Load average: {load}\n",
+         - Date: {}, commit {}\n- Load average before: {load}\n",
         model.unwrap_or("an unknown processor"),
         kernel.sysname().to_string_lossy(),
         kernel.release().to_string_lossy(),

@@ -102,7 +102,8 @@ fn load(run: &Run, server: &Server, quick: bool) -> Result<Vec<f64>, String> {
             figures(scaled(6_400).max(64), &|count| load::come_and_go(address, count, run.size()))
         }
         Run::Udp { at_once } => {
-            figures(scaled(20_000).max(at_once), &|count| load::datagrams(address, count, at_once))
+            let count = if at_once == 1 { 10_000 } else { 40_000 };
+            figures(scaled(count).max(at_once), &|count| load::datagrams(address, count, at_once))
         }
         Run::Wakeups { connections } => {
             let connections = if quick { 10 } else { connections };

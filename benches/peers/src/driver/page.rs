@@ -115,7 +115,8 @@ fn cell(row: &Row<'_>, peer: &Peer) -> String {
 
 fn comparison(row: &Row<'_>) -> String {
     let ratio = row.best().and_then(|(_, best)| row.ratio(best));
-    let ratio = ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}x"));
+    let mark = if row.is_behind() { "**" } else { "" };
+    let ratio = ratio.map_or("-".to_owned(), |ratio| format!("{mark}{ratio:.2}x{mark}"));
     let noisy = if row.is_noisy() { ", noisy" } else { "" };
     let goal = row.goal().map_or("-".to_owned(), |(goal, reached)| {
         if reached { goal } else { format!("{goal}, **missed**") }

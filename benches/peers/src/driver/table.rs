@@ -53,7 +53,7 @@ fn verdict(row: &Row<'_>) -> String {
 
 /// The rows that are not as they should be.
 pub fn print_summary(results: &[WorkloadResult], load: &str) {
-    println!("\nload average: {load}");
+    println!("\nload average before: {load}");
     for result in results {
         for row in result.rows() {
             let missed = row.goal().is_some_and(|(_, reached)| !reached);

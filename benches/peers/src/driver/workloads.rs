@@ -139,7 +139,7 @@ pub fn all() -> Vec<Workload> {
                 AHEAD
             };
             let run = Run::Echo { program: "echo", connections, size, messages };
-            let title = format!("echo of {size} bytes, {connections} connections");
+            let title = format!("echo of {size} bytes, {}", connections_title(connections));
             all.push(server("echo", &format!("echo_{connections}_{name}"), &title, run, goal));
         }
     }
@@ -156,8 +156,9 @@ pub fn all() -> Vec<Workload> {
         all.push(server("sockets", &format!("udp_{at_once}"), &title, Run::Udp { at_once }, goal));
     }
     for connections in [1, 100] {
-        let run = Run::Echo { program: "unix", connections, size: 64, messages: 20_000 };
-        let title = format!("Unix stream echo, {connections} connections");
+        let messages = if connections == 1 { 10_000 } else { 40_000 };
+        let run = Run::Echo { program: "unix", connections, size: 64, messages };
+        let title = format!("Unix stream echo, {}", connections_title(connections));
         let goal = Goal::Of("raw_mio", 1.1);
         all.push(server("sockets", &format!("unix_{connections}"), &title, run, goal));
     }
@@ -188,6 +189,11 @@ pub fn all() -> Vec<Workload> {
         ),
     ]);
     all
+}
+
+fn connections_title(connections: usize) -> String {
+    let plural = if connections == 1 { "" } else { "s" };
+    format!("{connections} connection{plural}")
 }
 
 fn workload(group: &'static str, name: &str, run: Run, figures: Vec<Figure>) -> Workload {

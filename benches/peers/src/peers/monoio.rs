@@ -1,8 +1,8 @@
-//! The programs on monoio with its driver on epoll, `LegacyDriver`.
+//! The programs on monoio with its driver on epoll, `LegacyDriver`, which has no files: it would read them by blocking calls on the
+//! thread of the loop.
 
 mod programs {
     pub mod channels;
-    pub mod files;
     pub mod memory;
     pub mod run;
     pub mod servers;
@@ -27,7 +27,6 @@ fn main() {
         tasks::PROGRAMS,
         timers::PROGRAMS,
         channels::PROGRAMS,
-        files::PROGRAMS,
         servers::PROGRAMS,
         memory::PROGRAMS,
     ]);

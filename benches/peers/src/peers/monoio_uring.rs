@@ -17,7 +17,6 @@ mod shared {
 }
 
 use programs::*;
-use shared::monoio as rt;
 
 /// Which of monoio's drivers.
 type Driver = monoio::IoUringDriver;
@@ -31,4 +30,28 @@ fn main() {
         servers::PROGRAMS,
         memory::PROGRAMS,
     ]);
+}
+
+/// What the programs use.
+mod rt {
+    use std::path::Path;
+
+    pub use super::shared::monoio::*;
+
+    pub async fn read_in_pieces(path: &Path, piece: usize) -> usize {
+        let file = monoio::fs::File::open(path).await.expect("the file");
+        let (mut buffer, mut total) = (vec![0; piece], 0);
+        loop {
+            let (n, back) = file.read_at(buffer, total as u64).await;
+            buffer = back;
+            match n.expect("its bytes") {
+                0 => return total,
+                n => total += n,
+            }
+        }
+    }
+
+    pub async fn read_whole(path: &Path) -> Vec<u8> {
+        monoio::fs::read(path).await.expect("the file")
+    }
 }

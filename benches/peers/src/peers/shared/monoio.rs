@@ -1,7 +1,4 @@
-//! What the programs use of monoio, on either of its drivers, with the channels of local-sync, which its README names. Files are
-//! read by blocking calls where the driver is the one on epoll.
-
-use std::path::Path;
+//! What the programs use of monoio, on either of its drivers, with the channels of local-sync, which its README names.
 
 pub use super::yield_now::yield_now;
 pub use local_sync::mpsc::bounded::channel;
@@ -37,23 +34,6 @@ pub async fn send<T>(sender: &Tx<T>, message: T) {
 
 pub async fn receive<T>(receiver: &mut Rx<T>) -> Option<T> {
     receiver.recv().await
-}
-
-pub async fn read_in_pieces(path: &Path, piece: usize) -> usize {
-    let file = monoio::fs::File::open(path).await.expect("the file");
-    let (mut buffer, mut total) = (vec![0; piece], 0);
-    loop {
-        let (n, back) = file.read_at(buffer, total as u64).await;
-        buffer = back;
-        match n.expect("its bytes") {
-            0 => return total,
-            n => total += n,
-        }
-    }
-}
-
-pub async fn read_whole(path: &Path) -> Vec<u8> {
-    monoio::fs::read(path).await.expect("the file")
 }
 
 pub async fn accept(listener: &TcpListener) -> TcpStream {
