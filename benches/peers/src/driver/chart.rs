@@ -29,7 +29,8 @@ pub fn of_group(group: &str, results: &[&WorkloadResult]) -> String {
     )
 }
 
-/// A title, and for each peer a bar, its median and the quartiles. A bar of more than four times the median of the row is cut, so that the others can be told apart.
+/// A title, and for each peer a bar, its median and the quartiles. A bar of more than four times the median of the row is cut, so
+/// that the others can be told apart.
 fn of_row(row: &Row<'_>, y: &mut usize) -> String {
     let figures = row.cells.iter().filter_map(|(peer, cell)| Some((*peer, *cell.as_ref().ok()?)));
     let figures: Vec<_> = figures.collect();

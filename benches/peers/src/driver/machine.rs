@@ -65,7 +65,8 @@ fn versions(lock: &Path) -> String {
     packages.sort();
     packages.dedup();
     let version = |package| {
-        let (_, rest) = lock.split_once(&format!("name = \"{package}\"\nversion = \""))?;
+        // The last of several, which is the newest: monoio stands on an old mio.
+        let (_, rest) = lock.rsplit_once(&format!("name = \"{package}\"\nversion = \""))?;
         Some(format!("{package} {}", rest.split('"').next()?))
     };
     packages.into_iter().filter_map(version).collect::<Vec<_>>().join(", ")

@@ -1,5 +1,5 @@
-//! The programs on monoio with its driver on epoll, `LegacyDriver`, which has no files: it would read them by blocking calls on the
-//! thread of the loop.
+//! The programs on monoio with its driver on epoll, `LegacyDriver`, without files: it reads them by blocking
+//! calls on the thread of the loop.
 
 mod programs {
     pub mod channels;

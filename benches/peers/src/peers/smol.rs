@@ -1,4 +1,5 @@
-//! The programs on smol: its `LocalExecutor` on async-io, with async-channel and async-lock, which it exports, and oneshots of futures-channel.
+//! The programs on smol: its `LocalExecutor` on async-io, with async-channel and async-lock, which it exports, and oneshots of
+//! futures-channel.
 
 mod programs {
     pub mod channels;
