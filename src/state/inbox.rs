@@ -7,25 +7,55 @@
 //! pushed after that, found `notified` unset, and its sender wakes the poller again. If waking the
 //! poller fails, the sender clears `notified`. The poller's eventfd is only written, never drained:
 //! with edge triggering, each write is an event of its own (epoll(7)).
+//!
+//! A thread that wakes the same task again and again needs no lock: [`LastWake`] tells it that the
+//! wake is still in the inbox.
 
 use std::mem;
 
 use super::message::Message;
 use super::number::TaskNumber;
-use sync::{AtomicBool, Mutex, Ordering};
+use sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
 
 #[cfg(loom)]
 mod sync {
     pub(super) use loom::sync::Mutex;
-    pub(super) use loom::sync::atomic::{AtomicBool, Ordering};
+    pub(super) use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 }
 #[cfg(not(loom))]
 mod sync {
     pub(super) use std::sync::Mutex;
-    pub(super) use std::sync::atomic::{AtomicBool, Ordering};
+    pub(super) use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+}
+
+/// The task whose wake was pushed last, until the inbox is taken. Inboxes may share one, because a
+/// task's number also names its loop.
+///
+/// Why no wake is lost: a thread that finds its task here adds nothing to the inbox, but the loop must
+/// see what the thread wrote before. Every change of the word is a read-modify-write that releases
+/// and acquires. So whatever changes it after the thread looked, up to the loop that takes the
+/// inbox, has acquired what the thread wrote (a release sequence), and the task is polled after that.
+pub(crate) struct LastWake(AtomicUsize);
+
+impl LastWake {
+    #[cfg(not(loom))]
+    pub(crate) const fn new() -> Self {
+        LastWake(AtomicUsize::new(TaskNumber::NONE.bits()))
+    }
+
+    /// Returns whether a wake of this task is in its inbox. Then it need not be pushed again.
+    pub(crate) fn is(&self, task: TaskNumber) -> bool {
+        let bits = task.bits();
+        self.0.compare_exchange(bits, bits, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    fn set(&self, task: TaskNumber) {
+        self.0.swap(task.bits(), Ordering::AcqRel);
+    }
 }
 
 pub(crate) struct Inbox {
+    last_wake: &'static LastWake,
     /// Set while there may be mail, so that a turn without mail costs one load instead of a lock.
     flag: AtomicBool,
     state: Mutex<State>,
@@ -54,9 +84,9 @@ pub(crate) struct Mail {
 }
 
 impl Inbox {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(last_wake: &'static LastWake) -> Self {
         let state = State { mail: Mail::default(), notified: false, closed: false };
-        Inbox { flag: AtomicBool::new(false), state: Mutex::new(state) }
+        Inbox { last_wake, flag: AtomicBool::new(false), state: Mutex::new(state) }
     }
 
     fn state<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
@@ -81,7 +111,10 @@ impl Inbox {
 
     /// Like [`push`](Self::push), for a task to wake. Does nothing if the loop is gone.
     pub(crate) fn push_wake(&self, task: TaskNumber) -> bool {
-        self.put(|mail| push_once(&mut mail.wakes, task))
+        self.put(|mail| {
+            push_once(&mut mail.wakes, task);
+            self.last_wake.set(task);
+        })
     }
 
     /// Like [`push`](Self::push), for a task whose waker was cloned by code outside this crate.
@@ -113,7 +146,10 @@ impl Inbox {
 
     /// Records that the poller could not be woken, so that the next message asks for a wake again.
     pub(crate) fn not_notified(&self) {
-        self.state(|state| state.notified = false);
+        self.state(|state| {
+            self.last_wake.set(TaskNumber::NONE);
+            state.notified = false;
+        });
     }
 
     /// Marks the inbox as non-empty. Returns whether the caller must wake the poller.
@@ -132,6 +168,7 @@ impl Inbox {
     /// Takes all mail. The next message asks for a wake again.
     pub(crate) fn take(&self) -> Mail {
         self.state(|state| {
+            self.last_wake.set(TaskNumber::NONE);
             self.flag.store(false, Ordering::Relaxed);
             state.notified = false;
             mem::take(&mut state.mail)
@@ -141,6 +178,7 @@ impl Inbox {
     /// Takes all mail, and refuses mail from now on.
     pub(crate) fn close(&self) -> Mail {
         self.state(|state| {
+            self.last_wake.set(TaskNumber::NONE);
             state.closed = true;
             mem::take(&mut state.mail)
         })
@@ -163,13 +201,17 @@ mod tests {
     use super::*;
     use crate::state::slots::Slot;
 
+    fn last_wake() -> &'static LastWake {
+        Box::leak(Box::new(LastWake::new()))
+    }
+
     fn wake(inbox: &Inbox, index: usize) -> bool {
         inbox.push_wake(TaskNumber::from_bits(index))
     }
 
     #[test]
     fn only_the_first_message_after_a_taking_asks_for_a_wake() {
-        let inbox = Inbox::new();
+        let inbox = Inbox::new(last_wake());
         assert!(!inbox.has_mail());
         assert!(wake(&inbox, 1));
         assert!(!wake(&inbox, 2));
@@ -182,8 +224,30 @@ mod tests {
     }
 
     #[test]
+    fn a_wake_need_not_be_repeated_until_it_is_taken_or_could_not_be_told() {
+        let last_wake = last_wake();
+        let inbox = Inbox::new(last_wake);
+        let [one, two] = [1, 2].map(TaskNumber::from_bits);
+        assert!(!last_wake.is(one));
+        inbox.push_wake(one);
+        assert!(last_wake.is(one) && last_wake.is(one) && !last_wake.is(two));
+        inbox.push_wake(two);
+        assert!(last_wake.is(two) && !last_wake.is(one));
+        inbox.not_notified();
+        assert!(!last_wake.is(two));
+        inbox.push_wake(one);
+        inbox.take();
+        assert!(!last_wake.is(one));
+        inbox.push_wake(one);
+        inbox.close();
+        assert!(!last_wake.is(one));
+        inbox.push_wake(one);
+        assert!(!last_wake.is(one), "a closed inbox takes no wake");
+    }
+
+    #[test]
     fn a_closed_inbox_gives_messages_back() {
-        let inbox = Inbox::new();
+        let inbox = Inbox::new(last_wake());
         assert!(wake(&inbox, 1));
         assert_eq!(inbox.close().wakes.len(), 1);
         assert!(!wake(&inbox, 2));
@@ -194,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_million_wakes_and_clones_of_a_hundred_tasks_stay_small() {
-        let inbox = Inbox::new();
+        let inbox = Inbox::new(last_wake());
         for n in 0..1_000_000 {
             wake(&inbox, n % 100);
             inbox.push_foreign(TaskNumber::from_bits(n % 100));
@@ -209,7 +273,7 @@ mod tests {
 
     #[test]
     fn after_a_wake_of_the_poller_that_failed_the_next_message_asks_again() {
-        let inbox = Inbox::new();
+        let inbox = Inbox::new(last_wake());
         assert!(wake(&inbox, 1));
         inbox.not_notified();
         assert!(wake(&inbox, 2));
@@ -224,6 +288,10 @@ mod loom_tests {
     use super::*;
     use loom::sync::{Arc, Condvar};
     use loom::thread;
+
+    fn last_wake() -> &'static LastWake {
+        Box::leak(Box::new(LastWake(AtomicUsize::new(TaskNumber::NONE.bits()))))
+    }
 
     /// A model of the poller: wakes are remembered until a wait, which consumes all of them.
     struct Poller {
@@ -253,7 +321,7 @@ mod loom_tests {
         let mut model = loom::model::Builder::new();
         model.preemption_bound = Some(3);
         model.check(|| {
-            let inbox = Arc::new(Inbox::new());
+            let inbox = Arc::new(Inbox::new(last_wake()));
             let poller = Arc::new(Poller { woken: Mutex::new(false), changed: Condvar::new() });
             let push = |index, works| {
                 let (inbox, poller) = (Arc::clone(&inbox), Arc::clone(&poller));
@@ -291,7 +359,7 @@ mod loom_tests {
         // More than three preemptions find nothing new here and take minutes.
         model.preemption_bound = Some(3);
         model.check(|| {
-            let inbox = Arc::new(Inbox::new());
+            let inbox = Arc::new(Inbox::new(last_wake()));
             let poller = Arc::new(Poller { woken: Mutex::new(false), changed: Condvar::new() });
             let senders: Vec<_> = (0..2)
                 .map(|index| {
@@ -314,6 +382,53 @@ mod loom_tests {
             for sender in senders {
                 sender.join().unwrap();
             }
+        });
+    }
+
+    /// A thread writes and wakes, twice, while another one wakes another task. The loop sees what was
+    /// written last.
+    #[test]
+    fn loom_what_was_written_before_a_wake_that_is_not_repeated_is_seen() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
+            let last_wake = last_wake();
+            let inbox = Arc::new(Inbox::new(last_wake));
+            let poller = Arc::new(Poller { woken: Mutex::new(false), changed: Condvar::new() });
+            let written = Arc::new(AtomicUsize::new(0));
+            let wake = |task| {
+                let (inbox, poller) = (Arc::clone(&inbox), Arc::clone(&poller));
+                move || {
+                    if !last_wake.is(task) && inbox.push_wake(task) {
+                        poller.wake();
+                    }
+                }
+            };
+            let [one, other] = [1, 2].map(TaskNumber::from_bits);
+            let (wake_one, wake_other) = (wake(one), wake(other));
+            let writes = {
+                let written = Arc::clone(&written);
+                thread::spawn(move || {
+                    for value in 1..=2 {
+                        written.store(value, Ordering::Relaxed);
+                        wake_one();
+                    }
+                })
+            };
+            let wakes = thread::spawn(wake_other);
+            let (mut seen, mut is_other_woken) = (0, false);
+            while seen < 2 || !is_other_woken {
+                poller.wait();
+                if inbox.has_mail() {
+                    let mail = inbox.take();
+                    is_other_woken |= mail.wakes.contains(&other);
+                    if mail.wakes.contains(&one) {
+                        seen = written.load(Ordering::Relaxed);
+                    }
+                }
+            }
+            writes.join().unwrap();
+            wakes.join().unwrap();
         });
     }
 }

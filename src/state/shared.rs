@@ -11,7 +11,7 @@ use log::Level;
 use slab::Slab;
 
 use super::contain::{contain, say};
-use super::inbox::{Inbox, Mail};
+use super::inbox::{Inbox, LastWake, Mail};
 use super::log::LOOP;
 use super::message::{Message, Release};
 use super::number::{TaskNumber, Wake};
@@ -120,6 +120,19 @@ fn table() -> MutexGuard<'static, Table> {
     LOOPS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Returns the last wake of the loops with this narrow id, and of some others.
+#[cfg(not(loom))]
+fn last_wake(narrow: u64) -> &'static LastWake {
+    static LAST_WAKES: [LastWake; 64] = [const { LastWake::new() }; 64];
+    &LAST_WAKES[narrow as usize % LAST_WAKES.len()]
+}
+
+/// A model that runs a loop has no words that outlive it.
+#[cfg(loom)]
+fn last_wake(_: u64) -> &'static LastWake {
+    unimplemented!("the models have inboxes of their own")
+}
+
 /// The process that opened the last loop, and the serial of its first loop. fork(2) copies both. So
 /// in a forked child the process differs until it opens a loop of its own, and after that the loops
 /// of its parent have lower serials.
@@ -162,7 +175,7 @@ pub(crate) fn open(waker: mio::Waker, registry: mio::Registry) -> io::Result<Arc
         turns: AtomicU64::new(0),
         sleeps: AtomicBool::new(true),
         handles: AtomicUsize::new(0),
-        inbox: Inbox::new(),
+        inbox: Inbox::new(last_wake(narrow)),
         waker,
         registry,
     });
@@ -188,6 +201,9 @@ pub(crate) fn find(id: LoopId) -> Option<Arc<Shared>> {
 pub(crate) fn wake_from_afar(task: TaskNumber) {
     // A future that takes its place in a queue before its first poll has no task yet.
     if !task.is_some() {
+        return;
+    }
+    if last_wake(task.narrow()).is(task) {
         return;
     }
     let shared = table().loops.get(task.narrow() as usize).cloned();
