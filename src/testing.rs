@@ -22,6 +22,13 @@ const SEED: &str = "HEADWAITER_SEED";
 
 type BoxedTest<'a, T> = dyn Fn() -> Pin<Box<dyn Future<Output = T>>> + 'a;
 
+/// Where the attributes find their crate under its own name. The name of the function is what the
+/// compiler says otherwise.
+pub mod renamed {
+    #[doc(hidden)]
+    pub const fn a_renamed_headwaiter_needs_the_argument_crate() {}
+}
+
 /// A test and its settings: see [`test`](macro@crate::test), which describes them.
 #[derive(Debug)]
 pub struct Test {

@@ -1,6 +1,7 @@
 //! What the tests share. Each test file uses some of it.
 #![allow(dead_code)]
 
+pub mod compiler;
 pub mod docs;
 pub mod drawings;
 pub mod logged;

@@ -5,13 +5,14 @@ use std::fmt::Write as _;
 use proc_macro::{Span, TokenStream, TokenTree};
 
 use crate::error::Errors;
-use crate::expand::{Kind, located, tokens};
+use crate::expand::Kind;
 use crate::function::{flat, is};
 use crate::values::{Takes, Value};
 
 pub struct Args {
-    /// The path of the crate `headwaiter`.
-    pub krate: TokenStream,
+    /// The path of the crate `headwaiter`, as source text, and where it stands. `None` if it is not
+    /// given.
+    pub krate: Option<(String, Span)>,
     /// The methods to call, each with its argument.
     calls: Vec<(&'static str, String)>,
 }
@@ -36,8 +37,7 @@ impl Args {
             Kind::Main => OF_MAIN,
             Kind::Test => OF_TEST,
         };
-        let krate = tokens("::headwaiter", Span::call_site());
-        let mut parsed = Args { krate, calls: Vec::new() };
+        let mut parsed = Args { krate: None, calls: Vec::new() };
         let mut seen: Vec<String> = Vec::new();
         let tokens = flat(args);
         let mut parts: Vec<_> = tokens.split(|token| is(token, ",")).collect();
@@ -75,10 +75,7 @@ impl Args {
         let (name, takes) = argument;
         match takes.read(value) {
             Some(Value::Setting(setting)) => self.calls.push((name, setting)),
-            // The compiler reports a path that does not exist at the place of the value.
-            Some(Value::Path(path)) => {
-                self.krate = located(path, Span::call_site().located_at(value[0].span()));
-            }
+            Some(Value::Path(path)) => self.krate = Some((path, value[0].span())),
             None => {
                 let (wants, example) = (takes.wants(), Takes::example_of(argument));
                 errors.add(value, &format!("`{name}` takes {wants}: write `{example}`"));

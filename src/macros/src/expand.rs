@@ -51,18 +51,16 @@ pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
     let Some(function) = Function::parse(Kind::Main, item, &mut errors) else {
         return errors.into_tokens();
     };
-    let name = &function.name;
-    let calls = args.calls();
-    let run = if calls.is_empty() {
-        format!("__headwaiter::block_on({name}())")
+    let (name, calls) = (&function.name, args.calls());
+    let (item, rest) = if calls.is_empty() {
+        ("block_on", format!("({name}())"))
     } else {
-        format!(
-            "__headwaiter::EventLoop::builder(){calls}.build().expect(\"headwaiter: cannot make an event loop\").block_on({name}())"
-        )
+        let build = ".build().expect(\"headwaiter: cannot make an event loop\")";
+        ("EventLoop", format!("::builder(){calls}{build}.block_on({name}())"))
     };
-    let run = tokens(&run, function.name.span());
+    let run = call(&args, item, &rest, function.name.span());
     let output = function.output.iter().cloned().collect();
-    finish(errors, TokenStream::new(), &function, output, &args.krate, run)
+    finish(errors, TokenStream::new(), &function, output, import(args.krate), run)
 }
 
 /// ```ignore
@@ -82,8 +80,8 @@ pub fn test(args: TokenStream, item: TokenStream) -> TokenStream {
     let (name, calls) = (&function.name, args.calls());
     // An output that a test cannot have is reported here, so this is at the place of the type.
     let place = function.output.first().map_or(name.span(), TokenTree::span);
-    let test = format!("__headwaiter::testing::Test::new(::core::module_path!(), \"{name}\")");
-    let mut run = tokens(&format!("{test}{calls}.run({name})"), place);
+    let rest = format!("::new(::core::module_path!(), \"{name}\"){calls}.run({name})");
+    let mut run = call(&args, "testing::Test", &rest, place);
     let mut output = TokenStream::new();
     if function.output.is_empty() {
         // `#[should_panic]` needs a function without a return type.
@@ -92,8 +90,35 @@ pub fn test(args: TokenStream, item: TokenStream) -> TokenStream {
         output = tokens("::std::process::ExitCode", place);
     }
     let attribute = tokens("#[::core::prelude::v1::test]", Span::call_site());
-    finish(errors, attribute, &function, output, &args.krate, run)
+    finish(errors, attribute, &function, output, import(args.krate), run)
 }
+
+/// An expression that begins with an item of the crate. If the given crate is another one, which has no
+/// such item, that is reported at its path, and all else at `place`.
+fn call(args: &Args, item: &str, rest: &str, place: Span) -> TokenStream {
+    let of_crate = args.krate.as_ref().map_or(place, |(_, place)| *place);
+    let mut call = tokens(&format!("__headwaiter::{item}"), of_crate);
+    call.extend(tokens(rest, place));
+    call
+}
+
+/// Imports the crate, at the path that was given. If that leads nowhere, the compiler shows what was
+/// written.
+fn import(krate: Option<(String, Span)>) -> TokenStream {
+    match krate {
+        Some((path, place)) => tokens(&format!("use {path} as __headwaiter;"), place),
+        None => tokens(BY_DEFAULT, Span::call_site()),
+    }
+}
+
+/// The import without a given path. A macro cannot know whether there is a crate of this name, nor
+/// what the compiler says if there is none: that there is no `headwaiter`. To name the way out too,
+/// the second line needs a function that only this crate has. The compiler then says that it "cannot
+/// find function `a_renamed_headwaiter_needs_the_argument_crate`".
+const BY_DEFAULT: &str = "
+    use ::headwaiter as __headwaiter;
+    const _: () = { use __headwaiter::testing::renamed::*; a_renamed_headwaiter_needs_the_argument_crate() };
+";
 
 /// Puts the function together. With errors, nothing else is expected to compile, so there is only
 /// an empty function: then the compiler does not miss `main` too.
@@ -102,7 +127,7 @@ fn finish(
     attribute: TokenStream,
     function: &Function,
     output: TokenStream,
-    krate: &TokenStream,
+    import: TokenStream,
     run: TokenStream,
 ) -> TokenStream {
     let span = Span::call_site();
@@ -112,9 +137,7 @@ fn finish(
     if errors.is_empty() {
         all.extend(attribute);
         all.extend(function.attributes.iter().cloned());
-        body.extend(tokens("use", span));
-        body.extend(krate.clone());
-        body.extend(tokens("as __headwaiter;", span));
+        body.extend(import);
         body.extend(function.item.iter().cloned());
         body.extend(run);
         if !output.is_empty() {
@@ -140,7 +163,7 @@ pub fn tokens(text: &str, place: Span) -> TokenStream {
     located(stream, Span::call_site().located_at(place))
 }
 
-pub fn located(stream: TokenStream, span: Span) -> TokenStream {
+fn located(stream: TokenStream, span: Span) -> TokenStream {
     let at_span = |mut token: TokenTree| {
         if let TokenTree::Group(inner) = &token {
             token = group(inner.delimiter(), located(inner.stream(), span), span);

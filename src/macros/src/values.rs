@@ -1,9 +1,7 @@
 //! [`Takes`]: what an argument takes, and how its value is read. It knows nothing of the attributes
 //! and reports no errors.
 
-use proc_macro::{TokenStream, TokenTree};
-
-use crate::function::is;
+use proc_macro::TokenTree;
 
 #[derive(Clone, Copy)]
 pub enum Takes {
@@ -67,7 +65,7 @@ impl Takes {
                 let nanos = nanos(&text(value)?)?;
                 format!("::core::time::Duration::from_nanos({nanos})")
             }
-            Takes::Path => return path(&text(value)?).map(Value::Path),
+            Takes::Path => return text(value).filter(|text| is_path(text)).map(Value::Path),
         };
         Some(Value::Setting(setting))
     }
@@ -77,7 +75,8 @@ impl Takes {
 pub enum Value {
     /// The argument of a method, as source text.
     Setting(String),
-    Path(TokenStream),
+    /// A path, as source text.
+    Path(String),
 }
 
 /// The text of a string literal. Escapes stay as they are: no value has any.
@@ -116,29 +115,12 @@ fn nanos(text: &str) -> Option<u128> {
     (1..=LONGEST).contains(&nanos).then_some(nanos)
 }
 
-/// The tokens of a path such as `::kitchen::headwaiter`.
-fn path(text: &str) -> Option<TokenStream> {
-    // The lexer of the compiler reports some other characters by itself.
-    let is_usual = |c: char| c.is_alphanumeric() || "_:#".contains(c);
-    let path: TokenStream = text.chars().all(is_usual).then(|| text.parse().ok())??;
-    let tokens: Vec<_> = path.clone().into_iter().collect();
-    let mut rest = &tokens[..];
-    if let [first, second, others @ ..] = rest
-        && is(first, ":")
-        && is(second, ":")
-    {
-        rest = others;
-    }
-    // A name, and after it either the end or `::` and more.
-    loop {
-        match rest {
-            [TokenTree::Ident(_)] => return Some(path),
-            [TokenTree::Ident(_), first, second, others @ ..]
-                if is(first, ":") && is(second, ":") =>
-            {
-                rest = others;
-            }
-            _ => return None,
-        }
-    }
+/// Whether a text is a path such as `::kitchen::headwaiter`.
+fn is_path(text: &str) -> bool {
+    let is_start = |c: char| c.is_alphabetic() || c == '_';
+    let is_name = |name: &str| {
+        let name = name.strip_prefix("r#").unwrap_or(name);
+        name.starts_with(is_start) && name.chars().all(|c| is_start(c) || c.is_numeric())
+    };
+    text.strip_prefix("::").unwrap_or(text).split("::").all(is_name)
 }

@@ -36,6 +36,10 @@ mod seeds {
     //                         ^^ `seeds` takes a number from 1 to 4294967295: write `seeds = 64`
     async fn less_than_none() {}
 
+    #[headwaiter::test(seeds = 64u32)]
+    //                         ^^^^^ `seeds` takes a number from 1 to 4294967295: write `seeds = 64`
+    async fn a_number_with_a_type() {}
+
     #[headwaiter::test(seeds = "64")]
     //                         ^^^^ `seeds` takes a number from 1 to 4294967295: write `seeds = 64`
     async fn a_text() {}
@@ -159,6 +163,10 @@ mod paths {
     #[headwaiter::test(crate = "kitchen::")]
     //                         ^^^^^^^^^^^ `crate` takes the path of the crate `headwaiter`, in quotes: write `crate = "path::to::headwaiter"`
     async fn half_a_path() {}
+
+    #[headwaiter::test(crate = "r#")]
+    //                         ^^^^ `crate` takes the path of the crate `headwaiter`, in quotes: write `crate = "path::to::headwaiter"`
+    async fn half_a_name() {}
 
     #[headwaiter::main(crate = "../kitchen")]
     //                         ^^^^^^^^^^^^ `crate` takes the path of the crate `headwaiter`, in quotes: write `crate = "path::to::headwaiter"`

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::Path;
 
-use crate::support::*;
-use serde_json::Value;
+use crate::support::compiler;
 
 /// Of a message: its line, its first column and the one after its last (0 if it may be any), and what it says.
 type Message = (u64, u64, u64, String);
@@ -34,42 +32,18 @@ fn announced(source: &str) -> BTreeSet<Message> {
     messages
 }
 
-/// The messages of the compiler about a file in which `headwaiter` is the package of the macros.
-fn said(name: &str) -> BTreeSet<Message> {
-    // Beside this test are the libraries of which it was built. There may be older ones.
-    let deps = std::env::current_exe().unwrap().parent().unwrap().to_owned();
-    let libraries = fs::read_dir(deps).unwrap().map(|entry| entry.unwrap().path());
-    let is_macros = |path: &PathBuf| {
-        path.file_name().unwrap().to_string_lossy().contains("headwaiter_macros-")
-            && path.extension().is_some_and(|kind| kind == std::env::consts::DLL_EXTENSION)
-    };
-    let built_at = |path: &PathBuf| fs::metadata(path).unwrap().modified().unwrap();
-    let macros = libraries.filter(is_macros).max_by_key(built_at).expect("the library of macros");
-    let folder = Folder::new();
-    let mut command = Command::new("rustc");
-    command.args(["--edition=2024", "--test", "--crate-type=lib", "--emit=metadata"]);
-    command.args(["--error-format=json", "--out-dir"]).arg(&folder.0);
-    command.arg("--extern").arg(format!("headwaiter={}", macros.display())).arg(name);
-    let text = String::from_utf8(output_of(command).stderr).unwrap();
-    let mut messages = BTreeSet::new();
-    for line in text.lines() {
-        let message: Value = serde_json::from_str(line).expect(line);
-        let text = message["message"].as_str().expect(line);
-        let spans = message["spans"].as_array().into_iter().flatten();
-        for span in spans.filter(|span| span["is_primary"] == true) {
-            let number = |name: &str| span[name].as_u64().expect(line);
-            let (start, end) = (number("column_start"), number("column_end"));
-            messages.insert((number("line_start"), start, end, text.to_owned()));
-        }
-    }
-    messages
+/// The messages of the compiler about a file in which this is the name of the package of the macros.
+fn said(name: &str, macros: &str) -> BTreeSet<Message> {
+    let library = compiler::library("headwaiter_macros", std::env::consts::DLL_EXTENSION);
+    let said = compiler::compile(Path::new(name), macros, &library);
+    said.into_iter().map(|said| (said.line, said.columns.0, said.columns.1, said.text)).collect()
 }
 
 #[track_caller]
-fn says_what_is_announced(name: &str) {
+fn says_what_is_announced(name: &str, macros: &str) {
     let name = format!("tests/promises/attributes/{name}.rs");
     let announced = announced(&fs::read_to_string(&name).unwrap());
-    let said = said(&name);
+    let said = said(&name, macros);
     let is_same = |announced: &Message, said: &Message| {
         let is_end = announced.2 == 0 || announced.2 == said.2;
         let is_text = match announced.3.strip_suffix("...") {
@@ -91,15 +65,20 @@ fn says_what_is_announced(name: &str) {
 
 #[test]
 fn a_wrong_argument_is_an_error_that_points_at_it_and_says_what_is_right() {
-    says_what_is_announced("arguments");
+    says_what_is_announced("arguments", "headwaiter");
 }
 
 #[test]
 fn a_function_that_cannot_have_the_attribute_is_an_error_that_points_at_the_reason() {
-    says_what_is_announced("functions");
+    says_what_is_announced("functions", "headwaiter");
 }
 
 #[test]
 fn a_mistake_in_the_body_or_the_type_is_reported_at_the_users_own_code() {
-    says_what_is_announced("bodies");
+    says_what_is_announced("bodies", "headwaiter");
+}
+
+#[test]
+fn a_path_that_does_not_lead_to_the_crate_is_an_error_that_points_at_it_or_names_the_argument() {
+    says_what_is_announced("renamed", "kitchen");
 }
