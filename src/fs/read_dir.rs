@@ -165,6 +165,13 @@ impl DirEntry {
         self.std.file_name()
     }
 
+    /// Its inode number, as the directory has it.
+    #[cfg(unix)]
+    #[must_use]
+    pub fn ino(&self) -> u64 {
+        std::os::unix::fs::DirEntryExt::ino(&*self.std)
+    }
+
     /// Returns whether it is a file, a directory, a symbolic link or something else. Except in rare
     /// cases it is known already. A link is not followed.
     ///

@@ -199,6 +199,16 @@ impl Signal {
         Recv { listener: self, wait: Wait::at(Location::caller()) }
     }
 
+    /// Like [`recv`](Self::recv), for hand-written futures.
+    ///
+    /// # Panics
+    ///
+    /// Outside the loop in which the listener was made.
+    #[track_caller]
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<()>> {
+        Pin::new(self).poll_next(cx)
+    }
+
     pub(crate) fn poll(&self, wait: &mut Wait, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.notice.poll_notice(wait, cx)
     }

@@ -60,6 +60,50 @@ pin_project! {
     }
 }
 
+impl<F> Timeout<F> {
+    /// Returns the future inside.
+    ///
+    /// # Panics
+    ///
+    /// Panics after the end: the future is dropped then.
+    #[track_caller]
+    pub fn get_ref(&self) -> &F {
+        self.future.as_ref().expect(HAS_ENDED)
+    }
+
+    /// As [`get_ref`](Self::get_ref), mutably.
+    ///
+    /// # Panics
+    ///
+    /// As [`get_ref`](Self::get_ref).
+    #[track_caller]
+    pub fn get_mut(&mut self) -> &mut F {
+        self.future.as_mut().expect(HAS_ENDED)
+    }
+
+    /// Returns the future inside, without its limit.
+    ///
+    /// ```
+    /// use headwaiter::time::timeout;
+    /// use std::time::Duration;
+    ///
+    /// headwaiter::block_on(async {
+    ///     let order = timeout(Duration::from_millis(1), async { "soup" });
+    ///     assert_eq!(order.into_inner().await, "soup");
+    /// });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`get_ref`](Self::get_ref).
+    #[track_caller]
+    pub fn into_inner(self) -> F {
+        self.future.expect(HAS_ENDED)
+    }
+}
+
+const HAS_ENDED: &str = "headwaiter: this `Timeout` has ended, and has dropped its future";
+
 impl<F: Future> Future for Timeout<F> {
     type Output = Result<F::Output, Elapsed>;
 

@@ -2,7 +2,7 @@
 //! so each has signals of its own, and sends them to its own thread.
 
 use std::cell::Cell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::ErrorKind;
 use std::rc::Rc;
 use std::sync::mpsc;
@@ -38,6 +38,20 @@ async fn is_told(listener: &mut Signal) -> bool {
     // The loop asks the kernel meanwhile, and dispatches what has come.
     sleep(ms(1)).await;
     poll_once(&mut listener.recv()).await == Poll::Ready(Some(()))
+}
+
+#[test]
+fn poll_recv_wakes_its_task_and_reports_each_signal_once() {
+    in_a_loop(|| async {
+        let mut listener = signal(own(16)).unwrap();
+        let mut told = spawn(async move {
+            poll_fn(|cx| listener.poll_recv(cx)).await.unwrap();
+            listener
+        });
+        assert!(poll_once(&mut told).await.is_pending());
+        send(own(16));
+        assert!(!is_told(&mut told.await.unwrap()).await, "told twice");
+    });
 }
 
 #[track_caller]

@@ -674,6 +674,16 @@ fn an_end_of_a_pipe_goes_to_a_child_in_blocking_mode_and_no_other_descriptor_doe
 }
 
 #[headwaiter::test(within = "60s")]
+async fn a_descriptor_of_a_pipe_is_given_back_in_the_mode_that_was_asked_for() {
+    let _beside_others = beside_other_tests();
+    let (first, second) = (pipe().unwrap(), pipe().unwrap());
+    assert!(is_nonblocking(first.0.into_nonblocking_fd().unwrap()));
+    assert!(is_nonblocking(first.1.into_nonblocking_fd().unwrap()));
+    assert!(!is_nonblocking(second.0.into_fd().unwrap()));
+    assert!(!is_nonblocking(second.1.into_fd().unwrap()));
+}
+
+#[headwaiter::test(within = "60s")]
 async fn both_ends_of_a_pipe_have_the_traits_vectored_too() {
     let _beside_others = beside_other_tests();
     let (reader, writer) = pipe().unwrap();

@@ -300,6 +300,7 @@ async fn opening_truncates_appends_and_creates_as_in_std() {
     }
 }
 
+/// Unlike tokio: there, it has only reached a buffer.
 #[headwaiter::test(within = "60s")]
 async fn a_write_is_done_when_it_says_so() {
     let _beside_others = beside_other_tests();
@@ -386,6 +387,7 @@ fn the_end_moves_when_the_file_grows() {
     });
 }
 
+/// Unlike tokio: there, the conversions cannot fail.
 #[headwaiter::test(within = "60s")]
 async fn a_file_goes_to_std_and_back_at_its_position() {
     let _beside_others = beside_other_tests();
@@ -430,6 +432,7 @@ async fn a_file_without_a_size_is_read_to_its_end() {
     assert_eq!(read_to_end(&mut file, 100).await, mounts);
 }
 
+/// Unlike tokio: there, every read goes to the pool.
 #[cfg(target_os = "linux")]
 #[test]
 fn what_is_not_in_memory_is_read_by_the_pool() {
@@ -769,6 +772,7 @@ fn outside_a_loop_a_panic_says_what_to_do() {
     });
 }
 
+/// Unlike tokio: there, streams implement traits of its own.
 #[headwaiter::test(within = "60s")]
 async fn the_traits_of_futures_io_read_write_and_seek() {
     let _beside_others = beside_other_tests();
@@ -843,6 +847,7 @@ fn vectored_reads_and_writes_of_a_file_use_all_slices() {
     }
 }
 
+/// Unlike tokio: there, such operations run concurrently.
 #[test]
 fn a_file_that_several_share_is_changed_by_one_after_the_other() {
     for folder in folders() {
@@ -1108,6 +1113,7 @@ async fn a_folder_is_listed_as_by_std() {
         let is_dir = entry.file_name() == "folder";
         assert_eq!(entry.file_type().await.unwrap().is_dir(), is_dir);
         let metadata = entry.metadata().await.unwrap();
+        assert_eq!(entry.ino(), std::os::unix::fs::MetadataExt::ino(&metadata));
         assert!(
             metadata.is_dir() == is_dir
                 && (is_dir || metadata.len() as usize == entry.file_name().len())

@@ -194,7 +194,7 @@ fn a_reset_before_the_first_tick_and_between_two_polls_of_a_tick_counts() {
     });
 }
 
-/// Difference: tokio's interval can be reset anywhere, as its timers are shared between threads.
+/// Unlike tokio: there, an interval can be reset anywhere, as timers are shared between threads.
 #[test]
 fn an_interval_is_reset_in_its_own_loop_only() {
     bounded(|| {
@@ -216,7 +216,7 @@ fn an_interval_is_reset_in_its_own_loop_only() {
     });
 }
 
-/// Difference: in tokio this is `IntervalStream` of tokio-stream.
+/// Unlike tokio: there, `IntervalStream` of tokio-stream does this.
 #[test]
 fn an_interval_is_an_endless_stream_of_its_ticks() {
     in_virtual_time(|| async {
@@ -271,7 +271,7 @@ fn a_sleep_has_elapsed_when_its_timer_has_fired_and_can_be_reset_before_and_afte
     });
 }
 
-/// Difference: in tokio, the first poll of a sleep whose deadline has passed is ready.
+/// Unlike tokio: there, the first poll of a sleep whose deadline has passed is ready.
 #[test]
 fn a_sleep_that_was_never_polled_has_not_elapsed() {
     in_virtual_time(|| async {
@@ -297,5 +297,24 @@ fn outside_its_loop_a_sleep_has_elapsed_only_if_a_poll_has_said_so() {
         assert!(!nap.is_elapsed());
         event_loop.block_on(Pin::new(&mut nap));
         assert!(nap.is_elapsed());
+    });
+}
+
+#[test]
+fn a_timeout_gives_access_to_its_future_until_that_is_dropped_at_the_end() {
+    in_virtual_time(|| async {
+        let minute = Duration::from_secs(60);
+        let mut limited = time::timeout(minute, sleep(2 * minute));
+        let deadline = limited.get_ref().deadline();
+        assert_eq!(deadline, time::now() + 2 * minute);
+        limited.get_mut().reset(deadline - minute - minute / 2);
+        assert_eq!((&mut limited).await, Ok(()));
+        let text = panic_text(|| _ = limited.get_ref());
+        assert!(text.contains("this `Timeout` has ended"), "{text}");
+        assert_eq!(panic_text(|| drop(limited.into_inner())), text);
+        let limited = time::timeout(minute, sleep(2 * minute));
+        let before = time::now();
+        limited.into_inner().await; // Without the limit.
+        assert_eq!(time::now() - before, 2 * minute);
     });
 }

@@ -124,6 +124,15 @@ impl PipeReader {
         Ok(self.into_std()?.into())
     }
 
+    /// As [`into_fd`](Self::into_fd), but the descriptor stays in non-blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// None at present.
+    pub fn into_nonblocking_fd(self) -> io::Result<OwnedFd> {
+        Ok(self.registered.into_inner().into())
+    }
+
     read_methods! {
         PipeReader,
         eof: "EOF: every writer is gone",

@@ -112,6 +112,15 @@ impl PipeWriter {
         Ok(self.into_std()?.into())
     }
 
+    /// As [`into_fd`](Self::into_fd), but the descriptor stays in non-blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// None at present.
+    pub fn into_nonblocking_fd(self) -> io::Result<OwnedFd> {
+        Ok(self.registered.into_inner().into())
+    }
+
     write_methods! {
         ///
         /// A write of up to 4096 bytes (PIPE_BUF) is atomic: it is written whole, and does not mix
