@@ -378,7 +378,13 @@ fn reserve_many_for_none_needs_no_room_and_for_too_many_is_an_error() {
         assert_eq!(orders.try_reserve_many(2).unwrap_err(), TrySendError::Full(()));
         assert_eq!(orders.try_reserve_many(usize::MAX).unwrap_err(), TrySendError::Full(()));
         assert!(ready(poll_once(&mut pin!(orders.reserve_many(2))).await).is_err());
-        assert!(ready(poll_once(&mut pin!(orders.reserve_many(usize::MAX))).await).is_err());
+        let error = ready(poll_once(&mut pin!(orders.reserve_many(usize::MAX))).await).unwrap_err();
+        // The channel is neither closed nor full, and the error must not say that it is.
+        let why = "or can never hold so many messages";
+        assert_eq!(error.to_string(), format!("the channel is closed, {why}"));
+        let error = orders.try_reserve_many(2).unwrap_err();
+        assert_eq!(error.to_string(), format!("the channel is full, {why}"));
+        assert_eq!(orders.try_send(2).unwrap_err().to_string(), "the channel is full");
         kitchen.close();
         assert_eq!(orders.try_reserve_many(0).unwrap_err(), TrySendError::Closed(()));
         assert_eq!(orders.try_reserve_many(1).unwrap_err(), TrySendError::Closed(()));

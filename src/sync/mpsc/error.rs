@@ -14,7 +14,12 @@ impl<T> fmt::Debug for SendError<T> {
     }
 }
 
-error_message!(impl[T] for SendError<T>, "the channel is closed");
+// An error without a message is usually that of a reservation, and one for too many messages fails as
+// if the channel were closed or full, as in tokio.
+error_message!(impl[T] for SendError<T>, |_this| match size_of::<T>() {
+    0 => "the channel is closed, or can never hold so many messages",
+    _ => "the channel is closed",
+});
 
 /// The error of [`try_send`](super::Sender::try_send). Contains the message.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,6 +49,8 @@ impl<T> fmt::Debug for TrySendError<T> {
 }
 
 error_message!(impl[T] for TrySendError<T>, |this| match this {
+    TrySendError::Full(_) if size_of::<T>() == 0 =>
+        "the channel is full, or can never hold so many messages",
     TrySendError::Full(_) => "the channel is full",
     TrySendError::Closed(_) => "the channel is closed",
 });
