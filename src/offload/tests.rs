@@ -164,6 +164,7 @@ fn a_run_that_was_started_is_done_before_it_is_polled() {
 }
 
 /// As a resolver that does not answer makes them.
+/// Unlike tokio: there, look-ups may occupy all threads.
 #[test]
 fn slow_look_ups_leave_half_of_the_threads_to_files_and_jobs() {
     for (threads, look_ups) in [(2, 1), (3, 1), (4, 2), (64, 32)] {

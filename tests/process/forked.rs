@@ -98,6 +98,7 @@ fn one_of_each(event_loop: &mut EventLoop, folder: &Folder) -> Vec<Box<dyn Any>>
     })
 }
 
+/// Unlike tokio: there, it is deregistered from the parent's poller.
 #[test]
 fn what_a_forked_child_drops_stays_registered_with_its_parent() {
     in_own_process(|| {
@@ -205,6 +206,7 @@ fn a_forked_child_does_not_kill_its_parents_children_by_dropping_them() {
     });
 }
 
+/// Unlike tokio: there, nothing refuses it.
 #[test]
 fn a_loop_of_the_parent_is_refused_in_a_forked_child_with_the_way_out() {
     in_own_process(|| {

@@ -122,6 +122,7 @@ fn a_wait_without_pidfds_ends_though_sigchld_comes_to_be_ignored() {
     });
 }
 
+/// Unlike tokio: there, it keeps the loop turning.
 #[test]
 fn a_dead_child_that_a_debugger_holds_does_not_keep_the_loop_turning() {
     in_own_process(|| {

@@ -104,6 +104,7 @@ fn a_test_without_seeds_ignores_the_variable_and_names_no_seed() {
     assert!(text.contains("the soup is cold") && !text.contains("HEADWAITER_SEED"), "{text}");
 }
 
+/// Unlike tokio: there, such a test hangs.
 #[test]
 fn a_deadlock_fails_the_test_with_its_report() {
     let [head, command] = replay("in_a_deadlock", 0);
@@ -113,6 +114,7 @@ fn a_deadlock_fails_the_test_with_its_report() {
     fails("that_nothing_can_wake", None, &report);
 }
 
+/// Unlike tokio: there, such a test hangs.
 #[test]
 fn a_test_that_turns_for_ever_fails_in_time_with_a_dump() {
     let name = "attributes::failing::that_turns_for_ever";

@@ -86,7 +86,7 @@ fn a_barrier_for_none_or_one_never_makes_a_task_wait() {
     });
 }
 
-/// Deliberately unlike tokio, where a wait that was dropped still counts: there the round would begin with one task too few.
+/// Unlike tokio: there, it still counts, so the round begins with one task too few.
 #[test]
 fn a_wait_that_is_dropped_before_the_barrier_opens_does_not_count() {
     in_every_order(|| async {

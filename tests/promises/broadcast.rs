@@ -83,6 +83,7 @@ fn a_receiver_that_lags_is_told_how_many_it_has_missed_and_goes_on_with_the_olde
     });
 }
 
+/// Unlike tokio: there, the memory for all messages is allocated at once.
 #[test]
 fn the_capacity_is_rounded_up_to_a_power_of_two() {
     for (capacity, kept) in [(1, 1), (2, 2), (3, 4), (4, 4), (5, 8), (1000, 1024)] {
@@ -213,6 +214,7 @@ impl Clone for Counted {
     }
 }
 
+/// Unlike tokio: there, it gets a clone too.
 #[test]
 fn the_last_receiver_gets_the_message_itself() {
     let (kitchen, mut anna) = broadcast::channel(16);

@@ -53,6 +53,7 @@ async fn one_poll_does_128_operations_and_one_more_for_each_refusal() {
     assert_eq!(attempts[BUDGET..], [false, true, false, true, false, true, false, true]);
 }
 
+/// Unlike tokio: there, such a task receives nothing more once its budget is spent.
 #[headwaiter::test(within = "60s")]
 async fn a_receive_beside_a_branch_that_is_always_ready_gets_every_message() {
     let _beside_others = beside_other_tests();
@@ -149,6 +150,7 @@ async fn a_copy_beside_a_branch_that_is_always_ready_goes_on_and_one_of_foreign_
     assert!(timeout(ms(5), endless).await.is_err());
 }
 
+/// Unlike tokio: there, the refused lock does not enter the queue.
 #[headwaiter::test(within = "60s")]
 async fn a_refused_lock_of_a_free_mutex_is_granted_at_once_and_completes_at_the_next_poll() {
     let _beside_others = beside_other_tests();
@@ -278,6 +280,7 @@ where
     });
 }
 
+/// Unlike tokio: there, the refused operation does not enter the queue.
 #[test]
 fn a_task_that_has_spent_its_budget_is_not_overtaken() {
     served_in_order("mutex", || {
@@ -482,6 +485,7 @@ fn a_loop_of_consume_budget_lets_the_other_tasks_run_once_in_129_rounds() {
     assert!(pin!(unconstrained(ready(()))).poll(&mut cx).is_ready());
 }
 
+/// Unlike tokio: there, the first poll after the deadline is ready, and a timer fires only between two polls of its task.
 #[test]
 fn a_sleep_that_is_polled_again_in_the_same_poll_after_its_deadline_is_ready() {
     in_virtual_time(|| async {
@@ -534,6 +538,7 @@ async fn a_sleep_that_completed_by_the_clock_leaves_no_timer_and_wakes_nothing_l
     assert_eq!(count.take_wakes(), 0);
 }
 
+/// Unlike tokio: there, a timer fires only between two polls of its task.
 #[headwaiter::test(clock = "virtual", within = "60s")]
 async fn an_overdue_interval_catches_up_within_a_poll_and_still_yields() {
     let _beside_others = beside_other_tests();
@@ -560,6 +565,7 @@ async fn an_overdue_interval_catches_up_within_a_poll_and_still_yields() {
     assert!(at_once <= BUDGET + 1, "{at_once} ticks before the other task ran");
 }
 
+/// Unlike tokio: there, `closed` leaves its waker behind too.
 #[test]
 fn the_senders_poll_closed_keeps_its_waker_between_polls() {
     let (count, waker) = counted_waker();

@@ -54,6 +54,7 @@ async fn live() -> (TcpListener, SocketAddr) {
 
 const DELAY: Duration = Duration::from_millis(250);
 
+/// Unlike tokio: there, the next address is tried when the kernel gives up on this one.
 #[headwaiter::test(clock = "virtual", within = "60s")]
 async fn an_address_that_does_not_answer_costs_a_quarter_of_a_second() {
     let _beside_others = beside_other_tests();
@@ -157,6 +158,7 @@ async fn a_single_address_and_the_last_of_several_cost_no_timer() {
     assert_eq!(sources_and_timers().1, 0, "{}", dump());
 }
 
+/// Unlike tokio: there, the error is that of the last attempt.
 #[headwaiter::test(clock = "virtual", within = "60s")]
 async fn a_slice_keeps_its_order_and_the_error_lists_all_attempts() {
     let _beside_others = beside_other_tests();

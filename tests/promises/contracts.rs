@@ -329,6 +329,7 @@ fn dropping_a_join_handle_detaches_the_task() {
     });
 }
 
+/// Unlike tokio: there, the future is dropped when its task is scheduled next.
 #[test]
 fn abort_drops_the_future_inside_the_call_and_before_it_is_reported() {
     in_every_order(|| async {
@@ -821,6 +822,7 @@ fn a_waker_of_an_earlier_block_on_does_not_count_for_a_later_one() {
     });
 }
 
+/// Unlike tokio: there, instants have a type of their own.
 #[headwaiter::test(clock = "virtual", within = "60s")]
 async fn the_virtual_clock_jumps_to_the_next_timer_when_the_loop_is_idle() {
     let _beside_others = beside_other_tests();
@@ -848,6 +850,7 @@ async fn the_virtual_clock_does_not_jump_while_a_task_is_ready() {
 }
 
 with_both_streams! {
+    /// Unlike tokio: there, a paused clock jumps as soon as the runtime is idle.
     fn the_virtual_clock_gives_the_kernel_its_grace_while_a_source_is_awaited(pair) {
         in_virtual_time(|| async {
             let (mut client, mut server) = pair().await.unwrap();
@@ -941,6 +944,7 @@ async fn a_timed_out_future_is_dropped_before_its_end_is_reported() {
     assert!(dropped.get());
 }
 
+/// Unlike tokio: there, the future is made where `spawn` is called, so it must be `Send`.
 #[test]
 fn remote_spawn_makes_the_future_at_home_and_brings_the_result_back() {
     bounded(|| {
@@ -974,6 +978,7 @@ fn remote_spawn_makes_the_future_at_home_and_brings_the_result_back() {
     });
 }
 
+/// Unlike tokio: there, a `JoinHandle` works in any executor.
 #[test]
 fn mistakes_are_named_with_the_way_out() {
     bounded(|| {

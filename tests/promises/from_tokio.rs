@@ -30,6 +30,7 @@ impl Drop for Panics {
     }
 }
 
+/// Unlike tokio: there, it is dropped during the unwinding.
 #[headwaiter::test(within = "60s")]
 async fn a_future_that_panics_in_its_poll_is_dropped_after_the_unwinding() {
     let _beside_others = beside_other_tests();
@@ -48,6 +49,7 @@ async fn a_future_that_panics_in_its_poll_is_dropped_after_the_unwinding() {
     assert_eq!(unwinding.take(), Some(true));
 }
 
+/// Unlike tokio: there, the reservation fails.
 #[headwaiter::test(within = "60s")]
 async fn a_reservation_that_was_granted_before_the_close_holds() {
     let _beside_others = beside_other_tests();
@@ -63,6 +65,7 @@ async fn a_reservation_that_was_granted_before_the_close_holds() {
     assert_eq!(receiver.recv().await, None);
 }
 
+/// Unlike tokio: there, it is not called if the last attempt would have blocked.
 #[headwaiter::test(within = "60s")]
 async fn try_io_always_calls_the_operation() {
     let _beside_others = beside_other_tests();
@@ -81,6 +84,7 @@ async fn try_io_always_calls_the_operation() {
     assert_eq!(server.try_read(&mut [0; 8]).unwrap(), 1);
 }
 
+/// Unlike tokio: there, it waits for an event.
 #[headwaiter::test(within = "60s")]
 async fn readable_of_a_fresh_socket_is_ready_until_the_kernel_says_otherwise() {
     let _beside_others = beside_other_tests();

@@ -77,6 +77,7 @@ fn an_empty_group_is_joined_at_once() {
     });
 }
 
+/// Unlike tokio: there, the tasks of a `JoinSet` or a `TaskTracker` do not affect each other.
 #[test]
 fn the_first_error_cancels_the_rest_and_is_returned_after_all_have_ended() {
     // Whichever fails first, in every order.
@@ -713,6 +714,7 @@ thread_local! {
     static AT_SPAWN: Cell<Option<Box<dyn FnOnce()>>> = const { Cell::new(None) };
 }
 
+/// Unlike tokio: there, only the panic hook sees it.
 #[test]
 fn a_panic_that_no_joiner_sees_is_logged_and_a_logger_may_cancel_the_group_of_which_it_hears() {
     let cancelling = || async {

@@ -87,7 +87,6 @@ fn of_chosen_events_only_those_are_waited_for() {
     });
 }
 
-/// Different from tokio: an error counts too, for which tokio has an interest of its own.
 #[test]
 fn urgent_data_is_waited_for_beside_ordinary_data() {
     in_every_order(|| async {
@@ -149,6 +148,7 @@ fn a_task_that_waits_for_urgent_data_takes_no_data_from_one_that_reads() {
     });
 }
 
+/// Unlike tokio: there, an interest of its own is for errors.
 #[test]
 fn an_error_is_exceptional_too() {
     in_loop(|| async {

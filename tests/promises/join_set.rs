@@ -335,7 +335,7 @@ fn shutdown_by_a_child_waits_until_its_own_poll_is_over() {
     });
 }
 
-/// Difference: tokio ignores such panics. Here the caller does not see them either, but they are logged.
+/// Unlike tokio: there, such panics are ignored. Here the caller does not see them either, but they are logged.
 #[test]
 fn a_panic_during_a_shutdown_is_logged_and_does_not_reach_the_caller() {
     let said = logged(LevelFilter::Error, || {
@@ -797,6 +797,7 @@ fn a_hundred_thousand_tasks_cost_a_set_constant_time_and_leave_nothing() {
     });
 }
 
+/// Unlike tokio: there, the main future has no id, and a job of the pool has one.
 #[test]
 fn the_id_of_the_polled_task_is_known_and_outside_of_tasks_there_is_none() {
     assert_eq!(task::try_id(), None);
@@ -807,7 +808,6 @@ fn the_id_of_the_polled_task_is_known_and_outside_of_tasks_there_is_none() {
         assert_eq!(none, None);
         assert!(said.contains("while no task is being polled"), "{said}");
         event_loop.block_on(async {
-            // Difference: in tokio, the main future has no id.
             let main = task::id();
             let mut set = JoinSet::new();
             let one = set.spawn(async { task::id() }).id();
@@ -815,7 +815,6 @@ fn the_id_of_the_polled_task_is_known_and_outside_of_tasks_there_is_none() {
             let ids = set.join_all().await;
             assert_eq!(ids, [one, other]);
             assert!(one != other && one != main && other != main);
-            // Difference: in tokio, a job has the id of its task.
             assert_eq!(headwaiter::spawn_blocking(task::try_id).await.unwrap(), None);
             assert_eq!(task::id(), main);
         });

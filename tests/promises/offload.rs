@@ -293,6 +293,7 @@ fn a_pool_without_threads_is_an_error_that_says_so() {
     assert!(error.to_string().contains("blocking_threads(0)"), "{error}");
 }
 
+/// Unlike tokio: there, the queue has no limit.
 #[test]
 fn a_full_queue_gives_the_closure_back() {
     bounded(|| {
@@ -395,6 +396,7 @@ fn the_virtual_clock_goes_on_when_a_waiting_job_was_aborted_and_when_a_running_o
     });
 }
 
+/// Unlike tokio: there, the drop waits for the jobs that run.
 #[test]
 fn dropping_the_loop_waits_for_no_job_and_drops_those_that_have_not_begun() {
     bounded(|| {
@@ -611,6 +613,7 @@ fn a_job_that_is_spawned_while_the_loop_is_dropped_is_dropped_at_once() {
     });
 }
 
+/// Unlike tokio: there, a job has the context of the runtime.
 #[headwaiter::test(within = "60s")]
 async fn a_job_may_run_a_loop_of_its_own() {
     let _beside_others = beside_other_tests();

@@ -16,6 +16,7 @@ use headwaiter::task::yield_now;
 use headwaiter::time::sleep;
 use headwaiter::{dump, spawn};
 
+/// Unlike tokio: there, the value may be unsized, and the guard has `map`.
 #[test]
 fn an_owned_guard_can_be_moved_into_another_task() {
     in_every_order(|| async {

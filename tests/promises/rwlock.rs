@@ -185,7 +185,7 @@ fn at_most_as_many_read_as_there_may() {
     });
 }
 
-/// tokio accepts 0, and then nothing excludes anything.
+/// Unlike tokio: there, 0 is accepted, and then nothing excludes anything.
 #[test]
 fn a_number_of_readers_that_is_none_is_refused_with_advice() {
     let text = panic_text(|| drop(RwLock::with_max_readers((), 0)));
@@ -294,6 +294,7 @@ fn a_panic_unlocks_also_one_in_map() {
     assert!(lock.try_write().is_ok());
 }
 
+/// Unlike tokio: there, the value may be unsized, and the guard has `map`.
 #[test]
 fn an_owned_guard_moves_into_a_task() {
     in_every_order(|| async {

@@ -62,6 +62,7 @@ fn the_same_seed_gives_the_same_order_and_each_batch_is_permuted() {
     });
 }
 
+/// Unlike tokio: there, `block_on` polls its future before the tasks.
 #[test]
 fn without_a_seed_tasks_run_first_come_first_served() {
     bounded(|| {

@@ -244,6 +244,7 @@ async fn a_socket_is_bound_to_an_interface_by_its_name() {
     }
 }
 
+/// Unlike tokio: there, a `set_linger` of other durations exists, and is deprecated.
 #[test]
 fn the_peer_of_a_socket_with_a_linger_of_zero_gets_a_reset() {
     in_every_order(|| async {
@@ -349,6 +350,7 @@ fn dropping_the_future_that_connects_closes_the_socket() {
     });
 }
 
+/// Unlike tokio: there, a socket in blocking mode blocks the loop.
 #[headwaiter::test(clock = "virtual", within = "60s")]
 async fn a_socket_of_another_crate_connects_and_listens_whatever_its_mode() {
     let _beside_others = beside_other_tests();

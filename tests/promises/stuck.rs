@@ -142,6 +142,7 @@ fn waits_for(who: &str, lock: &str, holder: &str) -> Accused {
     }
 }
 
+/// Unlike tokio: there, deadlocks are not reported.
 #[test]
 fn two_locks_in_opposite_order_are_reported_with_who_waits_for_whom_and_the_lines() {
     let said = logged(Deadlock::Warn, || async {

@@ -663,7 +663,7 @@ fn a_receiver_of_a_closed_channel_ends_when_the_last_room_is_given_back() {
     });
 }
 
-/// Difference: tokio leaves a task that has polled for a message asleep until the last sender is gone.
+/// Unlike tokio: there, a task that has polled for a message stays asleep until the last sender is gone.
 #[test]
 fn closing_a_receiver_wakes_the_task_that_polls_it() {
     in_every_order(|| async {
@@ -1057,6 +1057,7 @@ fn a_loop_that_is_dropped_unlocks_what_its_tasks_hold() {
     });
 }
 
+/// Unlike tokio: there, the types of `sync` are `Send`, so no other crates are needed between threads.
 #[test]
 fn wakers_of_other_crates_are_woken() {
     in_every_order(|| async {

@@ -105,6 +105,7 @@ fn a_remote_task_that_panics_in_its_drop_has_panicked_whether_aborted_or_done() 
     });
 }
 
+/// Unlike tokio: there, the second panic is propagated.
 #[test]
 fn the_first_failure_is_reported_and_a_panic_in_the_drop_after_it_is_logged() {
     let said = logged(LevelFilter::Warn, || {
@@ -161,6 +162,7 @@ async fn a_panic_in_the_drop_of_what_a_token_cuts_goes_on_in_the_task_that_await
     assert_eq!(panic_of(task.await.unwrap_err()), "cut");
 }
 
+/// Unlike tokio: there, the `io::Error` has the text of the `JoinError`, not the error itself.
 #[test]
 fn two_question_marks_after_a_handle_hand_on_both_kinds_of_failure() {
     async fn awaited<T: 'static>(
@@ -198,6 +200,7 @@ fn two_question_marks_after_a_handle_hand_on_both_kinds_of_failure() {
 
 type Job = Box<dyn FnOnce() + Send>;
 
+/// Unlike tokio: there, a job has the context of the runtime.
 #[test]
 fn what_needs_a_loop_says_in_a_job_to_take_a_handle_along() {
     const HINT: &str = "take `Handle::current()` along";

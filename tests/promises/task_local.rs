@@ -217,6 +217,7 @@ fn a_scope_works_outside_any_event_loop_and_on_another_thread() {
     assert_eq!(seen, 1);
 }
 
+/// Unlike tokio: there, no task inherits values.
 #[test]
 fn tasks_that_are_spawned_inside_an_inherited_scope_inherit_and_so_do_their_children() {
     in_every_order(|| async {

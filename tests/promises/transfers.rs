@@ -141,6 +141,7 @@ async fn nothing_is_written_at_once(mut writer: impl AsyncWrite + Unpin) {
     at_once(writer.write_all(&[])).await.unwrap();
 }
 
+/// Unlike tokio: there, a write of an empty buffer may wait for room.
 #[headwaiter::test(within = "60s")]
 async fn a_transfer_of_nothing_never_waits() {
     let _beside_others = beside_other_tests();

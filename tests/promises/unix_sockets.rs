@@ -110,6 +110,7 @@ fn abstract_addresses_come_through_std() {
     });
 }
 
+/// Unlike tokio: there, a name that is empty or begins with a second NUL is truncated.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_path_that_begins_with_a_nul_is_an_abstract_name_wherever_a_path_is_taken() {
@@ -209,6 +210,7 @@ fn paths_that_cannot_be_used_are_errors_that_name_them() {
 }
 
 /// mio #1560.
+/// Unlike tokio: there, it fails with `WouldBlock`.
 #[headwaiter::test(clock = "virtual", within = "60s")]
 #[cfg(target_os = "linux")]
 async fn connect_waits_for_a_full_queue_with_bounded_pace_and_until_it_is_in_there() {

@@ -271,7 +271,7 @@ fn a_change_wakes_all_that_wait_in_the_order_in_which_they_began_to() {
     });
 }
 
-/// In tokio it would block the thread for ever.
+/// Unlike tokio: there, the send blocks the thread.
 #[test]
 fn a_send_while_the_value_is_borrowed_panics_with_the_place_and_the_channel_stays_usable() {
     in_loop(|| async {

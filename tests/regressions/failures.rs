@@ -172,6 +172,7 @@ fn an_event_of_a_source_that_is_gone_reaches_no_successor() {
 }
 
 /// RUSTSEC-2021-0072.
+/// Unlike tokio: there, `spawn` takes no such future.
 #[test]
 fn a_future_that_is_not_send_is_dropped_on_its_own_thread_only() {
     bounded(|| {
@@ -1201,6 +1202,7 @@ fn a_dying_loop_may_drop_timers_that_stand_beside_each_other() {
 }
 
 /// Ports of programs compare `raw_os_error` with `libc::E...`: an error that names its path or address has it one layer down.
+/// Unlike tokio: there, errors name no path or address, and `raw_os_error` has the number.
 #[test]
 #[cfg(target_os = "linux")]
 fn the_number_of_an_os_error_is_told_whatever_the_error_is_about() {

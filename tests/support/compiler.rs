@@ -24,7 +24,8 @@ fn libraries() -> PathBuf {
     std::env::current_exe().unwrap().parent().unwrap().to_owned()
 }
 
-/// The file of such a library, such as `libheadwaiter-0123.rlib`. There may be older ones.
+/// The file of such a library, such as `libheadwaiter-0123.rlib`. There may be others, of older builds and with other features: it is
+/// the newest that was there when this test was built.
 pub fn library(name: &str, extension: &str) -> PathBuf {
     let files = fs::read_dir(libraries()).unwrap().map(|entry| entry.unwrap().path());
     let is_it = |path: &PathBuf| {
@@ -33,7 +34,9 @@ pub fn library(name: &str, extension: &str) -> PathBuf {
             && path.extension().is_some_and(|of_file| of_file == extension)
     };
     let built_at = |path: &PathBuf| fs::metadata(path).unwrap().modified().unwrap();
-    files.filter(is_it).max_by_key(built_at).unwrap_or_else(|| panic!("{name} was not built"))
+    let test_built_at = built_at(&std::env::current_exe().unwrap());
+    let files = files.filter(is_it).filter(|path| built_at(path) <= test_built_at);
+    files.max_by_key(built_at).unwrap_or_else(|| panic!("{name} was not built"))
 }
 
 /// Compiles a file as a library with tests, in which `name` is this library. Returns what the compiler says, place by place.

@@ -23,6 +23,7 @@ async fn connected() -> (TcpStream, TcpStream) {
 }
 
 /// The loop of every codec: read until a whole message is there.
+/// Unlike tokio: there, `read_buf` does not copy.
 #[test]
 fn a_buffer_collects_what_comes_until_the_end() {
     run(async {

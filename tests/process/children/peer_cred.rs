@@ -23,6 +23,7 @@ fn the_credentials_of_the_peer_are_those_of_its_process() {
 }
 
 /// The kernel's answer is the number 0. (It needs unshare(1) and the right to use it.)
+/// Unlike tokio: there, its number is `Some(0)`.
 #[test]
 fn a_peer_in_another_pid_namespace_has_a_user_and_no_number() {
     const DOOR: &str = "HEADWAITER_DOOR";

@@ -188,6 +188,7 @@ fn the_ends_of_the_pipes_are_streams() {
     });
 }
 
+/// Unlike tokio: there, the pipe stays in non-blocking mode.
 #[test]
 fn a_pipe_may_go_from_one_child_to_another() {
     in_a_loop(|| async {
@@ -357,6 +358,7 @@ fn a_pipe_given_to_a_command_ends_when_the_command_is_dropped_too() {
 const LEAVES_A_SLEEPER: &str =
     "for n in 1 2 3 4 5 6 7 8; do echo $n; done; echo oops >&2; sleep 1000 & echo $!; exit 7";
 
+/// Unlike tokio: there, a timeout around the wait loses what was read.
 #[test]
 fn an_output_that_a_grandchild_holds_is_cut_after_the_grace_with_all_that_came_and_the_status() {
     with_children(|| {
@@ -592,6 +594,7 @@ fn children_inherit_neither_files_nor_signal_handlers() {
     });
 }
 
+/// Unlike tokio: there, a paused clock jumps.
 #[test]
 fn the_virtual_clock_stands_still_while_a_child_is_under_way() {
     with_children(|| {

@@ -80,6 +80,7 @@ macro_rules! accept_holds_back {
     }};
 }
 
+/// Unlike tokio: there, `accept` returns the error again and again.
 #[test]
 fn accept_holds_back_without_file_descriptors_and_recovers_when_there_are_some() {
     in_own_process(|| {

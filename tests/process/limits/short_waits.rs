@@ -24,6 +24,7 @@ fn least_lateness(mut wait: impl FnMut()) -> Duration {
     (0..200).map(lateness).min().expect("some waits")
 }
 
+/// Unlike tokio: there, timers have a resolution of one millisecond.
 #[test]
 fn short_waits_are_not_rounded_up_to_a_millisecond_and_long_ones_pay_nothing() {
     in_own_process(|| {

@@ -69,6 +69,7 @@ fn a_standard_stream_whose_thread_cannot_be_started_is_an_error_and_can_be_tried
     });
 }
 
+/// Unlike tokio: there, `spawn_blocking` panics.
 #[test]
 fn a_job_for_which_no_thread_can_be_started_is_an_error_unless_another_thread_takes_it() {
     in_own_process(|| {
