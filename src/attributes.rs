@@ -32,6 +32,9 @@
 /// | `blocking_threads = 8` | [`Builder::blocking_threads`](crate::Builder::blocking_threads) | 64 |
 /// | `crate = "path"` | the path of this crate, if it is not called `headwaiter` | `"::headwaiter"` |
 ///
+/// If the crate has another name and the argument `crate` is missing, the compiler says that it can
+/// find neither `headwaiter` nor the function `a_renamed_headwaiter_needs_the_argument_crate`.
+///
 /// For the other settings, write a plain `main` that uses [`EventLoop::builder`](crate::EventLoop::builder).
 ///
 /// ```

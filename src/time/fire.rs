@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::door::Door;
 use crate::state::{Id, Slot, State, Step, TimerId};
 
-/// Fires all timers that are due, in the order of their deadlines; in a shuffled loop those with the same
-/// deadline in any order. Returns how many. Without any timer the clock is not read.
+/// Fires all timers that are due, in the order of their deadlines; in a shuffled loop those with the
+/// same deadline in any order. Returns how many. Without any timer the clock is not read.
 #[inline]
 pub(crate) fn fire() -> usize {
     let Some(mut door) = Door::open() else { return 0 };

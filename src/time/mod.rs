@@ -1,4 +1,5 @@
-//! Timers: [`sleep()`], [`timeout()`] and [`interval()`], and the time that they use: [`now()`], [`advance`].
+//! Timers: [`sleep()`], [`timeout()`] and [`interval()`], and the time that they use: [`now()`],
+//! [`advance`].
 //!
 //! # Many deadlines with keys
 //!
@@ -84,8 +85,8 @@
 //! If each entry needs work of its own at the deadline, spawn a task for it that sleeps, and keep
 //! its [`AbortHandle`](crate::task::AbortHandle) under the key.
 
-// One timing wheel and one clock for each loop, both in the state. Timers are armed by futures when they
-// are first polled, and fired by the fourth phase of a turn.
+// One timing wheel and one clock for each loop, both in the state. Timers are armed by futures when
+// they are first polled, and fired by the fourth phase of a turn.
 
 mod sleep;
 mod timeout;

@@ -53,10 +53,10 @@ fn paths(page: &str) -> BTreeSet<String> {
         cfg!(feature = "bytes") || !is_of_bytes
     };
     // These are all paths from the root.
-    let mut paths: BTreeSet<_> =
-        rows(table).filter(is_in_this_build).flat_map(|row| names(row[1])).collect();
+    let of_row = |row: Vec<&str>| names(row[if row[1] == "the same" { 0 } else { 1 }]);
+    let mut paths: BTreeSet<_> = rows(table).filter(is_in_this_build).flat_map(of_row).collect();
     // In the other cells, a part of such a path is enough.
-    let all: Vec<_> = rows(table).flat_map(|row| names(row[1])).collect();
+    let all: Vec<_> = rows(table).flat_map(of_row).collect();
     let is_part = |name: &String| {
         let name = format!("::{name}::");
         all.iter().any(|path| format!("::{path}::").contains(&name))

@@ -93,8 +93,8 @@ pub fn test(args: TokenStream, item: TokenStream) -> TokenStream {
     finish(errors, attribute, &function, output, import(args.krate), run)
 }
 
-/// An expression that begins with an item of the crate. If the given crate is another one, which has no
-/// such item, that is reported at its path, and all else at `place`.
+/// An expression that begins with an item of the crate. If the given crate is another one, which
+/// has no such item, that is reported at its path, and all else at `place`.
 fn call(args: &Args, item: &str, rest: &str, place: Span) -> TokenStream {
     let of_crate = args.krate.as_ref().map_or(place, |(_, place)| *place);
     let mut call = tokens(&format!("__headwaiter::{item}"), of_crate);
@@ -102,8 +102,7 @@ fn call(args: &Args, item: &str, rest: &str, place: Span) -> TokenStream {
     call
 }
 
-/// Imports the crate, at the path that was given. If that leads nowhere, the compiler shows what was
-/// written.
+/// Imports the crate, at the path that was given. If that leads nowhere, the compiler points at it.
 fn import(krate: Option<(String, Span)>) -> TokenStream {
     match krate {
         Some((path, place)) => tokens(&format!("use {path} as __headwaiter;"), place),
@@ -111,13 +110,16 @@ fn import(krate: Option<(String, Span)>) -> TokenStream {
     }
 }
 
-/// The import without a given path. A macro cannot know whether there is a crate of this name, nor
-/// what the compiler says if there is none: that there is no `headwaiter`. To name the way out too,
-/// the second line needs a function that only this crate has. The compiler then says that it "cannot
-/// find function `a_renamed_headwaiter_needs_the_argument_crate`".
+/// The import without a given path. A macro cannot find out whether a crate of this name exists, and
+/// the compiler would only say that there is none. So the second item needs a function of this crate
+/// whose name is the advice: without the crate, the compiler also says that it "cannot find function
+/// `a_renamed_headwaiter_needs_the_argument_crate`".
 const BY_DEFAULT: &str = "
     use ::headwaiter as __headwaiter;
-    const _: () = { use __headwaiter::testing::renamed::*; a_renamed_headwaiter_needs_the_argument_crate() };
+    const _: () = {
+        use __headwaiter::testing::renamed::*;
+        a_renamed_headwaiter_needs_the_argument_crate()
+    };
 ";
 
 /// Puts the function together. With errors, nothing else is expected to compile, so there is only
