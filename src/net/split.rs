@@ -71,7 +71,7 @@ impl<S: Split> OwnedReadHalf<S> {
         }
         // Taken out first: the drop of the write half must not shut the stream down.
         drop(write.stream.take());
-        Ok(Arc::into_inner(self.stream).expect("a stream has two halves, and these were they"))
+        Ok(Arc::into_inner(self.stream).expect("a stream has no more than these two halves"))
     }
 }
 

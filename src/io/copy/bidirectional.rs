@@ -189,6 +189,10 @@ impl<'a, A: ?Sized, B: ?Sized> CopyBidirectional<'a, A, B> {
     /// })?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// With a limit, polling the future outside any event loop panics once one direction has ended.
     pub fn half_closed_timeout(mut self, limit: Duration) -> Self {
         self.half_closed.limit = Some(limit);
         self
