@@ -175,6 +175,11 @@ fn an_error_says_which_stream_it_was() {
         };
         let error = copy(&mut &b"soup"[..], &mut full).await.unwrap_err();
         assert!(text(error, ErrorKind::StorageFull).starts_with("flush the writer: "));
+        // Also while there is nothing to read.
+        full.flushes = [Poll::Ready(Err(ErrorKind::StorageFull.into()))].into();
+        let mut waits = reads([Poll::Ready(Ok(b"soup")), Poll::Pending]);
+        let error = copy(&mut waits, &mut full).await.unwrap_err();
+        text(error, ErrorKind::StorageFull);
         let mut takes_nothing = Script { writes: [Poll::Ready(Ok(0))].into(), ..Script::default() };
         let error = copy(&mut &b"soup"[..], &mut takes_nothing).await.unwrap_err();
         text(error, ErrorKind::WriteZero);

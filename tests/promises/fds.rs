@@ -643,6 +643,15 @@ async fn packets_of_a_pipe_that_keeps_them_apart_all_come() {
     (&writer).write_all(b"salad").unwrap();
     assert_eq!(reader.read(&mut bytes).await.unwrap(), 4);
     assert_eq!(reader.read(&mut bytes).await.unwrap(), 5);
+    // A try that is short does not prove that there is no more either.
+    assert_eq!(reader.try_read(&mut bytes).unwrap_err().kind(), ErrorKind::WouldBlock);
+    (&writer).write_all(b"soup").unwrap();
+    (&writer).write_all(b"salad").unwrap();
+    reader.readable().await.unwrap();
+    assert_eq!(reader.try_read(&mut bytes).unwrap(), 4);
+    assert!(poll_once(&mut reader.readable()).await.is_ready());
+    assert_eq!(reader.try_read_vectored(&mut [IoSliceMut::new(&mut bytes)]).unwrap(), 5);
+    assert!(poll_once(&mut reader.readable()).await.is_ready());
 }
 
 #[test]
