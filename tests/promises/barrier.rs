@@ -60,30 +60,28 @@ fn the_last_to_arrive_is_the_leader_and_does_not_wait() {
     });
 }
 
-#[test]
-fn a_task_arrives_at_the_first_poll_of_its_wait() {
-    in_loop(|| async {
-        let barrier = Barrier::new(2);
-        let mut early = barrier.wait();
-        let unpolled = barrier.wait();
-        assert!(is_pending(&mut early).await);
-        drop(unpolled);
-        assert!(is_pending(&mut early).await);
-        assert!(barrier.wait().await.is_leader());
-        early.await;
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_task_arrives_at_the_first_poll_of_its_wait() {
+    let _beside_others = beside_other_tests();
+    let barrier = Barrier::new(2);
+    let mut early = barrier.wait();
+    let unpolled = barrier.wait();
+    assert!(is_pending(&mut early).await);
+    drop(unpolled);
+    assert!(is_pending(&mut early).await);
+    assert!(barrier.wait().await.is_leader());
+    early.await;
 }
 
-#[test]
-fn a_barrier_for_none_or_one_never_makes_a_task_wait() {
-    in_loop(|| async {
-        for size in [0, 1] {
-            let barrier = Barrier::new(size);
-            for _ in 0..3 {
-                assert!(ready(poll_once(&mut barrier.wait()).await).is_leader());
-            }
+#[headwaiter::test(within = "60s")]
+async fn a_barrier_for_none_or_one_never_makes_a_task_wait() {
+    let _beside_others = beside_other_tests();
+    for size in [0, 1] {
+        let barrier = Barrier::new(size);
+        for _ in 0..3 {
+            assert!(ready(poll_once(&mut barrier.wait()).await).is_leader());
         }
-    });
+    }
 }
 
 /// Unlike tokio: there, it still counts, so the round begins with one task too few.
@@ -134,20 +132,19 @@ fn a_task_that_is_aborted_at_a_barrier_does_not_count() {
     });
 }
 
-#[test]
-fn the_others_pass_though_the_last_to_arrive_is_refused_for_its_budget() {
-    in_loop(|| async {
-        let barrier = Rc::new(Barrier::new(2));
-        let other = spawn({
-            let barrier = Rc::clone(&barrier);
-            async move { barrier.wait().await.is_leader() }
-        });
-        let_others_run().await;
-        let mut last = barrier.wait();
-        assert!(is_refused(&mut last).await);
-        assert!(!other.await.unwrap());
-        assert!(last.await.is_leader());
+#[headwaiter::test(within = "60s")]
+async fn the_others_pass_though_the_last_to_arrive_is_refused_for_its_budget() {
+    let _beside_others = beside_other_tests();
+    let barrier = Rc::new(Barrier::new(2));
+    let other = spawn({
+        let barrier = Rc::clone(&barrier);
+        async move { barrier.wait().await.is_leader() }
     });
+    let_others_run().await;
+    let mut last = barrier.wait();
+    assert!(is_refused(&mut last).await);
+    assert!(!other.await.unwrap());
+    assert!(last.await.is_leader());
 }
 
 #[test]
@@ -196,18 +193,17 @@ fn a_barrier_works_with_foreign_wakers_and_without_a_loop() {
     });
 }
 
-#[test]
-fn a_dump_says_that_a_task_waits_at_a_barrier_and_where() {
-    in_loop(|| async {
-        let barrier = Rc::new(Barrier::new(2));
-        let task = spawn({
-            let barrier = Rc::clone(&barrier);
-            async move { barrier.wait().await.is_leader() }
-        });
-        let_others_run().await;
-        let dump = headwaiter::dump().to_string();
-        assert!(dump.contains("waits for a barrier, at tests/promises/barrier.rs:"), "{dump}");
-        barrier.wait().await;
-        task.await.unwrap();
+#[headwaiter::test(within = "60s")]
+async fn a_dump_says_that_a_task_waits_at_a_barrier_and_where() {
+    let _beside_others = beside_other_tests();
+    let barrier = Rc::new(Barrier::new(2));
+    let task = spawn({
+        let barrier = Rc::clone(&barrier);
+        async move { barrier.wait().await.is_leader() }
     });
+    let_others_run().await;
+    let dump = headwaiter::dump().to_string();
+    assert!(dump.contains("waits for a barrier, at tests/promises/barrier.rs:"), "{dump}");
+    barrier.wait().await;
+    task.await.unwrap();
 }

@@ -58,29 +58,28 @@ fn a_receiver_gets_what_is_sent_after_it_was_made() {
     assert_eq!(ben.try_recv(), Err(TryRecvError::Empty));
 }
 
-#[test]
-fn a_receiver_that_lags_is_told_how_many_it_has_missed_and_goes_on_with_the_oldest() {
-    in_loop(|| async {
-        let (kitchen, mut slow) = broadcast::channel(4);
-        let mut fast = kitchen.subscribe();
-        for dish in 0..10 {
-            assert_eq!(kitchen.send(dish), Ok(2));
-            assert_eq!(fast.recv().await, Ok(dish));
-        }
-        assert_eq!((slow.len(), kitchen.len()), (10, 4));
-        assert_eq!(slow.recv().await, Err(RecvError::Lagged(6)));
-        assert_eq!(slow.len(), 4);
-        assert_eq!(slow.recv().await, Ok(6));
-        kitchen.send(10).unwrap();
-        kitchen.send(11).unwrap(); // Pushes 7 out.
-        assert_eq!(slow.try_recv(), Err(TryRecvError::Lagged(1)));
-        for dish in 8..12 {
-            assert_eq!(slow.try_recv(), Ok(dish));
-        }
-        assert_eq!(slow.try_recv(), Err(TryRecvError::Empty));
-        let error = RecvError::Lagged(6);
-        assert_eq!(error.to_string(), "the receiver was too slow and has missed 6");
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_receiver_that_lags_is_told_how_many_it_has_missed_and_goes_on_with_the_oldest() {
+    let _beside_others = beside_other_tests();
+    let (kitchen, mut slow) = broadcast::channel(4);
+    let mut fast = kitchen.subscribe();
+    for dish in 0..10 {
+        assert_eq!(kitchen.send(dish), Ok(2));
+        assert_eq!(fast.recv().await, Ok(dish));
+    }
+    assert_eq!((slow.len(), kitchen.len()), (10, 4));
+    assert_eq!(slow.recv().await, Err(RecvError::Lagged(6)));
+    assert_eq!(slow.len(), 4);
+    assert_eq!(slow.recv().await, Ok(6));
+    kitchen.send(10).unwrap();
+    kitchen.send(11).unwrap(); // Pushes 7 out.
+    assert_eq!(slow.try_recv(), Err(TryRecvError::Lagged(1)));
+    for dish in 8..12 {
+        assert_eq!(slow.try_recv(), Ok(dish));
+    }
+    assert_eq!(slow.try_recv(), Err(TryRecvError::Empty));
+    let error = RecvError::Lagged(6);
+    assert_eq!(error.to_string(), "the receiver was too slow and has missed 6");
 }
 
 /// Unlike tokio: there, the memory for all messages is allocated at once.
@@ -169,18 +168,17 @@ fn a_weak_sender_does_not_keep_the_channel_open() {
     assert_eq!((waiter.try_recv(), waiter.try_recv()), (Ok("soup"), Err(TryRecvError::Closed)));
 }
 
-#[test]
-fn closed_waits_until_no_receiver_is_left_and_on_if_one_comes_first() {
-    in_loop(|| async {
-        let (kitchen, waiter) = broadcast::channel::<()>(1);
-        let mut closed = kitchen.closed();
-        assert!(poll_once(&mut closed).await.is_pending());
-        drop(waiter);
-        let waiter = kitchen.subscribe();
-        assert!(poll_once(&mut closed).await.is_pending());
-        drop(waiter);
-        closed.await;
-    });
+#[headwaiter::test(within = "60s")]
+async fn closed_waits_until_no_receiver_is_left_and_on_if_one_comes_first() {
+    let _beside_others = beside_other_tests();
+    let (kitchen, waiter) = broadcast::channel::<()>(1);
+    let mut closed = kitchen.closed();
+    assert!(poll_once(&mut closed).await.is_pending());
+    drop(waiter);
+    let waiter = kitchen.subscribe();
+    assert!(poll_once(&mut closed).await.is_pending());
+    drop(waiter);
+    closed.await;
 }
 
 #[test]
@@ -370,39 +368,37 @@ fn a_receiver_that_is_dropped_drops_what_only_it_had_not_got_while_nothing_is_bo
     assert_eq!(*dropped.borrow(), [(0, 0), (1, 0), (2, 0)]);
 }
 
-#[test]
-fn a_dropped_receive_has_received_nothing() {
-    in_loop(|| async {
-        let (kitchen, mut waiter) = broadcast::channel(4);
-        let mut receiving = waiter.recv();
-        assert!(poll_once(&mut receiving).await.is_pending());
-        kitchen.send("soup").unwrap();
-        drop(receiving); // It was woken.
-        assert_eq!(waiter.recv().await, Ok("soup"));
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_dropped_receive_has_received_nothing() {
+    let _beside_others = beside_other_tests();
+    let (kitchen, mut waiter) = broadcast::channel(4);
+    let mut receiving = waiter.recv();
+    assert!(poll_once(&mut receiving).await.is_pending());
+    kitchen.send("soup").unwrap();
+    drop(receiving); // It was woken.
+    assert_eq!(waiter.recv().await, Ok("soup"));
 }
 
-#[test]
-fn a_send_wakes_those_that_wait_in_the_order_in_which_they_began_to() {
-    in_loop(|| async {
-        let (kitchen, _idle) = broadcast::channel(4);
-        let order = Rc::new(RefCell::new(Vec::new()));
-        let tasks: Vec<_> = (0..20)
-            .map(|number| {
-                let (mut waiter, order) = (kitchen.subscribe(), Rc::clone(&order));
-                spawn(async move {
-                    waiter.recv().await.unwrap();
-                    order.borrow_mut().push(number);
-                })
+#[headwaiter::test(within = "60s")]
+async fn a_send_wakes_those_that_wait_in_the_order_in_which_they_began_to() {
+    let _beside_others = beside_other_tests();
+    let (kitchen, _idle) = broadcast::channel(4);
+    let order = Rc::new(RefCell::new(Vec::new()));
+    let tasks: Vec<_> = (0..20)
+        .map(|number| {
+            let (mut waiter, order) = (kitchen.subscribe(), Rc::clone(&order));
+            spawn(async move {
+                waiter.recv().await.unwrap();
+                order.borrow_mut().push(number);
             })
-            .collect();
-        yield_now().await;
-        kitchen.send("soup").unwrap();
-        for task in tasks {
-            task.await.unwrap();
-        }
-        assert!(order.borrow().is_sorted() && order.borrow().len() == 20);
-    });
+        })
+        .collect();
+    yield_now().await;
+    kitchen.send("soup").unwrap();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert!(order.borrow().is_sorted() && order.borrow().len() == 20);
 }
 
 #[test]
@@ -422,24 +418,23 @@ fn it_works_without_a_loop() {
     assert_eq!(Pin::new(&mut receiving).poll(cx), Poll::Ready(Err(RecvError::Closed)));
 }
 
-#[test]
-fn a_receiver_of_many_messages_is_refused_when_its_budget_is_spent_and_loses_none() {
-    in_loop(|| async {
-        let (kitchen, mut waiter) = broadcast::channel(1024);
-        for dish in 0..1000 {
-            kitchen.send(dish).unwrap();
-        }
-        let got = Rc::new(Cell::new(0));
-        let other = spawn({
-            let got = Rc::clone(&got);
-            async move { got.get() }
-        });
-        for dish in 0..1000 {
-            assert_eq!(waiter.recv().await, Ok(dish));
-            got.set(dish + 1);
-        }
-        assert_eq!(other.await.unwrap(), 128);
+#[headwaiter::test(within = "60s")]
+async fn a_receiver_of_many_messages_is_refused_when_its_budget_is_spent_and_loses_none() {
+    let _beside_others = beside_other_tests();
+    let (kitchen, mut waiter) = broadcast::channel(1024);
+    for dish in 0..1000 {
+        kitchen.send(dish).unwrap();
+    }
+    let got = Rc::new(Cell::new(0));
+    let other = spawn({
+        let got = Rc::clone(&got);
+        async move { got.get() }
     });
+    for dish in 0..1000 {
+        assert_eq!(waiter.recv().await, Ok(dish));
+        got.set(dish + 1);
+    }
+    assert_eq!(other.await.unwrap(), 128);
 }
 
 /// What a channel does, told in the plainest way.

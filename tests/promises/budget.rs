@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::support::random::Random;
 use crate::support::wakers::Foreign;
-use crate::support::{beside_other_tests, in_loop, in_virtual_time, ms, tcp_pair};
+use crate::support::{beside_other_tests, in_loop, ms, tcp_pair};
 use futures_lite::future::{or, poll_once};
 use futures_lite::io::{AsyncRead, AsyncWrite};
 use headwaiter::net::{TcpListener, TcpStream, UdpSocket};
@@ -486,37 +486,36 @@ fn a_loop_of_consume_budget_lets_the_other_tasks_run_once_in_129_rounds() {
 }
 
 /// Unlike tokio: there, the first poll after the deadline is ready, and a timer fires only between two polls of its task.
-#[test]
-fn a_sleep_that_is_polled_again_in_the_same_poll_after_its_deadline_is_ready() {
-    in_virtual_time(|| async {
-        let mut nap = pin!(sleep(ms(10)));
-        assert!(poll_once(nap.as_mut()).await.is_none());
-        assert!(poll_once(nap.as_mut()).await.is_none(), "it is not due");
-        time::advance(ms(9));
-        assert!(poll_once(nap.as_mut()).await.is_none(), "never early");
+#[headwaiter::test(clock = "virtual", within = "60s")]
+async fn a_sleep_that_is_polled_again_in_the_same_poll_after_its_deadline_is_ready() {
+    let _beside_others = beside_other_tests();
+    let mut nap = pin!(sleep(ms(10)));
+    assert!(poll_once(nap.as_mut()).await.is_none());
+    assert!(poll_once(nap.as_mut()).await.is_none(), "it is not due");
+    time::advance(ms(9));
+    assert!(poll_once(nap.as_mut()).await.is_none(), "never early");
+    time::advance(ms(1));
+    assert!(poll_once(nap.as_mut()).await.is_some());
+    assert!(nap.is_elapsed());
+    assert!(poll_once(nap.as_mut()).await.is_some(), "it stays so");
+
+    // The first poll never looks at the clock, neither of a past deadline nor after a reset to one.
+    let mut past = pin!(sleep_until(time::now() - ms(5)));
+    assert!(poll_once(past.as_mut()).await.is_none());
+    assert!(poll_once(past.as_mut()).await.is_some());
+    past.as_mut().reset(time::now() + ms(5));
+    assert!(poll_once(past.as_mut()).await.is_none());
+    past.reset(time::now() - ms(5));
+    assert!(poll_once(past.as_mut()).await.is_some());
+
+    // A timeout around what is never ready, in a loop with a branch that always is: it ends by the clock.
+    let mut over = pin!(timeout(ms(10), std::future::pending::<()>()));
+    let mut rounds = 0;
+    while !or(async { over.as_mut().await.is_err() }, ready(false)).await {
         time::advance(ms(1));
-        assert!(poll_once(nap.as_mut()).await.is_some());
-        assert!(nap.is_elapsed());
-        assert!(poll_once(nap.as_mut()).await.is_some(), "it stays so");
-
-        // The first poll never looks at the clock, neither of a past deadline nor after a reset to one.
-        let mut past = pin!(sleep_until(time::now() - ms(5)));
-        assert!(poll_once(past.as_mut()).await.is_none());
-        assert!(poll_once(past.as_mut()).await.is_some());
-        past.as_mut().reset(time::now() + ms(5));
-        assert!(poll_once(past.as_mut()).await.is_none());
-        past.reset(time::now() - ms(5));
-        assert!(poll_once(past.as_mut()).await.is_some());
-
-        // A timeout around what is never ready, in a loop with a branch that always is: it ends by the clock.
-        let mut over = pin!(timeout(ms(10), std::future::pending::<()>()));
-        let mut rounds = 0;
-        while !or(async { over.as_mut().await.is_err() }, ready(false)).await {
-            time::advance(ms(1));
-            rounds += 1;
-        }
-        assert_eq!(rounds, 10);
-    });
+        rounds += 1;
+    }
+    assert_eq!(rounds, 10);
 }
 
 #[headwaiter::test(clock = "virtual", within = "60s")]

@@ -42,15 +42,14 @@ fn one_initialiser_runs_and_all_get_its_value() {
     });
 }
 
-#[test]
-fn a_cell_with_a_value_calls_no_initialiser_and_does_not_wait() {
-    in_loop(|| async {
-        let cell = OnceCell::new_with(Some("soup"));
-        let never = || -> std::future::Ready<&str> { panic!("it has a value") };
-        assert_eq!(ready(poll_once(&mut pin!(cell.get_or_init(never))).await), &"soup");
-        let fails = || ready_with(Err("no fish"));
-        assert_eq!(cell.get_or_try_init(fails).await, Ok(&"soup"));
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_cell_with_a_value_calls_no_initialiser_and_does_not_wait() {
+    let _beside_others = beside_other_tests();
+    let cell = OnceCell::new_with(Some("soup"));
+    let never = || -> std::future::Ready<&str> { panic!("it has a value") };
+    assert_eq!(ready(poll_once(&mut pin!(cell.get_or_init(never))).await), &"soup");
+    let fails = || ready_with(Err("no fish"));
+    assert_eq!(cell.get_or_try_init(fails).await, Ok(&"soup"));
 }
 
 #[test]
@@ -163,35 +162,34 @@ fn a_waiter_that_is_dropped_when_it_is_its_turn_leaves_the_cell_to_the_next() {
     });
 }
 
-#[test]
-fn a_cell_is_set_once_and_not_while_an_initialiser_runs() {
-    in_loop(|| async {
-        let cell = OnceCell::new();
-        assert_eq!((cell.get(), cell.initialized()), (None, false));
-        let mut runs = Box::pin(cell.get_or_init(|| async {
-            yield_now().await;
-            "soup"
-        }));
-        assert_eq!(cell.set("fish"), Ok(()), "it has not begun");
-        assert_eq!(ready(poll_once(&mut runs).await), &"fish");
-        let error = cell.set("cake").unwrap_err();
-        assert!(error.is_already_init_err() && !error.is_initializing_err());
-        assert_eq!(error, SetError::AlreadyInitializedError("cake"));
-        assert_eq!(error.to_string(), "the cell has a value already");
+#[headwaiter::test(within = "60s")]
+async fn a_cell_is_set_once_and_not_while_an_initialiser_runs() {
+    let _beside_others = beside_other_tests();
+    let cell = OnceCell::new();
+    assert_eq!((cell.get(), cell.initialized()), (None, false));
+    let mut runs = Box::pin(cell.get_or_init(|| async {
+        yield_now().await;
+        "soup"
+    }));
+    assert_eq!(cell.set("fish"), Ok(()), "it has not begun");
+    assert_eq!(ready(poll_once(&mut runs).await), &"fish");
+    let error = cell.set("cake").unwrap_err();
+    assert!(error.is_already_init_err() && !error.is_initializing_err());
+    assert_eq!(error, SetError::AlreadyInitializedError("cake"));
+    assert_eq!(error.to_string(), "the cell has a value already");
 
-        let cell = OnceCell::new();
-        let mut runs = Box::pin(cell.get_or_init(|| async {
-            yield_now().await;
-            "soup"
-        }));
-        assert!(is_pending(&mut runs).await);
-        let error = cell.set("fish").unwrap_err();
-        assert!(error.is_initializing_err() && !error.is_already_init_err());
-        assert_eq!(error, SetError::InitializingError("fish"));
-        assert_eq!(error.to_string(), "the cell is being initialised");
-        drop(runs);
-        assert_eq!(cell.set("fish"), Ok(()), "the initialiser was dropped");
-    });
+    let cell = OnceCell::new();
+    let mut runs = Box::pin(cell.get_or_init(|| async {
+        yield_now().await;
+        "soup"
+    }));
+    assert!(is_pending(&mut runs).await);
+    let error = cell.set("fish").unwrap_err();
+    assert!(error.is_initializing_err() && !error.is_already_init_err());
+    assert_eq!(error, SetError::InitializingError("fish"));
+    assert_eq!(error.to_string(), "the cell is being initialised");
+    drop(runs);
+    assert_eq!(cell.set("fish"), Ok(()), "the initialiser was dropped");
 }
 
 #[test]
@@ -246,56 +244,54 @@ fn an_initialiser_that_awaits_its_own_cell_is_a_deadlock() {
     });
 }
 
-#[test]
-fn two_initialisers_that_await_each_others_cell_are_a_deadlock() {
-    in_loop(|| async {
-        let (one, two) = (Rc::new(OnceCell::new()), Rc::new(OnceCell::new()));
-        let make = |own: &Rc<OnceCell<i32>>, other: &Rc<OnceCell<i32>>| {
-            let (own, other) = (Rc::clone(own), Rc::clone(other));
-            spawn(async move {
-                let make = || async {
-                    yield_now().await;
-                    *other.get_or_init(|| async { 1 }).await
-                };
-                *own.get_or_init(make).await
-            })
-        };
-        let (first, second) = (make(&one, &two), make(&two, &one));
-        // One is dropped, and the other one then makes both values.
-        let ends = [first.await, second.await];
-        assert_eq!(ends.iter().filter(|end| matches!(end, Ok(1))).count(), 1);
-        let error = ends.into_iter().find_map(Result::err).unwrap();
-        assert!(error.is_deadlock() && error.to_string().contains("2 tasks wait"), "{error}");
-        assert_eq!((one.get(), two.get()), (Some(&1), Some(&1)));
-    });
+#[headwaiter::test(within = "60s")]
+async fn two_initialisers_that_await_each_others_cell_are_a_deadlock() {
+    let _beside_others = beside_other_tests();
+    let (one, two) = (Rc::new(OnceCell::new()), Rc::new(OnceCell::new()));
+    let make = |own: &Rc<OnceCell<i32>>, other: &Rc<OnceCell<i32>>| {
+        let (own, other) = (Rc::clone(own), Rc::clone(other));
+        spawn(async move {
+            let make = || async {
+                yield_now().await;
+                *other.get_or_init(|| async { 1 }).await
+            };
+            *own.get_or_init(make).await
+        })
+    };
+    let (first, second) = (make(&one, &two), make(&two, &one));
+    // One is dropped, and the other one then makes both values.
+    let ends = [first.await, second.await];
+    assert_eq!(ends.iter().filter(|end| matches!(end, Ok(1))).count(), 1);
+    let error = ends.into_iter().find_map(Result::err).unwrap();
+    assert!(error.is_deadlock() && error.to_string().contains("2 tasks wait"), "{error}");
+    assert_eq!((one.get(), two.get()), (Some(&1), Some(&1)));
 }
 
-#[test]
-fn an_initialiser_that_waits_for_a_timer_or_a_lock_is_no_deadlock() {
-    in_virtual_time(|| async {
-        let cell = Rc::new(OnceCell::new());
-        let lock = Rc::new(Mutex::new(()));
-        let held = lock.lock().await;
-        let tasks = [1, 2].map(|number| {
-            let (cell, lock) = (Rc::clone(&cell), Rc::clone(&lock));
-            spawn(async move {
-                let make = || async move {
-                    headwaiter::time::sleep(ms(10)).await;
-                    drop(lock.lock().await);
-                    number
-                };
-                *cell.get_or_init(make).await
-            })
-        });
-        headwaiter::time::sleep(ms(50)).await;
-        let dump = headwaiter::dump().to_string();
-        let holds = "holds a once cell since tests/promises/cells.rs:";
-        assert!(dump.contains(holds) && dump.contains("waits for a once cell, which"), "{dump}");
-        drop(held);
-        for task in tasks {
-            assert_eq!(task.await.unwrap(), 1);
-        }
+#[headwaiter::test(clock = "virtual", within = "60s")]
+async fn an_initialiser_that_waits_for_a_timer_or_a_lock_is_no_deadlock() {
+    let _beside_others = beside_other_tests();
+    let cell = Rc::new(OnceCell::new());
+    let lock = Rc::new(Mutex::new(()));
+    let held = lock.lock().await;
+    let tasks = [1, 2].map(|number| {
+        let (cell, lock) = (Rc::clone(&cell), Rc::clone(&lock));
+        spawn(async move {
+            let make = || async move {
+                headwaiter::time::sleep(ms(10)).await;
+                drop(lock.lock().await);
+                number
+            };
+            *cell.get_or_init(make).await
+        })
     });
+    headwaiter::time::sleep(ms(50)).await;
+    let dump = headwaiter::dump().to_string();
+    let holds = "holds a once cell since tests/promises/cells.rs:";
+    assert!(dump.contains(holds) && dump.contains("waits for a once cell, which"), "{dump}");
+    drop(held);
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), 1);
+    }
 }
 
 #[test]
@@ -373,52 +369,50 @@ fn the_drop_of_an_initialiser_may_use_the_cell_and_panic() {
     });
 }
 
-#[test]
-fn a_cell_lets_all_go_on_at_once_when_it_has_its_value() {
-    in_loop(|| async {
-        let cell = Rc::new(OnceCell::new());
-        let (give, take) = oneshot::channel();
-        let waits = |cell: &Rc<OnceCell<_>>| {
-            let cell = Rc::clone(cell);
-            async move { *cell.get_or_init(pending).await }
-        };
-        let makes = spawn({
-            let cell = Rc::clone(&cell);
-            async move { *cell.get_or_init(|| async { take.await.unwrap() }).await }
-        });
-        yield_now().await;
-        let tasks: Vec<_> = (0..100).map(|_| spawn(waits(&cell))).collect();
-        let_others_run().await;
-        give.send(7).unwrap();
-        // In one batch, not one after the other.
-        yield_now().await;
-        yield_now().await;
-        assert!(makes.is_finished() && tasks.iter().all(|task| task.is_finished()));
-        for task in tasks {
-            assert_eq!(task.await.unwrap(), 7);
-        }
-        makes.await.unwrap();
+#[headwaiter::test(within = "60s")]
+async fn a_cell_lets_all_go_on_at_once_when_it_has_its_value() {
+    let _beside_others = beside_other_tests();
+    let cell = Rc::new(OnceCell::new());
+    let (give, take) = oneshot::channel();
+    let waits = |cell: &Rc<OnceCell<_>>| {
+        let cell = Rc::clone(cell);
+        async move { *cell.get_or_init(pending).await }
+    };
+    let makes = spawn({
+        let cell = Rc::clone(&cell);
+        async move { *cell.get_or_init(|| async { take.await.unwrap() }).await }
     });
+    yield_now().await;
+    let tasks: Vec<_> = (0..100).map(|_| spawn(waits(&cell))).collect();
+    let_others_run().await;
+    give.send(7).unwrap();
+    // In one batch, not one after the other.
+    yield_now().await;
+    yield_now().await;
+    assert!(makes.is_finished() && tasks.iter().all(|task| task.is_finished()));
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), 7);
+    }
+    makes.await.unwrap();
 }
 
-#[test]
-fn a_cell_spends_budget_and_a_refused_task_keeps_its_turn() {
-    in_loop(|| async {
-        let cell = OnceCell::new();
-        let mut first = Box::pin(cell.get_or_init(|| async { 1 }));
-        assert!(is_refused(&mut first).await);
-        let mut second = Box::pin(cell.get_or_init(|| async { 2 }));
-        assert!(is_pending(&mut second).await, "it is the turn of the first");
-        assert_eq!((first.await, second.await), (&1, &1));
-        let mut refused = Box::pin(cell.get_or_init(|| async { 3 }));
-        assert!(is_refused(&mut refused).await);
-        assert_eq!(refused.await, &1);
+#[headwaiter::test(within = "60s")]
+async fn a_cell_spends_budget_and_a_refused_task_keeps_its_turn() {
+    let _beside_others = beside_other_tests();
+    let cell = OnceCell::new();
+    let mut first = Box::pin(cell.get_or_init(|| async { 1 }));
+    assert!(is_refused(&mut first).await);
+    let mut second = Box::pin(cell.get_or_init(|| async { 2 }));
+    assert!(is_pending(&mut second).await, "it is the turn of the first");
+    assert_eq!((first.await, second.await), (&1, &1));
+    let mut refused = Box::pin(cell.get_or_init(|| async { 3 }));
+    assert!(is_refused(&mut refused).await);
+    assert_eq!(refused.await, &1);
 
-        let once = SetOnce::from(5);
-        let mut refused = once.wait();
-        assert!(is_refused(&mut refused).await);
-        assert_eq!(refused.await, &5);
-    });
+    let once = SetOnce::from(5);
+    let mut refused = once.wait();
+    assert!(is_refused(&mut refused).await);
+    assert_eq!(refused.await, &5);
 }
 
 #[test]

@@ -89,24 +89,23 @@ fn senders_of_both_kinds_are_counted() {
     assert_eq!((waiter.sender_strong_count(), waiter.sender_weak_count()), (1, 1));
 }
 
-#[test]
-fn a_message_may_have_a_weak_sender_of_its_channel() {
-    in_loop(|| async {
-        struct Order(mpsc::WeakSender<Order>, Rc<Cell<u32>>);
-        impl Drop for Order {
-            fn drop(&mut self) {
-                assert!(self.0.upgrade().is_none_or(|sender| sender.is_closed()));
-                self.1.set(self.1.get() + 1);
-            }
+#[headwaiter::test(within = "60s")]
+async fn a_message_may_have_a_weak_sender_of_its_channel() {
+    let _beside_others = beside_other_tests();
+    struct Order(mpsc::WeakSender<Order>, Rc<Cell<u32>>);
+    impl Drop for Order {
+        fn drop(&mut self) {
+            assert!(self.0.upgrade().is_none_or(|sender| sender.is_closed()));
+            self.1.set(self.1.get() + 1);
         }
-        let dropped = Rc::new(Cell::new(0));
-        let (orders, kitchen) = mpsc::channel(2);
-        for _ in 0..2 {
-            orders.try_send(Order(orders.downgrade(), Rc::clone(&dropped))).unwrap();
-        }
-        drop(kitchen);
-        assert_eq!((dropped.get(), orders.weak_count()), (2, 0));
-    });
+    }
+    let dropped = Rc::new(Cell::new(0));
+    let (orders, kitchen) = mpsc::channel(2);
+    for _ in 0..2 {
+        orders.try_send(Order(orders.downgrade(), Rc::clone(&dropped))).unwrap();
+    }
+    drop(kitchen);
+    assert_eq!((dropped.get(), orders.weak_count()), (2, 0));
 }
 
 #[test]
@@ -119,22 +118,21 @@ fn the_unbounded_channel_has_both_names() {
     assert_eq!((waiter.try_recv(), waiter.max_capacity() - waiter.capacity()), (Ok(1), 0));
 }
 
-#[test]
-fn a_receiver_says_how_much_room_there_is() {
-    in_loop(|| async {
-        let (orders, mut kitchen) = mpsc::channel(2);
-        orders.try_send(1).unwrap();
-        assert_eq!((kitchen.capacity(), kitchen.max_capacity()), (1, 2));
-        assert_eq!((kitchen.len(), kitchen.is_empty()), (1, false));
-        let mut many = orders.reserve_many(2);
-        assert!(is_pending(&mut many).await);
-        assert_eq!(kitchen.capacity(), 0, "the room that is left is not for others");
-        assert_eq!(kitchen.try_recv(), Ok(1));
-        drop(many.await);
-        assert_eq!((kitchen.capacity(), kitchen.is_closed()), (2, false));
-        drop(orders);
-        assert!(kitchen.is_closed());
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_receiver_says_how_much_room_there_is() {
+    let _beside_others = beside_other_tests();
+    let (orders, mut kitchen) = mpsc::channel(2);
+    orders.try_send(1).unwrap();
+    assert_eq!((kitchen.capacity(), kitchen.max_capacity()), (1, 2));
+    assert_eq!((kitchen.len(), kitchen.is_empty()), (1, false));
+    let mut many = orders.reserve_many(2);
+    assert!(is_pending(&mut many).await);
+    assert_eq!(kitchen.capacity(), 0, "the room that is left is not for others");
+    assert_eq!(kitchen.try_recv(), Ok(1));
+    drop(many.await);
+    assert_eq!((kitchen.capacity(), kitchen.is_closed()), (2, false));
+    drop(orders);
+    assert!(kitchen.is_closed());
 }
 
 #[test]
@@ -157,16 +155,15 @@ fn recv_many_takes_what_is_there_up_to_the_limit_and_appends_it() {
     });
 }
 
-#[test]
-fn recv_many_of_none_is_ready_at_once_and_takes_nothing() {
-    in_loop(|| async {
-        let (bell, mut waiter) = mpsc::unbounded_channel();
-        let mut tray = Vec::new();
-        assert_eq!(ready(poll_once(&mut waiter.recv_many(&mut tray, 0)).await), 0);
-        bell.send(1).unwrap();
-        assert_eq!(ready(poll_once(&mut waiter.recv_many(&mut tray, 0)).await), 0);
-        assert_eq!((tray.len(), waiter.len()), (0, 1));
-    });
+#[headwaiter::test(within = "60s")]
+async fn recv_many_of_none_is_ready_at_once_and_takes_nothing() {
+    let _beside_others = beside_other_tests();
+    let (bell, mut waiter) = mpsc::unbounded_channel();
+    let mut tray = Vec::new();
+    assert_eq!(ready(poll_once(&mut waiter.recv_many(&mut tray, 0)).await), 0);
+    bell.send(1).unwrap();
+    assert_eq!(ready(poll_once(&mut waiter.recv_many(&mut tray, 0)).await), 0);
+    assert_eq!((tray.len(), waiter.len()), (0, 1));
 }
 
 #[test]
@@ -193,19 +190,18 @@ fn recv_many_waits_for_a_message_and_makes_room_for_waiting_senders() {
     });
 }
 
-#[test]
-fn recv_many_of_a_closed_channel_waits_for_the_room_that_is_reserved() {
-    in_loop(|| async {
-        let (orders, mut kitchen) = mpsc::channel(2);
-        let room = orders.reserve().await.unwrap();
-        kitchen.close();
-        let mut tray = Vec::new();
-        assert!(is_pending(&mut kitchen.recv_many(&mut tray, 2)).await);
-        room.send("soup");
-        assert_eq!(kitchen.recv_many(&mut tray, 2).await, 1);
-        assert_eq!(kitchen.recv_many(&mut tray, 2).await, 0);
-        assert_eq!(tray, ["soup"]);
-    });
+#[headwaiter::test(within = "60s")]
+async fn recv_many_of_a_closed_channel_waits_for_the_room_that_is_reserved() {
+    let _beside_others = beside_other_tests();
+    let (orders, mut kitchen) = mpsc::channel(2);
+    let room = orders.reserve().await.unwrap();
+    kitchen.close();
+    let mut tray = Vec::new();
+    assert!(is_pending(&mut kitchen.recv_many(&mut tray, 2)).await);
+    room.send("soup");
+    assert_eq!(kitchen.recv_many(&mut tray, 2).await, 1);
+    assert_eq!(kitchen.recv_many(&mut tray, 2).await, 0);
+    assert_eq!(tray, ["soup"]);
 }
 
 #[test]
@@ -227,24 +223,23 @@ fn a_recv_many_that_is_dropped_has_received_nothing() {
     });
 }
 
-#[test]
-fn a_waker_of_recv_many_is_woken_and_told_where_it_waits() {
-    in_loop(|| async {
-        let (bell, mut waiter) = mpsc::unbounded_channel();
-        let task = spawn(async move {
-            let mut tray = Vec::new();
-            wrapped(waiter.recv_many(&mut tray, 2)).await;
-            waiter.recv_many(&mut tray, 2).await;
-            tray
-        });
-        let_others_run().await;
-        bell.send(1).unwrap();
-        let_others_run().await;
-        let dump = headwaiter::dump().to_string();
-        assert!(dump.contains("waits for a message, at tests/promises/channels.rs:"), "{dump}");
-        bell.send(2).unwrap();
-        assert_eq!(task.await.unwrap(), [1, 2]);
+#[headwaiter::test(within = "60s")]
+async fn a_waker_of_recv_many_is_woken_and_told_where_it_waits() {
+    let _beside_others = beside_other_tests();
+    let (bell, mut waiter) = mpsc::unbounded_channel();
+    let task = spawn(async move {
+        let mut tray = Vec::new();
+        wrapped(waiter.recv_many(&mut tray, 2)).await;
+        waiter.recv_many(&mut tray, 2).await;
+        tray
     });
+    let_others_run().await;
+    bell.send(1).unwrap();
+    let_others_run().await;
+    let dump = headwaiter::dump().to_string();
+    assert!(dump.contains("waits for a message, at tests/promises/channels.rs:"), "{dump}");
+    bell.send(2).unwrap();
+    assert_eq!(task.await.unwrap(), [1, 2]);
 }
 
 #[test]
@@ -347,50 +342,48 @@ fn reserve_many_waits_until_there_is_room_for_all_and_is_not_overtaken() {
     });
 }
 
-#[test]
-fn permits_of_an_iterator_are_used_in_any_order_and_outlive_it() {
-    in_loop(|| async {
-        let (orders, mut kitchen) = mpsc::channel(3);
-        let mut room = orders.try_reserve_many(3).unwrap();
-        let permits: Vec<Permit<'_, u8>> = room.by_ref().collect();
-        assert!(room.next().is_none() && room.next().is_none());
-        drop(room);
-        assert_eq!(orders.capacity(), 0);
-        for (permit, dish) in permits.into_iter().rev().zip([1, 2, 3]) {
-            permit.send(dish);
-        }
-        let mut tray = Vec::new();
-        kitchen.recv_many(&mut tray, 3).await;
-        assert_eq!((tray, orders.capacity()), (vec![1, 2, 3], 3));
-    });
+#[headwaiter::test(within = "60s")]
+async fn permits_of_an_iterator_are_used_in_any_order_and_outlive_it() {
+    let _beside_others = beside_other_tests();
+    let (orders, mut kitchen) = mpsc::channel(3);
+    let mut room = orders.try_reserve_many(3).unwrap();
+    let permits: Vec<Permit<'_, u8>> = room.by_ref().collect();
+    assert!(room.next().is_none() && room.next().is_none());
+    drop(room);
+    assert_eq!(orders.capacity(), 0);
+    for (permit, dish) in permits.into_iter().rev().zip([1, 2, 3]) {
+        permit.send(dish);
+    }
+    let mut tray = Vec::new();
+    kitchen.recv_many(&mut tray, 3).await;
+    assert_eq!((tray, orders.capacity()), (vec![1, 2, 3], 3));
 }
 
-#[test]
-fn reserve_many_for_none_needs_no_room_and_for_too_many_is_an_error() {
-    in_loop(|| async {
-        let (orders, mut kitchen) = mpsc::channel(1);
-        orders.try_send(1).unwrap();
-        let mut waits = pin!(orders.reserve());
-        assert!(is_pending(&mut waits).await);
-        assert_eq!(orders.try_reserve_many(0).unwrap().len(), 0);
-        assert_eq!(ready(poll_once(&mut pin!(orders.reserve_many(0))).await).unwrap().len(), 0);
-        assert_eq!(orders.try_reserve_many(1).unwrap_err(), TrySendError::Full(()));
-        assert_eq!(orders.try_reserve_many(2).unwrap_err(), TrySendError::Full(()));
-        assert_eq!(orders.try_reserve_many(usize::MAX).unwrap_err(), TrySendError::Full(()));
-        assert!(ready(poll_once(&mut pin!(orders.reserve_many(2))).await).is_err());
-        let error = ready(poll_once(&mut pin!(orders.reserve_many(usize::MAX))).await).unwrap_err();
-        // The channel is neither closed nor full, and the error must not say that it is.
-        let why = "or can never hold so many messages";
-        assert_eq!(error.to_string(), format!("the channel is closed, {why}"));
-        let error = orders.try_reserve_many(2).unwrap_err();
-        assert_eq!(error.to_string(), format!("the channel is full, {why}"));
-        assert_eq!(orders.try_send(2).unwrap_err().to_string(), "the channel is full");
-        kitchen.close();
-        assert_eq!(orders.try_reserve_many(0).unwrap_err(), TrySendError::Closed(()));
-        assert_eq!(orders.try_reserve_many(1).unwrap_err(), TrySendError::Closed(()));
-        assert!(orders.reserve_many(0).await.is_err());
-        assert!(orders.reserve_many(1).await.is_err());
-    });
+#[headwaiter::test(within = "60s")]
+async fn reserve_many_for_none_needs_no_room_and_for_too_many_is_an_error() {
+    let _beside_others = beside_other_tests();
+    let (orders, mut kitchen) = mpsc::channel(1);
+    orders.try_send(1).unwrap();
+    let mut waits = pin!(orders.reserve());
+    assert!(is_pending(&mut waits).await);
+    assert_eq!(orders.try_reserve_many(0).unwrap().len(), 0);
+    assert_eq!(ready(poll_once(&mut pin!(orders.reserve_many(0))).await).unwrap().len(), 0);
+    assert_eq!(orders.try_reserve_many(1).unwrap_err(), TrySendError::Full(()));
+    assert_eq!(orders.try_reserve_many(2).unwrap_err(), TrySendError::Full(()));
+    assert_eq!(orders.try_reserve_many(usize::MAX).unwrap_err(), TrySendError::Full(()));
+    assert!(ready(poll_once(&mut pin!(orders.reserve_many(2))).await).is_err());
+    let error = ready(poll_once(&mut pin!(orders.reserve_many(usize::MAX))).await).unwrap_err();
+    // The channel is neither closed nor full, and the error must not say that it is.
+    let why = "or can never hold so many messages";
+    assert_eq!(error.to_string(), format!("the channel is closed, {why}"));
+    let error = orders.try_reserve_many(2).unwrap_err();
+    assert_eq!(error.to_string(), format!("the channel is full, {why}"));
+    assert_eq!(orders.try_send(2).unwrap_err().to_string(), "the channel is full");
+    kitchen.close();
+    assert_eq!(orders.try_reserve_many(0).unwrap_err(), TrySendError::Closed(()));
+    assert_eq!(orders.try_reserve_many(1).unwrap_err(), TrySendError::Closed(()));
+    assert!(orders.reserve_many(0).await.is_err());
+    assert!(orders.reserve_many(1).await.is_err());
 }
 
 #[test]
@@ -448,79 +441,75 @@ fn no_room_is_lost_by_a_drop_at_any_await_of_a_reservation() {
     });
 }
 
-#[test]
-fn send_timeout_sends_if_there_is_room_in_time() {
-    in_virtual_time(|| async {
-        let (orders, mut kitchen) = mpsc::channel(1);
-        assert_eq!(orders.send_timeout(1, Duration::ZERO).await, Ok(()), "there is room now");
-        let receives = spawn(async move {
-            sleep(ms(50)).await;
-            (kitchen.recv().await, kitchen.recv().await, kitchen.recv().await)
-        });
-        assert_eq!(orders.send_timeout(2, ms(51)).await, Ok(()));
-        drop(orders);
-        assert_eq!(receives.await.unwrap(), (Some(1), Some(2), None));
+#[headwaiter::test(clock = "virtual", within = "60s")]
+async fn send_timeout_sends_if_there_is_room_in_time() {
+    let _beside_others = beside_other_tests();
+    let (orders, mut kitchen) = mpsc::channel(1);
+    assert_eq!(orders.send_timeout(1, Duration::ZERO).await, Ok(()), "there is room now");
+    let receives = spawn(async move {
+        sleep(ms(50)).await;
+        (kitchen.recv().await, kitchen.recv().await, kitchen.recv().await)
     });
+    assert_eq!(orders.send_timeout(2, ms(51)).await, Ok(()));
+    drop(orders);
+    assert_eq!(receives.await.unwrap(), (Some(1), Some(2), None));
 }
 
-#[test]
-fn send_timeout_gives_the_message_back_and_its_place_up() {
-    in_virtual_time(|| async {
-        let (orders, mut kitchen) = mpsc::channel(1);
-        orders.send("soup").await.unwrap();
-        let mut limited = pin!(orders.send_timeout("fish", ms(20)));
-        assert!(is_pending(&mut limited).await);
-        let mut behind = pin!(orders.send("cake"));
-        assert!(is_pending(&mut behind).await);
-        let before = headwaiter::time::now();
-        let error = limited.await.unwrap_err();
-        assert_eq!(headwaiter::time::now() - before, ms(20));
-        assert_eq!(error, SendTimeoutError::Timeout("fish"));
-        assert_eq!(error.to_string(), "the channel stayed full until the time was over");
-        assert_eq!((format!("{error:?}"), error.into_inner()), ("Timeout(..)".to_owned(), "fish"));
-        assert_eq!(kitchen.recv().await, Some("soup"));
-        behind.await.unwrap();
-        assert_eq!(kitchen.recv().await, Some("cake"));
+#[headwaiter::test(clock = "virtual", within = "60s")]
+async fn send_timeout_gives_the_message_back_and_its_place_up() {
+    let _beside_others = beside_other_tests();
+    let (orders, mut kitchen) = mpsc::channel(1);
+    orders.send("soup").await.unwrap();
+    let mut limited = pin!(orders.send_timeout("fish", ms(20)));
+    assert!(is_pending(&mut limited).await);
+    let mut behind = pin!(orders.send("cake"));
+    assert!(is_pending(&mut behind).await);
+    let before = headwaiter::time::now();
+    let error = limited.await.unwrap_err();
+    assert_eq!(headwaiter::time::now() - before, ms(20));
+    assert_eq!(error, SendTimeoutError::Timeout("fish"));
+    assert_eq!(error.to_string(), "the channel stayed full until the time was over");
+    assert_eq!((format!("{error:?}"), error.into_inner()), ("Timeout(..)".to_owned(), "fish"));
+    assert_eq!(kitchen.recv().await, Some("soup"));
+    behind.await.unwrap();
+    assert_eq!(kitchen.recv().await, Some("cake"));
 
-        drop(kitchen);
-        let error = orders.send_timeout("soup", ms(20)).await.unwrap_err();
-        assert_eq!(error, SendTimeoutError::Closed("soup"));
-        assert_eq!(error.to_string(), "the channel is closed");
-    });
+    drop(kitchen);
+    let error = orders.send_timeout("soup", ms(20)).await.unwrap_err();
+    assert_eq!(error, SendTimeoutError::Closed("soup"));
+    assert_eq!(error.to_string(), "the channel is closed");
 }
 
-#[test]
-fn room_that_is_granted_at_the_deadline_is_used() {
-    in_virtual_time(|| async {
-        let (orders, mut kitchen) = mpsc::channel(1);
-        orders.send(1).await.unwrap();
-        let limited = spawn({
-            let orders = orders.clone();
-            async move { orders.send_timeout(2, ms(10)).await }
-        });
-        yield_now().await;
-        assert_eq!(kitchen.try_recv(), Ok(1));
-        headwaiter::time::advance(ms(10)).await;
-        assert_eq!(limited.await.unwrap(), Ok(()));
-        assert_eq!(kitchen.try_recv(), Ok(2));
-        assert_eq!(kitchen.try_recv(), Err(TryRecvError::Empty));
+#[headwaiter::test(clock = "virtual", within = "60s")]
+async fn room_that_is_granted_at_the_deadline_is_used() {
+    let _beside_others = beside_other_tests();
+    let (orders, mut kitchen) = mpsc::channel(1);
+    orders.send(1).await.unwrap();
+    let limited = spawn({
+        let orders = orders.clone();
+        async move { orders.send_timeout(2, ms(10)).await }
     });
+    yield_now().await;
+    assert_eq!(kitchen.try_recv(), Ok(1));
+    headwaiter::time::advance(ms(10)).await;
+    assert_eq!(limited.await.unwrap(), Ok(()));
+    assert_eq!(kitchen.try_recv(), Ok(2));
+    assert_eq!(kitchen.try_recv(), Err(TryRecvError::Empty));
 }
 
-#[test]
-fn a_send_timeout_that_is_dropped_leaves_no_timer_and_its_room_to_the_next() {
-    in_virtual_time(|| async {
-        let (orders, mut kitchen) = mpsc::channel(1);
-        orders.send(1).await.unwrap();
-        {
-            let mut dropped = pin!(orders.send_timeout(2, ms(10)));
-            assert!(is_pending(&mut dropped).await);
-            assert_eq!(sources_and_timers().1, 1);
-            assert_eq!(kitchen.recv().await, Some(1));
-        }
-        assert_eq!(sources_and_timers().1, 0);
-        orders.try_send(3).unwrap();
-    });
+#[headwaiter::test(clock = "virtual", within = "60s")]
+async fn a_send_timeout_that_is_dropped_leaves_no_timer_and_its_room_to_the_next() {
+    let _beside_others = beside_other_tests();
+    let (orders, mut kitchen) = mpsc::channel(1);
+    orders.send(1).await.unwrap();
+    {
+        let mut dropped = pin!(orders.send_timeout(2, ms(10)));
+        assert!(is_pending(&mut dropped).await);
+        assert_eq!(sources_and_timers().1, 1);
+        assert_eq!(kitchen.recv().await, Some(1));
+    }
+    assert_eq!(sources_and_timers().1, 0);
+    orders.try_send(3).unwrap();
 }
 
 #[test]

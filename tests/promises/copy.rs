@@ -419,69 +419,67 @@ fn a_buffer_of_no_bytes_is_refused() {
     });
 }
 
-#[test]
-fn a_half_that_stays_open_and_silent_ends_after_the_limit_with_an_error_and_the_counts() {
-    in_virtual_time(|| async {
-        let (mut client, mut inlet) = tcp_pair().await.unwrap();
-        let (mut outlet, mut server) = tcp_pair().await.unwrap();
-        let (limit, start) = (ms(60_000), now());
-        let proxy = spawn(async move {
-            let mut proxy = copy_bidirectional(&mut inlet, &mut outlet).half_closed_timeout(limit);
-            let result = (&mut proxy).await;
-            (result, proxy.transferred(), now(), inlet, outlet)
-        });
-        // While both are open, silence may last.
-        client.write_all(b"soup?").await.unwrap();
-        server.read_exact(&mut [0; 5]).await.unwrap();
-        sleep(limit * 10).await;
-        assert!(!proxy.is_finished());
-        client.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(server.read(&mut [0]).await.unwrap(), 0);
-        let closed = now();
-        // What moves begins the time anew, so a long answer is not cut.
-        for _ in 0..5 {
-            sleep(limit - ms(1000)).await;
-            server.write_all(b"well").await.unwrap();
-            client.read_exact(&mut [0; 4]).await.unwrap();
-        }
-        let last = now();
-        assert!(last - closed > limit * 4 && last - start > limit * 14);
-        let (result, transferred, ended, inlet, outlet) = proxy.await.unwrap();
-        let error = result.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::TimedOut);
-        let text = error.to_string();
-        assert!(text.contains("from the second stream to the first stream"), "{text}");
-        assert_eq!(transferred, (5, 20));
-        assert!(ended - last >= limit - ms(1) && ended - last < limit + ms(1000));
-
-        // The client has not been told of an end: that is left to the caller.
-        assert!(poll_once(&mut client.read(&mut [0])).await.is_pending());
-        drop((inlet, outlet));
-        assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+#[headwaiter::test(clock = "virtual", within = "60s")]
+async fn a_half_that_stays_open_and_silent_ends_after_the_limit_with_an_error_and_the_counts() {
+    let _beside_others = beside_other_tests();
+    let (mut client, mut inlet) = tcp_pair().await.unwrap();
+    let (mut outlet, mut server) = tcp_pair().await.unwrap();
+    let (limit, start) = (ms(60_000), now());
+    let proxy = spawn(async move {
+        let mut proxy = copy_bidirectional(&mut inlet, &mut outlet).half_closed_timeout(limit);
+        let result = (&mut proxy).await;
+        (result, proxy.transferred(), now(), inlet, outlet)
     });
+    // While both are open, silence may last.
+    client.write_all(b"soup?").await.unwrap();
+    server.read_exact(&mut [0; 5]).await.unwrap();
+    sleep(limit * 10).await;
+    assert!(!proxy.is_finished());
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(server.read(&mut [0]).await.unwrap(), 0);
+    let closed = now();
+    // What moves begins the time anew, so a long answer is not cut.
+    for _ in 0..5 {
+        sleep(limit - ms(1000)).await;
+        server.write_all(b"well").await.unwrap();
+        client.read_exact(&mut [0; 4]).await.unwrap();
+    }
+    let last = now();
+    assert!(last - closed > limit * 4 && last - start > limit * 14);
+    let (result, transferred, ended, inlet, outlet) = proxy.await.unwrap();
+    let error = result.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    let text = error.to_string();
+    assert!(text.contains("from the second stream to the first stream"), "{text}");
+    assert_eq!(transferred, (5, 20));
+    assert!(ended - last >= limit - ms(1) && ended - last < limit + ms(1000));
+
+    // The client has not been told of an end: that is left to the caller.
+    assert!(poll_once(&mut client.read(&mut [0])).await.is_pending());
+    drop((inlet, outlet));
+    assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
 }
 
-#[test]
-fn the_limit_of_a_half_holds_in_the_other_direction_too_and_a_proper_end_comes_first() {
-    in_virtual_time(|| async {
-        for ends in [false, true] {
-            let (client, mut inlet) = tcp_pair().await.unwrap();
-            let (mut outlet, server) = tcp_pair().await.unwrap();
-            let proxy = spawn(async move {
-                copy_bidirectional(&mut inlet, &mut outlet).half_closed_timeout(ms(50)).await
-            });
-            server.shutdown(Shutdown::Write).unwrap();
-            sleep(ms(20)).await;
-            assert!(!proxy.is_finished());
-            if ends {
-                client.shutdown(Shutdown::Write).unwrap();
-                assert_eq!(proxy.await.unwrap().unwrap(), (0, 0));
-            } else {
-                assert_eq!(proxy.await.unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
-            }
-            assert_eq!(sources_and_timers().1, 0, "its timer is gone");
+#[headwaiter::test(clock = "virtual", within = "60s")]
+async fn the_limit_of_a_half_holds_in_the_other_direction_too_and_a_proper_end_comes_first() {
+    let _beside_others = beside_other_tests();
+    for ends in [false, true] {
+        let (client, mut inlet) = tcp_pair().await.unwrap();
+        let (mut outlet, server) = tcp_pair().await.unwrap();
+        let proxy = spawn(async move {
+            copy_bidirectional(&mut inlet, &mut outlet).half_closed_timeout(ms(50)).await
+        });
+        server.shutdown(Shutdown::Write).unwrap();
+        sleep(ms(20)).await;
+        assert!(!proxy.is_finished());
+        if ends {
+            client.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(proxy.await.unwrap().unwrap(), (0, 0));
+        } else {
+            assert_eq!(proxy.await.unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
         }
-    });
+        assert_eq!(sources_and_timers().1, 0, "its timer is gone");
+    }
 }
 
 #[test]

@@ -7,8 +7,8 @@ use crate::support::*;
 use headwaiter::fs::{DirBuilder, File};
 use headwaiter::{EventLoop, spawn_blocking};
 
-#[test]
-fn an_idle_file_becomes_one_of_std_at_once_at_its_position() {
+#[headwaiter::test(within = "60s")]
+async fn an_idle_file_becomes_one_of_std_at_once_at_its_position() {
     async fn becomes(folder: Folder) {
         let mut file = File::open(folder.file("menu", "soup and bread")).await.unwrap();
         file.read_exact(&mut [0; 5]).await.unwrap();
@@ -25,13 +25,12 @@ fn an_idle_file_becomes_one_of_std_at_once_at_its_position() {
         file.try_into_std().unwrap().read_to_string(&mut rest).unwrap();
         assert_eq!(rest, "bread");
     }
-    in_loop(|| async {
-        becomes(Folder::new()).await;
-        // On tmpfs the pool reads, and reads ahead: that is given back.
-        if cfg!(target_os = "linux") {
-            becomes(Folder::on("/dev/shm")).await;
-        }
-    });
+    let _beside_others = beside_other_tests();
+    becomes(Folder::new()).await;
+    // On tmpfs the pool reads, and reads ahead: that is given back.
+    if cfg!(target_os = "linux") {
+        becomes(Folder::on("/dev/shm")).await;
+    }
 }
 
 #[test]
@@ -61,62 +60,59 @@ fn a_file_whose_operation_is_in_flight_is_returned_and_nothing_is_lost() {
     });
 }
 
-#[test]
-fn one_call_moves_no_more_than_the_size_that_was_set() {
-    in_loop(|| async {
-        let folder = Folder::new();
-        let path = folder.path("menu");
-        let mut file =
-            File::options().read(true).write(true).create(true).open(&path).await.unwrap();
-        assert_eq!(file.max_buf_size(), 1024 * 1024);
-        let order = vec![b'x'; 100];
-        assert_eq!(file.write(&order).await.unwrap(), 100);
-        file.set_max_buf_size(7);
-        assert_eq!(file.max_buf_size(), 7);
-        assert_eq!(file.write(&order).await.unwrap(), 7);
-        file.write_all(&order).await.unwrap();
-        assert_eq!(file.metadata().await.unwrap().len(), 207);
-        #[cfg(unix)]
-        assert_eq!(file.write_at(&order, 0).await.unwrap(), 7);
+#[headwaiter::test(within = "60s")]
+async fn one_call_moves_no_more_than_the_size_that_was_set() {
+    let _beside_others = beside_other_tests();
+    let folder = Folder::new();
+    let path = folder.path("menu");
+    let mut file = File::options().read(true).write(true).create(true).open(&path).await.unwrap();
+    assert_eq!(file.max_buf_size(), 1024 * 1024);
+    let order = vec![b'x'; 100];
+    assert_eq!(file.write(&order).await.unwrap(), 100);
+    file.set_max_buf_size(7);
+    assert_eq!(file.max_buf_size(), 7);
+    assert_eq!(file.write(&order).await.unwrap(), 7);
+    file.write_all(&order).await.unwrap();
+    assert_eq!(file.metadata().await.unwrap().len(), 207);
+    #[cfg(unix)]
+    assert_eq!(file.write_at(&order, 0).await.unwrap(), 7);
 
-        // What the kernel has in memory is read at once, without a buffer. Files in /proc are not, and the pool reads ahead.
-        #[cfg(target_os = "linux")]
-        {
-            let mut file = File::open("/proc/self/maps").await.unwrap();
-            file.set_max_buf_size(16);
-            for _ in 0..4 {
-                let n = file.read(&mut [0; 100]).await.unwrap();
-                assert!((1..=16).contains(&n), "{n}");
-            }
+    // What the kernel has in memory is read at once, without a buffer. Files in /proc are not, and the pool reads ahead.
+    #[cfg(target_os = "linux")]
+    {
+        let mut file = File::open("/proc/self/maps").await.unwrap();
+        file.set_max_buf_size(16);
+        for _ in 0..4 {
+            let n = file.read(&mut [0; 100]).await.unwrap();
+            assert!((1..=16).contains(&n), "{n}");
         }
-        assert!(panic_text(|| file.set_max_buf_size(0)).contains("set_max_buf_size(0)"));
-        file.set_max_buf_size(usize::MAX);
-        file.write_all(&order).await.unwrap();
-    });
+    }
+    assert!(panic_text(|| file.set_max_buf_size(0)).contains("set_max_buf_size(0)"));
+    file.set_max_buf_size(usize::MAX);
+    file.write_all(&order).await.unwrap();
 }
 
-#[test]
-fn a_directory_is_created_with_its_parents_and_its_permissions() {
-    in_loop(|| async {
-        let folder = Folder::new();
-        let pantry = folder.path("kitchen/pantry");
-        let error = DirBuilder::new().create(&pantry).await.unwrap_err();
-        assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
-        assert!(error.to_string().contains("pantry"), "{error}");
-        let mut builder = DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        builder.mode(0o700);
-        builder.create(&pantry).await.unwrap();
-        builder.create(&pantry).await.expect("it exists, which is no error");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let mode = std::fs::metadata(&pantry).unwrap().permissions().mode();
-            assert_eq!(mode & 0o777, 0o700);
-        }
-        builder.recursive(false);
-        let error = builder.create(&pantry).await.unwrap_err();
-        assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists);
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_directory_is_created_with_its_parents_and_its_permissions() {
+    let _beside_others = beside_other_tests();
+    let folder = Folder::new();
+    let pantry = folder.path("kitchen/pantry");
+    let error = DirBuilder::new().create(&pantry).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+    assert!(error.to_string().contains("pantry"), "{error}");
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    builder.mode(0o700);
+    builder.create(&pantry).await.unwrap();
+    builder.create(&pantry).await.expect("it exists, which is no error");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(&pantry).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+    builder.recursive(false);
+    let error = builder.create(&pantry).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists);
 }

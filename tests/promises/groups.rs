@@ -328,18 +328,17 @@ fn the_joiner_is_woken_once_by_the_last_child_and_not_at_all_when_it_was_dropped
 }
 
 /// The loop does not know what a foreign waker wakes, so the task that polled before is not shown any more.
-#[test]
-fn a_join_that_goes_on_with_a_foreign_waker_is_no_wait_of_the_task_that_polled_it_before() {
-    in_loop(|| async {
-        let group = TaskGroup::<()>::new();
-        group.spawn(pending());
-        let mut join = group.join();
-        assert!(poll_once(&mut join).await.is_pending());
-        assert!(dump().to_string().contains("the end of a group"));
-        assert!(polled(&mut join).is_pending());
-        let said = dump().to_string();
-        assert!(!said.contains("the end of a group"), "{said}");
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_join_that_goes_on_with_a_foreign_waker_is_no_wait_of_the_task_that_polled_it_before() {
+    let _beside_others = beside_other_tests();
+    let group = TaskGroup::<()>::new();
+    group.spawn(pending());
+    let mut join = group.join();
+    assert!(poll_once(&mut join).await.is_pending());
+    assert!(dump().to_string().contains("the end of a group"));
+    assert!(polled(&mut join).is_pending());
+    let said = dump().to_string();
+    assert!(!said.contains("the end of a group"), "{said}");
 }
 
 #[test]

@@ -99,33 +99,29 @@ with_both_streams! {
     }
 }
 
-#[test]
-fn halves_know_both_addresses_and_the_half_that_reads_peeks() {
-    in_loop(|| async {
-        let (mut guest, kitchen): (TcpStream, TcpStream) = tcp_pair().await.unwrap();
-        let addresses = (guest.local_addr().unwrap(), guest.peer_addr().unwrap());
-        let (mut reads, mut writes) = guest.split();
-        assert_eq!((reads.local_addr().unwrap(), reads.peer_addr().unwrap()), addresses);
-        assert_eq!((writes.local_addr().unwrap(), writes.peer_addr().unwrap()), addresses);
-        let (mut kitchen_reads, mut kitchen_writes) = kitchen.into_split();
-        assert_eq!(kitchen_reads.local_addr().unwrap(), addresses.1);
+#[headwaiter::test(within = "60s")]
+async fn halves_know_both_addresses_and_the_half_that_reads_peeks() {
+    let _beside_others = beside_other_tests();
+    let (mut guest, kitchen): (TcpStream, TcpStream) = tcp_pair().await.unwrap();
+    let addresses = (guest.local_addr().unwrap(), guest.peer_addr().unwrap());
+    let (mut reads, mut writes) = guest.split();
+    assert_eq!((reads.local_addr().unwrap(), reads.peer_addr().unwrap()), addresses);
+    assert_eq!((writes.local_addr().unwrap(), writes.peer_addr().unwrap()), addresses);
+    let (mut kitchen_reads, mut kitchen_writes) = kitchen.into_split();
+    assert_eq!(kitchen_reads.local_addr().unwrap(), addresses.1);
 
-        writes.write_all(b"soup").await.unwrap();
-        let mut order = [0; 8];
-        assert_eq!(kitchen_reads.peek(&mut order).await.unwrap(), 4);
-        kitchen_writes.write_all(b"yes").await.unwrap();
-        let n = poll_fn(|cx| reads.poll_peek(cx, &mut order)).await.unwrap();
-        assert_eq!(&order[..n], b"yes");
-        assert_eq!(reads.read(&mut order).await.unwrap(), 3, "it was only looked at");
-        // Both halves may wait in one future.
-        let mut reading = pin!(reads.read(&mut order));
-        let mut writable = pin!(writes.writable());
-        let both = poll_fn(|cx| {
-            Poll::Ready((
-                reading.as_mut().poll(cx).is_pending(),
-                writable.as_mut().poll(cx).is_ready(),
-            ))
-        });
-        assert_eq!(both.await, (true, true));
+    writes.write_all(b"soup").await.unwrap();
+    let mut order = [0; 8];
+    assert_eq!(kitchen_reads.peek(&mut order).await.unwrap(), 4);
+    kitchen_writes.write_all(b"yes").await.unwrap();
+    let n = poll_fn(|cx| reads.poll_peek(cx, &mut order)).await.unwrap();
+    assert_eq!(&order[..n], b"yes");
+    assert_eq!(reads.read(&mut order).await.unwrap(), 3, "it was only looked at");
+    // Both halves may wait in one future.
+    let mut reading = pin!(reads.read(&mut order));
+    let mut writable = pin!(writes.writable());
+    let both = poll_fn(|cx| {
+        Poll::Ready((reading.as_mut().poll(cx).is_pending(), writable.as_mut().poll(cx).is_ready()))
     });
+    assert_eq!(both.await, (true, true));
 }

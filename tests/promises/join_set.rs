@@ -49,23 +49,22 @@ async fn yields<T>(times: usize, output: T) -> T {
     output
 }
 
-#[test]
-fn the_outputs_of_a_set_come_in_the_order_in_which_its_tasks_end() {
-    in_virtual_time(|| async {
-        let mut dishes = JoinSet::new();
-        for minutes in [30, 10, 20] {
-            dishes.spawn(async move {
-                sleep(ms(minutes)).await;
-                minutes
-            });
-        }
-        assert_eq!((dishes.len(), dishes.is_empty()), (3, false));
-        for minutes in [10, 20, 30] {
-            assert_eq!(dishes.join_next().await.unwrap().unwrap(), minutes);
-        }
-        assert!(dishes.is_empty());
-        assert!(dishes.join_next().await.is_none());
-    });
+#[headwaiter::test(clock = "virtual", within = "60s")]
+async fn the_outputs_of_a_set_come_in_the_order_in_which_its_tasks_end() {
+    let _beside_others = beside_other_tests();
+    let mut dishes = JoinSet::new();
+    for minutes in [30, 10, 20] {
+        dishes.spawn(async move {
+            sleep(ms(minutes)).await;
+            minutes
+        });
+    }
+    assert_eq!((dishes.len(), dishes.is_empty()), (3, false));
+    for minutes in [10, 20, 30] {
+        assert_eq!(dishes.join_next().await.unwrap().unwrap(), minutes);
+    }
+    assert!(dishes.is_empty());
+    assert!(dishes.join_next().await.is_none());
 }
 
 #[test]
@@ -205,25 +204,24 @@ fn an_abort_handle_neither_aborts_nor_detaches_when_it_is_dropped() {
     });
 }
 
-#[test]
-fn an_abort_handle_works_on_another_thread_and_says_there_that_it_cannot_ask() {
+#[headwaiter::test(within = "60s")]
+async fn an_abort_handle_works_on_another_thread_and_says_there_that_it_cannot_ask() {
     fn must_be_send<T: Send + Sync + Clone>(value: T) -> T {
         value
     }
-    in_loop(|| async {
-        let _reachable = Handle::current();
-        let mut set = JoinSet::<()>::new();
-        let abort = must_be_send(set.spawn(async {
-            sleep(ms(1_000_000)).await;
-        }));
-        let elsewhere = thread::spawn(move || {
-            let said = panic_text(|| _ = abort.is_finished());
-            assert!(said.contains("an `AbortHandle` was used outside any event loop"), "{said}");
-            abort.abort();
-        });
-        assert!(set.join_next().await.unwrap().unwrap_err().is_cancelled());
-        elsewhere.join().unwrap();
+    let _beside_others = beside_other_tests();
+    let _reachable = Handle::current();
+    let mut set = JoinSet::<()>::new();
+    let abort = must_be_send(set.spawn(async {
+        sleep(ms(1_000_000)).await;
+    }));
+    let elsewhere = thread::spawn(move || {
+        let said = panic_text(|| _ = abort.is_finished());
+        assert!(said.contains("an `AbortHandle` was used outside any event loop"), "{said}");
+        abort.abort();
     });
+    assert!(set.join_next().await.unwrap().unwrap_err().is_cancelled());
+    elsewhere.join().unwrap();
 }
 
 #[test]
@@ -352,16 +350,15 @@ fn a_panic_during_a_shutdown_is_logged_and_does_not_reach_the_caller() {
     assert!(has("panicked: on fire") && has("panicked: the plates fell"), "{said:?}");
 }
 
-#[test]
-fn join_all_returns_the_outputs_in_the_order_of_the_ends() {
-    in_virtual_time(|| async {
-        let minutes = [30, 10, 20].map(|minutes| async move {
-            sleep(ms(minutes)).await;
-            minutes
-        });
-        let dishes: JoinSet<u64> = minutes.into_iter().collect();
-        assert_eq!(dishes.join_all().await, [10, 20, 30]);
+#[headwaiter::test(clock = "virtual", within = "60s")]
+async fn join_all_returns_the_outputs_in_the_order_of_the_ends() {
+    let _beside_others = beside_other_tests();
+    let minutes = [30, 10, 20].map(|minutes| async move {
+        sleep(ms(minutes)).await;
+        minutes
     });
+    let dishes: JoinSet<u64> = minutes.into_iter().collect();
+    assert_eq!(dishes.join_all().await, [10, 20, 30]);
 }
 
 #[test]
@@ -438,51 +435,49 @@ fn only_the_waker_of_the_last_poll_is_woken_and_once() {
     });
 }
 
-#[test]
-fn an_end_while_an_earlier_waker_is_dropped_is_not_lost() {
+#[headwaiter::test(within = "60s")]
+async fn an_end_while_an_earlier_waker_is_dropped_is_not_lost() {
     thread_local! {
         static TASK: Cell<Option<AbortHandle>> = const { Cell::new(None) };
     }
-    in_loop(|| async {
-        let mut set = JoinSet::<()>::new();
-        TASK.set(Some(set.spawn(pending())));
-        let ends_the_task = OnDrop(|| TASK.take().unwrap().abort());
-        let earlier = foreign_owning(ends_the_task, |_| ());
-        assert!(set.poll_join_next(&mut Context::from_waker(&earlier)).is_pending());
-        drop(earlier);
-        let later = Foreign::new();
-        let waker = Waker::from(Arc::clone(&later));
-        let polled = set.poll_join_next(&mut Context::from_waker(&waker));
-        assert!(polled.is_pending() && later.wakes() == 1, "{polled:?}, {}", later.wakes());
-        assert!(set.try_join_next().unwrap().unwrap_err().is_cancelled());
-    });
+    let _beside_others = beside_other_tests();
+    let mut set = JoinSet::<()>::new();
+    TASK.set(Some(set.spawn(pending())));
+    let ends_the_task = OnDrop(|| TASK.take().unwrap().abort());
+    let earlier = foreign_owning(ends_the_task, |_| ());
+    assert!(set.poll_join_next(&mut Context::from_waker(&earlier)).is_pending());
+    drop(earlier);
+    let later = Foreign::new();
+    let waker = Waker::from(Arc::clone(&later));
+    let polled = set.poll_join_next(&mut Context::from_waker(&waker));
+    assert!(polled.is_pending() && later.wakes() == 1, "{polled:?}, {}", later.wakes());
+    assert!(set.try_join_next().unwrap().unwrap_err().is_cancelled());
 }
 
-#[test]
-fn a_join_with_nothing_to_wait_for_spends_budget_and_yields() {
-    in_loop(|| async {
-        let mut set: JoinSet<usize> = (0..1000).map(|n| yields(0, n)).collect();
-        yields(2, ()).await;
-        let turns = Rc::new(Cell::new(0));
-        let count = Rc::clone(&turns);
-        let others = spawn(async move {
-            loop {
-                count.set(count.get() + 1);
-                yield_now().await;
-            }
-        });
-        let mut joined = 0;
-        while set.join_next().await.is_some() {
-            joined += 1;
+#[headwaiter::test(within = "60s")]
+async fn a_join_with_nothing_to_wait_for_spends_budget_and_yields() {
+    let _beside_others = beside_other_tests();
+    let mut set: JoinSet<usize> = (0..1000).map(|n| yields(0, n)).collect();
+    yields(2, ()).await;
+    let turns = Rc::new(Cell::new(0));
+    let count = Rc::clone(&turns);
+    let others = spawn(async move {
+        loop {
+            count.set(count.get() + 1);
+            yield_now().await;
         }
-        assert_eq!((joined, turns.get()), (1000, 1000 / 128));
-        others.abort();
-        // Without waiting: never refused.
-        let mut set: JoinSet<usize> = (0..1000).map(|n| yields(0, n)).collect();
-        yields(2, ()).await;
-        let taken = std::iter::from_fn(|| set.try_join_next()).count();
-        assert_eq!(taken, 1000);
     });
+    let mut joined = 0;
+    while set.join_next().await.is_some() {
+        joined += 1;
+    }
+    assert_eq!((joined, turns.get()), (1000, 1000 / 128));
+    others.abort();
+    // Without waiting: never refused.
+    let mut set: JoinSet<usize> = (0..1000).map(|n| yields(0, n)).collect();
+    yields(2, ()).await;
+    let taken = std::iter::from_fn(|| set.try_join_next()).count();
+    assert_eq!(taken, 1000);
 }
 
 #[test]
@@ -537,46 +532,44 @@ fn the_output_of_a_task_may_use_the_set_or_the_loop_when_it_is_dropped() {
     });
 }
 
-#[test]
-fn a_set_runs_jobs_on_the_pool() {
-    in_loop(|| async {
-        let mut set = JoinSet::new();
-        for n in 0..10_u64 {
-            set.spawn_blocking(move || n * n);
-        }
-        set.spawn(async { 1000 });
-        let mut all = set.join_all().await;
-        all.sort_unstable();
-        assert_eq!(all, [0, 1, 4, 9, 16, 25, 36, 49, 64, 81, 1000]);
+#[headwaiter::test(within = "60s")]
+async fn a_set_runs_jobs_on_the_pool() {
+    let _beside_others = beside_other_tests();
+    let mut set = JoinSet::new();
+    for n in 0..10_u64 {
+        set.spawn_blocking(move || n * n);
+    }
+    set.spawn(async { 1000 });
+    let mut all = set.join_all().await;
+    all.sort_unstable();
+    assert_eq!(all, [0, 1, 4, 9, 16, 25, 36, 49, 64, 81, 1000]);
 
-        let mut set = JoinSet::<()>::new();
-        set.spawn_blocking(|| panic!("the mixer broke"));
-        let error = set.join_next().await.unwrap().unwrap_err();
-        assert!(error.to_string().ends_with("panicked: the mixer broke"), "{error}");
-    });
+    let mut set = JoinSet::<()>::new();
+    set.spawn_blocking(|| panic!("the mixer broke"));
+    let error = set.join_next().await.unwrap().unwrap_err();
+    assert!(error.to_string().ends_with("panicked: the mixer broke"), "{error}");
 }
 
-#[test]
-fn a_running_job_of_a_dropped_set_ends_and_its_output_is_dropped() {
-    in_loop(|| async {
-        static DROPPED: AtomicBool = AtomicBool::new(false);
-        let (begun, has_begun) = mpsc::channel();
-        let (go_on, may_go_on) = mpsc::channel::<()>();
-        let mut set = JoinSet::new();
-        set.spawn_blocking(move || {
-            begun.send(()).unwrap();
-            let _ = may_go_on.recv();
-            OnDrop(|| DROPPED.store(true, Ordering::SeqCst))
-        });
-        yield_now().await;
-        has_begun.recv().unwrap();
-        set.abort_all();
-        assert!(set.join_next().await.unwrap().is_err_and(|error| error.is_cancelled()));
-        drop(go_on);
-        while !DROPPED.load(Ordering::SeqCst) {
-            sleep(ms(1)).await;
-        }
+#[headwaiter::test(within = "60s")]
+async fn a_running_job_of_a_dropped_set_ends_and_its_output_is_dropped() {
+    let _beside_others = beside_other_tests();
+    static DROPPED: AtomicBool = AtomicBool::new(false);
+    let (begun, has_begun) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let mut set = JoinSet::new();
+    set.spawn_blocking(move || {
+        begun.send(()).unwrap();
+        let _ = may_go_on.recv();
+        OnDrop(|| DROPPED.store(true, Ordering::SeqCst))
     });
+    yield_now().await;
+    has_begun.recv().unwrap();
+    set.abort_all();
+    assert!(set.join_next().await.unwrap().is_err_and(|error| error.is_cancelled()));
+    drop(go_on);
+    while !DROPPED.load(Ordering::SeqCst) {
+        sleep(ms(1)).await;
+    }
 }
 
 #[test]
@@ -661,51 +654,48 @@ fn a_task_that_is_spawned_into_a_set_of_a_loop_that_is_being_dropped_counts_as_c
     });
 }
 
-#[test]
-fn a_timeout_of_a_join_keeps_the_set() {
-    in_virtual_time(|| async {
-        let mut set = JoinSet::new();
-        set.spawn(async {
-            sleep(ms(20)).await;
-            "soup"
-        });
-        assert!(timeout(ms(10), set.join_next()).await.is_err());
-        assert_eq!(set.join_next().await.unwrap().unwrap(), "soup");
+#[headwaiter::test(clock = "virtual", within = "60s")]
+async fn a_timeout_of_a_join_keeps_the_set() {
+    let _beside_others = beside_other_tests();
+    let mut set = JoinSet::new();
+    set.spawn(async {
+        sleep(ms(20)).await;
+        "soup"
     });
+    assert!(timeout(ms(10), set.join_next()).await.is_err());
+    assert_eq!(set.join_next().await.unwrap().unwrap(), "soup");
 }
 
-#[test]
-fn a_dump_says_which_tasks_of_a_set_are_waited_for_and_since_when() {
-    in_virtual_time(|| async {
-        let mut set = JoinSet::new();
-        for _ in 0..3 {
-            set.spawn(sleep(ms(1000)));
-        }
-        let joiner = spawn(async move { while set.join_next().await.is_some() {} });
-        sleep(ms(50)).await;
-        let said = dump().to_string();
-        let line =
-            said.lines().find(|line| line.contains("the end of a task of a `JoinSet`: of task "));
-        let line = line.unwrap_or_else(|| panic!("{said}"));
-        assert!(line.contains(" and 2 more"), "{said}");
-        assert!(said.contains("join_set.rs") && said.contains("for 50 ms"), "{said}");
-        joiner.await.unwrap();
-        assert!(!dump().to_string().contains("JoinSet"));
-    });
+#[headwaiter::test(clock = "virtual", within = "60s")]
+async fn a_dump_says_which_tasks_of_a_set_are_waited_for_and_since_when() {
+    let _beside_others = beside_other_tests();
+    let mut set = JoinSet::new();
+    for _ in 0..3 {
+        set.spawn(sleep(ms(1000)));
+    }
+    let joiner = spawn(async move { while set.join_next().await.is_some() {} });
+    sleep(ms(50)).await;
+    let said = dump().to_string();
+    let line =
+        said.lines().find(|line| line.contains("the end of a task of a `JoinSet`: of task "));
+    let line = line.unwrap_or_else(|| panic!("{said}"));
+    assert!(line.contains(" and 2 more"), "{said}");
+    assert!(said.contains("join_set.rs") && said.contains("for 50 ms"), "{said}");
+    joiner.await.unwrap();
+    assert!(!dump().to_string().contains("JoinSet"));
 }
 
-#[test]
-fn a_dump_shows_no_wait_of_a_join_that_was_dropped_after_its_wake() {
-    in_virtual_time(|| async {
-        let mut set: JoinSet<()> = [yields(1, ())].into_iter().collect();
-        let mut next = Box::pin(set.join_next());
-        assert!(poll_once(next.as_mut()).await.is_none());
-        yields(2, ()).await;
-        drop(next);
-        let said = dump().to_string();
-        assert!(!said.contains("JoinSet"), "{said}");
-        assert_eq!(set.join_all().await.len(), 1);
-    });
+#[headwaiter::test(clock = "virtual", within = "60s")]
+async fn a_dump_shows_no_wait_of_a_join_that_was_dropped_after_its_wake() {
+    let _beside_others = beside_other_tests();
+    let mut set: JoinSet<()> = [yields(1, ())].into_iter().collect();
+    let mut next = Box::pin(set.join_next());
+    assert!(poll_once(next.as_mut()).await.is_none());
+    yields(2, ()).await;
+    drop(next);
+    let said = dump().to_string();
+    assert!(!said.contains("JoinSet"), "{said}");
+    assert_eq!(set.join_all().await.len(), 1);
 }
 
 /// The joiner holds a lock that its only child needs.
@@ -774,27 +764,26 @@ fn nothing_can_wake_a_join_of_tasks_that_wait_for_nothing() {
     });
 }
 
-#[test]
-fn a_hundred_thousand_tasks_cost_a_set_constant_time_and_leave_nothing() {
-    in_loop(|| async {
-        let mut set = JoinSet::new();
-        let mut sum = 0;
-        for n in 0..100_000_u64 {
-            set.spawn(async move { n });
-            if n % 10 == 9 {
-                for _ in 0..10 {
-                    sum += set.join_next().await.unwrap().unwrap();
-                }
+#[headwaiter::test(within = "60s")]
+async fn a_hundred_thousand_tasks_cost_a_set_constant_time_and_leave_nothing() {
+    let _beside_others = beside_other_tests();
+    let mut set = JoinSet::new();
+    let mut sum = 0;
+    for n in 0..100_000_u64 {
+        set.spawn(async move { n });
+        if n % 10 == 9 {
+            for _ in 0..10 {
+                sum += set.join_next().await.unwrap().unwrap();
             }
         }
-        assert_eq!((sum, set.len()), (99_999 * 50_000, 0));
-        // All at once.
-        let mut set: JoinSet<()> = (0..100_000).map(|_| pending()).collect();
-        yield_now().await;
-        set.shutdown().await;
-        assert!(set.is_empty());
-        assert!(dump().to_string().contains("1 task"), "{}", dump());
-    });
+    }
+    assert_eq!((sum, set.len()), (99_999 * 50_000, 0));
+    // All at once.
+    let mut set: JoinSet<()> = (0..100_000).map(|_| pending()).collect();
+    yield_now().await;
+    set.shutdown().await;
+    assert!(set.is_empty());
+    assert!(dump().to_string().contains("1 task"), "{}", dump());
 }
 
 /// Unlike tokio: there, the main future has no id, and a job of the pool has one.

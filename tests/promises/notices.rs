@@ -29,48 +29,45 @@ fn a_future_that_is_enabled_is_in_the_queue_before_its_first_poll() {
     });
 }
 
-#[test]
-fn notices_for_two_futures_that_are_enabled_do_not_coalesce() {
-    in_loop(|| async {
-        let orders = Notify::new();
-        let (mut first, mut second) = (pin!(orders.notified()), pin!(orders.notified()));
-        assert!(!first.as_mut().enable() && !second.as_mut().enable());
-        orders.notify_one();
-        orders.notify_one();
-        assert!(poll_once(&mut first).await.is_ready() && poll_once(&mut second).await.is_ready());
-        assert!(is_pending(&mut pin!(orders.notified())).await);
-    });
+#[headwaiter::test(within = "60s")]
+async fn notices_for_two_futures_that_are_enabled_do_not_coalesce() {
+    let _beside_others = beside_other_tests();
+    let orders = Notify::new();
+    let (mut first, mut second) = (pin!(orders.notified()), pin!(orders.notified()));
+    assert!(!first.as_mut().enable() && !second.as_mut().enable());
+    orders.notify_one();
+    orders.notify_one();
+    assert!(poll_once(&mut first).await.is_ready() && poll_once(&mut second).await.is_ready());
+    assert!(is_pending(&mut pin!(orders.notified())).await);
 }
 
-#[test]
-fn enable_takes_the_notice_and_says_so() {
-    in_loop(|| async {
-        let orders = Notify::new();
-        orders.notify_one();
-        let mut taken = pin!(orders.notified());
-        assert!(taken.as_mut().enable());
-        assert!(taken.as_mut().enable(), "it stays so");
-        assert!(!pin!(orders.notified()).enable(), "the notice is taken");
-        assert!(poll_once(&mut taken).await.is_ready());
+#[headwaiter::test(within = "60s")]
+async fn enable_takes_the_notice_and_says_so() {
+    let _beside_others = beside_other_tests();
+    let orders = Notify::new();
+    orders.notify_one();
+    let mut taken = pin!(orders.notified());
+    assert!(taken.as_mut().enable());
+    assert!(taken.as_mut().enable(), "it stays so");
+    assert!(!pin!(orders.notified()).enable(), "the notice is taken");
+    assert!(poll_once(&mut taken).await.is_ready());
 
-        // It is consumed by that: dropping the future does not pass it on.
-        orders.notify_one();
-        assert!(Box::pin(orders.notified()).as_mut().enable());
-        assert!(is_pending(&mut pin!(orders.notified())).await);
-    });
+    // It is consumed by that: dropping the future does not pass it on.
+    orders.notify_one();
+    assert!(Box::pin(orders.notified()).as_mut().enable());
+    assert!(is_pending(&mut pin!(orders.notified())).await);
 }
 
-#[test]
-fn enable_says_whether_a_notice_came_since() {
-    in_loop(|| async {
-        let orders = Notify::new();
-        let mut waits = Box::pin(orders.notified());
-        assert!(!waits.as_mut().enable() && !waits.as_mut().enable());
-        orders.notify_one();
-        assert!(waits.as_mut().enable());
-        drop(waits);
-        assert!(is_pending(&mut pin!(orders.notified())).await, "it was consumed");
-    });
+#[headwaiter::test(within = "60s")]
+async fn enable_says_whether_a_notice_came_since() {
+    let _beside_others = beside_other_tests();
+    let orders = Notify::new();
+    let mut waits = Box::pin(orders.notified());
+    assert!(!waits.as_mut().enable() && !waits.as_mut().enable());
+    orders.notify_one();
+    assert!(waits.as_mut().enable());
+    drop(waits);
+    assert!(is_pending(&mut pin!(orders.notified())).await, "it was consumed");
 }
 
 #[test]
@@ -87,21 +84,20 @@ fn a_notice_for_an_enabled_future_that_is_dropped_goes_to_the_next() {
     });
 }
 
-#[test]
-fn notify_waiters_makes_enabled_and_new_futures_ready_and_leaves_the_notice() {
-    in_loop(|| async {
-        let dinner = Rc::new(Notify::new());
-        let (mut enabled, mut new) = (pin!(dinner.notified()), pin!(dinner.notified()));
-        let mut owned = pin!(Rc::clone(&dinner).notified_owned());
-        assert!(!enabled.as_mut().enable());
-        dinner.notify_waiters();
-        dinner.notify_one();
-        assert!(enabled.as_mut().enable() && new.as_mut().enable() && owned.as_mut().enable());
-        assert!(pin!(dinner.notified()).enable(), "the notice is still there");
-        enabled.await;
-        new.await;
-        owned.await;
-    });
+#[headwaiter::test(within = "60s")]
+async fn notify_waiters_makes_enabled_and_new_futures_ready_and_leaves_the_notice() {
+    let _beside_others = beside_other_tests();
+    let dinner = Rc::new(Notify::new());
+    let (mut enabled, mut new) = (pin!(dinner.notified()), pin!(dinner.notified()));
+    let mut owned = pin!(Rc::clone(&dinner).notified_owned());
+    assert!(!enabled.as_mut().enable());
+    dinner.notify_waiters();
+    dinner.notify_one();
+    assert!(enabled.as_mut().enable() && new.as_mut().enable() && owned.as_mut().enable());
+    assert!(pin!(dinner.notified()).enable(), "the notice is still there");
+    enabled.await;
+    new.await;
+    owned.await;
 }
 
 #[test]
@@ -231,15 +227,14 @@ fn notify_last_wakes_the_task_that_began_to_wait_last() {
     });
 }
 
-#[test]
-fn notify_last_leaves_a_notice_if_nothing_waits() {
-    in_loop(|| async {
-        let orders = Notify::new();
-        orders.notify_last();
-        orders.notify_last();
-        assert!(poll_once(&mut pin!(orders.notified())).await.is_ready());
-        assert!(is_pending(&mut pin!(orders.notified())).await);
-    });
+#[headwaiter::test(within = "60s")]
+async fn notify_last_leaves_a_notice_if_nothing_waits() {
+    let _beside_others = beside_other_tests();
+    let orders = Notify::new();
+    orders.notify_last();
+    orders.notify_last();
+    assert!(poll_once(&mut pin!(orders.notified())).await.is_ready());
+    assert!(is_pending(&mut pin!(orders.notified())).await);
 }
 
 #[test]
@@ -260,15 +255,14 @@ fn a_notice_for_the_last_that_is_dropped_goes_to_the_last_before_it() {
     });
 }
 
-#[test]
-fn a_refused_future_has_its_notice_and_enable_confirms_that() {
-    in_loop(|| async {
-        let orders = Notify::new();
-        orders.notify_one();
-        let mut refused = pin!(orders.notified());
-        assert!(is_refused(&mut refused).await);
-        assert!(!pin!(orders.notified()).enable());
-        assert!(refused.as_mut().enable());
-        refused.await;
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_refused_future_has_its_notice_and_enable_confirms_that() {
+    let _beside_others = beside_other_tests();
+    let orders = Notify::new();
+    orders.notify_one();
+    let mut refused = pin!(orders.notified());
+    assert!(is_refused(&mut refused).await);
+    assert!(!pin!(orders.notified()).enable());
+    assert!(refused.as_mut().enable());
+    refused.await;
 }

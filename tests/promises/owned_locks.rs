@@ -45,20 +45,19 @@ fn an_owned_guard_knows_its_mutex_and_keeps_it() {
     assert!(weak.upgrade().is_none());
 }
 
-#[test]
-fn try_lock_owned_fails_while_the_mutex_is_locked_or_handed_over() {
-    in_loop(|| async {
-        let till = Rc::new(Mutex::new(()));
-        let held = Rc::clone(&till).try_lock_owned().unwrap();
-        let error = Rc::clone(&till).try_lock_owned().unwrap_err();
-        assert_eq!(error.to_string(), "the mutex is locked");
-        let mut next = till.lock();
-        assert!(is_pending(&mut next).await);
-        drop(held);
-        assert!(Rc::clone(&till).try_lock_owned().is_err());
-        drop(next.await);
-        assert!(Rc::clone(&till).try_lock_owned().is_ok());
-    });
+#[headwaiter::test(within = "60s")]
+async fn try_lock_owned_fails_while_the_mutex_is_locked_or_handed_over() {
+    let _beside_others = beside_other_tests();
+    let till = Rc::new(Mutex::new(()));
+    let held = Rc::clone(&till).try_lock_owned().unwrap();
+    let error = Rc::clone(&till).try_lock_owned().unwrap_err();
+    assert_eq!(error.to_string(), "the mutex is locked");
+    let mut next = till.lock();
+    assert!(is_pending(&mut next).await);
+    drop(held);
+    assert!(Rc::clone(&till).try_lock_owned().is_err());
+    drop(next.await);
+    assert!(Rc::clone(&till).try_lock_owned().is_ok());
 }
 
 #[test]
@@ -108,53 +107,51 @@ fn a_lock_owned_that_is_dropped_leaves_the_lock_to_the_next() {
 
 /// The task that locked waits for one that waits for the lock, while a third one has the guard: with an owner this would look
 /// like a deadlock.
-#[test]
-fn a_task_that_gave_an_owned_guard_away_is_not_accused_of_a_deadlock() {
-    in_virtual_time(|| async {
-        let till = Rc::new(Mutex::new(()));
-        for is_handed_over in [false, true] {
-            let first = till.lock().await;
-            let accused = spawn({
-                let till = Rc::clone(&till);
-                async move {
-                    let held = if is_handed_over {
-                        Rc::clone(&till).lock_owned().await
-                    } else {
-                        yield_now().await;
-                        Rc::clone(&till).try_lock_owned().unwrap()
-                    };
-                    let waiter = spawn(async move { drop(till.lock().await) });
-                    let unlocks = spawn(async move {
-                        sleep(ms(10)).await; // The loop looks for deadlocks before it sleeps.
-                        drop(held);
-                    });
-                    waiter.await.unwrap();
-                    unlocks.await.unwrap();
-                }
-            });
-            if is_handed_over {
-                yield_now().await;
+#[headwaiter::test(clock = "virtual", within = "60s")]
+async fn a_task_that_gave_an_owned_guard_away_is_not_accused_of_a_deadlock() {
+    let _beside_others = beside_other_tests();
+    let till = Rc::new(Mutex::new(()));
+    for is_handed_over in [false, true] {
+        let first = till.lock().await;
+        let accused = spawn({
+            let till = Rc::clone(&till);
+            async move {
+                let held = if is_handed_over {
+                    Rc::clone(&till).lock_owned().await
+                } else {
+                    yield_now().await;
+                    Rc::clone(&till).try_lock_owned().unwrap()
+                };
+                let waiter = spawn(async move { drop(till.lock().await) });
+                let unlocks = spawn(async move {
+                    sleep(ms(10)).await; // The loop looks for deadlocks before it sleeps.
+                    drop(held);
+                });
+                waiter.await.unwrap();
+                unlocks.await.unwrap();
             }
-            drop(first);
-            accused.await.unwrap();
+        });
+        if is_handed_over {
+            yield_now().await;
         }
-    });
+        drop(first);
+        accused.await.unwrap();
+    }
 }
 
-#[test]
-fn a_dump_shows_where_a_lock_was_locked_by_an_owned_guard() {
-    in_loop(|| async {
-        let till = Rc::new(Mutex::new(()));
-        let held = Rc::clone(&till).lock_owned().await;
-        let line = line!() - 1;
-        let waiter = spawn(async move { drop(till.lock().await) });
-        yield_now().await;
-        let text = dump().to_string();
-        let holder = format!("waits for a lock, which a task holds since {}:{line}:", file!());
-        assert!(text.contains(&holder), "{text}");
-        drop(held);
-        waiter.await.unwrap();
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_dump_shows_where_a_lock_was_locked_by_an_owned_guard() {
+    let _beside_others = beside_other_tests();
+    let till = Rc::new(Mutex::new(()));
+    let held = Rc::clone(&till).lock_owned().await;
+    let line = line!() - 1;
+    let waiter = spawn(async move { drop(till.lock().await) });
+    yield_now().await;
+    let text = dump().to_string();
+    let holder = format!("waits for a lock, which a task holds since {}:{line}:", file!());
+    assert!(text.contains(&holder), "{text}");
+    drop(held);
+    waiter.await.unwrap();
 }
 
 #[test]
@@ -230,50 +227,48 @@ fn a_panic_while_a_guard_is_mapped_unlocks() {
     assert_eq!(*table.try_lock().unwrap(), 1);
 }
 
-#[test]
-fn a_oneshot_receiver_is_empty_unless_a_value_is_there() {
-    in_loop(|| async {
-        let (order, mut dish) = oneshot::channel();
-        assert!(dish.is_empty());
-        order.send("soup").unwrap();
-        assert!(!dish.is_empty());
-        dish.close();
-        assert!(!dish.is_empty(), "what was sent before can still be received");
-        assert_eq!((&mut dish).await, Ok("soup"));
-        assert!(dish.is_empty());
+#[headwaiter::test(within = "60s")]
+async fn a_oneshot_receiver_is_empty_unless_a_value_is_there() {
+    let _beside_others = beside_other_tests();
+    let (order, mut dish) = oneshot::channel();
+    assert!(dish.is_empty());
+    order.send("soup").unwrap();
+    assert!(!dish.is_empty());
+    dish.close();
+    assert!(!dish.is_empty(), "what was sent before can still be received");
+    assert_eq!((&mut dish).await, Ok("soup"));
+    assert!(dish.is_empty());
 
-        let (order, dish) = oneshot::channel::<u8>();
-        drop(order);
-        assert!(dish.is_empty());
-    });
+    let (order, dish) = oneshot::channel::<u8>();
+    drop(order);
+    assert!(dish.is_empty());
 }
 
-#[test]
-fn a_oneshot_receiver_is_terminated_when_it_has_given_its_result() {
-    in_loop(|| async {
-        let (order, mut dish) = oneshot::channel();
-        assert!(is_pending(&mut dish).await);
-        assert_eq!((dish.try_recv(), dish.is_terminated()), (Err(TryRecvError::Empty), false));
-        order.send("soup").unwrap();
-        assert!(!dish.is_terminated());
-        assert_eq!((&mut dish).await, Ok("soup"));
-        assert!(dish.is_terminated());
-        let text = panic_text(|| assert!(poll_with(Waker::noop(), &mut dish).is_ready()));
-        assert!(text.contains("polled again"), "{text}");
+#[headwaiter::test(within = "60s")]
+async fn a_oneshot_receiver_is_terminated_when_it_has_given_its_result() {
+    let _beside_others = beside_other_tests();
+    let (order, mut dish) = oneshot::channel();
+    assert!(is_pending(&mut dish).await);
+    assert_eq!((dish.try_recv(), dish.is_terminated()), (Err(TryRecvError::Empty), false));
+    order.send("soup").unwrap();
+    assert!(!dish.is_terminated());
+    assert_eq!((&mut dish).await, Ok("soup"));
+    assert!(dish.is_terminated());
+    let text = panic_text(|| assert!(poll_with(Waker::noop(), &mut dish).is_ready()));
+    assert!(text.contains("polled again"), "{text}");
 
-        let (order, mut dish) = oneshot::channel::<u8>();
-        drop(order);
-        assert!(!dish.is_terminated(), "nothing was said of it yet");
-        assert!((&mut dish).await.is_err());
-        assert!(dish.is_terminated());
+    let (order, mut dish) = oneshot::channel::<u8>();
+    drop(order);
+    assert!(!dish.is_terminated(), "nothing was said of it yet");
+    assert!((&mut dish).await.is_err());
+    assert!(dish.is_terminated());
 
-        // By `try_recv` too. A poll after that is an error here, not a panic.
-        let (order, mut dish) = oneshot::channel();
-        order.send(1).unwrap();
-        assert_eq!((dish.try_recv(), dish.is_terminated()), (Ok(1), true));
-        let (order, mut dish) = oneshot::channel::<u8>();
-        drop(order);
-        assert_eq!((dish.try_recv(), dish.is_terminated()), (Err(TryRecvError::Closed), true));
-        assert!(dish.await.is_err());
-    });
+    // By `try_recv` too. A poll after that is an error here, not a panic.
+    let (order, mut dish) = oneshot::channel();
+    order.send(1).unwrap();
+    assert_eq!((dish.try_recv(), dish.is_terminated()), (Ok(1), true));
+    let (order, mut dish) = oneshot::channel::<u8>();
+    drop(order);
+    assert_eq!((dish.try_recv(), dish.is_terminated()), (Err(TryRecvError::Closed), true));
+    assert!(dish.await.is_err());
 }

@@ -63,51 +63,45 @@ fn permits_of_two_semaphores_are_not_merged_and_none_is_lost() {
     assert!(panic_text(|| borrowed.merge(tables.try_acquire().unwrap())).contains("keep them"));
 }
 
-#[test]
-fn try_acquire_many_owned_takes_all_or_none() {
-    in_loop(|| async {
-        let ovens = Rc::new(Semaphore::new(3));
-        let two = Rc::clone(&ovens).try_acquire_many_owned(2).unwrap();
-        let error = Rc::clone(&ovens).try_acquire_many_owned(2).unwrap_err();
-        assert_eq!((error, ovens.available_permits()), (TryAcquireError::NoPermits, 1));
-        let mut waits = ovens.acquire_many(2);
-        assert!(is_pending(&mut waits).await);
-        let error = Rc::clone(&ovens).try_acquire_many_owned(1).unwrap_err();
-        assert_eq!(
-            error,
-            TryAcquireError::NoPermits,
-            "the one that is free is kept for the waiter"
-        );
-        drop(two);
-        drop(ready(poll_once(&mut waits).await).unwrap());
-        ovens.close();
-        let error = Rc::clone(&ovens).try_acquire_many_owned(1).unwrap_err();
-        assert_eq!(error, TryAcquireError::Closed);
-    });
+#[headwaiter::test(within = "60s")]
+async fn try_acquire_many_owned_takes_all_or_none() {
+    let _beside_others = beside_other_tests();
+    let ovens = Rc::new(Semaphore::new(3));
+    let two = Rc::clone(&ovens).try_acquire_many_owned(2).unwrap();
+    let error = Rc::clone(&ovens).try_acquire_many_owned(2).unwrap_err();
+    assert_eq!((error, ovens.available_permits()), (TryAcquireError::NoPermits, 1));
+    let mut waits = ovens.acquire_many(2);
+    assert!(is_pending(&mut waits).await);
+    let error = Rc::clone(&ovens).try_acquire_many_owned(1).unwrap_err();
+    assert_eq!(error, TryAcquireError::NoPermits, "the one that is free is kept for the waiter");
+    drop(two);
+    drop(ready(poll_once(&mut waits).await).unwrap());
+    ovens.close();
+    let error = Rc::clone(&ovens).try_acquire_many_owned(1).unwrap_err();
+    assert_eq!(error, TryAcquireError::Closed);
 }
 
-#[test]
-fn forget_permits_takes_those_that_are_free_and_says_how_many() {
-    in_loop(|| async {
-        let ovens = Semaphore::new(5);
-        assert_eq!(ovens.forget_permits(0), 0);
-        assert_eq!((ovens.forget_permits(2), ovens.available_permits()), (2, 3));
-        let taken = ovens.acquire_many(2).await.unwrap();
-        assert_eq!((ovens.forget_permits(usize::MAX), ovens.available_permits()), (1, 0));
-        assert_eq!(ovens.forget_permits(1), 0);
-        drop(taken);
-        assert_eq!(ovens.available_permits(), 2);
+#[headwaiter::test(within = "60s")]
+async fn forget_permits_takes_those_that_are_free_and_says_how_many() {
+    let _beside_others = beside_other_tests();
+    let ovens = Semaphore::new(5);
+    assert_eq!(ovens.forget_permits(0), 0);
+    assert_eq!((ovens.forget_permits(2), ovens.available_permits()), (2, 3));
+    let taken = ovens.acquire_many(2).await.unwrap();
+    assert_eq!((ovens.forget_permits(usize::MAX), ovens.available_permits()), (1, 0));
+    assert_eq!(ovens.forget_permits(1), 0);
+    drop(taken);
+    assert_eq!(ovens.available_permits(), 2);
 
-        // What is free while a task waits is kept for it.
-        let taken = ovens.acquire().await.unwrap();
-        let mut waits = ovens.acquire_many(2);
-        assert!(is_pending(&mut waits).await);
-        assert_eq!(ovens.forget_permits(1), 0);
-        drop(taken);
-        assert_eq!(ready(poll_once(&mut waits).await).unwrap().num_permits(), 2);
-        ovens.close();
-        assert_eq!((ovens.forget_permits(9), ovens.available_permits()), (2, 0));
-    });
+    // What is free while a task waits is kept for it.
+    let taken = ovens.acquire().await.unwrap();
+    let mut waits = ovens.acquire_many(2);
+    assert!(is_pending(&mut waits).await);
+    assert_eq!(ovens.forget_permits(1), 0);
+    drop(taken);
+    assert_eq!(ready(poll_once(&mut waits).await).unwrap().num_permits(), 2);
+    ovens.close();
+    assert_eq!((ovens.forget_permits(9), ovens.available_permits()), (2, 0));
 }
 
 #[test]

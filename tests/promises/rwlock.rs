@@ -68,121 +68,114 @@ fn several_read_at_the_same_time_or_one_writes() {
     });
 }
 
-#[test]
-fn the_lock_is_granted_in_the_order_of_the_requests_and_readers_side_by_side() {
-    in_loop(|| async {
-        let (lock, order) = (Rc::new(RwLock::new(())), Rc::new(RefCell::new(String::new())));
-        let held = lock.write().await;
-        let tasks: Vec<_> = "rrwrrrwwr"
-            .chars()
-            .map(|access| {
-                let (lock, order) = (lock.clone(), order.clone());
-                spawn(async move {
-                    if access == 'w' {
-                        let _guard = lock.write().await;
-                        order.borrow_mut().push_str("w(");
-                        yield_now().await;
-                        order.borrow_mut().push(')');
-                    } else {
-                        let _guard = lock.read().await;
-                        order.borrow_mut().push_str("r(");
-                        yield_now().await;
-                        order.borrow_mut().push(')');
-                    }
-                })
+#[headwaiter::test(within = "60s")]
+async fn the_lock_is_granted_in_the_order_of_the_requests_and_readers_side_by_side() {
+    let _beside_others = beside_other_tests();
+    let (lock, order) = (Rc::new(RwLock::new(())), Rc::new(RefCell::new(String::new())));
+    let held = lock.write().await;
+    let tasks: Vec<_> = "rrwrrrwwr"
+        .chars()
+        .map(|access| {
+            let (lock, order) = (lock.clone(), order.clone());
+            spawn(async move {
+                if access == 'w' {
+                    let _guard = lock.write().await;
+                    order.borrow_mut().push_str("w(");
+                    yield_now().await;
+                    order.borrow_mut().push(')');
+                } else {
+                    let _guard = lock.read().await;
+                    order.borrow_mut().push_str("r(");
+                    yield_now().await;
+                    order.borrow_mut().push(')');
+                }
             })
-            .collect();
-        yield_now().await;
-        drop(held);
-        for task in tasks {
-            task.await.unwrap();
-        }
-        assert_eq!(*order.borrow(), "r(r())w()r(r(r()))w()w()r()");
-    });
+        })
+        .collect();
+    yield_now().await;
+    drop(held);
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(*order.borrow(), "r(r())w()r(r(r()))w()w()r()");
 }
 
-#[test]
-fn a_reader_does_not_overtake_a_task_that_waits_to_write() {
-    in_loop(|| async {
-        let lock = RwLock::new(0);
-        let reading = lock.read().await;
-        let mut writing = lock.write();
-        assert!(poll_once(&mut writing).await.is_pending());
-        let mut later = lock.read();
-        assert!(poll_once(&mut later).await.is_pending());
-        assert!(lock.try_read().is_err() && lock.try_write().is_err());
-        drop(reading);
-        assert!(poll_once(&mut later).await.is_pending());
-        let Poll::Ready(mut guard) = poll_once(&mut writing).await else {
-            panic!("it has its turn")
-        };
-        *guard = 1;
-        drop(guard);
-        assert_eq!(*later.await, 1);
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_reader_does_not_overtake_a_task_that_waits_to_write() {
+    let _beside_others = beside_other_tests();
+    let lock = RwLock::new(0);
+    let reading = lock.read().await;
+    let mut writing = lock.write();
+    assert!(poll_once(&mut writing).await.is_pending());
+    let mut later = lock.read();
+    assert!(poll_once(&mut later).await.is_pending());
+    assert!(lock.try_read().is_err() && lock.try_write().is_err());
+    drop(reading);
+    assert!(poll_once(&mut later).await.is_pending());
+    let Poll::Ready(mut guard) = poll_once(&mut writing).await else { panic!("it has its turn") };
+    *guard = 1;
+    drop(guard);
+    assert_eq!(*later.await, 1);
 }
 
-#[test]
-fn a_waiter_that_is_dropped_lets_those_behind_it_pass() {
-    in_loop(|| async {
-        let lock = RwLock::new(0);
-        let reading = lock.read().await;
-        let mut writing = lock.write();
-        assert!(poll_once(&mut writing).await.is_pending());
-        let (mut one, mut other) = (lock.read(), lock.read());
-        assert!(poll_once(&mut one).await.is_pending());
-        assert!(poll_once(&mut other).await.is_pending());
-        drop(writing);
-        assert!(poll_once(&mut one).await.is_ready());
-        assert!(poll_once(&mut other).await.is_ready());
-        drop(reading);
-        assert!(lock.try_write().is_ok());
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_waiter_that_is_dropped_lets_those_behind_it_pass() {
+    let _beside_others = beside_other_tests();
+    let lock = RwLock::new(0);
+    let reading = lock.read().await;
+    let mut writing = lock.write();
+    assert!(poll_once(&mut writing).await.is_pending());
+    let (mut one, mut other) = (lock.read(), lock.read());
+    assert!(poll_once(&mut one).await.is_pending());
+    assert!(poll_once(&mut other).await.is_pending());
+    drop(writing);
+    assert!(poll_once(&mut one).await.is_ready());
+    assert!(poll_once(&mut other).await.is_ready());
+    drop(reading);
+    assert!(lock.try_write().is_ok());
 }
 
-#[test]
-fn a_dropped_waiter_that_was_granted_the_lock_passes_it_on() {
-    in_loop(|| async {
-        let lock = RwLock::new(0);
-        let held = lock.write().await;
-        let mut granted = lock.write();
-        assert!(poll_once(&mut granted).await.is_pending());
-        let mut behind = lock.write();
-        assert!(poll_once(&mut behind).await.is_pending());
-        drop(held);
-        assert!(lock.try_read().is_err(), "it is granted already");
-        drop(granted);
-        let guard = poll_once(&mut behind).await;
-        assert!(guard.is_ready());
-        drop(guard);
+#[headwaiter::test(within = "60s")]
+async fn a_dropped_waiter_that_was_granted_the_lock_passes_it_on() {
+    let _beside_others = beside_other_tests();
+    let lock = RwLock::new(0);
+    let held = lock.write().await;
+    let mut granted = lock.write();
+    assert!(poll_once(&mut granted).await.is_pending());
+    let mut behind = lock.write();
+    assert!(poll_once(&mut behind).await.is_pending());
+    drop(held);
+    assert!(lock.try_read().is_err(), "it is granted already");
+    drop(granted);
+    let guard = poll_once(&mut behind).await;
+    assert!(guard.is_ready());
+    drop(guard);
 
-        let held = lock.write().await;
-        let (mut one, mut other) = (lock.read(), lock.read());
-        assert!(poll_once(&mut one).await.is_pending());
-        assert!(poll_once(&mut other).await.is_pending());
-        let mut writing = lock.write();
-        assert!(poll_once(&mut writing).await.is_pending());
-        drop(held);
-        drop((one, other));
-        assert!(poll_once(&mut writing).await.is_ready());
-    });
+    let held = lock.write().await;
+    let (mut one, mut other) = (lock.read(), lock.read());
+    assert!(poll_once(&mut one).await.is_pending());
+    assert!(poll_once(&mut other).await.is_pending());
+    let mut writing = lock.write();
+    assert!(poll_once(&mut writing).await.is_pending());
+    drop(held);
+    drop((one, other));
+    assert!(poll_once(&mut writing).await.is_ready());
 }
 
-#[test]
-fn at_most_as_many_read_as_there_may() {
-    in_loop(|| async {
-        let lock = RwLock::with_max_readers(0, 2);
-        let (one, _other) = (lock.read().await, lock.read().await);
-        let mut third = lock.read();
-        assert!(poll_once(&mut third).await.is_pending());
-        drop(one);
-        assert!(poll_once(&mut third).await.is_ready());
-        let single = RwLock::with_max_readers(0, 1);
-        let reading = single.read().await;
-        assert!(single.try_read().is_err() && single.try_write().is_err());
-        drop(reading);
-        assert!(single.try_write().is_ok());
-    });
+#[headwaiter::test(within = "60s")]
+async fn at_most_as_many_read_as_there_may() {
+    let _beside_others = beside_other_tests();
+    let lock = RwLock::with_max_readers(0, 2);
+    let (one, _other) = (lock.read().await, lock.read().await);
+    let mut third = lock.read();
+    assert!(poll_once(&mut third).await.is_pending());
+    drop(one);
+    assert!(poll_once(&mut third).await.is_ready());
+    let single = RwLock::with_max_readers(0, 1);
+    let reading = single.read().await;
+    assert!(single.try_read().is_err() && single.try_write().is_err());
+    drop(reading);
+    assert!(single.try_write().is_ok());
 }
 
 /// Unlike tokio: there, 0 is accepted, and then nothing excludes anything.
@@ -215,25 +208,24 @@ fn try_read_and_try_write_lock_at_once_or_fail() {
     assert_eq!((RwLock::from(1).into_inner(), RwLock::<i32>::default().into_inner()), (1, 0));
 }
 
-#[test]
-fn a_guard_that_downgrades_lets_no_writer_in_between() {
-    in_loop(|| async {
-        let lock = RwLock::new(0);
-        let mut writing = lock.write().await;
-        let (mut before, mut writer, mut after) = (lock.read(), lock.write(), lock.read());
-        assert!(poll_once(&mut before).await.is_pending());
-        assert!(poll_once(&mut writer).await.is_pending());
-        assert!(poll_once(&mut after).await.is_pending());
-        *writing = 1;
-        let reading = writing.downgrade();
-        let Poll::Ready(beside) = poll_once(&mut before).await else { panic!("it may read too") };
-        assert_eq!((*reading, *beside), (1, 1));
-        assert!(poll_once(&mut writer).await.is_pending());
-        assert!(poll_once(&mut after).await.is_pending(), "the writer is before it");
-        drop((reading, beside));
-        drop(poll_once(&mut writer).await);
-        assert!(poll_once(&mut after).await.is_ready());
-    });
+#[headwaiter::test(within = "60s")]
+async fn a_guard_that_downgrades_lets_no_writer_in_between() {
+    let _beside_others = beside_other_tests();
+    let lock = RwLock::new(0);
+    let mut writing = lock.write().await;
+    let (mut before, mut writer, mut after) = (lock.read(), lock.write(), lock.read());
+    assert!(poll_once(&mut before).await.is_pending());
+    assert!(poll_once(&mut writer).await.is_pending());
+    assert!(poll_once(&mut after).await.is_pending());
+    *writing = 1;
+    let reading = writing.downgrade();
+    let Poll::Ready(beside) = poll_once(&mut before).await else { panic!("it may read too") };
+    assert_eq!((*reading, *beside), (1, 1));
+    assert!(poll_once(&mut writer).await.is_pending());
+    assert!(poll_once(&mut after).await.is_pending(), "the writer is before it");
+    drop((reading, beside));
+    drop(poll_once(&mut writer).await);
+    assert!(poll_once(&mut after).await.is_ready());
 }
 
 #[test]
@@ -378,34 +370,33 @@ fn it_works_without_a_loop() {
     assert!(Pin::new(&mut later).poll(cx).is_ready());
 }
 
-#[test]
-fn a_task_that_has_spent_its_budget_keeps_its_place_and_lets_the_others_run() {
-    in_loop(|| async {
-        let lock = RwLock::new(0);
-        let rounds = Rc::new(Cell::new(0));
-        let other = spawn({
-            let rounds = Rc::clone(&rounds);
-            async move { rounds.get() }
-        });
-        for _ in 0..1000 {
-            drop(lock.read().await);
-            drop(lock.write().await);
-            rounds.set(rounds.get() + 1);
-        }
-        assert_eq!(other.await.unwrap(), 64, "two operations each, of 128");
-        // What is refused is granted at once.
-        poll_fn(|cx| {
-            loop {
-                let mut writing = pin!(lock.write());
-                if writing.as_mut().poll(cx).is_pending() {
-                    assert!(lock.try_read().is_err());
-                    return Poll::Ready(());
-                }
-            }
-        })
-        .await;
-        assert!(lock.try_write().is_ok(), "a refused one that was dropped has nothing");
+#[headwaiter::test(within = "60s")]
+async fn a_task_that_has_spent_its_budget_keeps_its_place_and_lets_the_others_run() {
+    let _beside_others = beside_other_tests();
+    let lock = RwLock::new(0);
+    let rounds = Rc::new(Cell::new(0));
+    let other = spawn({
+        let rounds = Rc::clone(&rounds);
+        async move { rounds.get() }
     });
+    for _ in 0..1000 {
+        drop(lock.read().await);
+        drop(lock.write().await);
+        rounds.set(rounds.get() + 1);
+    }
+    assert_eq!(other.await.unwrap(), 64, "two operations each, of 128");
+    // What is refused is granted at once.
+    poll_fn(|cx| {
+        loop {
+            let mut writing = pin!(lock.write());
+            if writing.as_mut().poll(cx).is_pending() {
+                assert!(lock.try_read().is_err());
+                return Poll::Ready(());
+            }
+        }
+    })
+    .await;
+    assert!(lock.try_write().is_ok(), "a refused one that was dropped has nothing");
 }
 
 #[test]
@@ -529,30 +520,29 @@ fn a_second_read_behind_a_task_that_waits_to_write_is_a_deadlock() {
     );
 }
 
-#[test]
-fn readers_and_writers_of_two_locks_in_opposite_order_are_a_deadlock_and_fail_drops_one() {
-    in_virtual_time(|| async {
-        let (left, right) = (Rc::new(RwLock::new(0)), Rc::new(RwLock::new(0)));
-        let one = named("one", {
-            let (left, right) = (left.clone(), right.clone());
-            async move {
-                let _left = left.read().await;
-                yield_now().await;
-                drop(right.write().await);
-            }
-        });
-        let other = named("other", {
-            let (left, right) = (left.clone(), right.clone());
-            async move {
-                let _right = right.read().await;
-                yield_now().await;
-                drop(left.write().await);
-            }
-        });
-        let results = [one.await, other.await];
-        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
-        assert!(results.into_iter().find_map(Result::err).unwrap().is_deadlock());
+#[headwaiter::test(clock = "virtual", within = "60s")]
+async fn readers_and_writers_of_two_locks_in_opposite_order_are_a_deadlock_and_fail_drops_one() {
+    let _beside_others = beside_other_tests();
+    let (left, right) = (Rc::new(RwLock::new(0)), Rc::new(RwLock::new(0)));
+    let one = named("one", {
+        let (left, right) = (left.clone(), right.clone());
+        async move {
+            let _left = left.read().await;
+            yield_now().await;
+            drop(right.write().await);
+        }
     });
+    let other = named("other", {
+        let (left, right) = (left.clone(), right.clone());
+        async move {
+            let _right = right.read().await;
+            yield_now().await;
+            drop(left.write().await);
+        }
+    });
+    let results = [one.await, other.await];
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+    assert!(results.into_iter().find_map(Result::err).unwrap().is_deadlock());
 }
 
 #[test]
@@ -747,40 +737,39 @@ fn no_deadlock_is_reported_for_a_correct_program() {
     }
 }
 
-#[test]
-fn a_dump_shows_which_tasks_hold_a_lock_and_which_wait_for_it() {
-    in_virtual_time(|| async {
-        let menu = Rc::new(RwLock::named("menu", ()));
-        let mut tasks = Vec::new();
-        for name in ["anna", "ben"] {
-            let menu = Rc::clone(&menu);
-            tasks.push(named(name, async move {
-                let _reading = menu.read().await;
-                sleep(ms(1000)).await;
-            }));
-        }
-        let writes = Rc::clone(&menu);
-        tasks.push(named("cook", async move { drop(writes.write().await) }));
-        tasks.push(named("late", async move { drop(menu.read().await) }));
-        let_others_run().await;
-        let dump = headwaiter::dump().to_string();
-        let joined = dump.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert_eq!(joined.matches("holds the lock \"menu\" since").count(), 2, "{dump}");
-        assert_tells(&joined, &["2 wait for it"]);
-        assert_tells(
-            &joined,
-            &[
-                "\"cook\": waiting",
-                "waits for the lock \"menu\", which task 2 \"anna\" holds since tests/promises/rwlock.rs:",
-                "task 3 \"ben\" since tests/promises/rwlock.rs:",
-                "\"late\": waiting",
-                "waits for the lock \"menu\", to read, before which task 4 \"cook\" waits to write since",
-            ],
-        );
-        for task in tasks {
-            task.await.unwrap();
-        }
-    });
+#[headwaiter::test(clock = "virtual", within = "60s")]
+async fn a_dump_shows_which_tasks_hold_a_lock_and_which_wait_for_it() {
+    let _beside_others = beside_other_tests();
+    let menu = Rc::new(RwLock::named("menu", ()));
+    let mut tasks = Vec::new();
+    for name in ["anna", "ben"] {
+        let menu = Rc::clone(&menu);
+        tasks.push(named(name, async move {
+            let _reading = menu.read().await;
+            sleep(ms(1000)).await;
+        }));
+    }
+    let writes = Rc::clone(&menu);
+    tasks.push(named("cook", async move { drop(writes.write().await) }));
+    tasks.push(named("late", async move { drop(menu.read().await) }));
+    let_others_run().await;
+    let dump = headwaiter::dump().to_string();
+    let joined = dump.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(joined.matches("holds the lock \"menu\" since").count(), 2, "{dump}");
+    assert_tells(&joined, &["2 wait for it"]);
+    assert_tells(
+        &joined,
+        &[
+            "\"cook\": waiting",
+            "waits for the lock \"menu\", which task 2 \"anna\" holds since tests/promises/rwlock.rs:",
+            "task 3 \"ben\" since tests/promises/rwlock.rs:",
+            "\"late\": waiting",
+            "waits for the lock \"menu\", to read, before which task 4 \"cook\" waits to write since",
+        ],
+    );
+    for task in tasks {
+        task.await.unwrap();
+    }
 }
 
 /// A lock that was waited for in one loop can be waited for in another.

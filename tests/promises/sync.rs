@@ -739,25 +739,24 @@ fn a_channel_ends_with_its_last_sender() {
     });
 }
 
-#[test]
-fn an_unbounded_channel_is_never_full() {
-    in_loop(|| async {
-        let (sender, mut receiver) = mpsc::unbounded();
-        let other = sender.clone();
-        assert!(sender.same_channel(&other));
-        for number in 0..50_000 {
-            if number % 2 == 0 { &sender } else { &other }.send(number).unwrap();
-        }
-        assert_eq!(receiver.len(), 50_000);
-        drop(sender);
-        for number in 0..50_000 {
-            assert_eq!(receiver.recv().await, Some(number));
-        }
-        assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
-        drop(other);
-        assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
-        assert_eq!(receiver.recv().await, None);
-    });
+#[headwaiter::test(within = "60s")]
+async fn an_unbounded_channel_is_never_full() {
+    let _beside_others = beside_other_tests();
+    let (sender, mut receiver) = mpsc::unbounded();
+    let other = sender.clone();
+    assert!(sender.same_channel(&other));
+    for number in 0..50_000 {
+        if number % 2 == 0 { &sender } else { &other }.send(number).unwrap();
+    }
+    assert_eq!(receiver.len(), 50_000);
+    drop(sender);
+    for number in 0..50_000 {
+        assert_eq!(receiver.recv().await, Some(number));
+    }
+    assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+    drop(other);
+    assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
+    assert_eq!(receiver.recv().await, None);
 }
 
 #[test]

@@ -163,8 +163,8 @@ async fn a_panic_in_the_drop_of_what_a_token_cuts_goes_on_in_the_task_that_await
 }
 
 /// Unlike tokio: there, the `io::Error` has the text of the `JoinError`, not the error itself.
-#[test]
-fn two_question_marks_after_a_handle_hand_on_both_kinds_of_failure() {
+#[headwaiter::test(within = "60s")]
+async fn two_question_marks_after_a_handle_hand_on_both_kinds_of_failure() {
     async fn awaited<T: 'static>(
         output: impl Future<Output = io::Result<T>> + 'static,
     ) -> io::Result<T> {
@@ -172,30 +172,29 @@ fn two_question_marks_after_a_handle_hand_on_both_kinds_of_failure() {
         Ok(output)
     }
 
-    in_loop(|| async {
-        assert_eq!(awaited(async { Ok(5) }).await.unwrap(), 5);
-        let refused = awaited::<()>(async { Err(io::ErrorKind::ConnectionRefused.into()) });
-        assert_eq!(refused.await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    let _beside_others = beside_other_tests();
+    assert_eq!(awaited(async { Ok(5) }).await.unwrap(), 5);
+    let refused = awaited::<()>(async { Err(io::ErrorKind::ConnectionRefused.into()) });
+    assert_eq!(refused.await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
 
-        let error = awaited::<()>(async { panic!("on {}", "fire") }).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::Other);
-        assert!(error.to_string().ends_with("panicked: on fire"), "{error}");
-        let of_task = error.into_inner().unwrap().downcast::<JoinError>().unwrap();
-        assert_eq!(panic_of(*of_task), "on fire");
+    let error = awaited::<()>(async { panic!("on {}", "fire") }).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::Other);
+    assert!(error.to_string().ends_with("panicked: on fire"), "{error}");
+    let of_task = error.into_inner().unwrap().downcast::<JoinError>().unwrap();
+    assert_eq!(panic_of(*of_task), "on fire");
 
-        let aborted = spawn(pending::<()>());
-        aborted.abort();
-        let error = io::Error::from(aborted.await.unwrap_err());
-        assert_eq!(error.kind(), io::ErrorKind::Other, "`Interrupted` would be tried again");
-        assert!(error.get_ref().unwrap().downcast_ref::<JoinError>().unwrap().is_cancelled());
+    let aborted = spawn(pending::<()>());
+    aborted.abort();
+    let error = io::Error::from(aborted.await.unwrap_err());
+    assert_eq!(error.kind(), io::ErrorKind::Other, "`Interrupted` would be tried again");
+    assert!(error.get_ref().unwrap().downcast_ref::<JoinError>().unwrap().is_cancelled());
 
-        let stuck = spawn(async {
-            let lock = Mutex::new(());
-            let _held = lock.lock().await;
-            drop(lock.lock().await);
-        });
-        assert_eq!(io::Error::from(stuck.await.unwrap_err()).kind(), io::ErrorKind::Deadlock);
+    let stuck = spawn(async {
+        let lock = Mutex::new(());
+        let _held = lock.lock().await;
+        drop(lock.lock().await);
     });
+    assert_eq!(io::Error::from(stuck.await.unwrap_err()).kind(), io::ErrorKind::Deadlock);
 }
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -378,13 +377,12 @@ fn what_a_panic_or_an_error_says_is_one_line_of_the_log_and_raw_for_the_program(
     }
 }
 
-#[test]
-fn a_detached_spawn_compiles_without_a_word() {
+#[headwaiter::test(within = "60s")]
+async fn a_detached_spawn_compiles_without_a_word() {
     #![deny(unused_must_use)]
-    in_loop(|| async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        spawn(async move { TcpStream::connect(address).await.unwrap() });
-        listener.accept().await.unwrap();
-    });
+    let _beside_others = beside_other_tests();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    spawn(async move { TcpStream::connect(address).await.unwrap() });
+    listener.accept().await.unwrap();
 }

@@ -145,18 +145,17 @@ fn a_future_is_dropped_inside_its_scope_and_the_value_after_it() {
     });
 }
 
-#[test]
-fn a_panic_inside_a_scope_ends_it() {
+#[headwaiter::test(within = "60s")]
+async fn a_panic_inside_a_scope_ends_it() {
     let panicked = catch_unwind(|| TABLE.sync_scope(1, || panic!("on fire")));
     assert!(panicked.is_err() && TABLE.try_get().is_err());
-    in_loop(|| async {
-        for future in [TABLE.scope(1, panics()), TABLE.scope_inherited(1, panics())] {
-            assert!(spawn(future).await.unwrap_err().is_panic());
-            assert!(TABLE.try_get().is_err());
-            // Nothing is inherited either.
-            assert!(spawn(async { TABLE.try_get() }).await.unwrap().is_err());
-        }
-    });
+    let _beside_others = beside_other_tests();
+    for future in [TABLE.scope(1, panics()), TABLE.scope_inherited(1, panics())] {
+        assert!(spawn(future).await.unwrap_err().is_panic());
+        assert!(TABLE.try_get().is_err());
+        // Nothing is inherited either.
+        assert!(spawn(async { TABLE.try_get() }).await.unwrap().is_err());
+    }
 }
 
 async fn panics() {
@@ -164,47 +163,45 @@ async fn panics() {
     panic!("on fire");
 }
 
-#[test]
-fn a_scope_inside_with_of_the_same_key_is_refused_and_of_another_key_is_not() {
-    in_loop(|| async {
-        TABLE
-            .scope(1, async {
-                let said = panic_text(|| TABLE.with(|_| TABLE.sync_scope(2, || ())));
-                assert!(said.contains("inside `with` of the same key"), "{said}");
-                let said = panic_text(|| {
-                    TABLE.with(|_| {
-                        let mut scope = pin!(TABLE.scope(2, async {}));
-                        let _ = scope.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-                    });
+#[headwaiter::test(within = "60s")]
+async fn a_scope_inside_with_of_the_same_key_is_refused_and_of_another_key_is_not() {
+    let _beside_others = beside_other_tests();
+    TABLE
+        .scope(1, async {
+            let said = panic_text(|| TABLE.with(|_| TABLE.sync_scope(2, || ())));
+            assert!(said.contains("inside `with` of the same key"), "{said}");
+            let said = panic_text(|| {
+                TABLE.with(|_| {
+                    let mut scope = pin!(TABLE.scope(2, async {}));
+                    let _ = scope.as_mut().poll(&mut Context::from_waker(Waker::noop()));
                 });
-                assert!(said.contains("inside `with` of the same key"), "{said}");
-                let other = TABLE.with(|table| ALONE.sync_scope(table.to_string(), || ALONE.get()));
-                assert_eq!((other, TABLE.get()), ("1".to_owned(), 1));
-                assert_eq!(TABLE.with(|table| TABLE.get() + table), 2);
-            })
-            .await;
-    });
+            });
+            assert!(said.contains("inside `with` of the same key"), "{said}");
+            let other = TABLE.with(|table| ALONE.sync_scope(table.to_string(), || ALONE.get()));
+            assert_eq!((other, TABLE.get()), ("1".to_owned(), 1));
+            assert_eq!(TABLE.with(|table| TABLE.get() + table), 2);
+        })
+        .await;
 }
 
-#[test]
-fn the_value_can_be_taken_out_before_and_after_the_end() {
-    in_loop(|| async {
-        let mut ready = pin!(TABLE.scope(1, async { TABLE.get() }));
-        assert_eq!(ready.as_mut().await, 1);
-        assert_eq!((ready.as_mut().take_value(), ready.as_mut().take_value()), (Some(1), None));
-        let said = panic_text(|| {
-            let _ = ready.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        });
-        assert!(said.contains("polled again after it was ready"), "{said}");
-
-        let mut begun = pin!(TABLE.scope(1, async {
-            yield_now().await;
-            TABLE.try_get()
-        }));
-        assert!(begun.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        assert_eq!(begun.as_mut().take_value(), Some(1));
-        assert!(begun.await.is_err());
+#[headwaiter::test(within = "60s")]
+async fn the_value_can_be_taken_out_before_and_after_the_end() {
+    let _beside_others = beside_other_tests();
+    let mut ready = pin!(TABLE.scope(1, async { TABLE.get() }));
+    assert_eq!(ready.as_mut().await, 1);
+    assert_eq!((ready.as_mut().take_value(), ready.as_mut().take_value()), (Some(1), None));
+    let said = panic_text(|| {
+        let _ = ready.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     });
+    assert!(said.contains("polled again after it was ready"), "{said}");
+
+    let mut begun = pin!(TABLE.scope(1, async {
+        yield_now().await;
+        TABLE.try_get()
+    }));
+    assert!(begun.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!(begun.as_mut().take_value(), Some(1));
+    assert!(begun.await.is_err());
 }
 
 #[test]
@@ -390,34 +387,33 @@ fn a_task_that_is_aborted_inside_with_ends_all_the_same() {
     });
 }
 
-#[test]
-fn a_job_and_a_callback_inherit_nothing() {
-    in_loop(|| async {
-        let seen = TABLE.scope_inherited(7, async {
-            let job = spawn_blocking(|| TABLE.try_get().ok()).await.unwrap();
-            let callback = Rc::new(Cell::new(Some(0)));
-            let (reader, mut writer) = mio_pair();
-            let _registration = on_ready(reader, Interest::READABLE, {
-                let callback = Rc::clone(&callback);
-                move |_, _| {
-                    callback.set(TABLE.try_get().ok());
-                    Next::Remove
-                }
-            })
-            .unwrap();
-            std::io::Write::write_all(&mut writer, b"soup").unwrap();
-            while callback.get() == Some(0) {
-                headwaiter::time::sleep(ms(1)).await;
+#[headwaiter::test(within = "60s")]
+async fn a_job_and_a_callback_inherit_nothing() {
+    let _beside_others = beside_other_tests();
+    let seen = TABLE.scope_inherited(7, async {
+        let job = spawn_blocking(|| TABLE.try_get().ok()).await.unwrap();
+        let callback = Rc::new(Cell::new(Some(0)));
+        let (reader, mut writer) = mio_pair();
+        let _registration = on_ready(reader, Interest::READABLE, {
+            let callback = Rc::clone(&callback);
+            move |_, _| {
+                callback.set(TABLE.try_get().ok());
+                Next::Remove
             }
-            (job, callback.get())
-        });
-        let seen = seen.await;
-        assert_eq!(seen, (None, None));
+        })
+        .unwrap();
+        std::io::Write::write_all(&mut writer, b"soup").unwrap();
+        while callback.get() == Some(0) {
+            headwaiter::time::sleep(ms(1)).await;
+        }
+        (job, callback.get())
     });
+    let seen = seen.await;
+    assert_eq!(seen, (None, None));
 }
 
-#[test]
-fn a_clone_that_panics_fails_the_spawn_and_nothing_else() {
+#[headwaiter::test(within = "60s")]
+async fn a_clone_that_panics_fails_the_spawn_and_nothing_else() {
     struct Fragile;
     impl Clone for Fragile {
         fn clone(&self) -> Self {
@@ -427,20 +423,19 @@ fn a_clone_that_panics_fails_the_spawn_and_nothing_else() {
     task_local! {
         static PLATE: Fragile;
     }
-    in_loop(|| async {
-        let drops = Rc::new(Cell::new(0));
-        let count = Rc::clone(&drops);
-        PLATE
-            .scope_inherited(Fragile, async move {
-                let held = OnDrop(move || count.set(count.get() + 1));
-                let spawned = catch_unwind(AssertUnwindSafe(|| {
-                    drop(spawn(async move { drop(held) }));
-                }));
-                assert!(spawned.is_err());
-                PLATE.with(|_| ());
-            })
-            .await;
-        assert_eq!(drops.get(), 1);
-        assert!(spawn(async {}).await.is_ok());
-    });
+    let _beside_others = beside_other_tests();
+    let drops = Rc::new(Cell::new(0));
+    let count = Rc::clone(&drops);
+    PLATE
+        .scope_inherited(Fragile, async move {
+            let held = OnDrop(move || count.set(count.get() + 1));
+            let spawned = catch_unwind(AssertUnwindSafe(|| {
+                drop(spawn(async move { drop(held) }));
+            }));
+            assert!(spawned.is_err());
+            PLATE.with(|_| ());
+        })
+        .await;
+    assert_eq!(drops.get(), 1);
+    assert!(spawn(async {}).await.is_ok());
 }

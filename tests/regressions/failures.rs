@@ -202,47 +202,46 @@ fn a_future_that_is_not_send_is_dropped_on_its_own_thread_only() {
 }
 
 /// calloop 87585bd.
-#[test]
-fn eight_threads_wake_a_million_times_and_each_wake_is_acknowledged() {
+#[headwaiter::test(within = "60s")]
+async fn eight_threads_wake_a_million_times_and_each_wake_is_acknowledged() {
     const THREADS: usize = 8;
     const EACH: usize = 125_000;
-    in_loop(|| async {
-        let barrier = Arc::new(Barrier::new(THREADS));
-        let tasks: Vec<_> = (0..THREADS)
-            .map(|_| {
-                let (sent, acknowledged) =
-                    (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-                let (pass_waker, waker) = mpsc::channel::<Waker>();
-                let (barrier, of_thread, ack) =
-                    (Arc::clone(&barrier), Arc::clone(&sent), Arc::clone(&acknowledged));
-                thread::spawn(move || {
-                    let waker = waker.recv().unwrap();
-                    barrier.wait();
-                    for n in 1..=EACH {
-                        of_thread.store(n, Ordering::Release);
-                        waker.wake_by_ref();
-                        // Every 100th wake must be answered before there is another.
-                        // The loop needs a processor for that, of which there may be fewer than threads.
-                        while n % 100 == 0 && ack.load(Ordering::Acquire) < n {
-                            thread::yield_now();
-                        }
+    let _beside_others = beside_other_tests();
+    let barrier = Arc::new(Barrier::new(THREADS));
+    let tasks: Vec<_> = (0..THREADS)
+        .map(|_| {
+            let (sent, acknowledged) =
+                (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+            let (pass_waker, waker) = mpsc::channel::<Waker>();
+            let (barrier, of_thread, ack) =
+                (Arc::clone(&barrier), Arc::clone(&sent), Arc::clone(&acknowledged));
+            thread::spawn(move || {
+                let waker = waker.recv().unwrap();
+                barrier.wait();
+                for n in 1..=EACH {
+                    of_thread.store(n, Ordering::Release);
+                    waker.wake_by_ref();
+                    // Every 100th wake must be answered before there is another.
+                    // The loop needs a processor for that, of which there may be fewer than threads.
+                    while n % 100 == 0 && ack.load(Ordering::Acquire) < n {
+                        thread::yield_now();
                     }
-                });
-                spawn(async move {
-                    pass_waker.send(own_waker().await).unwrap();
-                    poll_fn(|_| {
-                        let seen = sent.load(Ordering::Acquire);
-                        acknowledged.store(seen, Ordering::Release);
-                        if seen == EACH { Poll::Ready(()) } else { Poll::Pending }
-                    })
-                    .await;
+                }
+            });
+            spawn(async move {
+                pass_waker.send(own_waker().await).unwrap();
+                poll_fn(|_| {
+                    let seen = sent.load(Ordering::Acquire);
+                    acknowledged.store(seen, Ordering::Release);
+                    if seen == EACH { Poll::Ready(()) } else { Poll::Pending }
                 })
+                .await;
             })
-            .collect();
-        for task in tasks {
-            task.await.unwrap();
-        }
-    });
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
 }
 
 /// calloop 9abedf1.
@@ -894,23 +893,22 @@ fn a_remote_abort_is_not_lost_while_the_future_is_being_made() {
 }
 
 /// Found by review: a read stops before urgent data, which is no short read.
-#[test]
+#[headwaiter::test(within = "60s")]
 #[cfg(target_os = "linux")]
-fn urgent_data_does_not_stall_a_stream() {
+async fn urgent_data_does_not_stall_a_stream() {
     use rustix::net::{SendFlags, send};
-    in_loop(|| async {
-        let (client, mut server) = tcp_pair().await.unwrap();
-        for _ in 0..50 {
-            send(&client, b"a", SendFlags::empty()).unwrap();
-            send(&client, b"U", SendFlags::OOB).unwrap();
-            send(&client, b"bcd", SendFlags::empty()).unwrap();
-            let mut bytes = [0; 8];
-            let mut got = 0;
-            while got < 4 {
-                got += server.read(&mut bytes).await.unwrap();
-            }
+    let _beside_others = beside_other_tests();
+    let (client, mut server) = tcp_pair().await.unwrap();
+    for _ in 0..50 {
+        send(&client, b"a", SendFlags::empty()).unwrap();
+        send(&client, b"U", SendFlags::OOB).unwrap();
+        send(&client, b"bcd", SendFlags::empty()).unwrap();
+        let mut bytes = [0; 8];
+        let mut got = 0;
+        while got < 4 {
+            got += server.read(&mut bytes).await.unwrap();
         }
-    });
+    }
 }
 
 /// Found by review: two panics in one unwinding end the process, and one lost the rest of the mail.
@@ -1108,8 +1106,8 @@ fn next_deadline_does_not_count_a_task_that_was_aborted() {
 }
 
 /// Found by review: its slot was leaked.
-#[test]
-fn a_source_whose_registration_panics_leaves_the_loop_usable() {
+#[headwaiter::test(within = "60s")]
+async fn a_source_whose_registration_panics_leaves_the_loop_usable() {
     struct Panics;
     impl mio::event::Source for Panics {
         fn register(&mut self, _: &mio::Registry, _: mio::Token, _: Interest) -> io::Result<()> {
@@ -1122,11 +1120,10 @@ fn a_source_whose_registration_panics_leaves_the_loop_usable() {
             Ok(())
         }
     }
-    in_loop(|| async {
-        let text = panic_text(|| _ = on_ready(Panics, Interest::READABLE, |_, _| Next::Continue));
-        assert_eq!(text, "a source that panics");
-        assert!(tcp_pair().await.is_ok());
-    });
+    let _beside_others = beside_other_tests();
+    let text = panic_text(|| _ = on_ready(Panics, Interest::READABLE, |_, _| Next::Continue));
+    assert_eq!(text, "a source that panics");
+    assert!(tcp_pair().await.is_ok());
 }
 
 with_both_streams! {
