@@ -15,7 +15,8 @@
 //!
 //! The names and their meaning are those of tokio. Nothing here is `Send`. Between threads, use the
 //! channels of the ecosystem (async-channel, futures-channel, flume): the wakers of this crate may
-//! be woken on any thread.
+//! be woken on any thread. Nothing is `Sync` either, so a `static` needs
+//! [`thread_local!`](std::thread_local), or std's [`OnceLock`](std::sync::OnceLock).
 //!
 //! # Fairness
 //!

@@ -79,7 +79,10 @@ async fn a_receiver_that_lags_is_told_how_many_it_has_missed_and_goes_on_with_th
     }
     assert_eq!(slow.try_recv(), Err(TryRecvError::Empty));
     let error = RecvError::Lagged(6);
-    assert_eq!(error.to_string(), "the receiver was too slow and has missed 6");
+    assert_eq!(
+        error.to_string(),
+        "the receiver was too slow and has missed 6 messages: it can go on with the next one, and a larger capacity lets it be slower"
+    );
 }
 
 /// Unlike tokio: there, the memory for all messages is allocated at once.
@@ -493,4 +496,17 @@ fn random_programs_agree_with_a_model() {
             }
         }
     }
+}
+
+#[headwaiter::test(within = "60s")]
+async fn a_dump_says_that_a_task_waits_for_a_broadcast_message_and_where() {
+    let _beside_others = beside_other_tests();
+    let (kitchen, mut waiter) = broadcast::channel(2);
+    let task = spawn(async move { waiter.recv().await });
+    yield_now().await;
+    let dump = headwaiter::dump().to_string();
+    let waits = "waits for a broadcast message, at tests/promises/broadcast.rs:";
+    assert!(dump.contains(waits), "{dump}");
+    kitchen.send("soup").unwrap();
+    assert_eq!(task.await.unwrap(), Ok("soup"));
 }

@@ -441,3 +441,16 @@ async fn a_refused_wait_that_is_dropped_marks_nothing() {
     assert!(poll_once(&mut guest.changed()).await.is_pending());
     assert_eq!(guest.has_changed(), Ok(true));
 }
+
+#[headwaiter::test(within = "60s")]
+async fn a_dump_says_that_a_task_waits_for_a_change_and_where() {
+    let _beside_others = beside_other_tests();
+    let (board, mut guest) = watch::channel("soup");
+    let task = spawn(async move { guest.changed().await });
+    yield_now().await;
+    let dump = headwaiter::dump().to_string();
+    let waits = "waits for a change of a watched value, at tests/promises/watch.rs:";
+    assert!(dump.contains(waits), "{dump}");
+    board.send("fish").unwrap();
+    task.await.unwrap().unwrap();
+}

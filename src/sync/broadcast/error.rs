@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::fmt::error_message;
+use crate::{fmt::error_message, state::plural};
 
 /// There is no receiver. Contains the message, which was not sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,11 @@ impl fmt::Display for TryRecvError {
             TryRecvError::Empty => f.write_str("the channel is empty"),
             TryRecvError::Closed => f.write_str("the channel is empty and closed"),
             TryRecvError::Lagged(missed) => {
-                write!(f, "the receiver was too slow and has missed {missed}")
+                let plural = plural(*missed as usize);
+                write!(
+                    f,
+                    "the receiver was too slow and has missed {missed} message{plural}: it can go on with the next one, and a larger capacity lets it be slower"
+                )
             }
         }
     }
