@@ -201,8 +201,11 @@ mod tests {
     use super::*;
     use crate::state::slots::Slot;
 
+    /// Returns a word that no other test has.
     fn last_wake() -> &'static LastWake {
-        Box::leak(Box::new(LastWake::new()))
+        static WORDS: [LastWake; 8] = [const { LastWake::new() }; 8];
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        &WORDS[NEXT.fetch_add(1, Ordering::Relaxed)]
     }
 
     fn wake(inbox: &Inbox, index: usize) -> bool {
