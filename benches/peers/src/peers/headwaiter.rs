@@ -1,35 +1,9 @@
 //! The programs on headwaiter.
 
-mod programs {
-    pub mod channels;
-    pub mod files;
-    pub mod http;
-    pub mod locks;
-    pub mod memory;
-    pub mod other_threads;
-    pub mod run;
-    pub mod servers;
-    pub mod sockets;
-    pub mod tasks;
-    pub mod timers;
-    pub mod watches;
-}
-
-use programs::*;
+mod programs;
 
 fn main() {
-    run::main(&[
-        tasks::PROGRAMS,
-        timers::PROGRAMS,
-        channels::PROGRAMS,
-        locks::PROGRAMS,
-        watches::PROGRAMS,
-        other_threads::PROGRAMS,
-        files::PROGRAMS,
-        servers::PROGRAMS,
-        http::PROGRAMS,
-        memory::PROGRAMS,
-    ]);
+    programs::run::main(programs::ALL);
 }
 
 /// What the programs use.

@@ -1,39 +1,13 @@
 //! The programs on tokio's `LocalRuntime`, whose tasks need not be `Send`.
 
-mod programs {
-    pub mod channels;
-    pub mod files;
-    pub mod http;
-    pub mod locks;
-    pub mod memory;
-    pub mod other_threads;
-    pub mod run;
-    pub mod servers;
-    pub mod sockets;
-    pub mod tasks;
-    pub mod timers;
-    pub mod watches;
-}
+mod programs;
 
 mod shared {
     pub mod tokio;
 }
 
-use programs::*;
-
 fn main() {
-    run::main(&[
-        tasks::PROGRAMS,
-        timers::PROGRAMS,
-        channels::PROGRAMS,
-        locks::PROGRAMS,
-        watches::PROGRAMS,
-        other_threads::PROGRAMS,
-        files::PROGRAMS,
-        servers::PROGRAMS,
-        http::PROGRAMS,
-        memory::PROGRAMS,
-    ]);
+    programs::run::main(programs::ALL);
 }
 
 /// What the programs use.
