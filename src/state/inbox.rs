@@ -43,6 +43,11 @@ impl LastWake {
         LastWake(AtomicUsize::new(TaskNumber::NONE.bits()))
     }
 
+    #[cfg(loom)]
+    pub(crate) fn new() -> Self {
+        LastWake(AtomicUsize::new(TaskNumber::NONE.bits()))
+    }
+
     /// Returns whether a wake of this task is in its inbox. Then it need not be pushed again.
     pub(crate) fn is(&self, task: TaskNumber) -> bool {
         let bits = task.bits();
@@ -293,7 +298,7 @@ mod loom_tests {
     use loom::thread;
 
     fn last_wake() -> &'static LastWake {
-        Box::leak(Box::new(LastWake(AtomicUsize::new(TaskNumber::NONE.bits()))))
+        Box::leak(Box::new(LastWake::new()))
     }
 
     /// A model of the poller: wakes are remembered until a wait, which consumes all of them.

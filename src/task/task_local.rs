@@ -6,7 +6,7 @@
 ///
 /// ```
 /// headwaiter::task_local! {
-///     /// The guest whom this task serves.
+///     /// The guest that this task serves.
 ///     pub static GUEST: String;
 ///     static TABLE: u32;
 /// }

@@ -1,4 +1,4 @@
-//! The steps that an observer is told of, and what the observer may do.
+//! The steps that are reported to an observer, and what it may do.
 
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
