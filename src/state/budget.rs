@@ -13,10 +13,12 @@ const UNITS: u32 = 128;
 /// since it last answered, in nanoseconds.
 const TIME: u64 = 5_000_000;
 
-/// After a sleep of more than 1 ms, the tasks that run may be others than before, so their polls may
-/// be longer: the time is checked every so many polls, or more often. A power of two.
-const CHECKED_AFTER_SLEEP: u64 = 8;
+/// A wait for the kernel of more than this, in nanoseconds, is a sleep.
 const SLEEP: u64 = 1_000_000;
+
+/// After a sleep, the tasks that run may be others than before, so their polls may be longer: the
+/// time is checked every so many polls, or more often. A power of two.
+const CHECKED_AFTER_SLEEP: u64 = 8;
 
 pub(crate) struct Budget {
     /// What is left of [`UNITS`] for the user code that runs now.

@@ -51,8 +51,8 @@ impl Batch {
             let state = &mut *door;
             if state.tasks.is_batch_over() {
                 state.tasks.begin_batch(&mut state.shuffle);
-                state.counts.batch(state.tasks.batch_len(), state.tasks.count());
             }
+            state.counts.batch(state.tasks.batch_len(), state.tasks.count());
             batch.first = state.tasks.polls_made();
             batch.last = batch.first + u64::from(allowed);
         }
